@@ -1,0 +1,1 @@
+"""Tokenvault: tokenization and format-preserving encryption as a gRPC service."""

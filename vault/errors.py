@@ -1,0 +1,152 @@
+"""The error tree, and the reasons that callers may rely on.
+
+Every message here may leave the process: none carries a value, a token or a key.
+Three roots by who can mend it: ``RequestError`` (the caller), ``Unavailable`` (wait, or
+the operator), ``SetupError`` (the operator, before the server serves).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "AuditUnavailable",
+    "ConfigError",
+    "DecryptionFailed",
+    "Denied",
+    "FieldNotFound",
+    "FormatError",
+    "InvalidRequest",
+    "KeysUnavailable",
+    "PolicyError",
+    "Reason",
+    "RequestError",
+    "SetupError",
+    "StoreUnavailable",
+    "Unauthenticated",
+    "Unavailable",
+    "VaultError",
+]
+
+
+class Reason(StrEnum):
+    """Why an item or a call failed. Stable: clients branch on these names."""
+
+    VALUE_NOT_IN_FORMAT = "VALUE_NOT_IN_FORMAT"
+    VALUE_TOO_SHORT = "VALUE_TOO_SHORT"
+    VALUE_TOO_LONG = "VALUE_TOO_LONG"
+    FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
+    TOKEN_NOT_FOUND = "TOKEN_NOT_FOUND"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"
+    TOKEN_ERASED = "TOKEN_ERASED"
+    DECRYPTION_FAILED = "DECRYPTION_FAILED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    DENIED = "DENIED"
+    INVALID_REQUEST = "INVALID_REQUEST"
+    BATCH_EMPTY = "BATCH_EMPTY"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    FORMAT_SPACE_EXHAUSTED = "FORMAT_SPACE_EXHAUSTED"
+    KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    OVERLOADED = "OVERLOADED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    INTERNAL = "INTERNAL"
+
+
+class VaultError(Exception):
+    """Root of everything Tokenvault raises on purpose.
+
+    Attributes:
+        reason: stable reason, one of ``Reason``.
+        message: what was wrong and what to do next; never a value.
+        retryable: whether the same call may succeed later, unchanged.
+    """
+
+    reason: Reason = Reason.INTERNAL
+    retryable: bool = False
+
+    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+
+
+class RequestError(VaultError):
+    """The caller can mend it."""
+
+    reason = Reason.INVALID_REQUEST
+
+
+class InvalidRequest(RequestError):
+    """The request as a whole is malformed: batch empty, too large, a name missing."""
+
+
+class FormatError(RequestError):
+    """A value is not of its field's format. The message never quotes the value."""
+
+    reason = Reason.VALUE_NOT_IN_FORMAT
+
+
+class FieldNotFound(RequestError):
+    """The policy has no field of that name."""
+
+    reason = Reason.FIELD_NOT_FOUND
+
+
+class DecryptionFailed(RequestError):
+    """A ciphertext does not open: one opaque failure, whatever the cause."""
+
+    reason = Reason.DECRYPTION_FAILED
+
+    def __init__(self) -> None:
+        super().__init__("decryption failed")
+
+
+class Unauthenticated(RequestError):
+    """The caller has no valid identity."""
+
+    reason = Reason.UNAUTHENTICATED
+
+
+class Denied(RequestError):
+    """The policy does not allow the call."""
+
+    reason = Reason.DENIED
+
+
+class Unavailable(VaultError):
+    """Something the service needs is away; the same call may succeed later."""
+
+    retryable = True
+
+
+class KeysUnavailable(Unavailable):
+    """No usable key: the key server is away and the keys in memory have ended."""
+
+    reason = Reason.KEYS_UNAVAILABLE
+
+
+class StoreUnavailable(Unavailable):
+    """Postgres is away, full or out of connections."""
+
+    reason = Reason.STORE_UNAVAILABLE
+
+
+class AuditUnavailable(Unavailable):
+    """The audit record could not be written, so there is no answer."""
+
+    reason = Reason.AUDIT_UNAVAILABLE
+
+
+class SetupError(VaultError):
+    """The operator must mend it before the server serves."""
+
+
+class ConfigError(SetupError):
+    """The configuration is wrong; the message names the key and the remedy."""
+
+
+class PolicyError(SetupError):
+    """The policy file is wrong; the message names line, key and remedy."""

@@ -1,0 +1,198 @@
+"""Frozen value types shared by every layer.
+
+Types that hold plaintext or tokens hide them from ``repr``, so that a debugger's or
+a logger's habit of printing objects cannot leak them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from vault.errors import Reason, VaultError
+
+__all__ = [
+    "DEFAULT_TENANT",
+    "Action",
+    "AuditEvent",
+    "Caller",
+    "Failure",
+    "Generator",
+    "NewToken",
+    "Outcome",
+    "Principal",
+    "Scope",
+    "Storage",
+    "StoredToken",
+    "TokenSpace",
+    "TokenState",
+]
+
+DEFAULT_TENANT = "default"
+
+
+class Action(StrEnum):
+    """What a role may be allowed to do. Mirrors ``vault.v1.Permission``."""
+
+    TOKENIZE = "tokenize"
+    DETOKENIZE = "detokenize"
+    LOOKUP = "lookup"
+    DESCRIBE = "describe"
+    ENCRYPT = "encrypt"
+    DECRYPT = "decrypt"
+    READ_AUDIT = "read_audit"
+    READ_POLICY = "read_policy"
+
+
+class Generator(StrEnum):
+    """How a token's characters are made."""
+
+    FF3_1 = "ff3-1"
+    FF1 = "ff1"
+    RANDOM = "random"
+
+
+class Storage(StrEnum):
+    """Where the mapping between token and value is."""
+
+    VAULTED = "vaulted"
+    VAULTLESS = "vaultless"
+
+
+class Scope(StrEnum):
+    """Within what a value keeps one token."""
+
+    FIELD = "field"
+    NONE = "none"
+
+
+class TokenState(StrEnum):
+    """State of a stored token; all but LIVE are tombstones without a ciphertext."""
+
+    LIVE = "live"
+    EXPIRED = "expired"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one item of a batch failed. Never holds a value."""
+
+    reason: Reason
+    message: str
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: VaultError) -> Failure:
+        """Makes an item's failure of an error raised for it."""
+        return cls(error.reason, error.message, error.retryable)
+
+
+T = TypeVar("T")
+Outcome = T | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. For mTLS ``issuer`` is ``spiffe`` and ``subject`` the SPIFFE ID."""
+
+    issuer: str
+    subject: str
+
+    def __str__(self) -> str:
+        return self.subject if self.issuer == "spiffe" else f"{self.issuer}#{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authenticated call: who, from where, and until when.
+
+    Attributes:
+        credential: certificate serial (lower-case hex) or JWT id.
+        deadline: ``time.monotonic()`` at which the answer is worthless, or None.
+    """
+
+    principal: Principal
+    peer: str
+    credential: str
+    request_id: str
+    deadline: float | None = None
+    tenant: str = DEFAULT_TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpace:
+    """Within what token strings are unique: one field of one tenant."""
+
+    tenant: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token about to be stored.
+
+    Attributes:
+        token: the token's core (no separators, case folded where the format folds).
+        ciphertext: AES-256-GCM ciphertext of the value's core, bound to the token.
+        mac: blind index of the value, or None for scope ``none``.
+        index_version: version of the index key the mac was made under.
+        tweak_counter: which retry made the token, from 0.
+    """
+
+    token: str = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    mac: bytes | None = field(repr=False)
+    index_version: int
+    key_version: int
+    generator: Generator
+    scope: Scope
+    tweak_counter: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A row of ``tokens``. ``ciphertext`` is empty for a tombstone."""
+
+    token: str = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    scope: Scope
+    key_version: int
+    generator: Generator
+    state: TokenState
+    created: datetime
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """What one call leaves in the audit: counts and names, never a value.
+
+    Attributes:
+        outcome: ``allowed``, ``denied`` or ``failed``.
+        reason: reason of a call that was not allowed or failed, else empty.
+        counts: items per outcome: ``ok`` and one entry per Reason.
+        roles: the caller's roles under the policy, sorted.
+        token_digest: keyed digest of the set of tokens answered or asked, or empty.
+    """
+
+    rpc: str
+    outcome: str
+    principal: str
+    peer: str
+    credential: str
+    request_id: str
+    policy_digest: str
+    tenant: str = DEFAULT_TENANT
+    reason: str = ""
+    roles: tuple[str, ...] = ()
+    field: str = ""
+    view: str = ""
+    purpose: str = ""
+    grant: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    key_versions: tuple[int, ...] = ()
+    token_digest: bytes = b""
