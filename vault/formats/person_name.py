@@ -1,0 +1,79 @@
+"""Names of people, in any script: random letters in the name's separators and case.
+
+NFC and NFD spellings are two values: they are two sequences of code points, and each comes
+back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from vault.formats.contract import (
+    FormatOptions,
+    Parsed,
+    RandomPlan,
+    not_in_format,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.random_only import LETTERS, RandomOnly
+
+__all__ = ["PersonName"]
+
+_LONGEST = 256
+_LONGEST_TOKEN = 2 * _LONGEST
+# Two letters leave 676 tokens; five are the fewest with a domain of at least 10^6.
+_SHORTEST_TOKEN = 5
+_GAP = re.compile(r"[ \-'’.,]+")
+# Controls, line and paragraph separators, and lone surrogates, which UTF-8 cannot carry.
+_REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class PersonName(RandomOnly):
+    """The format ``person_name``."""
+
+    name = "person_name"
+    shortest_token = _SHORTEST_TOKEN
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, frozenset())
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``."""
+        return {"rules": 1}
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if len(text) > _LONGEST:
+            raise too_long(f"the name has more than {_LONGEST} characters")
+        if _REFUSED.search(text):
+            raise not_in_format("a name has no control characters, line breaks or lone surrogates")
+        return _read(text)
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if len(text) > _LONGEST_TOKEN:
+            raise not_in_format("no name token is as long")
+        parsed = _read(text)
+        if not (parsed.core.isascii() and parsed.core.isalpha()):
+            raise not_in_format("a name token's letters are a-z")
+        return parsed
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        return RandomPlan(LETTERS, self.token_length(len(core), attempt), str)
+
+
+def _read(text: str) -> Parsed:
+    letters, gaps = split(text, _GAP)
+    if not letters:
+        raise too_short("the name has no character besides separators")
+    core, capitals = fold(letters)
+    return Parsed(core, Layout(len(core), gaps, capitals))
