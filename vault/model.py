@@ -6,11 +6,12 @@ a logger's habit of printing objects cannot leak them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from vault.errors import Reason, VaultError
 
@@ -92,7 +93,7 @@ class Failure:
 
 
 T = TypeVar("T")
-Outcome = T | Failure
+Outcome: TypeAlias = T | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,6 @@ class AuditEvent:
     view: str = ""
     purpose: str = ""
     grant: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""

@@ -1,0 +1,118 @@
+"""The use cases over a store in memory and fixed keys: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from vault.crypto.field_key import FieldKey, IndexKey, MacKey
+from vault.errors import DecryptionFailed, KeysUnavailable
+from vault.model import Caller, Principal, TokenSpace
+from vault.policy.load import parse_policy
+from vault.policy.model import Policy
+from vault.service.admission import Admission
+from vault.service.encryption import EncryptionService
+from vault.service.results import ColumnResult, DescribeResult
+from vault.service.tokenization import TokenizationService
+from vault.store.memory import MemoryUnitOfWork
+
+POLICY = """
+version: 1
+fields:
+  card:
+    format: card
+    min: 15
+    keep: {last: 4}
+    generator: ff3-1
+    views: {last4: {show_last: 4}}
+  ssn: {format: us_ssn, generator: ff1, views: {last4: {show_last: 4}}}
+  name: {format: person_name, generator: random}
+  once: {format: us_ssn, generator: ff1, scope: none}
+  account: {format: {alphabet: digits, min: 10, max: 20}, generator: ff3-1, storage: vaultless}
+  tiny: {format: {alphabet: digits, min: 6, max: 6}, generator: ff1, storage: vaultless}
+roles:
+  pipeline: [{fields: ["*"], allow: [tokenize]}]
+  steward: [{fields: ["*"], allow: [lookup, describe]}]
+  support: [{fields: [card], allow: [detokenize], view: last4}]
+  restorer: [{fields: ["*"], allow: [detokenize], view: full}]
+  crypto: [{fields: [ssn], allow: [encrypt, decrypt], view: full}]
+principals:
+  - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
+  - {spiffe: "spiffe://example.org/steward", roles: [steward]}
+  - {spiffe: "spiffe://example.org/support", roles: [support]}
+  - {spiffe: "spiffe://example.org/restorer", roles: [restorer]}
+  - {spiffe: "spiffe://example.org/crypto", roles: [crypto]}
+"""
+
+
+@dataclass
+class FixedKeys:
+    """A KeySource with two versions of every key, made of fixed bytes."""
+
+    active_version: int = 1
+    available: bool = True
+    charged: list[int] = field(default_factory=list)
+
+    def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
+        self.charged.append(count)
+        return self.active(space)
+
+    def active(self, space: TokenSpace) -> FieldKey:
+        return self.version(space, self.active_version)
+
+    def version(self, space: TokenSpace, version: int) -> FieldKey:
+        if not self.available:
+            raise KeysUnavailable("keys have ended")
+        if version not in (1, 2):
+            raise DecryptionFailed
+        return FieldKey(bytes([version]) * 32, space.tenant, space.field, version)
+
+    def index(self, space: TokenSpace) -> IndexKey:
+        return IndexKey(b"i" * 32, space.tenant, space.field, 1)
+
+    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+        return MacKey(version or 1, b"a" * 32)
+
+
+@dataclass
+class House:
+    """The use cases and what stands below them."""
+
+    policy: Policy
+    keys: FixedKeys
+    work: MemoryUnitOfWork
+    tokens: TokenizationService
+    encryption: EncryptionService
+
+    def caller(self, name: str) -> Caller:
+        """Returns an authenticated caller of the test policy."""
+        principal = Principal("spiffe", f"spiffe://example.org/{name}")
+        return Caller(principal, peer="ipv4:127.0.0.1", credential="01", request_id="r-1")
+
+    def tokenize(self, field: str, values: list[str], name: str = "pipeline") -> ColumnResult:
+        return self.tokens.tokenize(self.caller(name), self.policy, field, values)
+
+    def detokenize(
+        self, field: str, tokens: list[str], name: str = "restorer", view: str = ""
+    ) -> ColumnResult:
+        return self.tokens.detokenize(self.caller(name), self.policy, field, tokens, view)
+
+    def lookup(self, field: str, values: list[str]) -> ColumnResult:
+        return self.tokens.lookup(self.caller("steward"), self.policy, field, values)
+
+    def describe(self, field: str, tokens: list[str]) -> DescribeResult:
+        return self.tokens.describe(self.caller("steward"), self.policy, field, tokens)
+
+
+@pytest.fixture
+def house() -> House:
+    keys, work = FixedKeys(), MemoryUnitOfWork()
+    admission = Admission(work)
+    return House(
+        policy=parse_policy(POLICY, "test policy"),
+        keys=keys,
+        work=work,
+        tokens=TokenizationService(admission, keys),
+        encryption=EncryptionService(admission, keys),
+    )

@@ -1,0 +1,280 @@
+"""Tokenize, Detokenize, Lookup and Describe over a store in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import pytest
+
+from vault.errors import Denied, FieldNotFound, InvalidRequest, KeysUnavailable, PolicyError, Reason
+from vault.model import TokenSpace
+from vault.policy.load import parse_policy
+from vault.service import minting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.unit.service.conftest import House
+    from vault.crypto.field_key import FieldKey
+    from vault.policy.model import Field
+
+CARD = "4929309216280000"
+CARDS = ["5545-6340-8546-1876", "5317250628844522", "4916 4291 9510 4076"]
+
+
+def test_a_column_round_trips_byte_for_byte(house: House) -> None:
+    tokenized = house.tokenize("card", CARDS)
+
+    assert tokenized.failures == {}
+    assert all(token != card for token, card in zip(tokenized.values, CARDS, strict=True))
+    assert house.detokenize("card", tokenized.values, view="full").values == CARDS
+
+
+def test_a_value_keeps_its_token_in_every_spelling(house: House) -> None:
+    dashed, plain = "5545-6340-8546-1876", "5545634085461876"
+
+    first = house.tokenize("card", [dashed]).values[0]
+    second, again = house.tokenize("card", [plain, dashed]).values
+
+    assert again == first
+    assert second == first.replace("-", "")
+    assert house.detokenize("card", [second], view="full").values == [plain]
+
+
+def test_items_fail_alone(house: House) -> None:
+    values = ["", "4111111111111112", "5317250628844522", "41111111x1111111", "9" * 20]
+
+    result = house.tokenize("card", values)
+
+    assert [bool(token) for token in result.values] == [False, False, True, False, False]
+    assert {index: failure.reason for index, failure in result.failures.items()} == {
+        0: Reason.VALUE_TOO_SHORT,
+        1: Reason.VALUE_NOT_IN_FORMAT,
+        3: Reason.VALUE_NOT_IN_FORMAT,
+        4: Reason.VALUE_TOO_LONG,
+    }
+    assert not any(
+        value and value in failure.message
+        for value in values
+        for failure in result.failures.values()
+    )
+
+
+def test_the_view_of_a_role_is_all_it_gets(house: House) -> None:
+    tokens = house.tokenize("card", CARDS).values
+
+    masked = house.detokenize("card", tokens, name="support")
+
+    assert masked.view == "last4"
+    assert masked.values == ["****-****-****-1876", "************4522", "**** **** **** 4076"]
+    with pytest.raises(Denied):
+        house.detokenize("card", tokens, name="support", view="full")
+    with pytest.raises(Denied):
+        house.detokenize("ssn", ["123-45-6789"], name="support")
+    with pytest.raises(Denied):
+        house.detokenize("card", tokens, name="pipeline")
+
+
+def test_the_token_view_answers_live_tokens_only(house: House) -> None:
+    token = house.tokenize("ssn", ["123-45-6789"]).values[0]
+
+    result = house.detokenize("ssn", [token, "999-99-9999"], view="token")
+
+    assert result.values == [token, ""]
+    assert result.failures[1].reason is Reason.TOKEN_NOT_FOUND
+
+
+def test_a_string_nobody_issued_is_one_and_the_same_failure(house: House) -> None:
+    other_field = house.tokenize("once", ["123-45-6789"]).values[0]
+    strings = ["", "no token at all", "123-45-6789", other_field]
+
+    failures = house.detokenize("ssn", strings, view="full").failures
+
+    assert len(failures) == len(strings)
+    assert len(set(failures.values())) == 1
+    assert failures[0].reason is Reason.TOKEN_NOT_FOUND
+
+
+def test_scope_none_gives_every_item_a_new_token(house: House) -> None:
+    values = ["123-45-6789"] * 3
+
+    tokens = house.tokenize("once", values).values + house.tokenize("once", values).values
+
+    assert len(set(tokens)) == 6
+    assert house.detokenize("once", tokens, view="full").values == values * 2
+    with pytest.raises(InvalidRequest):
+        house.lookup("once", values)
+
+
+def test_vaultless_tokens_store_nothing_and_come_back(house: House) -> None:
+    values = ["0012345678", "00-1234-5678-90"]
+
+    tokens = house.tokenize("account", values)
+
+    assert tokens.failures == {}
+    assert [len(token) for token in tokens.values] == [10, 15]
+    assert house.detokenize("account", tokens.values, view="full").values == values
+    assert house.lookup("account", values).values == tokens.values
+    assert (
+        house.work.run(
+            lambda tx: tx.tokens.find_by_token(TokenSpace("default", "account"), tokens.values)
+        )
+        == {}
+    )
+
+
+def test_a_vaultless_token_of_an_impossible_length_is_no_token(house: House) -> None:
+    result = house.detokenize("account", ["123", "1" * 30], view="full")
+
+    assert {failure.reason for failure in result.failures.values()} == {Reason.TOKEN_NOT_FOUND}
+    assert result.values == ["", ""]
+
+
+def test_a_vaultless_fixed_point_is_refused_both_ways(house: House) -> None:
+    def identity(*args: object) -> list[str]:
+        return list(args[2])  # type: ignore[call-overload,no-any-return]
+
+    with (
+        patch.object(minting, "encipher_cores", identity),
+        patch("vault.service.tokenization.encipher_cores", identity),
+    ):
+        result = house.tokenize("tiny", ["123456"])
+
+    assert result.values == [""]
+    assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
+
+
+def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house: House) -> None:
+    real, calls = minting.encipher_cores, []
+
+    def stubborn(
+        key: FieldKey, field: Field, cores: Sequence[str], counters: Sequence[int]
+    ) -> list[str]:
+        calls.append(list(counters))
+        if counters[0] == 0:
+            return list(cores)  # the fixed point
+        if counters[0] == 1:
+            return ["111223333"] * len(cores)  # two values, one token
+        return real(key, field, cores, counters)
+
+    with patch.object(minting, "encipher_cores", stubborn):
+        result = house.tokenize("ssn", ["123456789", "987654321"])
+
+    assert result.failures == {}
+    assert len(set(result.values)) == 2
+    assert calls == [[0, 0], [1, 1], [2]]
+    assert house.detokenize("ssn", result.values, view="full").values == ["123456789", "987654321"]
+
+
+def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
+    with patch.object(
+        minting, "encipher_cores", lambda _key, _field, cores, _counters: list(cores)
+    ):
+        result = house.tokenize("ssn", ["123456789"])
+
+    assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
+    assert house.keys.charged == [1] * minting.MAX_ATTEMPTS
+
+
+def test_names_of_any_length_get_tokens(house: House) -> None:
+    names = ["Ek", "O'Neal", "Zóphoníasson", "李小龍", "Ivan Martin", "X"]
+
+    tokens = house.tokenize("name", names)
+
+    assert tokens.failures == {}
+    assert house.detokenize("name", tokens.values, view="full").values == names
+
+
+def test_lookup_finds_and_creates_nothing(house: House) -> None:
+    token = house.tokenize("ssn", ["123-45-6789"]).values[0]
+
+    result = house.lookup("ssn", ["123456789", "987-65-4321", "bad"])
+
+    assert result.values == [token.replace("-", ""), "", ""]
+    assert result.failures[1].reason is Reason.TOKEN_NOT_FOUND
+    assert result.failures[2].reason is not Reason.TOKEN_NOT_FOUND
+    assert house.lookup("ssn", ["987-65-4321"]).failures[0].reason is Reason.TOKEN_NOT_FOUND
+
+
+def test_describe_tells_all_but_the_value(house: House) -> None:
+    token = house.tokenize("ssn", ["123-45-6789"]).values[0]
+
+    result = house.describe("ssn", [token, "000-00-0000"])
+
+    described = result.descriptions[0]
+    assert described is not None
+    assert (described.format, described.generator, described.storage, described.key_version) == (
+        "us_ssn",
+        "ff1",
+        "vaulted",
+        1,
+    )
+    assert described.created is not None
+    assert result.descriptions[1] is None
+    assert result.failures[1].reason is Reason.TOKEN_NOT_FOUND
+
+
+def test_a_new_key_version_keeps_old_tokens_and_seals_new_ones(house: House) -> None:
+    old = house.tokenize("ssn", ["123-45-6789"]).values
+
+    house.keys.active_version = 2
+    again = house.tokenize("ssn", ["123-45-6789", "111-22-3333"])
+
+    assert again.values[0] == old[0]
+    assert [
+        entry.key_version for entry in house.describe("ssn", again.values).descriptions if entry
+    ] == [1, 2]
+    assert house.detokenize("ssn", again.values, view="full").values == [
+        "123-45-6789",
+        "111-22-3333",
+    ]
+
+
+def test_every_call_leaves_one_record_without_values(house: House) -> None:
+    tokens = house.tokenize("card", [*CARDS, "bad"]).values
+    house.detokenize("card", tokens[:1], name="support")
+    with pytest.raises(Denied):
+        house.detokenize("card", tokens[:1], name="pipeline")
+    with pytest.raises(FieldNotFound):
+        house.tokenize("4916429195104076", ["x"])
+    with pytest.raises(Denied):
+        house.tokenize("card", CARDS, name="stranger")
+
+    events = house.work.events
+
+    assert [(event.rpc, event.outcome, event.reason, event.field) for event in events] == [
+        ("Tokenize", "allowed", "", "card"),
+        ("Detokenize", "allowed", "", "card"),
+        ("Detokenize", "denied", "DENIED", "card"),
+        ("Tokenize", "denied", "FIELD_NOT_FOUND", ""),
+        ("Tokenize", "denied", "DENIED", "card"),
+    ]
+    assert events[0].counts == {"ok": 3, "VALUE_NOT_IN_FORMAT": 1}
+    assert events[1].view == "last4"
+    assert events[0].key_versions == (1,)
+    assert events[0].policy_digest == house.policy.digest
+    assert len(events[0].token_digest) == 32
+    written = repr(events) + str(events[0].token_digest)
+    assert not any(text in written for text in [*CARDS, *tokens[:3], "4916429195104076"])
+
+
+def test_keys_gone_fails_the_call_audited_and_nothing_is_written(house: House) -> None:
+    house.keys.available = False
+
+    with pytest.raises(KeysUnavailable):
+        house.tokenize("account", ["0012345678"])
+
+    assert house.work.events[-1].outcome == "failed"
+    assert house.work.events[-1].reason == "KEYS_UNAVAILABLE"
+
+
+def test_a_used_field_keeps_its_shape(house: House) -> None:
+    house.tokenize("ssn", ["123-45-6789"])
+    changed = house.policy.document.replace(
+        "format: us_ssn, generator: ff1, views", "format: us_ssn, generator: random, views"
+    )
+    policy = parse_policy(changed, "changed")
+
+    with pytest.raises(PolicyError, match="ssn"):
+        house.tokens.tokenize(house.caller("pipeline"), policy, "ssn", ["987-65-4321"])

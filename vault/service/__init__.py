@@ -1,0 +1,1 @@
+"""The use cases, and the ports they need: the only place where the parts meet."""

@@ -1,0 +1,142 @@
+"""Who may do what, decided once per call, and the record of every refusal.
+
+An allowed call writes its record in the transaction of its work; a refused or failed
+one writes it here, in a transaction of its own. Where the record cannot be written
+there is no answer but AUDIT_UNAVAILABLE or STORE_UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from vault.errors import (
+    AuditUnavailable,
+    Denied,
+    FieldNotFound,
+    InvalidRequest,
+    Reason,
+    RequestError,
+    StoreUnavailable,
+    VaultError,
+)
+from vault.model import Action, AuditEvent, Caller, TokenSpace
+from vault.policy.decide import Deny, decide
+from vault.policy.model import Field, Policy
+from vault.service.ports import Transaction, UnitOfWork
+
+__all__ = ["Admission", "FieldPermit", "Permit"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """An allowed call: who, and what its audit record says so far."""
+
+    caller: Caller
+    event: AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPermit(Permit):
+    """An allowed call on a field, in a view."""
+
+    field: Field
+    view: str
+
+    @property
+    def space(self) -> TokenSpace:
+        """The tokens the call is about."""
+        return TokenSpace(self.caller.tenant, self.field.name)
+
+
+class Admission:
+    """Decides calls by the policy and audits those that do not go through."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+
+    def admit(self, rpc: str, caller: Caller, policy: Policy, action: Action) -> Permit:
+        """Admits a call that concerns no field. Raises Denied."""
+        event = _event(rpc, caller, policy, "", "")
+        decision = decide(policy, caller.principal, action, None)
+        if isinstance(decision, Deny):
+            raise self._refuse(event, decision)
+        return Permit(caller, replace(event, roles=decision.roles))
+
+    def admit_field(
+        self,
+        rpc: str,
+        caller: Caller,
+        policy: Policy,
+        action: Action,
+        field: str,
+        view: str = "",
+    ) -> FieldPermit:
+        """Admits a call on a field. Raises Denied, FieldNotFound or InvalidRequest."""
+        event = _event(rpc, caller, policy, _known(policy, field), view)
+        decision = decide(policy, caller.principal, action, field, view)
+        if isinstance(decision, Deny):
+            raise self._refuse(event, decision)
+        event = replace(event, roles=decision.roles, view=decision.view)
+        return FieldPermit(caller, event, policy.fields[field], decision.view)
+
+    def carry_out(self, permit: Permit, work: Callable[[Transaction], T]) -> T:
+        """Runs an admitted call's work in one transaction; audits it if it fails as a whole."""
+        return self.attempt(permit, lambda: self._work.run(work, deadline=permit.caller.deadline))
+
+    def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
+        """Runs a step of an admitted call; audits the call if the step fails as a whole."""
+        try:
+            return step()
+        except (StoreUnavailable, AuditUnavailable):
+            # Nothing can be recorded: the same database would have to take the record.
+            raise
+        except VaultError as error:
+            self.record(replace(permit.event, outcome="failed", reason=error.reason.value))
+            raise
+
+    def record(self, event: AuditEvent) -> None:
+        """Writes one audit record in a transaction of its own."""
+        self._work.run(lambda transaction: transaction.audit.append(event))
+
+    def _refuse(self, event: AuditEvent, decision: Deny) -> RequestError:
+        self.record(replace(event, outcome="denied", reason=decision.reason.value))
+        return _REFUSALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
+
+
+_REFUSALS: dict[Reason, type[RequestError]] = {
+    Reason.FIELD_NOT_FOUND: FieldNotFound,
+    Reason.INVALID_REQUEST: InvalidRequest,
+}
+
+
+def _known(policy: Policy, field: str) -> str:
+    # A caller can write anything into the field's name, a card number too: only
+    # names the policy knows reach the audit.
+    return field if field in policy.fields else ""
+
+
+def _event(rpc: str, caller: Caller, policy: Policy, field: str, view: str) -> AuditEvent:
+    known_view = view if _is_view(policy, field, view) else ""
+    return AuditEvent(
+        rpc=rpc,
+        outcome="allowed",
+        principal=str(caller.principal),
+        peer=caller.peer,
+        credential=caller.credential,
+        request_id=caller.request_id,
+        policy_digest=policy.digest,
+        tenant=caller.tenant,
+        field=field,
+        view=known_view,
+        roles=policy.roles_of(caller.principal),
+    )
+
+
+def _is_view(policy: Policy, field: str, view: str) -> bool:
+    if view in ("", "full", "token"):
+        return True
+    return field in policy.fields and view in policy.fields[field].views

@@ -1,0 +1,85 @@
+"""A column on its way through a use case: slots of distinct cores, and failures by index.
+
+Equal cores share a slot, so that a value that repeats in a batch is worked on once; with
+scope ``none`` every item has a slot of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from vault.errors import FormatError, Reason
+from vault.formats import Format, Layout, Parsed
+from vault.model import Failure
+
+__all__ = ["NO_TOKEN", "Answers", "Column", "parse_column"]
+
+# One failure, word for word, for every string that is not a live token of the field:
+# of another shape, of another field or tenant, or never issued.
+NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
+
+Answers = Sequence[str | Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A parsed column.
+
+    Attributes:
+        size: number of items in the request.
+        cores: one core per slot.
+        places: per parsed item its index, slot and layout.
+        failures: why an item did not parse, by index.
+    """
+
+    size: int
+    cores: list[str] = field(repr=False)
+    places: list[tuple[int, int, Layout]] = field(repr=False)
+    failures: dict[int, Failure]
+
+    def answer(
+        self, policy_format: Format, answers: Answers
+    ) -> tuple[list[str], dict[int, Failure]]:
+        """Renders one answer per slot into the request's order, each in its item's layout."""
+        rendered = [""] * self.size
+        failures = dict(self.failures)
+        render = policy_format.render
+        for index, slot, layout in self.places:
+            core = answers[slot]
+            if isinstance(core, Failure):
+                failures[index] = core
+            else:
+                rendered[index] = render(core, layout)
+        return rendered, dict(sorted(failures.items()))
+
+
+def parse_column(
+    texts: Sequence[str],
+    parse: Callable[[str], Parsed],
+    *,
+    malformed: Failure | None = None,
+    share: bool = True,
+) -> Column:
+    """Parses a column item by item.
+
+    Args:
+        malformed: the one failure for whatever does not parse (tokens); None keeps the
+            parser's own reason (values).
+        share: whether equal cores share a slot.
+    """
+    slots: dict[str, int] = {}
+    cores: list[str] = []
+    places: list[tuple[int, int, Layout]] = []
+    failures: dict[int, Failure] = {}
+    for index, text in enumerate(texts):
+        try:
+            item = parse(text)
+        except FormatError as error:
+            failures[index] = malformed or Failure.of(error)
+            continue
+        slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
+        if slot == len(cores):
+            cores.append(item.core)
+        places.append((index, slot, item.layout))
+    return Column(len(texts), cores, places, failures)

@@ -1,0 +1,98 @@
+"""Encrypt and Decrypt: AES-256-GCM under a field's key, nothing stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from vault.crypto.field_key import key_version_of
+from vault.errors import DecryptionFailed, InvalidRequest, Reason
+from vault.model import Action, Caller, Failure
+from vault.policy.model import Policy
+from vault.service.admission import Admission, FieldPermit
+from vault.service.ports import KeySource
+from vault.service.results import BytesResult, outcome_counts
+
+__all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
+
+MAX_CONTEXT_BYTES = 1024
+_EMPTY = Failure(Reason.VALUE_TOO_SHORT, "the item is empty; leave empty items out")
+_UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
+
+
+class EncryptionService:
+    """The use cases of bytes."""
+
+    def __init__(self, admission: Admission, keys: KeySource) -> None:
+        self._admission = admission
+        self._keys = keys
+
+    def encrypt(
+        self,
+        caller: Caller,
+        policy: Policy,
+        field: str,
+        plaintexts: Sequence[bytes],
+        context: bytes,
+    ) -> BytesResult:
+        """Encrypts each plaintext under the field's active key version."""
+        permit = self._admission.admit_field("Encrypt", caller, policy, Action.ENCRYPT, field)
+
+        def encrypt() -> tuple[list[bytes | Failure], set[int]]:
+            _check_context(context)
+            key = self._keys.for_encryption(permit.space, len(plaintexts))
+            ciphertexts: list[bytes | Failure] = [
+                key.encrypt(plaintext, context) if plaintext else _EMPTY for plaintext in plaintexts
+            ]
+            return ciphertexts, {key.version}
+
+        return self._audited(permit, encrypt)
+
+    def decrypt(
+        self,
+        caller: Caller,
+        policy: Policy,
+        field: str,
+        ciphertexts: Sequence[bytes],
+        context: bytes,
+    ) -> BytesResult:
+        """Decrypts each ciphertext under the key version it names."""
+        permit = self._admission.admit_field("Decrypt", caller, policy, Action.DECRYPT, field)
+
+        def decrypt() -> tuple[list[bytes | Failure], set[int]]:
+            _check_context(context)
+            versions: set[int] = set()
+            plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
+            return plaintexts, versions
+
+        return self._audited(permit, decrypt)
+
+    def _open(
+        self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]
+    ) -> bytes | Failure:
+        if not ciphertext:
+            return _EMPTY
+        try:
+            key = self._keys.version(permit.space, key_version_of(ciphertext))
+            plaintext = key.decrypt(ciphertext, context)
+        except DecryptionFailed:
+            return _UNOPENED
+        versions.add(key.version)
+        return plaintext
+
+    def _audited(
+        self, permit: FieldPermit, work: Callable[[], tuple[list[bytes | Failure], set[int]]]
+    ) -> BytesResult:
+        """Does the work, writes its audit record, answers."""
+        answers, versions = self._admission.attempt(permit, work)
+        failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
+        values = [b"" if isinstance(item, Failure) else item for item in answers]
+        counts = outcome_counts(len(answers), failures)
+        event = replace(permit.event, counts=counts, key_versions=tuple(sorted(versions)))
+        self._admission.record(event)
+        return BytesResult(values, failures)
+
+
+def _check_context(context: bytes) -> None:
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise InvalidRequest(f"context is longer than {MAX_CONTEXT_BYTES} bytes")

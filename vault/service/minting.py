@@ -1,0 +1,192 @@
+"""Making tokens: from value cores to stored tokens, each value exactly one.
+
+Select what is there, insert what is missing, select what lost the race. A value then
+neither inserted nor found by its index met a token collision and is tried again under
+a changed tweak or fresh randomness, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from secrets import SystemRandom, randbits
+
+from vault.crypto.alphabet import Alphabet
+from vault.crypto.field_key import FieldKey, TweakInput
+from vault.model import Generator, NewToken, Scope, Storage, TokenSpace
+from vault.policy.model import Field
+from vault.service.ports import KeySource, TokenStore
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "VAULTLESS_KEY_VERSION",
+    "Minted",
+    "Wanted",
+    "encipher_cores",
+    "ensure_tokens",
+]
+
+MAX_ATTEMPTS = 8
+# A vaultless token has no room for its key version, so a vaultless field stays on the
+# first; moving it to another key is what Retokenize is for.
+VAULTLESS_KEY_VERSION = 1
+_RANDOM = SystemRandom()
+_COUNTER_BITS = 32  # the width of the counter in the tweak
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A value that needs a token: its core, and its blind index where it keeps one token."""
+
+    core: str = field(repr=False)
+    mac: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """What ``ensure_tokens`` found or made.
+
+    Attributes:
+        tokens: one token core per wanted value, None where the space is exhausted.
+        key_versions: versions of the field key behind them, for the audit.
+    """
+
+    tokens: list[str | None] = field(repr=False)
+    key_versions: frozenset[int]
+
+
+def ensure_tokens(
+    store: TokenStore,
+    keys: KeySource,
+    space: TokenSpace,
+    policy_field: Field,
+    wanted: Sequence[Wanted],
+) -> Minted:
+    """Finds or makes a token for every wanted value of a vaulted field.
+
+    Args:
+        wanted: values with distinct macs (scope ``field``), or without macs (scope ``none``).
+    """
+    batch = _Batch(store, keys, space, policy_field, wanted)
+    missing = batch.find(range(len(wanted)))
+    for attempt in range(MAX_ATTEMPTS):
+        if not missing:
+            break
+        missing = batch.find(batch.insert(missing, attempt))
+    return Minted(batch.tokens, frozenset(batch.key_versions))
+
+
+class _Batch:
+    """One call's wanted values and how far they are."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        keys: KeySource,
+        space: TokenSpace,
+        policy_field: Field,
+        wanted: Sequence[Wanted],
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._space = space
+        self._field = policy_field
+        self._wanted = wanted
+        self._index_version = keys.index(space).version if policy_field.scope is Scope.FIELD else 0
+        self.tokens: list[str | None] = [None] * len(wanted)
+        self.key_versions: set[int] = set()
+
+    def find(self, positions: Sequence[int]) -> list[int]:
+        """Takes over the tokens that others stored; returns the positions without one."""
+        macs = [mac for at in positions if (mac := self._wanted[at].mac) is not None]
+        if not macs:
+            return list(positions)
+        stored = self._store.find_by_mac(self._space, self._field.scope, self._index_version, macs)
+        missing = []
+        for at in positions:
+            row = stored.get(self._wanted[at].mac or b"")
+            if row is None:
+                missing.append(at)
+            else:
+                self.tokens[at] = row.token
+                self.key_versions.add(row.key_version)
+        return missing
+
+    def insert(self, positions: Sequence[int], attempt: int) -> list[int]:
+        """Makes and stores tokens; returns the positions whose token was not stored."""
+        key = self._keys.for_encryption(self._space, len(positions))
+        candidates = self._candidates(key, positions, attempt)
+        new = {token: self._seal(key, at, token, counter) for token, at, counter in candidates}
+        stored = self._store.insert(self._space, list(new.values())) if new else frozenset()
+        for token, at, _ in candidates:
+            if token in stored:
+                self.tokens[at] = token
+                self.key_versions.add(key.version)
+        return [at for at in positions if self.tokens[at] is None]
+
+    def _candidates(
+        self, key: FieldKey, positions: Sequence[int], attempt: int
+    ) -> list[tuple[str, int, int]]:
+        """Returns (token core, position, tweak counter); cores distinct, never the value."""
+        cores = [self._wanted[at].core for at in positions]
+        counters = [self._counter(attempt) for _ in positions]
+        tokens = _generate(key, self._field, cores, counters, attempt)
+        distinct: dict[str, tuple[str, int, int]] = {}
+        for at, core, token, counter in zip(positions, cores, tokens, counters, strict=True):
+            if token != core:
+                distinct.setdefault(token, (token, at, counter))
+        return list(distinct.values())
+
+    def _counter(self, attempt: int) -> int:
+        # Scope `none` promises a new token every call, so its tweak must never repeat.
+        return attempt if self._field.scope is Scope.FIELD else randbits(_COUNTER_BITS)
+
+    def _seal(self, key: FieldKey, at: int, token: str, counter: int) -> NewToken:
+        wanted, scope = self._wanted[at], self._field.scope
+        return NewToken(
+            token=token,
+            ciphertext=key.seal(wanted.core.encode(), scope=scope.value, token=token),
+            mac=wanted.mac,
+            index_version=self._index_version,
+            key_version=key.version,
+            generator=self._field.generator,
+            scope=scope,
+            tweak_counter=counter,
+        )
+
+
+def _generate(
+    key: FieldKey,
+    policy_field: Field,
+    cores: Sequence[str],
+    counters: Sequence[int],
+    attempt: int,
+) -> list[str]:
+    if policy_field.generator is Generator.RANDOM:
+        plans = [policy_field.format.random_plan(core, attempt) for core in cores]
+        return [plan.build(_random_text(plan.alphabet, plan.length)) for plan in plans]
+    return encipher_cores(key, policy_field, cores, counters)
+
+
+def encipher_cores(
+    key: FieldKey, policy_field: Field, cores: Sequence[str], counters: Sequence[int]
+) -> list[str]:
+    """Enciphers value cores into token cores by the field's FPE generator, in order."""
+    storage: Storage = policy_field.storage
+    plans = [policy_field.format.token_plan(core, storage) for core in cores]
+    scope = policy_field.scope.value
+    groups: dict[Alphabet, list[int]] = {}
+    for at, plan in enumerate(plans):
+        groups.setdefault(plan.alphabet, []).append(at)
+    tokens = [""] * len(cores)
+    for alphabet, members in groups.items():
+        numerals = [alphabet.encode(plans[at].text) for at in members]
+        tweaks = [TweakInput(scope, plans[at].kept, counters[at]) for at in members]
+        enciphered = key.encipher(policy_field.generator, alphabet.radix, numerals, tweaks)
+        for at, digits in zip(members, enciphered, strict=True):
+            tokens[at] = plans[at].build(alphabet.decode(digits))
+    return tokens
+
+
+def _random_text(alphabet: Alphabet, length: int) -> str:
+    return "".join(_RANDOM.choices(alphabet.characters, k=length))

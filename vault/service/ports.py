@@ -1,0 +1,170 @@
+"""What the use cases need from the outside, and which errors may come from there.
+
+An adapter raises only the errors its port names: driver and library exceptions, whose
+texts may quote values, never cross these lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from vault.crypto.field_key import FieldKey, IndexKey, MacKey
+from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace
+
+__all__ = [
+    "AuditLog",
+    "DataKeyRecord",
+    "DataKeyStore",
+    "KeySource",
+    "KeyWrapper",
+    "ShapeStore",
+    "TokenStore",
+    "Transaction",
+    "UnitOfWork",
+]
+
+T = TypeVar("T")
+
+
+class TokenStore(Protocol):
+    """Token mappings, within one transaction. Raises StoreUnavailable only.
+
+    Every method costs a fixed number of statements, whatever the batch's size.
+    """
+
+    def find_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> Mapping[bytes, StoredToken]:
+        """Returns the live, unexpired tokens of the given blind indexes, without the absent."""
+
+    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        """Returns the rows (tombstones too) of the given token cores; absent ones are left out.
+
+        A live row past its expiry comes back with state EXPIRED.
+        """
+
+    def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+        """Inserts tokens and their index rows; returns the token cores inserted.
+
+        A token is left out, with nothing of it stored, when its string is taken (a
+        collision) or its mac is (another caller was quicker). Macs and token cores within
+        one call are distinct. Safe against deadlock between overlapping batches.
+        """
+
+
+class AuditLog(Protocol):
+    """The audit, within one transaction. Raises AuditUnavailable only."""
+
+    def append(self, event: AuditEvent) -> None:
+        """Writes the call's record; it becomes durable with the transaction or not at all."""
+
+
+class ShapeStore(Protocol):
+    """What decides a used field's tokens, recorded at first use. Raises StoreUnavailable only."""
+
+    def recorded(self, tenant: str) -> Mapping[str, str]:
+        """Returns the shape (canonical JSON) of every used field."""
+
+    def record(self, space: TokenSpace, shape: str) -> str:
+        """Records a field's shape if none is there yet; returns the one that is in force."""
+
+
+class Transaction(Protocol):
+    """One database transaction: the work and its audit record commit together."""
+
+    @property
+    def tokens(self) -> TokenStore: ...
+    @property
+    def audit(self) -> AuditLog: ...
+    @property
+    def shapes(self) -> ShapeStore: ...
+
+
+class UnitOfWork(Protocol):
+    """Runs work in one transaction.
+
+    Raises StoreUnavailable, AuditUnavailable, and what the work raises.
+    """
+
+    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T:
+        """Runs ``work`` and commits; on deadlock or serialisation failure runs it again, bounded.
+
+        ``work`` may therefore run more than once and must keep its effects in the
+        transaction. ``deadline`` (``time.monotonic()``) becomes the statement timeout.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DataKeyRecord:
+    """A row of ``data_keys``: a key that only the key server can unwrap.
+
+    Attributes:
+        field: the policy field, or empty for a key of the tenant (audit).
+        purpose: ``field``, ``index`` or ``audit``.
+        wrapped: the key server's ciphertext, such as ``vault:v1:...``.
+        uses: encryptions reserved so far under this version.
+    """
+
+    tenant: str
+    field: str
+    purpose: str
+    version: int
+    wrapped: str = dataclass_field(repr=False)
+    active: bool
+    uses: int
+    created: datetime | None = None
+
+
+class DataKeyStore(Protocol):
+    """Wrapped data keys. Raises StoreUnavailable only. Each call is its own transaction."""
+
+    def all(self) -> Sequence[DataKeyRecord]:
+        """Returns every version of every key, ordered by tenant, field, purpose, version."""
+
+    def add(self, records: Sequence[DataKeyRecord]) -> None:
+        """Adds versions that are not there yet and makes each the active one of its key.
+
+        A version that exists already (another replica was quicker) is left as it is.
+        """
+
+    def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
+        """Adds ``uses`` to a version's counter and returns the new total."""
+
+
+class KeyWrapper(Protocol):
+    """The key server: makes and opens wrapped data keys. Raises KeysUnavailable only."""
+
+    def generate(self, contexts: Sequence[bytes]) -> Sequence[str]:
+        """Makes one 256-bit data key per derivation context; returns them wrapped."""
+
+    def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
+        """Opens (context, wrapped) pairs, in order."""
+
+
+class KeySource(Protocol):
+    """The keys in memory.
+
+    Raises KeysUnavailable, and StoreUnavailable where it must reserve uses.
+    """
+
+    def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
+        """Returns the active field key, with ``count`` AES-GCM encryptions charged to it."""
+
+    def active(self, space: TokenSpace) -> FieldKey:
+        """Returns the active field key (for generators; charges nothing)."""
+
+    def version(self, space: TokenSpace, version: int) -> FieldKey:
+        """Returns the field key of an explicit version.
+
+        Raises DecryptionFailed where no such version exists: a ciphertext can claim any.
+        """
+
+    def index(self, space: TokenSpace) -> IndexKey:
+        """Returns the active blind-index key."""
+
+    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+        """Returns the tenant's audit MAC key: the active one, or that of a version."""

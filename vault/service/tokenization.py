@@ -1,0 +1,220 @@
+"""Tokenize, Detokenize, Lookup and Describe.
+
+Each reads like the policy: admit the caller, parse the column, do the work and write
+its audit record in one transaction, answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from vault.errors import InvalidRequest, Reason
+from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
+from vault.policy.model import Policy
+from vault.service.admission import Admission, FieldPermit
+from vault.service.columns import NO_TOKEN, Answers, Column, parse_column
+from vault.service.minting import (
+    VAULTLESS_KEY_VERSION,
+    Wanted,
+    encipher_cores,
+    ensure_tokens,
+)
+from vault.service.ports import KeySource, Transaction
+from vault.service.reading import (
+    decipher_tokens,
+    describe_rows,
+    describe_vaultless,
+    open_rows,
+)
+from vault.service.results import (
+    ColumnResult,
+    DescribeResult,
+    TokenDescription,
+    outcome_counts,
+    token_set_message,
+)
+from vault.service.shapes import ShapeRecord
+
+__all__ = ["TokenizationService"]
+
+_EXHAUSTED = Failure(
+    Reason.FORMAT_SPACE_EXHAUSTED,
+    "no free token of this format was found for the value; widen the field's format",
+)
+_FIXED_POINT = Failure(
+    Reason.FORMAT_SPACE_EXHAUSTED,
+    "this value's vaultless token would equal the value; use vaulted storage for the field",
+)
+_NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
+_VAULTLESS = frozenset({VAULTLESS_KEY_VERSION})
+
+
+class TokenizationService:
+    """The use cases of tokens. Stateless but for the record of used fields' shapes."""
+
+    def __init__(self, admission: Admission, keys: KeySource) -> None:
+        self._admission = admission
+        self._keys = keys
+        self._shapes = ShapeRecord()
+
+    def tokenize(
+        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+    ) -> ColumnResult:
+        """Returns each value's token, making those that do not exist yet."""
+        permit = self._admission.admit_field("Tokenize", caller, policy, Action.TOKENIZE, field)
+        share = permit.field.scope is not Scope.NONE
+        column = parse_column(values, permit.field.format.parse, share=share)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            self._shapes.claim(transaction.shapes, permit.space, permit.field)
+            tokens, versions = self._tokens_of(transaction, permit, column)
+            return self._answer(transaction, permit, column, tokens, tokens, versions)
+
+        result = self._admission.carry_out(permit, work)
+        self._shapes.remember(permit.space, permit.field)
+        return result
+
+    def detokenize(
+        self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str], view: str
+    ) -> ColumnResult:
+        """Returns a view of the value behind each token."""
+        permit = self._admission.admit_field(
+            "Detokenize", caller, policy, Action.DETOKENIZE, field, view
+        )
+        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        show = _view(permit)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            values, versions = self._values_of(transaction, permit, column.cores)
+            shown = [
+                value if isinstance(value, Failure) else show(token, value)
+                for token, value in zip(column.cores, values, strict=True)
+            ]
+            return self._answer(transaction, permit, column, shown, column.cores, versions)
+
+        return self._admission.carry_out(permit, work)
+
+    def lookup(
+        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+    ) -> ColumnResult:
+        """Returns each value's live token and creates nothing."""
+        permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
+        column = parse_column(values, permit.field.format.parse)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
+            return self._answer(transaction, permit, column, tokens, tokens, versions)
+
+        return self._admission.carry_out(permit, work)
+
+    def describe(
+        self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str]
+    ) -> DescribeResult:
+        """Returns what is known about each token, never its value."""
+        permit = self._admission.admit_field("Describe", caller, policy, Action.DESCRIBE, field)
+        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+
+        def work(transaction: Transaction) -> DescribeResult:
+            entries, versions = self._descriptions_of(transaction, permit, column.cores)
+            states = [entry if isinstance(entry, Failure) else "" for entry in entries]
+            answer = self._answer(transaction, permit, column, states, column.cores, versions)
+            described: list[TokenDescription | None] = [None] * column.size
+            for index, slot, _ in column.places:
+                entry = entries[slot]
+                described[index] = None if isinstance(entry, Failure) else entry
+            return DescribeResult(described, answer.failures)
+
+        return self._admission.carry_out(permit, work)
+
+    def _tokens_of(
+        self, transaction: Transaction, permit: FieldPermit, column: Column
+    ) -> tuple[Answers, frozenset[int]]:
+        if permit.field.storage is Storage.VAULTLESS:
+            return self._vaultless_tokens(permit, column.cores), _VAULTLESS
+        wanted = self._wanted(permit, column.cores)
+        minted = ensure_tokens(transaction.tokens, self._keys, permit.space, permit.field, wanted)
+        tokens = [_EXHAUSTED if token is None else token for token in minted.tokens]
+        return tokens, minted.key_versions
+
+    def _wanted(self, permit: FieldPermit, cores: Sequence[str]) -> list[Wanted]:
+        if permit.field.scope is Scope.NONE:
+            return [Wanted(core, None) for core in cores]
+        macs = self._keys.index(permit.space).macs(permit.field.scope.value, cores)
+        return [Wanted(core, mac) for core, mac in zip(cores, macs, strict=True)]
+
+    def _vaultless_tokens(self, permit: FieldPermit, cores: Sequence[str]) -> Answers:
+        key = self._keys.version(permit.space, VAULTLESS_KEY_VERSION)
+        tokens = encipher_cores(key, permit.field, cores, [0] * len(cores))
+        return [
+            _FIXED_POINT if token == core else token
+            for core, token in zip(cores, tokens, strict=True)
+        ]
+
+    def _live_tokens_of(
+        self, transaction: Transaction, permit: FieldPermit, cores: Sequence[str]
+    ) -> tuple[Answers, frozenset[int]]:
+        field = permit.field
+        if field.storage is Storage.VAULTLESS:
+            return self._vaultless_tokens(permit, cores), _VAULTLESS
+        if field.scope is Scope.NONE:
+            raise InvalidRequest(
+                "a value of this field has no token of its own (scope none): nothing to look up"
+            )
+        index = self._keys.index(permit.space)
+        macs = index.macs(field.scope.value, cores)
+        rows = transaction.tokens.find_by_mac(permit.space, field.scope, index.version, macs)
+        tokens = [rows[mac].token if mac in rows else _NOT_LIVE for mac in macs]
+        return tokens, _versions(rows)
+
+    def _values_of(
+        self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
+    ) -> tuple[Answers, frozenset[int]]:
+        if permit.field.storage is Storage.VAULTLESS:
+            values = decipher_tokens(self._keys, permit.space, permit.field, tokens)
+            return values, _VAULTLESS
+        rows = transaction.tokens.find_by_token(permit.space, tokens)
+        return open_rows(self._keys, permit.space, tokens, rows), _versions(rows)
+
+    def _descriptions_of(
+        self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
+    ) -> tuple[Sequence[TokenDescription | Failure], frozenset[int]]:
+        if permit.field.storage is Storage.VAULTLESS:
+            return [describe_vaultless(permit.field)] * len(tokens), _VAULTLESS
+        rows = transaction.tokens.find_by_token(permit.space, tokens)
+        return describe_rows(permit.field, tokens, rows), _versions(rows)
+
+    def _answer(
+        self,
+        transaction: Transaction,
+        permit: FieldPermit,
+        column: Column,
+        answers: Answers,
+        tokens: Answers,
+        versions: Iterable[int],
+    ) -> ColumnResult:
+        """Renders the answers and writes the call's audit record."""
+        rendered, failures = column.answer(permit.field.format, answers)
+        message = token_set_message(token for token in tokens if isinstance(token, str))
+        event = replace(
+            permit.event,
+            counts=outcome_counts(column.size, failures),
+            key_versions=tuple(sorted(versions)),
+            token_digest=self._keys.audit(permit.caller.tenant).mac(message),
+        )
+        transaction.audit.append(event)
+        return ColumnResult(rendered, failures, permit.view)
+
+
+def _versions(rows: Mapping[bytes, StoredToken] | Mapping[str, StoredToken]) -> frozenset[int]:
+    return frozenset(row.key_version for row in rows.values())
+
+
+def _view(permit: FieldPermit) -> Callable[[str, str], str]:
+    """Returns what turns (token core, value core) into the core of the permitted view."""
+    if permit.view == "full":
+        return lambda _token, value: value
+    if permit.view == "token":
+        return lambda token, _value: token
+    view = permit.field.views[permit.view]
+    return lambda _token, value: view.apply(value)
