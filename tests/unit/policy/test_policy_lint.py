@@ -1,0 +1,110 @@
+"""Warnings of `policy check`."""
+
+from __future__ import annotations
+
+from vault.policy.lint import Finding, Severity, check
+from vault.policy.load import parse_policy
+
+ROLES = "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
+HELD = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r]}\n"
+LONG = "format: {alphabet: digits, min: 12, max: 20}"
+
+
+def findings(field: str, rest: str = ROLES + HELD) -> list[Finding]:
+    return check(parse_policy(f"version: 1\nfields:\n  f: {{{field}}}\n{rest}", "policy.yaml"))
+
+
+def messages(field: str, rest: str = ROLES + HELD) -> str:
+    return "\n".join(each.message for each in findings(field, rest))
+
+
+def test_nothing_is_found_in_a_policy_that_is_well() -> None:
+    assert findings(f"{LONG}, generator: ff1") == []
+
+
+def test_a_finding_says_where_it_is() -> None:
+    (finding,) = findings(f"{LONG}, generator: ff3-1")
+    assert finding.severity is Severity.WARNING
+    assert finding.text("policy.yaml").startswith("policy.yaml:3: warning: fields.f: ff3-1 ")
+
+
+def test_the_standing_of_ff3_1_is_told() -> None:
+    assert "February 2025" in messages(f"{LONG}, generator: ff3-1")
+
+
+def test_vaultless_fields_of_low_entropy_are_told() -> None:
+    assert "vaultless with 1,000,000,000 values" in messages(
+        "format: us_ssn, generator: ff1, storage: vaultless"
+    )
+    assert findings(f"{LONG}, generator: ff1, storage: vaultless") == []
+
+
+def test_an_oracle_without_limits_is_told() -> None:
+    (finding,) = findings("format: us_ssn, generator: ff1")
+    assert finding.severity is Severity.NOTE
+    assert "can try them all" in finding.message
+
+
+def test_random_tokens_that_will_run_out_are_told() -> None:
+    assert "FORMAT_SPACE_EXHAUSTED" in messages(
+        "format: card, min: 16, keep: {first: 6, last: 4}, generator: random"
+    )
+
+
+def test_an_acknowledgement_is_told_whether_needed_or_not() -> None:
+    acknowledged = "acknowledge: {ff3_1_small_domain: true}"
+    small = f"format: {{alphabet: digits, min: 9, max: 20}}, generator: ff3-1, {acknowledged}"
+    assert "published attacks" in messages(small)
+    assert "not needed" in messages(f"{LONG}, generator: ff1, {acknowledged}")
+
+
+def test_a_role_that_nobody_holds_is_told() -> None:
+    found = messages(f"{LONG}, generator: ff1", ROLES)
+    assert "no principal holds this role" in found
+    assert "every call is denied" in found
+
+
+def test_a_field_that_nobody_tokenizes_is_told() -> None:
+    roles = "roles:\n  r: [{fields: [f], allow: [describe]}]\n"
+    assert "no role may tokenize it" in messages(f"{LONG}, generator: ff1", roles + HELD)
+
+
+def test_a_lookup_that_finds_nothing_is_told() -> None:
+    roles = "roles:\n  r: [{fields: [f], allow: [tokenize, lookup]}]\n"
+    assert "finds nothing" in messages(f"{LONG}, generator: ff1, scope: none", roles + HELD)
+
+
+def test_one_principal_for_both_ways_on_everything_is_told() -> None:
+    roles = (
+        "roles:\n"
+        "  r: [{fields: ['*'], allow: [lookup]}]\n"
+        "  back: [{fields: [f], allow: [detokenize], view: full}]\n"
+        "  write: [{fields: [f], allow: [tokenize]}]\n"
+    )
+    both = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r, back, write]}\n"
+    assert "a stolen certificate opens everything" in messages(
+        f"{LONG}, generator: ff1", roles + both
+    )
+    apart = (
+        "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r, write]}\n"
+        "  - {spiffe: 'spiffe://example.org/b', roles: [back]}\n"
+    )
+    assert findings(f"{LONG}, generator: ff1", roles + apart) == []
+
+
+def test_whole_values_of_every_later_field_are_told() -> None:
+    roles = (
+        "roles:\n  r: [{fields: ['*'], allow: [tokenize]}]\n"
+        "  back: [{fields: ['*'], allow: [detokenize], view: full}]\n"
+    )
+    held = HELD + "  - {spiffe: 'spiffe://example.org/b', roles: [back]}\n"
+    assert "added later too" in messages(f"{LONG}, generator: ff1", roles + held)
+
+
+def test_a_principal_whose_roles_cancel_out_is_told() -> None:
+    roles = (
+        "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
+        "  never: [{fields: ['*'], deny: [tokenize]}]\n"
+    )
+    held = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r, never]}\n"
+    assert "deny everything" in messages(f"{LONG}, generator: ff1", roles + held)

@@ -1,0 +1,157 @@
+"""What a policy may say, and had better not: the warnings of ``tokenvault policy check``.
+
+What is unsafe is refused when the file is read; what is here is allowed but weak, or
+probably not what its author meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vault.model import Action, Generator, Scope, Storage
+from vault.policy.fields import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
+from vault.policy.model import SMALL_DOMAIN, Field, Policy
+from vault.policy.roles import VIEWED, Binding, Rights
+from vault.policy.views import FULL
+
+__all__ = ["LOW_ENTROPY", "Finding", "Severity", "check"]
+
+LOW_ENTROPY = 10**12
+"""Under this many values a list of all of them is a day's work, not a lifetime's."""
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    WARNING = "warning"
+    """Weak: accept it knowingly or change it."""
+
+    NOTE = "note"
+    """Perhaps not meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing worth a second look.
+
+    Attributes:
+        line: where it is in the file, from 1.
+        path: key path, such as ``fields.card_number``.
+    """
+
+    severity: Severity
+    line: int
+    path: str
+    message: str
+
+    def text(self, source: str) -> str:
+        """Returns the finding as one line, ``source:line: severity: path: message``."""
+        return f"{source}:{self.line}: {self.severity}: {self.path}: {self.message}"
+
+
+def check(policy: Policy) -> list[Finding]:
+    """Returns what is weak or odd in a policy, in file order."""
+    findings = [
+        *(each for field in policy.fields.values() for each in _check_field(policy, field)),
+        *_check_roles(policy),
+        *(each for binding in policy.bindings for each in _check_binding(policy, binding)),
+    ]
+    return sorted(findings, key=lambda finding: finding.line)
+
+
+def _check_field(policy: Policy, field: Field) -> Iterator[Finding]:
+    for severity, message in _field_remarks(policy, field):
+        yield Finding(severity, field.line, f"fields.{field.name}", message)
+
+
+def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:
+    yield from _generator_remarks(field)
+    domain = field.effective_domain
+    if field.storage is Storage.VAULTLESS and domain < LOW_ENTROPY:
+        yield (
+            Severity.WARNING,
+            f"vaultless with {domain:,} values at the shortest: whoever may tokenize can list "
+            "them all in time, and the key cannot be rotated without new tokens; prefer vaulted",
+        )
+    elif field.generator is not Generator.RANDOM and domain < LOW_ENTROPY:
+        yield (
+            Severity.NOTE,
+            f"{domain:,} values at the shortest: whoever may tokenize or lookup can try them "
+            "all (limits are not built yet), so grant both sparingly",
+        )
+    if not _anybody(policy, field, Action.TOKENIZE):
+        yield Severity.NOTE, "no role may tokenize it"
+    if field.scope is Scope.NONE and _anybody(policy, field, Action.LOOKUP):
+        yield Severity.NOTE, "scope none keeps no index, so a lookup finds nothing"
+
+
+def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
+    domain = field.effective_domain
+    if field.generator is Generator.FF3_1:
+        yield (
+            Severity.WARNING,
+            "ff3-1 is no longer on its way to a standard: NIST's February 2025 draft of "
+            "SP 800-38G Rev. 1 removed it and keeps ff1; prefer ff1 where you may choose",
+        )
+    elif field.generator is Generator.RANDOM and domain < LEAST_DOMAIN:
+        yield (
+            Severity.WARNING,
+            f"the shortest value has only {domain:,} tokens, and a token is never issued twice: "
+            "such values will end in FORMAT_SPACE_EXHAUSTED",
+        )
+    if SMALL_DOMAIN in field.acknowledged:
+        if field.generator is Generator.FF3_1 and domain < LEAST_FF3_1_DOMAIN:
+            yield (
+                Severity.WARNING,
+                f"ff3-1 on {domain:,} tokens, acknowledged by {SMALL_DOMAIN}: published attacks "
+                "come close at this size",
+            )
+        else:
+            yield Severity.NOTE, f"{SMALL_DOMAIN} is acknowledged and not needed: remove it"
+
+
+def _anybody(policy: Policy, field: Field, action: Action) -> bool:
+    return any(
+        (action, field.name) in rule.allowed()
+        for role in policy.roles.values()
+        for rule in role.rules
+    )
+
+
+def _check_roles(policy: Policy) -> Iterator[Finding]:
+    held = {name for binding in policy.bindings for name in binding.roles}
+    for role in policy.roles.values():
+        path = f"roles.{role.name}"
+        if role.name not in held:
+            yield Finding(Severity.WARNING, role.line, path, "no principal holds this role")
+        if any(rule.every and rule.view == FULL and rule.allow & VIEWED for rule in role.rules):
+            message = "reads whole values of every field, those added later too"
+            yield Finding(Severity.WARNING, role.line, path, message)
+    if not policy.bindings:
+        yield Finding(Severity.WARNING, 1, "principals", "there is none, so every call is denied")
+
+
+def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
+    rights = policy.rights_of(binding.principal)
+    if all(_goes_both_ways(rights, name) for name in policy.fields):
+        yield Finding(
+            Severity.WARNING,
+            binding.line,
+            f"principals[{policy.bindings.index(binding)}]",
+            "turns every field's values into tokens and back in full: a stolen certificate "
+            "opens everything; split the two between principals",
+        )
+    if not rights.grants:
+        yield Finding(
+            Severity.NOTE,
+            binding.line,
+            f"principals[{policy.bindings.index(binding)}]",
+            "its roles deny everything that they allow, so every call is denied",
+        )
+
+
+def _goes_both_ways(rights: Rights, name: str) -> bool:
+    finds = rights.allows(Action.TOKENIZE, name) or rights.allows(Action.LOOKUP, name)
+    return finds and rights.allows(Action.DETOKENIZE, name, FULL)

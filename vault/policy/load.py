@@ -1,0 +1,68 @@
+"""From the policy file's text to a ``Policy``, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from types import MappingProxyType
+
+from vault.policy.access import read_principals, read_roles
+from vault.policy.document import read_document
+from vault.policy.entry import Entry
+from vault.policy.fields import read_fields
+from vault.policy.model import Policy
+from vault.policy.problem import InvalidPolicy, Problem
+
+__all__ = ["InvalidPolicy", "Problem", "parse_policy"]
+
+VERSION = 1
+
+_KEYS = frozenset({"version", "fields", "roles", "principals"})
+_UNBUILT = {
+    "limits": "without it nothing limits how many values a caller may ask for",
+    "purposes": "without it a call needs no purpose",
+    "approvals": "without it a call needs no approval",
+    "grant_ttl": "without it access does not end by itself",
+    "budget": "without it nothing limits how many values a caller may read",
+    "ttl": "without it a token does not expire",
+}
+
+
+def parse_policy(text: str, source: str) -> Policy:
+    """Reads a policy.
+
+    Args:
+        text: the file, decoded as UTF-8 with its line ends as they are: the digest is
+            that of the file's bytes.
+        source: what to call the file in messages, such as its path.
+
+    Raises:
+        InvalidPolicy: a PolicyError with every problem found, each with line, column and
+            key path.
+    """
+    problems: list[Problem] = []
+    root = read_document(text, source, problems)
+    entries = root.section(_KEYS, required=("version", "fields"), unbuilt=_UNBUILT)
+    if "version" in entries and not _is_readable(entries["version"]):
+        # Another version's keys mean other things: judging them would only mislead.
+        raise InvalidPolicy(source, problems)
+    fields = read_fields(entries["fields"]) if "fields" in entries else {}
+    roles = read_roles(entries["roles"], fields) if "roles" in entries else {}
+    bindings = read_principals(entries["principals"], roles) if "principals" in entries else ()
+    if problems:
+        raise InvalidPolicy(source, problems)
+    return Policy(
+        source=source,
+        digest=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        document=text,
+        fields=MappingProxyType({n: field for n, field in fields.items() if field is not None}),
+        roles=MappingProxyType(roles),
+        bindings=bindings,
+    )
+
+
+def _is_readable(entry: Entry) -> bool:
+    before = entry.problems
+    version = entry.whole(0, 10**9)
+    if version is not None and version != VERSION:
+        entry.fail(f"this release reads version {VERSION}")
+    return entry.problems == before

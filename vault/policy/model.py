@@ -1,0 +1,106 @@
+"""The policy as a typed model: frozen, complete and checked once it exists.
+
+``vault.policy.load.parse_policy`` makes it; nothing else should. Line numbers are those
+of the file, for messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from vault.formats import Format
+from vault.model import Generator, Principal, Scope, Storage
+from vault.policy.roles import NO_RIGHTS, Binding, Rights, Role, rights_of_roles
+from vault.policy.views import View
+
+__all__ = ["SMALL_DOMAIN", "TWEAK_INPUTS_VERSION", "Field", "Policy"]
+
+TWEAK_INPUTS_VERSION = 1
+"""Version of what goes into a tweak: tenant, field, scope, key version, kept, counter."""
+
+SMALL_DOMAIN = "ff3_1_small_domain"
+"""Acknowledges FF3-1 on an effective domain under 10^10."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named kind of sensitive data: what it looks like and how its tokens are made.
+
+    Attributes:
+        views: the field's own views by name; ``full`` and ``token`` are not among them.
+        acknowledged: risks that the policy's author accepts in writing.
+    """
+
+    name: str
+    format: Format
+    format_name: str
+    generator: Generator
+    storage: Storage
+    scope: Scope
+    views: Mapping[str, View] = field(default_factory=dict)
+    acknowledged: frozenset[str] = frozenset()
+    line: int = field(default=0, compare=False)
+
+    @cached_property
+    def shape(self) -> str:
+        """What decides the field's tokens, as canonical JSON (sorted keys, no spaces).
+
+        A used field whose shape changes would answer other tokens for the same values.
+        """
+        parts: dict[str, object] = {
+            "format": self.format_name,
+            "generator": self.generator.value,
+            "options": dict(self.format.shape()),
+            "scope": self.scope.value,
+            "storage": self.storage.value,
+            "tweak_inputs": TWEAK_INPUTS_VERSION,
+        }
+        return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @cached_property
+    def effective_domain(self) -> int:
+        """How many tokens the shortest accepted value can have, exactly."""
+        return self.format.effective_domain(self.generator, self.storage)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A whole policy file.
+
+    Attributes:
+        source: what the file is called in messages.
+        digest: SHA-256 of the file's bytes, lower-case hex.
+        document: the file as it was read.
+        bindings: who holds which roles, in file order.
+    """
+
+    source: str
+    digest: str
+    document: str = field(repr=False)
+    fields: Mapping[str, Field]
+    roles: Mapping[str, Role]
+    bindings: tuple[Binding, ...]
+
+    def roles_of(self, principal: Principal) -> tuple[str, ...]:
+        """Returns a principal's roles, sorted; none for an unknown principal."""
+        return self._roles.get(principal, ())
+
+    def rights_of(self, principal: Principal) -> Rights:
+        """Returns what a principal's roles allow together; nothing if it has none."""
+        return self._rights.get(self.roles_of(principal), NO_RIGHTS)
+
+    @cached_property
+    def _roles(self) -> Mapping[Principal, tuple[str, ...]]:
+        return MappingProxyType({each.principal: each.roles for each in self.bindings})
+
+    @cached_property
+    def _rights(self) -> Mapping[tuple[str, ...], Rights]:
+        # One table per distinct set of roles: principals are many, sets of roles few.
+        held = {each.roles for each in self.bindings}
+        return MappingProxyType(
+            {names: rights_of_roles([self.roles[name] for name in names]) for names in held}
+        )

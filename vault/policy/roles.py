@@ -1,0 +1,127 @@
+"""Roles, who holds them, and the table of rights that a set of roles comes to.
+
+The table is made once per policy and set of roles, so that a decision is a lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from vault.model import Action, Principal
+
+__all__ = [
+    "FIELDLESS",
+    "NO_RIGHTS",
+    "VIEWED",
+    "Binding",
+    "Grant",
+    "Rights",
+    "Role",
+    "Rule",
+    "rights_of_roles",
+]
+
+FIELDLESS = frozenset({Action.READ_AUDIT, Action.READ_POLICY})
+"""Actions that concern no field."""
+
+VIEWED = frozenset({Action.DETOKENIZE, Action.DECRYPT})
+"""Actions that answer with a view of a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a role may and may not do.
+
+    Attributes:
+        fields: the fields concerned, ``*`` written out; empty for actions without a field.
+        every: whether the file said ``*``, so that fields added later are concerned too.
+        view: the view granted with detokenize and decrypt, or empty.
+    """
+
+    fields: frozenset[str]
+    every: bool
+    allow: frozenset[Action]
+    deny: frozenset[Action]
+    view: str = ""
+
+    def allowed(self) -> Iterator[tuple[Action, str | None]]:
+        """Yields every action allowed, with every field it is allowed on."""
+        return self._spread(self.allow)
+
+    def denied(self) -> Iterator[tuple[Action, str | None]]:
+        """Yields every action denied, with every field it is denied on."""
+        return self._spread(self.deny)
+
+    def _spread(self, actions: frozenset[Action]) -> Iterator[tuple[Action, str | None]]:
+        for action in actions:
+            if action in FIELDLESS:
+                yield action, None
+            else:
+                yield from ((action, name) for name in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named list of rules."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The roles that a principal holds, sorted."""
+
+    principal: Principal
+    roles: tuple[str, ...]
+    line: int = field(default=0, compare=False)
+
+
+Grant = Mapping[str, tuple[str, ...]]
+"""View -> the roles that grant it, sorted. An action without a view has the view ``""``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a set of roles allows together.
+
+    Attributes:
+        grants: what each action allowed on each field (None: an action without one) gives.
+        on_fields: whether any action on any field is allowed.
+    """
+
+    grants: Mapping[tuple[Action, str | None], Grant]
+    on_fields: bool
+
+    def of(self, action: Action, name: str | None) -> Grant | None:
+        """Returns what is granted for an action on a field, or None for nothing."""
+        return self.grants.get((action, name))
+
+    def allows(self, action: Action, name: str | None, view: str = "") -> bool:
+        """Returns whether an action on a field is granted with the given view."""
+        return view in (self.of(action, name) or {})
+
+
+NO_RIGHTS = Rights(MappingProxyType({}), on_fields=False)
+
+
+def rights_of_roles(roles: Sequence[Role]) -> Rights:
+    """Returns what roles allow together: a deny in one of them takes it from all."""
+    denied = {pair for role in roles for rule in role.rules for pair in rule.denied()}
+    found: dict[tuple[Action, str | None], dict[str, set[str]]] = {}
+    for role in roles:
+        for rule in role.rules:
+            for pair in rule.allowed():
+                if pair not in denied:
+                    view = rule.view if pair[0] in VIEWED else ""
+                    found.setdefault(pair, {}).setdefault(view, set()).add(role.name)
+    grants = {pair: _frozen(views) for pair, views in found.items()}
+    on_fields = any(name is not None for _, name in grants)
+    return Rights(MappingProxyType(grants), on_fields)
+
+
+def _frozen(views: Mapping[str, set[str]]) -> Grant:
+    return MappingProxyType({view: tuple(sorted(roles)) for view, roles in views.items()})
