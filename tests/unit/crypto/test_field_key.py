@@ -1,0 +1,246 @@
+"""Field, index and audit keys: separation, binding, and nothing that leaks."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+
+import pytest
+
+from vault.crypto import (
+    FieldKey,
+    IndexKey,
+    MacKey,
+    TweakInput,
+    data_key_context,
+    key_version_of,
+)
+from vault.crypto.aead import OVERHEAD
+from vault.crypto.kdf import Label, sub_key
+from vault.errors import DecryptionFailed, FormatError
+from vault.model import Generator
+
+ROOT = bytes(range(50, 82))
+OTHER_ROOT = bytes(range(51, 83))
+KEY = FieldKey(ROOT, "default", "card_number", 3)
+TWEAK = TweakInput("field", "1111", 0)
+DIGITS = [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+FPE = pytest.mark.parametrize("generator", [Generator.FF1, Generator.FF3_1])
+
+
+def token_of(key: FieldKey, generator: Generator, tweak: TweakInput = TWEAK) -> tuple[int, ...]:
+    return tuple(key.encipher(generator, 10, [DIGITS], [tweak])[0])
+
+
+@FPE
+def test_encipher_keeps_order_and_mixes_lengths_and_tweaks(generator: Generator) -> None:
+    values = [[i % 10] * (6 + i % 7) for i in range(40)]
+    tweaks = [TweakInput("field", str(i % 5), i % 2) for i in range(40)]
+    tokens = KEY.encipher(generator, 10, values, tweaks)
+    assert [len(token) for token in tokens] == [len(value) for value in values]
+    assert KEY.decipher(generator, 10, tokens, tweaks) == values
+    alone = [
+        KEY.encipher(generator, 10, [value], [tweak])[0]
+        for value, tweak in zip(values, tweaks, strict=True)
+    ]
+    assert tokens == alone
+
+
+@FPE
+def test_every_input_of_a_tweak_counts(generator: Generator) -> None:
+    tokens = [token_of(KEY, generator)]
+    tokens += [
+        token_of(KEY, generator, tweak)
+        for tweak in (
+            TweakInput("subject", "1111", 0),
+            TweakInput("field", "1112", 0),
+            TweakInput("field", "1111", 1),
+            TweakInput("field1", "111", 0),
+        )
+    ]
+    tokens += [
+        token_of(key, generator)
+        for key in (
+            FieldKey(OTHER_ROOT, "default", "card_number", 3),
+            FieldKey(ROOT, "other", "card_number", 3),
+            FieldKey(ROOT, "default", "other", 3),
+            FieldKey(ROOT, "default", "card_number", 4),
+            FieldKey(ROOT, "defaultc", "ard_number", 3),
+        )
+    ]
+    assert len(set(tokens)) == len(tokens)
+
+
+def test_ciphers_differ_and_random_is_none() -> None:
+    assert token_of(KEY, Generator.FF1) != token_of(KEY, Generator.FF3_1)
+    with pytest.raises(ValueError, match="not a cipher"):
+        token_of(KEY, Generator.RANDOM)
+
+
+@FPE
+def test_values_and_tweaks_must_be_as_many(generator: Generator) -> None:
+    with pytest.raises(ValueError, match="argument"):
+        KEY.encipher(generator, 10, [DIGITS, DIGITS], [TWEAK])
+
+
+def test_no_sub_key_is_used_twice() -> None:
+    keys = [
+        sub_key(root, label, tenant, field, version)
+        for root, label, tenant, field, version in product(
+            (ROOT, OTHER_ROOT), Label, ("a", "ab"), ("bc", "c"), (1, 2)
+        )
+    ]
+    assert len(set(keys)) == len(keys)
+    assert not {ROOT, OTHER_ROOT} & set(keys)
+
+
+def test_rows_open_in_their_own_place_only() -> None:
+    row = KEY.seal(b"4111", scope="field", token="a")
+    assert KEY.open(row, scope="field", token="a") == b"4111"
+    assert len(row) == OVERHEAD + 4
+    elsewhere = [
+        (KEY, "field", "b"),
+        (KEY, "none", "a"),
+        (KEY, "fiel", "da"),
+        (FieldKey(ROOT, "default", "ssn", 3), "field", "a"),
+        (FieldKey(ROOT, "other", "card_number", 3), "field", "a"),
+        (FieldKey(ROOT, "defaultc", "ard_number", 3), "field", "a"),
+        (FieldKey(ROOT, "default", "card_number", 2), "field", "a"),
+        (FieldKey(OTHER_ROOT, "default", "card_number", 3), "field", "a"),
+    ]
+    for key, scope, token in elsewhere:
+        with pytest.raises(DecryptionFailed) as caught:
+            key.open(row, scope=scope, token=token)
+        assert caught.value.args == ("decryption failed",)
+        assert caught.value.__cause__ is None
+
+
+def test_adjacent_context_parts_do_not_run_together() -> None:
+    row = KEY.seal(b"x", scope="a", token="bc")
+    with pytest.raises(DecryptionFailed):
+        KEY.open(row, scope="ab", token="c")
+    assert data_key_context("a", "bc", "field", 1) != data_key_context("ab", "c", "field", 1)
+
+
+def test_rows_and_messages_are_apart() -> None:
+    message = KEY.encrypt(b"hello", b"context")
+    assert KEY.decrypt(message, b"context") == b"hello"
+    with pytest.raises(DecryptionFailed):
+        KEY.decrypt(message, b"contexT")
+    with pytest.raises(DecryptionFailed):
+        KEY.open(message, scope="context", token="")
+
+
+def test_every_flipped_bit_and_every_cut_fails_alike() -> None:
+    row = KEY.seal(b"4111", scope="field", token="a")
+    spoilt = [
+        row[:i] + bytes((row[i] ^ 1 << bit,)) + row[i + 1 :]
+        for i in range(len(row))
+        for bit in range(8)
+    ]
+    spoilt += [row[:length] for length in range(len(row))] + [row + b"\0"]
+    for ciphertext in spoilt:
+        with pytest.raises(DecryptionFailed, match=r"^decryption failed$"):
+            KEY.open(ciphertext, scope="field", token="a")
+
+
+def test_a_header_moved_to_another_version_fails() -> None:
+    old = FieldKey(ROOT, "default", "card_number", 2)
+    row = KEY.seal(b"4111", scope="field", token="a")
+    moved = row[:4] + (2).to_bytes(4, "big") + row[8:]
+    assert key_version_of(moved) == 2
+    for key in (old, KEY):
+        with pytest.raises(DecryptionFailed):
+            key.open(moved, scope="field", token="a")
+
+
+def test_key_version_is_read_from_the_header() -> None:
+    assert key_version_of(KEY.encrypt(b"", b"")) == 3
+    newest = FieldKey(ROOT, "default", "card_number", 2**32 - 1)
+    assert key_version_of(newest.encrypt(b"", b"")) == 2**32 - 1
+    for malformed in (b"", b"TKV\x01", bytes(100), b"TKV\x02" + bytes(100)):
+        with pytest.raises(DecryptionFailed):
+            key_version_of(malformed)
+
+
+def test_nonces_are_fresh() -> None:
+    rows = {KEY.seal(b"same", scope="field", token="a")[8:20] for _ in range(1000)}
+    assert len(rows) == 1000
+
+
+def test_the_index_depends_on_every_input() -> None:
+    key = IndexKey(ROOT, "a", "bc", 1)
+    macs = [
+        key.mac("field", "x"),
+        key.mac("field", "y"),
+        key.mac("fiel", "dx"),
+        IndexKey(ROOT, "ab", "c", 1).mac("field", "x"),
+        IndexKey(ROOT, "a", "bc", 2).mac("field", "x"),
+        IndexKey(OTHER_ROOT, "a", "bc", 1).mac("field", "x"),
+    ]
+    assert len(set(macs)) == len(macs)
+    assert {len(mac) for mac in macs} == {32}
+    assert key.macs("field", ["x", "y"]) == macs[:2]
+    assert key.version == 1
+
+
+def test_audit_macs() -> None:
+    key = MacKey(1, ROOT)
+    mac = key.mac(b"record")
+    assert key.verify(b"record", mac)
+    assert not key.verify(b"recorD", mac)
+    assert not key.verify(b"record", mac[:-1])
+    assert not MacKey(2, ROOT).verify(b"record", mac)
+    assert not MacKey(1, OTHER_ROOT).verify(b"record", mac)
+    assert key.version == 1
+
+
+@pytest.mark.parametrize("secret", [b"", bytes(16), bytes(31), bytes(33)])
+def test_roots_are_32_bytes(secret: bytes) -> None:
+    for make in (
+        lambda: FieldKey(secret, "t", "f", 1),
+        lambda: IndexKey(secret, "t", "f", 1),
+        lambda: MacKey(1, secret),
+    ):
+        with pytest.raises(ValueError, match="32 bytes"):
+            make()
+
+
+@pytest.mark.parametrize("version", [-1, 2**32])
+def test_versions_fit_into_the_header(version: int) -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        FieldKey(ROOT, "t", "f", version)
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, IndexKey(ROOT, "t", "f", 7), MacKey(7, ROOT)], ids=["field", "index", "audit"]
+)
+def test_keys_show_their_version_and_stay_in_the_process(key: object) -> None:
+    assert repr(key) in {"<FieldKey version=3>", "<IndexKey version=7>", "<MacKey version=7>"}
+    for leave in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            leave(key)
+
+
+def test_a_lone_surrogate_is_refused_and_not_quoted() -> None:
+    with pytest.raises(FormatError) as caught:
+        IndexKey(ROOT, "t", "f", 1).mac("field", "secret\ud800")
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@FPE
+def test_threads_share_a_key(generator: Generator) -> None:
+    key = FieldKey(ROOT, "default", "card_number", 3)
+    tweaks = [TweakInput("field", str(i), 0) for i in range(50)]
+    expected = [token_of(KEY, generator, tweak) for tweak in tweaks]
+
+    def work(_: int) -> bool:
+        row = key.seal(b"4111", scope="field", token="a")
+        opens = key.open(row, scope="field", token="a") == b"4111"
+        return opens and [token_of(key, generator, tweak) for tweak in tweaks] == expected
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(12)))

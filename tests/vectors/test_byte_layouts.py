@@ -1,0 +1,141 @@
+"""docs/byte-layouts.md, transcribed once more with the standard library, and its known answers."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
+from vault.crypto.alphabet import NAMED
+from vault.errors import DecryptionFailed
+from vault.model import Generator
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "byte-layouts.md"
+ROOT = bytes(range(32))
+TENANT, FIELD, VERSION = "default", "card_number", 1
+SCOPE, TOKEN, KEPT = "field", "4111111111111112", "1111"
+DIGITS = [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]
+MESSAGE, CONTEXT = b"hello", b"invoice 7"
+NONCE = bytes(range(12))
+
+
+def lp(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def u32(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def hkdf_expand(key: bytes, info: bytes) -> bytes:
+    return hmac.digest(key, info + b"\x01", "sha256")
+
+
+def sub_key(purpose: bytes) -> bytes:
+    label = b"tokenvault/v1/" + purpose
+    return hkdf_expand(ROOT, lp(label, TENANT.encode(), FIELD.encode(), u32(VERSION)))
+
+
+def gcm(purpose: bytes, plaintext: bytes, *context: bytes) -> bytes:
+    header = b"TKV\x01" + u32(VERSION)
+    label = b"tokenvault/v1/" + purpose
+    aad = lp(label, header, TENANT.encode(), FIELD.encode(), *context)
+    return header + NONCE + AESGCM(sub_key(purpose)).encrypt(NONCE, plaintext, aad)
+
+
+def tweak_digest() -> bytes:
+    message = lp(
+        b"tokenvault/v1/tweak",
+        TENANT.encode(),
+        FIELD.encode(),
+        u32(VERSION),
+        SCOPE.encode(),
+        KEPT.encode(),
+        u32(0),
+    )
+    return hmac.digest(sub_key(b"tweak"), message, "sha256")
+
+
+def ff3_1_key() -> bytes:
+    info = lp(b"tokenvault/v1/ff3-1-tweak", u32(10), tweak_digest())
+    return hkdf_expand(sub_key(b"ff3-1"), info)
+
+
+def index_mac() -> bytes:
+    message = lp(
+        b"tokenvault/v1/index",
+        u32(1),
+        TENANT.encode(),
+        FIELD.encode(),
+        u32(VERSION),
+        SCOPE.encode(),
+        b"4111111111111111",
+    )
+    return hmac.digest(sub_key(b"index"), message, "sha256")
+
+
+def audit_mac() -> bytes:
+    key = hkdf_expand(ROOT, lp(b"tokenvault/v1/audit", u32(VERSION)))
+    return hmac.digest(key, MESSAGE, "sha256")
+
+
+def text(digits: list[int]) -> bytes:
+    return NAMED["digits"].decode(digits).encode()
+
+
+ANSWERS: dict[str, bytes] = {
+    "transit context": lp(
+        b"tokenvault/v1/data-key", TENANT.encode(), FIELD.encode(), b"field", u32(VERSION)
+    ),
+    "sub-key ff1": sub_key(b"ff1"),
+    "sub-key ff3-1": sub_key(b"ff3-1"),
+    "sub-key tweak": sub_key(b"tweak"),
+    "sub-key row": sub_key(b"row"),
+    "sub-key message": sub_key(b"message"),
+    "sub-key index": sub_key(b"index"),
+    "tweak digest": tweak_digest(),
+    "ff3-1 key of the tweak": ff3_1_key(),
+    "ff1 token digits": text(FF1(sub_key(b"ff1"), 10).encrypt(DIGITS, tweak_digest()[:11])),
+    "ff3-1 token digits": text(FF3_1(ff3_1_key(), 10).encrypt(DIGITS, tweak_digest()[:7])),
+    "row ciphertext": gcm(b"row", b"4111111111111111", SCOPE.encode(), TOKEN.encode()),
+    "message ciphertext": gcm(b"message", MESSAGE, CONTEXT),
+    "blind index": index_mac(),
+    "audit mac": audit_mac(),
+}
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, bytes]:
+    rows = re.findall(r"^\| ([^|]+) \| `([0-9a-f]+)` \|$", DOCUMENT.read_text("utf-8"), re.M)
+    return {name: bytes.fromhex(value) for name, value in rows}
+
+
+def test_the_document_states_the_transcription(documented: dict[str, bytes]) -> None:
+    assert documented == ANSWERS
+
+
+def test_rows_and_messages_open(documented: dict[str, bytes]) -> None:
+    key = FieldKey(ROOT, TENANT, FIELD, VERSION)
+    row, message = documented["row ciphertext"], documented["message ciphertext"]
+    assert key.open(row, scope=SCOPE, token=TOKEN) == b"4111111111111111"
+    assert key.decrypt(message, CONTEXT) == MESSAGE
+    with pytest.raises(DecryptionFailed):
+        key.decrypt(row, CONTEXT)
+
+
+@pytest.mark.parametrize("generator", [Generator.FF1, Generator.FF3_1])
+def test_tokens(documented: dict[str, bytes], generator: Generator) -> None:
+    key = FieldKey(ROOT, TENANT, FIELD, VERSION)
+    token = key.encipher(generator, 10, [DIGITS], [TweakInput(SCOPE, KEPT, 0)])[0]
+    assert text(token) == documented[f"{generator} token digits"]
+
+
+def test_index_audit_and_transit(documented: dict[str, bytes]) -> None:
+    index = IndexKey(ROOT, TENANT, FIELD, VERSION)
+    assert index.mac(SCOPE, "4111111111111111") == documented["blind index"]
+    assert MacKey(VERSION, ROOT).mac(MESSAGE) == documented["audit mac"]
+    assert data_key_context(TENANT, FIELD, "field", VERSION) == documented["transit context"]

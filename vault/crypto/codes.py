@@ -1,0 +1,56 @@
+"""Texts to arrays of positions and back, all characters of a batch at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.crypto.limbs import Digits
+
+__all__ = ["CodeTable"]
+
+_ASCII_END = 128
+_CODE = np.dtype("<u4")
+_ENCODING = "utf-32-le"
+
+
+class CodeTable:
+    """Code points of an alphabet, in both directions.
+
+    ASCII alphabets go by a table of 128 entries; others by a search in the sorted code
+    points, for a table up to the highest code point would take megabytes.
+    """
+
+    __slots__ = ("_ascii", "_codes", "_order", "_positions", "_sorted")
+
+    def __init__(self, characters: str) -> None:
+        codes = np.frombuffer(characters.encode(_ENCODING), _CODE)
+        self._ascii = characters.isascii()
+        self._codes = codes.astype(np.uint8) if self._ascii else codes
+        self._order = np.argsort(codes).astype(np.uint16)
+        self._sorted = codes[self._order]
+        # No position of an ASCII alphabet reaches 128, so 255 can stand for a foreign character.
+        self._positions = np.full(256, 255, np.uint8)
+        if self._ascii:
+            self._positions[codes] = np.arange(len(codes))
+
+    def encode(self, text: str) -> Digits | None:
+        """Returns the positions of a text's characters, or None where one is foreign."""
+        if not self._ascii:
+            return self._search(text)
+        if not text.isascii():
+            return None
+        digits = self._positions[np.frombuffer(text.encode("ascii"), np.uint8)]
+        return digits if digits.max(initial=0) < _ASCII_END else None
+
+    def _search(self, text: str) -> NDArray[np.uint16] | None:
+        # surrogatepass: a lone surrogate is in no alphabet, and comes out as foreign below.
+        codes = np.frombuffer(text.encode(_ENCODING, "surrogatepass"), _CODE)
+        at = np.searchsorted(self._sorted, codes)
+        at[at == len(self._sorted)] = 0
+        return self._order[at] if bool((self._sorted[at] == codes).all()) else None
+
+    def decode(self, digits: NDArray[np.integer]) -> str:
+        """Returns the characters at positions that are known to be in the alphabet."""
+        codes = self._codes[digits.reshape(-1)]
+        return codes.tobytes().decode("ascii" if self._ascii else _ENCODING)

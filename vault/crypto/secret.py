@@ -1,0 +1,27 @@
+"""What every object that holds a key has in common: it does not leave the process."""
+
+from __future__ import annotations
+
+from typing import NoReturn, SupportsIndex
+
+__all__ = ["ROOT_LENGTH", "Secret", "check_root"]
+
+ROOT_LENGTH = 32
+
+
+class Secret:
+    """Base of key holders: nothing of the key in ``repr``, no pickling, no copying."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a key cannot be pickled or copied")
+
+
+def check_root(root: bytes) -> None:
+    """Refuses a root key that is not 32 bytes. Raises ValueError."""
+    if len(root) != ROOT_LENGTH:
+        raise ValueError("a root key must be 32 bytes")
