@@ -1,0 +1,1 @@
+"""The audit: numbered, MACed and chained records, and their verification."""

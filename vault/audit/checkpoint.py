@@ -1,0 +1,78 @@
+"""The heads of all writers at one time, MACed, to be kept outside the database.
+
+Whoever owns the database can delete a writer's last records together with its head, or
+the last writer as a whole; against a checkpoint kept elsewhere both show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from vault.audit.record import canonical_json, mac_message
+from vault.crypto.field_key import MacKey
+from vault.errors import ConfigError, DecryptionFailed
+
+__all__ = ["Checkpoint", "CheckpointHead"]
+
+_LABEL = b"tokenvault/audit/checkpoint/v1"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointHead:
+    """A writer's last record at the time of a checkpoint."""
+
+    writer: UUID
+    number: int
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The heads of all writers, ordered as they were opened."""
+
+    time: datetime
+    heads: Sequence[CheckpointHead]
+
+    def to_json(self, key: MacKey) -> str:
+        """Writes the checkpoint as one line of JSON under the audit key."""
+        content = {
+            "v": _VERSION,
+            "key_version": key.version,
+            "time": self.time.astimezone(UTC).isoformat(timespec="microseconds"),
+            "heads": [
+                {"writer": str(head.writer), "number": head.number, "mac": head.mac.hex()}
+                for head in self.heads
+            ],
+        }
+        mac = key.mac(mac_message(_LABEL, canonical_json(content).encode()))
+        return canonical_json({**content, "mac": mac.hex()}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, keys: Callable[[int], MacKey]) -> Checkpoint:
+        """Reads a checkpoint and checks its MAC.
+
+        Raises:
+            ConfigError: the file is not a checkpoint, or not one of this audit.
+            KeysUnavailable: the audit key is not there.
+        """
+        try:
+            content = json.loads(text)
+            mac = bytes.fromhex(content.pop("mac"))
+            key = keys(int(content["key_version"]))
+            message = mac_message(_LABEL, canonical_json(content).encode())
+            if content["v"] != _VERSION or not key.verify(message, mac):
+                raise ValueError  # noqa: TRY301 - one answer for every way to be wrong
+            heads = [
+                CheckpointHead(UUID(head["writer"]), head["number"], bytes.fromhex(head["mac"]))
+                for head in content["heads"]
+            ]
+            return cls(datetime.fromisoformat(content["time"]), heads)
+        except (ValueError, KeyError, TypeError, AttributeError, DecryptionFailed):
+            raise ConfigError(
+                "checkpoint: the file is not a checkpoint of this audit, or was changed"
+            ) from None

@@ -1,0 +1,54 @@
+"""What leaves the audit when Postgres or its driver fails: our error, none of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import psycopg
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from vault.errors import AuditUnavailable, Reason
+
+__all__ = ["DRIVER_ERRORS", "execute", "translate"]
+
+_log = structlog.get_logger(__name__)
+
+DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, ValueError)
+_CANCELED = "57014"
+
+
+def execute(
+    connection: Connection, statement: str, parameters: Mapping[str, object]
+) -> Sequence[tuple[object, ...]]:
+    """Runs a statement in psycopg's placeholders, returns its rows. Raises AuditUnavailable."""
+    failure: AuditUnavailable
+    try:
+        result = connection.exec_driver_sql(statement, dict(parameters))
+        rows = result.all() if result.returns_rows else ()
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    else:
+        return cast("Sequence[tuple[object, ...]]", rows)
+    raise failure
+
+
+def translate(error: BaseException) -> AuditUnavailable:
+    """Makes our error of a driver's; logs its type and SQLSTATE only.
+
+    Raise the result outside of the ``except`` block: as its context, the driver's error
+    would go along.
+    """
+    original = error.orig if isinstance(error, DBAPIError) else error
+    state = (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
+    _log.error("audit not available", sqlstate=state, kind=type(error).__name__)
+    if state == _CANCELED:
+        late = AuditUnavailable(
+            "the deadline passed before the audit record was written",
+            reason=Reason.DEADLINE_EXCEEDED,
+        )
+        late.retryable = False
+        return late
+    return AuditUnavailable("the audit cannot be written or read, so there is no answer")

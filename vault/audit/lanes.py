@@ -1,0 +1,64 @@
+"""The writers of one server process: chains of records, leased one transaction at a time.
+
+A lane knows its writer's last record, so a transaction need not read it and two
+transactions never queue for one chain. A lane moves on only after a commit, stays where
+it is after a rollback, and is given up for good where nobody knows which it was: its
+writer then simply ends there. Numbers therefore have no gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from vault.audit.record import Record
+from vault.crypto.field_key import MacKey
+
+__all__ = ["Lane", "LanePool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A writer and its last record, as of the last commit."""
+
+    writer: UUID
+    number: int
+    mac: bytes
+
+    def after(self, record: Record) -> Lane:
+        """Returns the lane once ``record`` is committed."""
+        return Lane(record.writer, record.number, record.mac)
+
+
+class LanePool:
+    """The free lanes of one process; threads share it.
+
+    It never holds more lanes than there were transactions at once. Must not be carried
+    across a fork: two processes on one lane would fight over its numbers.
+    """
+
+    def __init__(self, server: str, key: Callable[[], MacKey]) -> None:
+        """Takes this process's name for the records, and where the active audit key is.
+
+        ``key`` may raise KeysUnavailable.
+        """
+        self.server = server
+        self._key = key
+        self._free: deque[Lane] = deque()
+
+    def key(self) -> MacKey:
+        """Returns the active audit key. Raises KeysUnavailable."""
+        return self._key()
+
+    def lease(self) -> Lane | None:
+        """Takes a free lane, None where a new one must be opened."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
+
+    def give_back(self, lane: Lane) -> None:
+        """Makes a lane free again, as it stands after its transaction."""
+        self._free.append(lane)

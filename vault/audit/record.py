@@ -1,0 +1,221 @@
+"""The bytes that the audit's MACs cover.
+
+A record's body is canonical JSON (sorted keys, no spaces, ASCII), stored as it was MACed,
+so that an operator can read it with ``body::jsonb``. Its MAC is HMAC-SHA-256 over
+length-prefixed parts: label, writer, number, key version, the previous record's MAC, body.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from vault.crypto.field_key import MacKey
+from vault.model import AuditEvent
+
+__all__ = [
+    "NO_MAC",
+    "Head",
+    "Opening",
+    "Record",
+    "StatedPlace",
+    "Writer",
+    "canonical_json",
+    "event_body",
+    "mac_message",
+    "make_head",
+    "make_record",
+    "opening_body",
+    "read_opening",
+    "stated_place",
+]
+
+NO_MAC = b""  # what the first record of a writer names as its predecessor
+_RECORD_LABEL = b"tokenvault/audit/record/v1"
+_HEAD_LABEL = b"tokenvault/audit/head/v1"
+_BODY_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A row of ``audit_writers``: one chain of records, opened by one server process."""
+
+    ordinal: int
+    writer: UUID
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of ``audit_records``."""
+
+    writer: UUID
+    number: int
+    key_version: int
+    previous: bytes
+    mac: bytes
+    body: str
+
+    def verifies(self, key: MacKey, writer: UUID, number: int) -> bool:
+        """Tells whether the record is genuine as that writer's record of that number."""
+        message = _record_message(writer, number, self.key_version, self.previous, self.body)
+        return key.verify(message, self.mac)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A row of ``audit_heads``: the last record of a writer, under a MAC of its own."""
+
+    writer: UUID
+    number: int
+    mac: bytes
+    key_version: int
+    head_mac: bytes
+
+    def verifies(self, key: MacKey) -> bool:
+        """Tells whether the head is genuine."""
+        return key.verify(
+            _head_message(self.writer, self.number, self.key_version, self.mac), self.head_mac
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StatedPlace:
+    """Where a record's own body says it belongs."""
+
+    writer: UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the first record of a writer says: its ordinal, and the head of the writer before.
+
+    ``previous`` is that writer, its last number and that record's MAC, or None for the first.
+    """
+
+    ordinal: int
+    previous: tuple[UUID, int, bytes] | None
+
+
+def make_record(key: MacKey, writer: UUID, number: int, previous: bytes, body: str) -> Record:
+    """MACs a body as a writer's record of that number."""
+    mac = key.mac(_record_message(writer, number, key.version, previous, body))
+    return Record(writer, number, key.version, previous, mac, body)
+
+
+def make_head(key: MacKey, record: Record) -> Head:
+    """Makes the head of a writer whose last record is ``record``."""
+    message = _head_message(record.writer, record.number, key.version, record.mac)
+    return Head(record.writer, record.number, record.mac, key.version, key.mac(message))
+
+
+def event_body(event: AuditEvent, *, server: str, writer: UUID, number: int, now: datetime) -> str:
+    """Writes the body of a call's record."""
+    return canonical_json(
+        {
+            **_place("call", server, writer, number, now),
+            "rpc": event.rpc,
+            "outcome": event.outcome,
+            "reason": event.reason,
+            "tenant": event.tenant,
+            "principal": event.principal,
+            "peer": event.peer,
+            "credential": event.credential,
+            "request_id": event.request_id,
+            "roles": list(event.roles),
+            "field": event.field,
+            "view": event.view,
+            "purpose": event.purpose,
+            "grant": event.grant,
+            "counts": dict(event.counts),
+            "key_versions": list(event.key_versions),
+            "policy_digest": event.policy_digest,
+            "token_digest": event.token_digest.hex(),
+        }
+    )
+
+
+def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) -> str:
+    """Writes the body of a writer's first record."""
+    previous = opening.previous and {
+        "writer": str(opening.previous[0]),
+        "number": opening.previous[1],
+        "mac": opening.previous[2].hex(),
+    }
+    place = _place("opened", server, writer, 1, now)
+    return canonical_json({**place, "ordinal": opening.ordinal, "previous": previous})
+
+
+def read_opening(body: str) -> Opening:
+    """Reads the body of a writer's first record. Raises ValueError where it is not one."""
+    document = _document(body)
+    previous = document["previous"] if document.get("kind") == "opened" else ...
+    match document.get("ordinal"), previous:
+        case int(ordinal), None:
+            return Opening(ordinal, None)
+        case int(ordinal), {"writer": str(writer), "number": int(number), "mac": str(mac)}:
+            return Opening(ordinal, (UUID(writer), number, bytes.fromhex(mac)))
+    raise ValueError("not the opening of a writer")
+
+
+def stated_place(body: str) -> StatedPlace | None:
+    """Reads where a record's body says it belongs, None where it says nothing readable."""
+    try:
+        document = _document(body)
+        match document.get("writer"), document.get("number"):
+            case str(writer), int(number):
+                return StatedPlace(UUID(writer), number)
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def canonical_json(document: Mapping[str, object]) -> str:
+    """Writes JSON in one way only: sorted keys, no spaces, ASCII."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def mac_message(*parts: bytes) -> bytes:
+    """Joins parts, each behind its length in eight bytes, so that no two lists join alike."""
+    return b"".join(len(part).to_bytes(8) + part for part in parts)
+
+
+def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> dict[str, object]:
+    return {
+        "v": _BODY_VERSION,
+        "kind": kind,
+        "server": server,
+        "writer": str(writer),
+        "number": number,
+        "time": now.astimezone(UTC).isoformat(timespec="microseconds"),
+    }
+
+
+def _document(body: str) -> Mapping[str, object]:
+    match json.loads(body):
+        case dict() as document:
+            return document
+    raise ValueError("not an audit record's body")
+
+
+def _record_message(
+    writer: UUID, number: int, key_version: int, previous: bytes, body: str
+) -> bytes:
+    # "surrogatepass": an edited body must fail its MAC, not its encoding.
+    text = body.encode("utf-8", "surrogatepass")
+    return mac_message(
+        _RECORD_LABEL, writer.bytes, _int64(number), _int64(key_version), previous, text
+    )
+
+
+def _head_message(writer: UUID, number: int, key_version: int, mac: bytes) -> bytes:
+    return mac_message(_HEAD_LABEL, writer.bytes, _int64(number), _int64(key_version), mac)
+
+
+def _int64(number: int) -> bytes:
+    # Signed: a tampered row may hold any bigint, and must fail its MAC, not its encoding.
+    return number.to_bytes(8, signed=True)

@@ -1,0 +1,144 @@
+"""Verification of the whole audit: every chain, and the list of chains itself.
+
+Detected by the audit alone: an edited, deleted, moved or inserted record, records
+missing at a chain's end, and a missing writer that a later one names. A chain cut off
+together with its head shows as far as a later writer's opening or a checkpoint reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from uuid import UUID
+
+from vault.audit.chain import Chain, KeyOf, Kind
+from vault.audit.checkpoint import Checkpoint
+from vault.audit.record import Head, Opening, Record, Writer, read_opening
+from vault.errors import DecryptionFailed
+from vault.service.oversight import AuditReport, Finding
+
+__all__ = ["MAX_FINDINGS", "Snapshot", "verify"]
+
+MAX_FINDINGS = 1000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The audit at one time.
+
+    Attributes:
+        writers: ordered by ordinal.
+        openings: record 1 of every chain, in any order.
+        records: all records, ordered by writer and then number; read once.
+    """
+
+    writers: Sequence[Writer]
+    heads: Mapping[UUID, Head]
+    openings: Iterable[Record]
+    records: Iterable[Record] = field(repr=False)
+
+
+def verify(snapshot: Snapshot, key_of: KeyOf, checkpoint: Checkpoint | None = None) -> AuditReport:
+    """Verifies every record and every writer.
+
+    Args:
+        key_of: the audit key of a version. May raise KeysUnavailable, and
+            DecryptionFailed for a version that never was.
+        checkpoint: heads seen earlier, kept outside of the database.
+    """
+    openings = _genuine_openings(snapshot.openings, key_of)
+    anchors = _anchors(openings.values(), checkpoint)
+    findings = _writer_findings(snapshot, openings, anchors)
+    known = {writer.writer for writer in snapshot.writers}
+    read, unread = 0, set(known)
+    for writer, records in groupby(snapshot.records, lambda record: record.writer):
+        chain = Chain(writer, key_of, anchors.get(writer, {}))
+        for record in records:
+            chain.feed(record)
+            read += 1
+        unread.discard(writer)
+        if writer in known:
+            findings.extend(chain.judge(snapshot.heads.get(writer))[:MAX_FINDINGS])
+        elif not any(finding.writer == str(writer) for finding in findings):
+            findings.append(_unknown(str(writer), "records of a writer that no server opened"))
+    for writer in sorted(unread, key=str):
+        empty = Chain(writer, key_of, anchors.get(writer, {}))
+        findings.extend(empty.judge(snapshot.heads.get(writer)))
+    return AuditReport(read, len(snapshot.writers), findings[:MAX_FINDINGS])
+
+
+def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Opening]:
+    openings = {}
+    for record in records:
+        try:
+            if record.verifies(key_of(record.key_version), record.writer, 1):
+                openings[record.writer] = read_opening(record.body)
+        except (DecryptionFailed, ValueError):
+            continue  # its chain's judgement says what is wrong with it
+    return openings
+
+
+def _anchors(
+    openings: Iterable[Opening], checkpoint: Checkpoint | None
+) -> dict[UUID, dict[int, bytes]]:
+    anchors: dict[UUID, dict[int, bytes]] = {}
+    seen = [opening.previous for opening in openings if opening.previous is not None]
+    if checkpoint is not None:
+        seen += [(head.writer, head.number, head.mac) for head in checkpoint.heads]
+    for writer, number, mac in seen:
+        anchors.setdefault(writer, {})
+        if number > 0:  # 0: the writer had no head to name, but it was there
+            anchors[writer][number] = mac
+    return anchors
+
+
+def _writer_findings(
+    snapshot: Snapshot, openings: Mapping[UUID, Opening], anchors: Mapping[UUID, object]
+) -> list[Finding]:
+    known = {writer.writer for writer in snapshot.writers}
+    strangers = (openings.keys() | snapshot.heads.keys() | anchors.keys()) - known
+    findings = [
+        _unknown(str(writer), "the writer is missing from the list of writers")
+        for writer in sorted(strangers, key=str)
+    ]
+    findings += _ordinal_findings(snapshot.writers, openings)
+    findings += _opening_findings(snapshot.writers, openings)
+    return findings
+
+
+def _ordinal_findings(
+    writers: Sequence[Writer], openings: Mapping[UUID, Opening]
+) -> Iterator[Finding]:
+    expected = 1
+    for writer in writers:
+        opening = openings.get(writer.writer)
+        # The writer just before has been reported by its name, where this one names it.
+        end = writer.ordinal - 1 if opening and opening.previous else writer.ordinal
+        if end > expected:
+            missing = (
+                f"writers {expected} to {end - 1} are"
+                if end - expected > 1
+                else (f"writer {expected} is")
+            )
+            yield _unknown("", f"{missing} missing from the list of writers")
+        expected = writer.ordinal + 1
+
+
+def _opening_findings(
+    writers: Sequence[Writer], openings: Mapping[UUID, Opening]
+) -> Iterator[Finding]:
+    at = {writer.ordinal: writer.writer for writer in writers}
+    for writer in writers:
+        opening = openings.get(writer.writer)
+        if opening is None:
+            continue  # its chain's judgement says why
+        previous = opening.previous[0] if opening.previous else None
+        wrong_place = opening.ordinal != writer.ordinal
+        if wrong_place or at.get(writer.ordinal - 1, previous) != previous:
+            text = f"the list of writers was edited: this one was opened as {opening.ordinal}"
+            yield Finding(str(writer.writer), 1, Kind.EDITED.value, text)
+
+
+def _unknown(writer: str, message: str) -> Finding:
+    return Finding(writer, 0, Kind.UNKNOWN_WRITER.value, message)
