@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
+from vault.keys.keyring import Keyring
+from vault.keys.local import LocalKeys
+from vault.model import DEFAULT_TENANT, TokenSpace
+from vault.service.ports import DataKeyRecord
+
+CARD = TokenSpace(DEFAULT_TENANT, "card_number")
+SSN = TokenSpace(DEFAULT_TENANT, "us_ssn")
+
+
+class Table:
+    """data_keys in memory, after the port's contract."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str, str, int], DataKeyRecord] = {}
+        self.looks = 0
+        self.away = False
+
+    def all(self) -> Sequence[DataKeyRecord]:
+        self.looks += 1
+        if self.away:
+            raise StoreUnavailable("the database is away")
+        return [self.records[place] for place in sorted(self.records)]
+
+    def add(self, records: Sequence[DataKeyRecord]) -> None:
+        for record in records:
+            place = (record.tenant, record.field, record.purpose, record.version)
+            if place in self.records:
+                continue
+            for other, old in list(self.records.items()):
+                if other[:3] == place[:3]:
+                    self.records[other] = replace(old, active=False)
+            self.records[place] = record
+
+    def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
+        if self.away:
+            raise StoreUnavailable("the database is away")
+        place = (tenant, field, purpose, version)
+        self.records[place] = replace(self.records[place], uses=self.records[place].uses + uses)
+        return self.records[place].uses
+
+    def uses(self, space: TokenSpace, version: int = 1) -> int:
+        return self.records[space.tenant, space.field, "field", version].uses
+
+
+class Wrapper(LocalKeys):
+    """A key server that can go away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.opened = 0
+
+    def generate(self, contexts: Sequence[bytes]) -> Sequence[str]:
+        self._check()
+        return super().generate(contexts)
+
+    def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
+        self._check()
+        self.opened += len(items)
+        return super().unwrap(items)
+
+    def _check(self) -> None:
+        if self.away:
+            raise KeysUnavailable("key server: it cannot be reached")
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class House:
+    table: Table = field(default_factory=Table)
+    wrapper: Wrapper = field(default_factory=Wrapper)
+    clock: Clock = field(default_factory=Clock)
+    rings: list[Keyring] = field(default_factory=list)
+
+    def ring(self, *fields: str, block: int = 1000, max_uses: int = 10_000) -> Keyring:
+        ring = Keyring(
+            self.table,
+            self.wrapper,
+            fields or ("card_number", "us_ssn"),
+            lifetime=100.0,
+            block=block,
+            max_uses=max_uses,
+            clock=self.clock,
+        )
+        self.rings.append(ring)
+        ring.reload()
+        return ring
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    for ring in house.rings:
+        ring.close()
+
+
+def test_makes_a_key_for_every_purpose(house: House) -> None:
+    house.ring()
+    places = {(field, purpose) for _, field, purpose, _ in house.table.records}
+    fields = {(name, kind) for name in ("card_number", "us_ssn") for kind in ("field", "index")}
+    assert places == fields | {("", "audit")}
+    assert all(record.active for record in house.table.records.values())
+
+
+def test_keys_are_the_same_on_every_replica(house: House) -> None:
+    one, two = house.ring(), house.ring()
+    sealed = one.active(CARD).seal(b"4111", scope="field", token="t")
+    assert two.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    assert one.index(CARD).mac("field", "x") == two.index(CARD).mac("field", "x")
+    assert one.audit(DEFAULT_TENANT).mac(b"x") == two.audit(DEFAULT_TENANT, 1).mac(b"x")
+
+
+def test_keys_of_fields_differ(house: House) -> None:
+    ring = house.ring()
+    assert ring.index(CARD).mac("field", "x") != ring.index(SSN).mac("field", "x")
+    sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
+    with pytest.raises(DecryptionFailed):
+        ring.active(SSN).open(sealed, scope="field", token="t")
+
+
+def test_replicas_that_start_together_converge(house: House) -> None:
+    racing = threading.Barrier(2)
+    all_records = house.table.all
+
+    def late_all() -> Sequence[DataKeyRecord]:
+        records = all_records()
+        if not records:
+            racing.wait(5)
+        return records
+
+    house.table.all = late_all  # type: ignore[method-assign]
+    macs: list[bytes] = []
+
+    def start() -> None:
+        macs.append(house.ring().index(CARD).mac("field", "x"))
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(macs) == 2
+    assert macs[0] == macs[1]
+
+
+def test_fails_closed_when_the_lifetime_ends(house: House) -> None:
+    ring = house.ring()
+    house.wrapper.away = True
+    house.clock.now += 99.9
+    assert ring.active(CARD).version == 1
+    assert ring.status().ready
+    house.clock.now += 0.2
+    for ask in (
+        lambda: ring.active(CARD),
+        lambda: ring.for_encryption(CARD, 1),
+        lambda: ring.version(CARD, 1),
+        lambda: ring.index(CARD),
+        lambda: ring.audit(DEFAULT_TENANT),
+    ):
+        with pytest.raises(KeysUnavailable):
+            ask()
+    assert not ring.status().ready
+
+
+def test_a_failed_refresh_says_so_and_keeps_the_keys(house: House) -> None:
+    ring = house.ring()
+    house.wrapper.away = True
+    with pytest.raises(KeysUnavailable):
+        ring.reload()
+    assert ring.active(CARD).version == 1
+    ready, message, left = ring.status()
+    assert (ready, left) == (True, 100.0)
+    assert "cannot be reached" in message
+
+
+def test_recovers_by_itself_after_the_lifetime(house: House) -> None:
+    ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.4)
+    house.rings.append(ring)
+    ring.start()
+    house.wrapper.away = True
+    _eventually(lambda: not ring.status().ready)
+    with pytest.raises(KeysUnavailable):
+        ring.active(CARD)
+    house.wrapper.away = False
+    _eventually(lambda: ring.status().ready)
+    assert ring.active(CARD).version == 1
+
+
+def test_refreshes_before_the_lifetime_ends(house: House) -> None:
+    ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.6)
+    house.rings.append(ring)
+    ring.start()
+    ended = time.monotonic() + 1.5
+    while time.monotonic() < ended:
+        assert ring.active(CARD).version == 1
+        time.sleep(0.02)
+
+
+def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(house: House) -> None:
+    ring = house.ring()
+    before = ring.active(CARD)
+    house.clock.now += 50
+    ring.reload()
+    assert ring.active(CARD) is before
+    assert ring.status().seconds_left == 100.0
+
+
+def test_an_unknown_version_asks_the_store_once_a_second(house: House) -> None:
+    ring = house.ring()
+    looks, opened = house.table.looks, house.wrapper.opened
+    for _ in range(50):
+        with pytest.raises(DecryptionFailed):
+            ring.version(CARD, 99)
+    assert house.table.looks == looks + 1
+    assert house.wrapper.opened == opened
+    house.clock.now += 1.1
+    with pytest.raises(DecryptionFailed):
+        ring.version(CARD, 99)
+    assert house.table.looks == looks + 2
+
+
+def test_learns_a_version_that_another_replica_made(house: House) -> None:
+    one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
+    one.for_encryption(CARD, 1000)
+    key = one.for_encryption(CARD, 1)
+    assert key.version == 2
+    sealed = key.seal(b"4111", scope="field", token="t")
+    assert two.version(CARD, 2).open(sealed, scope="field", token="t") == b"4111"
+    assert two.active(CARD).version == 2
+
+
+def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(house: House) -> None:
+    one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
+    one.for_encryption(CARD, 1000)
+    one.for_encryption(CARD, 1)
+    house.wrapper.away = True
+    for _ in range(3):
+        with pytest.raises(KeysUnavailable):
+            two.version(CARD, 2)
+
+
+def test_uses_are_reserved_before_they_are_used(house: House) -> None:
+    ring = house.ring(block=1000)
+    assert house.table.uses(CARD) == 0
+    ring.for_encryption(CARD, 1)
+    assert house.table.uses(CARD) == 1000
+    ring.for_encryption(CARD, 999)
+    assert house.table.uses(CARD) == 1000
+    ring.for_encryption(CARD, 2500)
+    assert house.table.uses(CARD) == 3500
+    assert house.table.uses(SSN) == 0
+
+
+def test_threads_never_overdraw_a_block(house: House) -> None:
+    ring = house.ring(block=10)
+
+    def encrypt() -> None:
+        for _ in range(100):
+            ring.for_encryption(CARD, 1)
+
+    threads = [threading.Thread(target=encrypt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert house.table.uses(CARD) == 400
+
+
+def test_no_version_encrypts_more_than_it_may(house: House) -> None:
+    ring = house.ring(block=10, max_uses=30)
+    charged: dict[int, int] = {}
+    for _ in range(100):
+        version = ring.for_encryption(CARD, 1).version
+        charged[version] = charged.get(version, 0) + 1
+    assert charged == {1: 30, 2: 30, 3: 30, 4: 10}
+    active = [each.version for each in house.table.records.values() if each.active]
+    assert sorted(active)[-1] == 4
+    assert ring.version(CARD, 1).version == 1
+
+
+def test_no_encryption_without_a_reservation(house: House) -> None:
+    ring = house.ring()
+    house.table.away = True
+    with pytest.raises(StoreUnavailable):
+        ring.for_encryption(CARD, 1)
+    assert ring.active(CARD).version == 1
+
+
+def test_a_new_policy_gets_its_keys_before_it_is_in_force(house: House) -> None:
+    ring = house.ring("card_number")
+    with pytest.raises(KeysUnavailable):
+        ring.active(SSN)
+    ring.ensure(["card_number", "us_ssn"])
+    assert ring.active(SSN).version == 1
+    opened = house.wrapper.opened
+    ring.ensure(["us_ssn"])
+    assert house.wrapper.opened == opened
+
+
+def test_purposes_of_a_later_release_are_left_alone(house: House) -> None:
+    later = DataKeyRecord(DEFAULT_TENANT, "card_number", "quantum", 1, "q:1:x", True, 0)
+    house.table.add([later])
+    assert house.ring().active(CARD).version == 1
+
+
+def test_a_row_moved_to_another_field_does_not_open(house: House) -> None:
+    house.ring()
+    place, other = ((DEFAULT_TENANT, name, "field", 1) for name in ("card_number", "us_ssn"))
+    swapped = house.table.records[other].wrapped
+    house.table.records[place] = replace(house.table.records[place], wrapped=swapped)
+    with pytest.raises(KeysUnavailable):
+        house.ring()
+
+
+def test_start_fails_when_the_store_is_away(house: House) -> None:
+    house.table.away = True
+    ring = Keyring(house.table, house.wrapper, ["card_number"])
+    with pytest.raises(StoreUnavailable):
+        ring.start()
+    assert ring.status() == (False, "the database is away", 0.0)
+
+
+def test_keys_do_not_show_and_do_not_leave(house: House) -> None:
+    ring = house.ring()
+    assert repr(ring) == "<Keyring tenant=default fields=2>"
+    for thing in (ring, ring.active(CARD), ring.index(CARD), ring.audit(DEFAULT_TENANT)):
+        with pytest.raises(TypeError):
+            pickle.dumps(thing)
+    shown = repr(ring._snapshot)
+    for record in house.table.records.values():
+        assert record.wrapped not in shown
+
+
+def _eventually(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

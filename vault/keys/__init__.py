@@ -1,0 +1,1 @@
+"""Keys: wrapped by the key server, unwrapped into memory for a bounded time."""

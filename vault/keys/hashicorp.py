@@ -1,0 +1,180 @@
+"""Data keys wrapped by a Transit key of HashiCorp Vault or OpenBao."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from vault.config import KeysSettings
+from vault.errors import ConfigError, KeysUnavailable
+from vault.keys.connection import Connection, Fault, KeyServerError
+from vault.keys.login import Login
+
+__all__ = ["HashicorpKeys", "KeyServerStatus"]
+
+T = TypeVar("T")
+
+# A listener refuses more than 1,000 JSON strings a request, keys included: an item has four.
+_BATCH = 240
+_BITS = 256
+_WRAPPED = re.compile(r"vault:v[1-9][0-9]{0,9}:[A-Za-z0-9+/=]{1,1000}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
+
+
+class KeyServerStatus(NamedTuple):
+    """How the key server and the login to it stand.
+
+    Attributes:
+        ready: the last request succeeded and the login is valid.
+        message: what is wrong, empty when ready.
+        login_seconds: for how long the login is valid; infinite for one without an end.
+    """
+
+    ready: bool
+    message: str
+    login_seconds: float
+
+
+class HashicorpKeys:
+    """``KeyWrapper`` over Transit: the key must be ``aes256-gcm96`` and derived.
+
+    The derivation context binds a data key to its tenant, field, purpose and version.
+    """
+
+    def __init__(
+        self,
+        settings: KeysSettings,
+        *,
+        refuse_root: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connects nothing yet; the first request logs in. Raises ConfigError for a bad name."""
+        for key, name in (
+            ("keys.transit_mount", settings.transit_mount),
+            ("keys.key_name", settings.key_name),
+            ("keys.auth.mount", settings.auth.mount),
+        ):
+            if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
+                raise ConfigError(f"{key}: is not a name of the key server")
+        self._connection = Connection(
+            settings.address,
+            ca=settings.ca,
+            timeout=settings.timeout,
+            namespace=settings.namespace,
+        )
+        self._login = Login(self._connection, settings.auth, refuse_root=refuse_root, clock=clock)
+        self._datakey = f"{settings.transit_mount}/datakey/wrapped/{settings.key_name}"
+        self._decrypt = f"{settings.transit_mount}/decrypt/{settings.key_name}"
+        self._problem = "not asked yet"
+        self._derived = False
+
+    def log_in(self) -> None:
+        """Logs in now. Raises KeysUnavailable, or ConfigError for a root token or a secret file."""
+        self._login.ensure()
+
+    def generate(self, contexts: Sequence[bytes]) -> Sequence[str]:
+        """Makes one 256-bit data key per derivation context; returns them wrapped.
+
+        Raises KeysUnavailable.
+        """
+        return [self._generate(context) for context in contexts]
+
+    def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
+        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable."""
+        if items and not self._derived:
+            self._check_derived(*items[0])
+        opened: list[bytes] = []
+        for start in range(0, len(items), _BATCH):
+            opened += self._unwrap(items[start : start + _BATCH])
+        return opened
+
+    def status(self) -> KeyServerStatus:
+        """Tells how the last request went and how long the login lasts; asks nothing."""
+        left = self._login.remaining()
+        problem = self._problem or ("" if left > 0 else "the login has ended")
+        return KeyServerStatus(not problem, problem, left)
+
+    def close(self) -> None:
+        """Stops renewing the login."""
+        self._login.close()
+        self._connection.close()
+
+    def _generate(self, context: bytes) -> str:
+        answer = self._ask(self._datakey, {"context": _encode(context), "bits": _BITS})
+        data = answer.get("data")
+        wrapped = data.get("ciphertext") if isinstance(data, dict) else None
+        if not isinstance(wrapped, str) or not _WRAPPED.fullmatch(wrapped):
+            raise KeyServerError(Fault.UNEXPECTED)
+        return wrapped
+
+    def _unwrap(self, items: Sequence[tuple[bytes, str]]) -> list[bytes]:
+        batch = [{"context": _encode(context), "ciphertext": text} for context, text in items]
+        try:
+            answer = self._ask(self._decrypt, {"batch_input": batch})
+        except KeyServerError as error:
+            if error.fault is Fault.INVALID:
+                raise KeysUnavailable(
+                    "key server: a wrapped data key does not open; it is of another Transit key, "
+                    "or its row in data_keys was changed"
+                ) from None
+            raise
+        data = answer.get("data")
+        results = data.get("batch_results") if isinstance(data, dict) else None
+        if not isinstance(results, list) or len(results) != len(items):
+            raise KeyServerError(Fault.UNEXPECTED)
+        return [_plaintext(result) for result in results]
+
+    def _check_derived(self, context: bytes, wrapped: str) -> None:
+        """Refuses a Transit key that is not derived: it would ignore every context."""
+        wrong = {"context": _encode(context + b"\0"), "ciphertext": wrapped}
+        try:
+            self._ask(self._decrypt, {"batch_input": [wrong]})
+        except KeyServerError as error:
+            if error.fault is not Fault.INVALID:
+                raise
+        else:
+            self._problem = "key server: the Transit key is not derived; make one with derived=true"
+            raise KeysUnavailable(self._problem)
+        self._derived = True
+
+    def _ask(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
+        try:
+            answer = self._with_login(lambda: self._connection.write(path, body))
+        except ConfigError as error:
+            # A secret file was removed or a login turned root while serving.
+            self._problem = error.message
+            raise KeysUnavailable(error.message) from None
+        except KeysUnavailable as error:
+            self._problem = error.message
+            raise
+        self._problem = ""
+        return answer
+
+    def _with_login(self, request: Callable[[], T]) -> T:
+        self._login.ensure()
+        try:
+            return request()
+        except KeyServerError as error:
+            if error.fault is not Fault.FORBIDDEN:
+                raise
+        # The token may have been revoked, or the server restored: one fresh login.
+        self._login.again()
+        return request()
+
+
+def _encode(context: bytes) -> str:
+    return base64.b64encode(context).decode("ascii")
+
+
+def _plaintext(result: object) -> bytes:
+    text = result.get("plaintext") if isinstance(result, dict) else None
+    if not isinstance(text, str):
+        raise KeyServerError(Fault.UNEXPECTED)
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise KeyServerError(Fault.UNEXPECTED) from None

@@ -1,0 +1,322 @@
+"""The keys in memory: loaded at start, refreshed at half their lifetime, gone at its end."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Event, RLock, Thread
+from typing import NamedTuple, NoReturn, TypeVar
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from vault.crypto.field_key import FieldKey, IndexKey, MacKey
+from vault.errors import DecryptionFailed, KeysUnavailable, VaultError
+from vault.keys.lease import retry_delay
+from vault.keys.snapshot import (
+    KeyId,
+    Purpose,
+    Snapshot,
+    Versions,
+    context_of,
+    key_id,
+    known_records,
+    unlock,
+)
+from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, UseCounter
+from vault.model import DEFAULT_TENANT, TokenSpace
+from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
+
+__all__ = ["Keyring", "KeyringStatus"]
+
+K = TypeVar("K", FieldKey, IndexKey, MacKey)
+
+_log: FilteringBoundLogger = structlog.get_logger("vault.keys")
+_LOOK_EVERY = 1.0
+_MAX_ROTATIONS = 5
+_LONGEST_WAIT = 3600.0
+
+
+class KeyringStatus(NamedTuple):
+    """How the keys in memory stand.
+
+    Attributes:
+        ready: keys are here and within their lifetime.
+        message: the problem of the last refresh, empty when it succeeded.
+        seconds_left: until calls fail closed, unless a refresh succeeds before.
+    """
+
+    ready: bool
+    message: str
+    seconds_left: float
+
+
+class Keyring:
+    """``KeySource``: every version of every data key, unwrapped.
+
+    Call ``start`` before anything else. Threads may share it; readers see one snapshot and
+    take no lock.
+    """
+
+    def __init__(
+        self,
+        store: DataKeyStore,
+        wrapper: KeyWrapper,
+        fields: Iterable[str],
+        *,
+        tenant: str = DEFAULT_TENANT,
+        lifetime: float = 3600.0,
+        block: int = DEFAULT_BLOCK,
+        max_uses: int = MAX_USES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Loads nothing yet.
+
+        Args:
+            fields: the policy's field names.
+            lifetime: seconds from the moment unwrapping began until keys may not be used.
+            block: encryptions reserved at a time.
+            max_uses: encryptions of one version before a new one is made.
+            clock: seconds on a monotonic clock.
+        """
+        self._store = store
+        self._wrapper = wrapper
+        self._tenant = tenant
+        self._fields = frozenset(fields)
+        self._lifetime = lifetime
+        self._clock = clock
+        self._uses = UseCounter(store, block=block, max_uses=max_uses)
+        self._snapshot: Snapshot | None = None
+        self._loading = RLock()
+        self._last_look = -_LOOK_EVERY
+        self._stored: frozenset[tuple[KeyId, int]] = frozenset()
+        self._problem = "the keys are not loaded yet"
+        self._failures = 0
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"<Keyring tenant={self._tenant} fields={len(self._fields)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a keyring cannot be pickled or copied")
+
+    def start(self) -> None:
+        """Makes missing keys, unwraps all, and refreshes them in the background from then on.
+
+        Raises KeysUnavailable or StoreUnavailable; then it may be called again.
+        """
+        self.reload()
+        if self._thread is None:
+            self._thread = Thread(target=self._keep, name="keyring", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stops refreshing and lets go of all keys."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._snapshot = None
+        self._problem = "the keyring is closed"
+
+    def ensure(self, fields: Iterable[str]) -> None:
+        """Has keys for these fields too, as a new policy needs before it is in force.
+
+        Raises KeysUnavailable or StoreUnavailable.
+        """
+        with self._loading:
+            self._fields |= frozenset(fields)
+            snapshot = self._snapshot
+            if snapshot is None or not all(snapshot.holds(key) for key in self._wanted()):
+                self.reload()
+
+    def reload(self) -> None:
+        """Reads and unwraps all keys anew. Raises KeysUnavailable or StoreUnavailable."""
+        with self._loading:
+            try:
+                self._load()
+            except VaultError as error:
+                self._problem = error.message
+                raise
+            self._problem = ""
+
+    def status(self) -> KeyringStatus:
+        """Tells how the keys stand; asks nobody."""
+        snapshot = self._snapshot
+        left = 0.0 if snapshot is None else max(0.0, snapshot.ends - self._clock())
+        return KeyringStatus(left > 0, self._problem, left)
+
+    def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
+        """Returns the active field key, with ``count`` AES-GCM encryptions charged to it.
+
+        Raises KeysUnavailable, and StoreUnavailable where it must reserve uses.
+        """
+        key = KeyId(space.tenant, space.field, Purpose.FIELD)
+        for _ in range(_MAX_ROTATIONS):
+            active = self.active(space)
+            if self._uses.charge(key, active.version, count):
+                return active
+            self._rotate(key, active.version)
+        raise KeysUnavailable("every new key version was used up at once; try again")
+
+    def active(self, space: TokenSpace) -> FieldKey:
+        """Returns the active field key. Raises KeysUnavailable."""
+        key = KeyId(space.tenant, space.field, Purpose.FIELD)
+        return self._find(lambda snapshot: snapshot.fields, key).active
+
+    def version(self, space: TokenSpace, version: int) -> FieldKey:
+        """Returns the field key of a version. Raises KeysUnavailable or DecryptionFailed."""
+        key = KeyId(space.tenant, space.field, Purpose.FIELD)
+        return self._find_version(lambda snapshot: snapshot.fields, key, version)
+
+    def index(self, space: TokenSpace) -> IndexKey:
+        """Returns the active blind-index key. Raises KeysUnavailable."""
+        key = KeyId(space.tenant, space.field, Purpose.INDEX)
+        return self._find(lambda snapshot: snapshot.indexes, key).active
+
+    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+        """Returns the tenant's audit key: the active one, or that of a version.
+
+        Raises KeysUnavailable, or DecryptionFailed where there is no such version.
+        """
+        key = KeyId(tenant, "", Purpose.AUDIT)
+        if version is None:
+            return self._find(lambda snapshot: snapshot.audits, key).active
+        return self._find_version(lambda snapshot: snapshot.audits, key, version)
+
+    def _current(self) -> Snapshot:
+        snapshot = self._snapshot
+        if snapshot is None or self._clock() >= snapshot.ends:
+            raise KeysUnavailable(f"the keys in memory have ended: {self._problem or 'reloading'}")
+        return snapshot
+
+    def _find(
+        self, table: Callable[[Snapshot], Mapping[KeyId, Versions[K]]], key: KeyId
+    ) -> Versions[K]:
+        found = table(self._current()).get(key)
+        if found is None:
+            raise KeysUnavailable("there is no key for this field yet; try again")
+        return found
+
+    def _find_version(
+        self, table: Callable[[Snapshot], Mapping[KeyId, Versions[K]]], key: KeyId, version: int
+    ) -> K:
+        found = self._find(table, key).by_version.get(version)
+        if found is None:
+            self._catch_up(key, version)
+            found = self._find(table, key).by_version.get(version)
+        if found is None:
+            raise DecryptionFailed
+        return found
+
+    def _catch_up(self, key: KeyId, version: int) -> None:
+        """Loads a version that another replica has made since the last load.
+
+        A ciphertext can claim any version, so Postgres is asked once a second at most.
+        """
+        with self._loading:
+            if (key, version) in self._current().marks:
+                return
+            if self._clock() - self._last_look < _LOOK_EVERY:
+                if (key, version) in self._stored:
+                    raise KeysUnavailable("a new key version is not loaded yet; try again")
+                return
+            self._last_look = self._clock()
+            self._read()
+            if (key, version) in self._stored:
+                self.reload()
+
+    def _read(self) -> list[DataKeyRecord]:
+        records = known_records(self._store.all())
+        self._stored = frozenset((key_id(record), record.version) for record in records)
+        return records
+
+    def _wanted(self) -> list[KeyId]:
+        fields = sorted(self._fields)
+        pairs = [(field, purpose) for field in fields for purpose in (Purpose.FIELD, Purpose.INDEX)]
+        keys = [KeyId(self._tenant, field, purpose) for field, purpose in pairs]
+        return [*keys, KeyId(self._tenant, "", Purpose.AUDIT)]
+
+    def _load(self) -> None:
+        records = self._read()
+        present = {key_id(record) for record in records}
+        missing = [key for key in self._wanted() if key not in present]
+        if missing:
+            self._add([(key, 1) for key in missing])
+            # Another replica may have been quicker: what is stored now counts.
+            records = self._read()
+        began = self._clock()
+        roots = self._wrapper.unwrap(
+            [(context_of(key_id(each), each.version), each.wrapped) for each in records]
+        )
+        try:
+            self._snapshot = unlock(
+                records,
+                roots,
+                loaded=began,
+                ends=began + self._lifetime,
+                before=self._snapshot,
+            )
+        except ValueError:
+            raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
+
+    def _add(self, wanted: Sequence[tuple[KeyId, int]]) -> None:
+        contexts = [context_of(key, version) for key, version in wanted]
+        wrapped = self._wrapper.generate(contexts)
+        self._store.add(
+            [
+                DataKeyRecord(key.tenant, key.field, key.purpose.value, version, text, True, 0)
+                for (key, version), text in zip(wanted, wrapped, strict=True)
+            ]
+        )
+
+    def _rotate(self, key: KeyId, used_up: int) -> None:
+        with self._loading:
+            if self._find(lambda snapshot: snapshot.fields, key).active.version == used_up:
+                versions = [each.version for each in self._read() if key_id(each) == key]
+                # Another replica may have rotated already; then loading is enough.
+                if max(versions) == used_up:
+                    self._add([(key, used_up + 1)])
+                self.reload()
+                _log.info("key_version_rotated", field=key.field, used_up=used_up)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._pause()):
+            self._drop_if_ended()
+            snapshot = self._snapshot
+            if snapshot is not None and self._clock() < self._refresh_at(snapshot):
+                continue
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self.reload()
+        except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
+            self._failures += 1
+            if self._failures == 1:
+                problem = error.message if isinstance(error, VaultError) else type(error).__name__
+                _log.warning("key_refresh_failing", problem=problem)
+        else:
+            if self._failures:
+                _log.info("key_refresh_recovered", failures=self._failures)
+            self._failures = 0
+
+    def _drop_if_ended(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is not None and self._clock() >= snapshot.ends:
+            self._snapshot = None
+            _log.error("keys_ended", problem=self._problem)
+
+    def _refresh_at(self, snapshot: Snapshot) -> float:
+        return snapshot.loaded + self._lifetime / 2
+
+    def _pause(self) -> float:
+        jitter = random.random()  # noqa: S311 - spreads load, hides nothing
+        if self._failures:
+            return retry_delay(self._failures, jitter)
+        snapshot = self._snapshot
+        if snapshot is None:
+            return 0.0
+        left = self._refresh_at(snapshot) - self._clock() + self._lifetime * jitter / 20
+        return min(_LONGEST_WAIT, max(0.0, left))

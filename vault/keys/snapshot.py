@@ -1,0 +1,147 @@
+"""All unwrapped keys at one moment: immutable, replaced as a whole."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
+
+from vault.crypto.field_key import FieldKey, IndexKey, MacKey, data_key_context
+from vault.service.ports import DataKeyRecord
+
+__all__ = ["KeyId", "Purpose", "Snapshot", "Versions", "context_of", "known_records", "unlock"]
+
+K = TypeVar("K", FieldKey, IndexKey, MacKey)
+_Key = FieldKey | IndexKey | MacKey
+
+# Tells an unwrapped key again without keeping it: MACs under a key of this process.
+_RECOGNISER = os.urandom(32)
+
+
+class Purpose(StrEnum):
+    """What a data key is for."""
+
+    FIELD = "field"
+    INDEX = "index"
+    AUDIT = "audit"
+
+
+class KeyId(NamedTuple):
+    """Names a data key, whatever its version. ``field`` is empty for the audit key."""
+
+    tenant: str
+    field: str
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Versions(Generic[K]):
+    """The versions of one key, and which is active."""
+
+    active: K
+    by_version: Mapping[int, K] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Keys until ``ends`` on the monotonic clock; ``loaded`` is when unwrapping began."""
+
+    loaded: float
+    ends: float
+    fields: Mapping[KeyId, Versions[FieldKey]] = field(repr=False)
+    indexes: Mapping[KeyId, Versions[IndexKey]] = field(repr=False)
+    audits: Mapping[KeyId, Versions[MacKey]] = field(repr=False)
+    marks: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
+
+    def holds(self, key: KeyId) -> bool:
+        """Tells whether any version of the key is here."""
+        return key in self.fields or key in self.indexes or key in self.audits
+
+
+def key_id(record: DataKeyRecord) -> KeyId:
+    """Returns the name of a record's key."""
+    return KeyId(record.tenant, record.field, Purpose(record.purpose))
+
+
+def context_of(key: KeyId, version: int) -> bytes:
+    """Returns the derivation context of one version of a key."""
+    return data_key_context(key.tenant, key.field, key.purpose.value, version)
+
+
+def known_records(records: Iterable[DataKeyRecord]) -> list[DataKeyRecord]:
+    """Leaves out keys of purposes that only a later release knows."""
+    known = {purpose.value for purpose in Purpose}
+    return [record for record in records if record.purpose in known]
+
+
+def unlock(
+    records: Sequence[DataKeyRecord],
+    roots: Sequence[bytes],
+    *,
+    loaded: float,
+    ends: float,
+    before: Snapshot | None,
+) -> Snapshot:
+    """Makes a snapshot of records and their unwrapped roots, in the same order.
+
+    Key objects of the snapshot before are kept where root and version are the same: they
+    have cipher contexts that took time to make. Raises ValueError for a root that is not
+    32 bytes or a key without an active version.
+    """
+    marks: dict[tuple[KeyId, int], bytes] = {}
+    keys: dict[KeyId, dict[int, _Key]] = {}
+    for record, root in zip(records, roots, strict=True):
+        key = key_id(record)
+        mark = hmac.digest(_RECOGNISER, root, "sha256")
+        marks[key, record.version] = mark
+        kept = _kept(before, key, record.version, mark)
+        keys.setdefault(key, {})[record.version] = kept or _build(key, record.version, root)
+    active = {key_id(record): record.version for record in records if record.active}
+    return Snapshot(
+        loaded,
+        ends,
+        _select(FieldKey, keys, active),
+        _select(IndexKey, keys, active),
+        _select(MacKey, keys, active),
+        MappingProxyType(marks),
+    )
+
+
+def _build(key: KeyId, version: int, root: bytes) -> _Key:
+    match key.purpose:
+        case Purpose.FIELD:
+            return FieldKey(root, key.tenant, key.field, version)
+        case Purpose.INDEX:
+            return IndexKey(root, key.tenant, key.field, version)
+        case Purpose.AUDIT:
+            return MacKey(version, root)
+
+
+def _kept(before: Snapshot | None, key: KeyId, version: int, mark: bytes) -> _Key | None:
+    if before is None or not hmac.compare_digest(before.marks.get((key, version), b""), mark):
+        return None
+    match key.purpose:
+        case Purpose.FIELD:
+            return before.fields[key].by_version[version]
+        case Purpose.INDEX:
+            return before.indexes[key].by_version[version]
+        case Purpose.AUDIT:
+            return before.audits[key].by_version[version]
+
+
+def _select(
+    kind: type[K], keys: Mapping[KeyId, Mapping[int, _Key]], active: Mapping[KeyId, int]
+) -> Mapping[KeyId, Versions[K]]:
+    chosen: dict[KeyId, Versions[K]] = {}
+    for key, versions in keys.items():
+        ours = {version: each for version, each in versions.items() if isinstance(each, kind)}
+        if not ours:
+            continue
+        if active.get(key) not in ours:
+            raise ValueError("a key has no active version")
+        chosen[key] = Versions(ours[active[key]], MappingProxyType(ours))
+    return MappingProxyType(chosen)
