@@ -1,0 +1,1 @@
+"""The development environment: a real Postgres and OpenBao under one directory."""

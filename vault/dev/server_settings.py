@@ -1,0 +1,86 @@
+"""The settings file of the development server; it holds no secret, only paths of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from vault.dev.authority import Authority
+from vault.dev.openbao import AppRole, DevOpenBao
+from vault.dev.ports import LOOPBACK, is_free, remembered_port
+from vault.dev.postgres import DATABASE, SERVICE, EmbeddedPostgres
+from vault.errors import ConfigError
+
+__all__ = ["Ports", "choose_ports", "render"]
+
+_Section = Mapping[str, str | int]
+
+
+class Ports(NamedTuple):
+    """The loopback ports of the development server."""
+
+    service: int
+    health: int
+    metrics: int
+
+
+def choose_ports(directory: Path, service: int | None) -> Ports:
+    """Returns the ports of the start before where they are free.
+
+    Raises ConfigError where the port asked for is taken.
+    """
+    if service is not None and not is_free(service):
+        raise ConfigError(f"port {service} is taken: choose another, or leave it out")
+    return Ports(
+        service or remembered_port(directory / "service_port", 50051),
+        remembered_port(directory / "health_port", 50052),
+        remembered_port(directory / "metrics_port", 9464),
+    )
+
+
+def render(
+    ports: Ports,
+    trust_domain: str,
+    policy: Path,
+    authority: Authority,
+    postgres: EmbeddedPostgres,
+    openbao: DevOpenBao,
+    role: AppRole,
+) -> str:
+    """Returns the TOML of the development server's settings."""
+    certificate = authority.issue_server("server")
+    sections: Mapping[str, _Section] = {
+        "server": {
+            "host": LOOPBACK,
+            "port": ports.service,
+            "health_host": LOOPBACK,
+            "health_port": ports.health,
+            "metrics_host": LOOPBACK,
+            "metrics_port": ports.metrics,
+            "cert": str(certificate.cert),
+            "key": str(certificate.key),
+            "client_ca": str(authority.certificate_path),
+            "trust_domain": trust_domain,
+        },
+        "database": {
+            "url": f"postgresql://{SERVICE}@{LOOPBACK}:{postgres.port}/{DATABASE}",
+            "password_file": str(postgres.password_file(SERVICE)),
+        },
+        "keys": {"address": openbao.address, "ca": str(openbao.ca), "key_name": role.key_name},
+        "keys.auth": {
+            "method": "approle",
+            "role_id_file": str(role.role_id_file),
+            "secret_id_file": str(role.secret_id_file),
+        },
+        "policy": {"path": str(policy)},
+    }
+    head = "# Written by `tokenvault dev` at every start; changes here are lost.\n"
+    return head + "".join(_section(name, keys) for name, keys in sections.items())
+
+
+def _section(name: str, keys: _Section) -> str:
+    # A JSON string without escapes for other scripts is a TOML basic string too.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+    return "\n".join(["", f"[{name}]", *lines, ""])

@@ -1,0 +1,45 @@
+"""What a started development environment says: where it is, and what to try next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from vault.dev.deployed_files import deployed
+
+__all__ = ["welcome"]
+
+_TOKENS = "tokens.csv"
+
+
+def welcome(address: str, description: Path, options: Sequence[str], roles: Collection[str]) -> str:
+    """Returns a few lines; it suggests only what the policy's roles may try.
+
+    Args:
+        options: what each command needs to find the environment, such as ``--dev DIR``.
+    """
+    lines = [f"Ready: the service is at {address}; {description} names certificates and ports."]
+    tries = [words for role, words in _tries() if role in roles]
+    if tries:
+        lines += ["", "Try in another terminal:"]
+        lines += [f"  tokenvault {shlex.join([*words, *options])}" for words in tries]
+    return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
+
+
+def _tries() -> list[tuple[str, list[str]]]:
+    sample = deployed("demo/customers.csv")
+    source = _shown(sample) if sample.exists() else "customers.csv"
+    column = ["--column", "card_number=card_number"]
+    read = ["detokenize", _TOKENS, *column, "--role"]
+    return [
+        ("pipeline", ["tokenize", source, *column, "-o", _TOKENS, "--role", "pipeline"]),
+        ("support", [*read, "support"]),
+        ("fraud_analyst", [*read, "fraud_analyst"]),
+        ("auditor", ["audit", "verify", "--role", "auditor"]),
+    ]
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
