@@ -1,0 +1,209 @@
+"""The commands for files against the development environment: the real thing end to end."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.generate import render
+from vault.dev.environment import DevEnvironment
+
+pytestmark = pytest.mark.timeout(300)
+
+TOKENVAULT = str(Path(sys.executable).parent / "tokenvault")
+CARD, SSN = "4111 1111-1111 1111", "900-12-3456"
+FILE = (
+    f'id,card,ssn,note\r\n1,{CARD},,"a, b"\r\n2,4111111111111112,{SSN},\r\n3,"{CARD}",{SSN},x\r\n'
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("dev") / "environment"
+    with DevEnvironment(directory):
+        yield directory
+
+
+def tokenvault(
+    environment: Path, *arguments: str, role: str, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [TOKENVAULT, *arguments, "--dev", str(environment), "--role", role],
+        input=given.encode(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in out + err
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+def rows(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+COLUMNS = ("-c", "card=card_number", "-c", "ssn=us_ssn")
+
+
+def test_a_file_goes_there_and_back_byte_for_byte(environment: Path, tmp_path: Path) -> None:
+    source, tokens, back, rejects = (tmp_path / name for name in ("in", "out", "back", "rejects"))
+    source.write_bytes(FILE.encode())
+    done = tokenvault(
+        environment,
+        *(
+            "tokenize",
+            str(source),
+            *COLUMNS,
+            "-o",
+            str(tokens),
+            "--rejects",
+            str(rejects),
+            "--json",
+        ),
+        role="pipeline",
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout) == {
+        "rows": 3,
+        "written": 2,
+        "columns": {
+            "card": {"field": "card_number", "converted": 2, "empty": 0},
+            "ssn": {"field": "us_ssn", "converted": 2, "empty": 1},
+        },
+        "rejects": [{"column": "card", "reason": "VALUE_NOT_IN_FORMAT", "count": 1}],
+    }
+    assert "4111111111111112" not in rejects.read_text()
+    _, first, last = rows(tokens.read_bytes().decode())
+    assert first[1] == last[1] != CARD
+    assert first[1].endswith(" 1111")
+    assert first[2] == ""
+    done = tokenvault(
+        environment, "detokenize", str(tokens), *COLUMNS, "-o", str(back), role="restore_pipeline"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = FILE.splitlines(keepends=True)
+    assert back.read_bytes().decode() == lines[0] + lines[1] + lines[3]
+    assert oct(back.stat().st_mode & 0o777) == "0o600"
+
+
+def test_pipes_carry_data_only(environment: Path) -> None:
+    done = tokenvault(
+        environment, "tokenize", "-", *COLUMNS, "-o", "-", role="pipeline", given=FILE
+    )
+    assert done.returncode == 1
+    assert len(rows(done.stdout)) == 3
+    assert "3 rows read, 2 written" in done.stderr
+    assert CARD not in done.stdout + done.stderr
+    assert SSN not in done.stdout + done.stderr
+
+
+def test_support_sees_the_last_four_only(environment: Path) -> None:
+    given = f"card\n{CARD}\n"
+    tokens = tokenvault(
+        environment,
+        "tokenize",
+        "-",
+        "-c",
+        "card=card_number",
+        "-o",
+        "-",
+        role="pipeline",
+        given=given,
+    ).stdout
+    arguments = ("detokenize", "-", "-c", "card=card_number", "-o", "-")
+    seen = tokenvault(environment, *arguments, role="support", given=tokens)
+    assert rows(seen.stdout)[1] == ["**** ****-**** 1111"]
+    whole = tokenvault(environment, *arguments, "--view", "full", role="support", given=tokens)
+    assert (whole.returncode, whole.stdout) == (3, "card\n")
+    assert "DENIED" in whole.stderr
+
+
+def test_a_refused_role_gets_3_and_no_file(environment: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_text(f"card\n{CARD}\n")
+    done = tokenvault(
+        environment,
+        *("detokenize", str(source), "-c", "card=card_number", "-o", str(target)),
+        role="pipeline",
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "the service refused: DENIED" in done.stderr
+    assert CARD not in done.stderr
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_unknown_field_and_an_unknown_column_get_2(environment: Path) -> None:
+    for columns, said in (("card=nothing", "FIELD_NOT_FOUND"), ("nothing=email", "'nothing'")):
+        done = tokenvault(
+            environment, "tokenize", "-", "-c", columns, "-o", "-", role="pipeline", given=FILE
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert CARD not in done.stdout + done.stderr
+
+
+def test_a_token_nobody_issued_is_rejected(environment: Path) -> None:
+    done = tokenvault(
+        environment,
+        *("detokenize", "-", "-c", "ssn=us_ssn", "-o", "-", "--on-reject", "empty-cell"),
+        role="restore_pipeline",
+        given="id,ssn\n1,999-99-9999\n",
+    )
+    assert (done.returncode, done.stdout) == (1, "id,ssn\n1,\n")
+    assert "TOKEN_NOT_FOUND" in done.stderr
+
+
+def test_the_audit_verifies_for_the_auditor_alone(environment: Path) -> None:
+    done = tokenvault(environment, "audit", "verify", "--json", role="auditor")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert answer["findings"] == []
+    assert answer["records"] > 0
+    assert tokenvault(environment, "audit", "verify", role="pipeline").returncode == 3
+
+
+def test_keys_are_listed_without_keys(environment: Path) -> None:
+    done = subprocess.run(
+        [TOKENVAULT, "keys", "list", "--config", str(environment / "server.toml")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    listed = {tuple(line.split()[1:4]) for line in done.stdout.splitlines()[1:]}
+    assert {("card_number", "field", "1"), ("card_number", "index", "1")} <= listed
+    assert "vault:" not in done.stdout
+
+
+def test_ctrl_c_leaves_no_half_file(environment: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    os.mkfifo(source)
+    process = subprocess.Popen(
+        [
+            *(TOKENVAULT, "tokenize", str(source), "-c", "email", "-o", str(tmp_path / "out.csv")),
+            *("--dev", str(environment)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    # A pipe that stays open holds the command in the middle of its file.
+    with source.open("w") as stream:
+        stream.write(render(rows=6_000))
+        stream.flush()
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob(".out.csv.*.part")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == [source]

@@ -1,0 +1,295 @@
+"""What every call goes through, without a network: a context as gRPC would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import generate_latest
+
+from vault.errors import AuditUnavailable, Denied, StoreUnavailable
+from vault.model import Action, AuditEvent, Caller
+from vault.policy.load import parse_policy
+from vault.policy.model import Policy
+from vault.rpc.admission import Gate
+from vault.rpc.metrics import Metrics
+from vault.rpc.pipeline import Limits, Pipeline
+from vault.rpc.refusals import RefusalCounter
+from vault.rpc.servicers import Answer, BoundCall
+from vault.v1.tokenization_service_pb2 import TokenizeRequest, TokenizeResponse
+
+CANARY = "4111111111111111"
+TOKENIZE = "/vault.v1.TokenizationService/Tokenize"
+GOOD = "spiffe://example.org/pipeline"
+POLICY = """
+version: 1
+fields:
+  account_id: {format: {alphabet: digits, min: 10, max: 20}, generator: ff1, storage: vaultless}
+roles:
+  pipeline: [{fields: ["*"], allow: [tokenize]}]
+principals:
+  - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
+"""
+
+Run = Callable[[Caller, Policy, TokenizeRequest], Answer]
+
+
+class Aborted(Exception):
+    """What gRPC raises from abort."""
+
+
+@dataclass
+class Context:
+    """The part of a servicer context that the pipeline uses."""
+
+    pem: bytes | None
+    remaining: float = 5.0
+    status: grpc.Status | None = None
+    trailing: dict[str, str | bytes] = field(default_factory=dict)
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:4242"
+
+    def time_remaining(self) -> float:
+        return self.remaining
+
+    def auth_context(self) -> Mapping[str, list[bytes]]:
+        return {"x509_pem_cert": [self.pem]} if self.pem else {}
+
+    def set_trailing_metadata(self, metadata: object) -> None:
+        assert isinstance(metadata, tuple)
+        self.trailing = dict(metadata)
+
+    def abort_with_status(self, status: grpc.Status) -> None:
+        self.status = status
+        raise Aborted
+
+
+@dataclass
+class Server:
+    """A pipeline with one method, and what it leaves behind."""
+
+    run: Run
+    permissions: Mapping[str, Action] = field(default_factory=lambda: {TOKENIZE: Action.TOKENIZE})
+    gate: Gate = field(default_factory=lambda: Gate(2, 2))
+    audit: list[AuditEvent] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
+    audit_error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        policy = parse_policy(POLICY, "policy.yaml")
+        self.refusals = RefusalCounter(self.write, "mtls", lambda: policy.digest)
+        self.pipeline = Pipeline(
+            {TOKENIZE: self.bind},
+            self.permissions,
+            lambda: policy,
+            "example.org",
+            Limits(max_batch=3, max_deadline=60.0),
+            self.gate,
+            self.write,
+            self.refusals,
+            self.metrics,
+        )
+
+    def write(self, event: AuditEvent) -> None:
+        if self.audit_error is not None:
+            raise self.audit_error
+        self.audit.append(event)
+
+    def bind(self, raw: bytes) -> BoundCall:
+        ask = TokenizeRequest.FromString(raw)
+        return BoundCall(
+            ask.field, len(ask.values), lambda caller, policy: self.run(caller, policy, ask)
+        )
+
+    def call(self, context: Context, request: TokenizeRequest | bytes) -> bytes:
+        handler = self.pipeline.service(_Details(TOKENIZE))
+        assert handler is not None
+        assert handler.unary_unary is not None
+        raw = request if isinstance(request, bytes) else request.SerializeToString()
+        return handler.unary_unary(raw, cast("grpc.ServicerContext", context))
+
+    def refused(self, context: Context, request: TokenizeRequest | bytes) -> tuple[str, str, str]:
+        """Returns (code, reason, message) of a call that must fail."""
+        with pytest.raises(Aborted):
+            self.call(context, request)
+        assert context.status is not None
+        metadata = dict(context.status.trailing_metadata)
+        assert metadata["x-request-id"]
+        rich = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
+        info = error_details_pb2.ErrorInfo()
+        assert rich.details[0].Unpack(info)
+        return context.status.code.name, info.reason, context.status.details
+
+
+@dataclass
+class _Details(grpc.HandlerCallDetails):
+    method: str
+    invocation_metadata: tuple[()] = ()
+
+
+def echo(caller: Caller, policy: Policy, ask: TokenizeRequest) -> Answer:
+    return Answer(TokenizeResponse(tokens=ask.values), {"ok": len(ask.values)})
+
+
+def ask(*values: str) -> TokenizeRequest:
+    return TokenizeRequest(field="account_id", values=values)
+
+
+@pytest.fixture
+def caller(certificate: Callable[..., bytes]) -> Context:
+    return Context(certificate(GOOD))
+
+
+def test_a_call_reaches_its_use_case(caller: Context) -> None:
+    seen: list[Caller] = []
+
+    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+        seen.append(who)
+        return echo(who, policy, request)
+
+    server = Server(run)
+    answer = TokenizeResponse.FromString(server.call(caller, ask("1", "2")))
+    assert list(answer.tokens) == ["1", "2"]
+    assert str(seen[0].principal) == GOOD
+    assert seen[0].credential == "abc123"
+    assert seen[0].request_id == caller.trailing["x-request-id"]
+    assert server.audit == []  # the use case writes its own record
+    page = generate_latest(server.metrics.registry).decode()
+    assert 'outcome="ok",rpc="Tokenize"} 2.0' in page
+
+
+def test_an_unknown_method_has_no_handler() -> None:
+    assert Server(echo).pipeline.service(_Details("/vault.v1.Nothing/At")) is None
+
+
+def test_no_certificate_is_counted_not_recorded() -> None:
+    server = Server(echo)
+    code, reason, _ = server.refused(Context(None), ask("1"))
+    assert (code, reason) == ("UNAUTHENTICATED", "UNAUTHENTICATED")
+    assert server.audit == []
+    server.refusals.flush()
+    assert [dict(event.counts) for event in server.audit] == [{"calls": 1}]
+
+
+@pytest.mark.parametrize("uri", ["spiffe://example.com/pipeline", "https://example.org/x"])
+def test_another_trust_domain_is_refused(certificate: Callable[..., bytes], uri: str) -> None:
+    assert Server(echo).refused(Context(certificate(uri)), ask("1"))[1] == "UNAUTHENTICATED"
+
+
+def test_a_certificate_that_ended_while_connected_is_refused(
+    certificate: Callable[..., bytes],
+) -> None:
+    context = Context(certificate(GOOD, days=-1))
+    assert "expired" in Server(echo).refused(context, ask("1"))[2]
+
+
+def test_a_caller_without_a_role_is_refused_and_recorded(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo)
+    context = Context(certificate("spiffe://example.org/stranger"))
+    assert server.refused(context, ask("1"))[:2] == ("PERMISSION_DENIED", "DENIED")
+    (event,) = server.audit
+    assert (event.outcome, event.reason) == ("denied", "DENIED")
+    assert event.principal == "spiffe://example.org/stranger"
+
+
+def test_an_rpc_without_a_permission_is_refused(caller: Context) -> None:
+    server = Server(echo, permissions={})
+    assert server.refused(caller, ask("1"))[1] == "DENIED"
+    assert len(server.audit) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (TokenizeRequest(field="account_id"), "BATCH_EMPTY"),
+        (TokenizeRequest(field="account_id", values=["1"] * 4), "BATCH_TOO_LARGE"),
+        (b"\xff\xff\xff", "INVALID_REQUEST"),
+        (b"\x12\x02\xff\xfe", "INVALID_REQUEST"),  # a value that is not UTF-8
+    ],
+)
+def test_a_malformed_request_is_refused_and_recorded(
+    caller: Context, request_: TokenizeRequest | bytes, reason: str
+) -> None:
+    server = Server(echo)
+    assert server.refused(caller, request_)[:2] == ("INVALID_ARGUMENT", reason)
+    assert [(event.outcome, event.reason) for event in server.audit] == [("failed", reason)]
+
+
+def test_a_full_server_says_so(caller: Context) -> None:
+    server = Server(echo, gate=Gate(0, 0))
+    assert server.refused(caller, ask("1"))[:2] == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    assert server.audit == []
+    server.refusals.flush()
+    assert [event.reason for event in server.audit] == ["OVERLOADED"]
+
+
+def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
+    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+        raise Denied("no")
+
+    server = Server(run)
+    assert server.refused(caller, ask("1"))[1] == "DENIED"
+    assert server.audit == []
+
+
+def test_a_bug_shows_nothing_to_the_caller_but_is_recorded(
+    caller: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+        raise ValueError(f"cannot work on {request.values[0]}")
+
+    server = Server(run)
+    code, reason, message = server.refused(caller, ask(CANARY))
+    assert (code, reason) == ("INTERNAL", "INTERNAL")
+    assert server.audit[0].reason == "INTERNAL"
+    assert server.audit[0].request_id in message
+    assert CANARY not in message
+    assert CANARY not in "".join(capsys.readouterr())
+
+
+def test_where_the_refusal_cannot_be_recorded_the_answer_says_so(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo, audit_error=AuditUnavailable("the audit is away"))
+    context = Context(certificate("spiffe://example.org/stranger"))
+    assert server.refused(context, ask("1"))[:2] == ("UNAVAILABLE", "AUDIT_UNAVAILABLE")
+
+
+def test_what_is_away_is_told_as_such(caller: Context) -> None:
+    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+        raise StoreUnavailable("the database is away")
+
+    assert Server(run).refused(caller, ask("1"))[:2] == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+
+
+def test_a_caller_may_ask_for_no_more_time_than_the_limit(
+    certificate: Callable[..., bytes],
+) -> None:
+    deadlines: list[float] = []
+
+    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+        assert who.deadline is not None
+        deadlines.append(who.deadline)
+        return echo(who, policy, request)
+
+    server = Server(run)
+    server.call(Context(certificate(GOOD), remaining=1e12), ask("1"))
+    server.call(Context(certificate(GOOD), remaining=1.0), ask("1"))
+    assert 58 < deadlines[0] - deadlines[1] < 60
+
+
+def test_an_unknown_fields_name_is_not_logged(
+    caller: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Server(echo)
+    request = TokenizeRequest(field=CANARY, values=["1", "2", "3", "4"])
+    server.refused(caller, request)
+    assert server.audit[0].field == ""
+    assert CANARY not in "".join(capsys.readouterr())

@@ -1,0 +1,136 @@
+"""Settings: what is read, and how mistakes are told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from vault.config import load_settings, parse_duration, read_secret
+from vault.errors import ConfigError
+
+MINIMAL = """
+[server]
+cert = "tls/server.pem"
+key = "/etc/tokenvault/server.key"
+client_ca = "tls/ca.pem"
+trust_domain = "example.org"
+[database]
+url = "postgresql://tokenvault@localhost/tokenvault"
+[keys]
+address = "https://127.0.0.1:8200/"
+[keys.auth]
+method = "token"
+token_file = "token"
+[policy]
+path = "policy.yaml"
+"""
+
+
+def settings_file(directory: Path, text: str = MINIMAL) -> Path:
+    path = directory / "server.toml"
+    path.write_text(text)
+    return path
+
+
+def test_paths_start_at_the_file_and_defaults_fill_the_rest(tmp_path: Path) -> None:
+    settings = load_settings(settings_file(tmp_path))
+    assert settings.server.cert == tmp_path / "tls/server.pem"
+    assert settings.server.key == Path("/etc/tokenvault/server.key")
+    assert settings.server.max_batch == 10_000
+    assert settings.server.drain == timedelta(seconds=20)
+    assert settings.keys.address == "https://127.0.0.1:8200"
+    assert settings.audit.replica is None
+
+
+def test_the_sample_file_is_valid() -> None:
+    sample = Path(__file__).parents[2] / "deploy/server.toml"
+    assert load_settings(sample).server.trust_domain == "example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("5m", 300), ("1h", 3600), ("2d", 172800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["10", "s", "1 h", "-1s", "1w", "1.5s", 10, None, "1h30m"])
+def test_what_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="unit"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('trust_domain = "example.org"', "", "server.trust_domain: is missing"),
+        ("[policy]", "prt = 1\n[policy]", "keys.auth.prt: unknown key"),
+        ('client_ca = "', 'client_caa = "', "did you mean client_ca?"),
+        ("[policy]", "[polcy]\n[policy]", "did you mean policy?"),
+        ('"example.org"', '"spiffe://example.org"', "server.trust_domain: write the bare name"),
+        ("https://127", "http://127", "keys.address: write an https:// address"),
+        ("tokenvault@", "tokenvault:hunter2@", "database.url: leave the password out"),
+        ('/tokenvault"', '/t?password=hunter2"', "database.url: leave the password out"),
+        ("postgresql:", "mysql:", "database.url: write postgresql://"),
+        ('"token"\ntoken_file = "token"', '"token"', "keys.auth: method token needs token_file"),
+        ('method = "token"', 'method = "approle"', "needs role_id_file and secret_id_file"),
+        ("[database]", "port = 70000\n[database]", "server.port: "),
+        ("[database]", 'drain = "0s"\n[database]', "server.drain: must be longer than zero"),
+        ("[database]", "drain = 10\n[database]", 'write a number and a unit, such as "10s"'),
+        ("[database]", "port = 50052\n[database]", "server: port, health_port and metrics_port"),
+        ("[database]", "max_workers = 65\n[database]", "max_concurrent_rpcs must be at least"),
+        ("[database]", "max_workers = true\n[database]", "server.max_workers: "),
+        ("[server]", "[server", "is not TOML"),
+    ],
+)
+def test_a_mistake_names_key_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = MINIMAL.replace(old, new, 1)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(settings_file(tmp_path, text))
+    assert message in caught.value.message
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(settings_file(tmp_path, "[server]\n[keys]\n"))
+    told = caught.value.message
+    assert all(key in told for key in ("server.cert", "keys.address", "database", "policy"))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_a_secret_is_read_without_its_newline(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("s3cret\n")
+    path.chmod(0o600)
+    assert read_secret(path, "database.password_file") == "s3cret"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o622])
+def test_a_secret_that_others_can_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "secret"
+    path.write_text("s3cret")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        read_secret(path, "database.password_file")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_secret_must_be_text(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"is empty|is not text"):
+        read_secret(path, "database.password_file")
+
+
+def test_a_missing_secret_names_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"keys\.auth\.token_file: .* cannot be read"):
+        read_secret(tmp_path / "none", "keys.auth.token_file")

@@ -1,0 +1,26 @@
+"""The Python SDK: columns in, columns out, over mTLS.
+
+from pathlib import Path
+from vault.client import Client, ClientTls
+
+tls = ClientTls(ca=Path("ca.pem"), cert=Path("pipeline.pem"), key=Path("pipeline.key"))
+with Client("localhost:50051", tls) as client:
+    column = client.tokenize("card_number", ["4111 1111 1111 1111", None])
+    column.values, column.errors, column.skipped
+"""
+
+from vault.client.client import Client, ClientTls
+from vault.client.columns import BytesColumn, Column, Descriptions
+from vault.client.errors import CallError, ItemError
+from vault.client.retry import RetryPolicy
+
+__all__ = [
+    "BytesColumn",
+    "CallError",
+    "Client",
+    "ClientTls",
+    "Column",
+    "Descriptions",
+    "ItemError",
+    "RetryPolicy",
+]

@@ -1,0 +1,301 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import grpc
+
+from vault.client.batches import Batch, Plan, plan_batches
+from vault.client.columns import BytesColumn, Column, Descriptions
+from vault.client.errors import CallError, ItemError
+from vault.client.retry import RetryPolicy, with_retries
+from vault.v1 import audit_service_pb2 as audit
+from vault.v1 import encryption_service_pb2 as encryption
+from vault.v1 import item_error_pb2, policy_service_pb2
+from vault.v1 import tokenization_service_pb2 as tokenization
+from vault.v1.audit_service_pb2_grpc import AuditServiceStub
+from vault.v1.encryption_service_pb2_grpc import EncryptionServiceStub
+from vault.v1.policy_service_pb2_grpc import PolicyServiceStub
+from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
+
+__all__ = ["Client", "ClientTls"]
+
+Item = TypeVar("Item", str, bytes)
+Answer = TypeVar("Answer")
+Request = TypeVar("Request")
+RequestT = TypeVar("RequestT", contravariant=True)
+ResponseT = TypeVar("ResponseT", covariant=True)
+
+# Below the server's default of 4 MiB, leaving room for the request's other fields.
+_MAX_REQUEST_BYTES = (4 << 20) - 65536
+# Answers may be longer than requests: ciphertexts have headers, e-mails grow.
+_MAX_ANSWER_BYTES = 64 << 20
+
+
+class _Rpc(Protocol[RequestT, ResponseT]):
+    """A unary call of a generated stub."""
+
+    def __call__(self, request: RequestT, timeout: float | None = None) -> ResponseT: ...
+
+
+class _BatchAnswer(Protocol):
+    """What every batch answer has."""
+
+    @property
+    def errors(self) -> Sequence[item_error_pb2.ItemError]: ...
+
+
+BatchAnswer = TypeVar("BatchAnswer", bound=_BatchAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """PEM files of a caller: whom to trust, and who it is."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Reads the files. Raises OSError."""
+        return grpc.ssl_channel_credentials(
+            self.ca.read_bytes(), self.key.read_bytes(), self.cert.read_bytes()
+        )
+
+
+class Client:
+    """Calls Tokenvault: splits columns into batches, keeps order, repeats what is safe.
+
+    Safe for use by several threads. Every method raises ``CallError`` when a call fails
+    as a whole; a column's earlier batches may then have been processed, and repeating
+    the call is safe.
+
+    Args:
+        address: ``host:port``; the host must be in the server's certificate.
+        batch_size: items in a request; at most the server's ``max_batch``.
+        timeout: seconds for one request with all its repetitions.
+        in_flight: requests of a column on their way at once.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        tls: ClientTls,
+        *,
+        batch_size: int = 1000,
+        timeout: float = 30.0,
+        in_flight: int = 4,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        if batch_size < 1 or in_flight < 1 or timeout <= 0:
+            raise ValueError("batch_size, in_flight and timeout must be positive")
+        self._batch_size = batch_size
+        self._timeout = timeout
+        self._retry = retry or RetryPolicy()
+        self._channel = grpc.secure_channel(address, tls.credentials(), options=_OPTIONS)
+        self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="tokenvault-client")
+        self._tokenization = TokenizationServiceStub(self._channel)
+        self._encryption = EncryptionServiceStub(self._channel)
+        self._audit = AuditServiceStub(self._channel)
+        self._policy = PolicyServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        """Returns the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the client."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls under way fail."""
+        self._channel.close()
+        self._pool.shutdown(cancel_futures=True)
+
+    # -- tokens -----------------------------------------------------------------------
+
+    def tokenize(self, field: str, values: Sequence[str | None]) -> Column:
+        """Returns a token for each value."""
+        return self._strings(
+            values,
+            self._tokenization.Tokenize,
+            lambda items: tokenization.TokenizeRequest(field=field, values=items),
+            lambda answer: answer.tokens,
+        )
+
+    def detokenize(self, field: str, tokens: Sequence[str | None], view: str = "") -> Column:
+        """Returns a view of the value behind each token; "" asks for the caller's only view."""
+        views: set[str] = set()
+
+        def answered(answer: tokenization.DetokenizeResponse) -> Sequence[str]:
+            views.add(answer.view)
+            return answer.values
+
+        column = self._strings(
+            tokens,
+            self._tokenization.Detokenize,
+            lambda items: tokenization.DetokenizeRequest(field=field, tokens=items, view=view),
+            answered,
+        )
+        return replace(column, view=views.pop() if len(views) == 1 else view)
+
+    def lookup(self, field: str, values: Sequence[str | None]) -> Column:
+        """Returns the live token of each value and creates nothing."""
+        return self._strings(
+            values,
+            self._tokenization.Lookup,
+            lambda items: tokenization.LookupRequest(field=field, values=items),
+            lambda answer: answer.tokens,
+        )
+
+    def describe(self, field: str, tokens: Sequence[str | None]) -> Descriptions:
+        """Returns what is known about each token, never its value."""
+        plan = self._plan(tokens)
+        described: list[tokenization.TokenDescription | None] = [None] * len(tokens)
+
+        def request(items: list[str]) -> tokenization.DescribeRequest:
+            return tokenization.DescribeRequest(field=field, tokens=items)
+
+        for batch, answer in self._exchange(plan, self._tokenization.Describe, request):
+            _place(described, batch, answer.descriptions)
+        for index in plan.errors:
+            described[index] = None
+        return Descriptions(described, plan.errors, plan.skipped)
+
+    # -- bytes ------------------------------------------------------------------------
+
+    def encrypt(
+        self, field: str, plaintexts: Sequence[bytes | None], context: bytes = b""
+    ) -> BytesColumn:
+        """Returns an AES-256-GCM ciphertext of each plaintext, bound to ``context``."""
+        return self._bytes(
+            plaintexts,
+            self._encryption.Encrypt,
+            lambda items: encryption.EncryptRequest(field=field, plaintexts=items, context=context),
+            lambda answer: answer.ciphertexts,
+        )
+
+    def decrypt(
+        self, field: str, ciphertexts: Sequence[bytes | None], context: bytes = b""
+    ) -> BytesColumn:
+        """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt."""
+        return self._bytes(
+            ciphertexts,
+            self._encryption.Decrypt,
+            lambda items: encryption.DecryptRequest(
+                field=field, ciphertexts=items, context=context
+            ),
+            lambda answer: answer.plaintexts,
+        )
+
+    # -- oversight --------------------------------------------------------------------
+
+    def verify_audit(self) -> audit.VerifyAuditResponse:
+        """Has the server verify the whole audit."""
+        return self._call(self._audit.VerifyAudit, audit.VerifyAuditRequest())
+
+    def get_policy(self) -> policy_service_pb2.GetPolicyResponse:
+        """Returns the policy in force and its digest."""
+        return self._call(self._policy.GetPolicy, policy_service_pb2.GetPolicyRequest())
+
+    # -- the exchange -----------------------------------------------------------------
+
+    def _plan(self, column: Sequence[Item | None]) -> Plan[Item]:
+        return plan_batches(column, max_items=self._batch_size, max_bytes=_MAX_REQUEST_BYTES)
+
+    def _strings(
+        self,
+        column: Sequence[str | None],
+        rpc: _Rpc[Request, BatchAnswer],
+        request: Callable[[list[str]], Request],
+        answered: Callable[[BatchAnswer], Sequence[str]],
+    ) -> Column:
+        plan = self._plan(column)
+        values = list(column)
+        for batch, answer in self._exchange(plan, rpc, request):
+            _place(values, batch, answered(answer))
+        _blank(values, plan.errors, "")
+        return Column(values, plan.errors, plan.skipped)
+
+    def _bytes(
+        self,
+        column: Sequence[bytes | None],
+        rpc: _Rpc[Request, BatchAnswer],
+        request: Callable[[list[bytes]], Request],
+        answered: Callable[[BatchAnswer], Sequence[bytes]],
+    ) -> BytesColumn:
+        plan = self._plan(column)
+        values = list(column)
+        for batch, answer in self._exchange(plan, rpc, request):
+            _place(values, batch, answered(answer))
+        _blank(values, plan.errors, b"")
+        return BytesColumn(values, plan.errors, plan.skipped)
+
+    def _exchange(
+        self,
+        plan: Plan[Item],
+        rpc: _Rpc[Request, BatchAnswer],
+        request: Callable[[list[Item]], Request],
+    ) -> Iterator[tuple[Batch[Item], BatchAnswer]]:
+        """Sends the batches, several at once; yields them with their answers, in order."""
+
+        def send(batch: Batch[Item]) -> BatchAnswer:
+            return self._call(rpc, request(batch.items))
+
+        if len(plan.batches) == 1:
+            answers = iter([send(plan.batches[0])])
+        else:
+            answers = self._pool.map(send, plan.batches)
+        for batch, answer in zip(plan.batches, answers, strict=True):
+            _collect(batch, answer, plan.errors)
+            yield batch, answer
+
+    def _call(self, rpc: _Rpc[Request, Answer], request: Request) -> Answer:
+        return with_retries(lambda left: rpc(request, timeout=left), self._retry, self._timeout)
+
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", _MAX_REQUEST_BYTES + 65536),
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    # Retries are ours alone: gRPC's own would multiply them.
+    ("grpc.enable_retries", 0),
+    ("grpc.keepalive_time_ms", 60_000),
+)
+
+
+def _collect(batch: Batch[Item], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
+    for error in answer.errors:
+        if not 0 <= error.index < len(batch.indexes):
+            raise _malformed()
+        index = batch.indexes[error.index]
+        errors[index] = ItemError(index, error.reason, error.message, error.retryable)
+
+
+def _place(column: list[Answer | None], batch: Batch[Item], answers: Sequence[Answer]) -> None:
+    # A server that answers too few or too many must not leave plaintext in place.
+    if len(answers) != len(batch.indexes):
+        raise _malformed()
+    for index, answer in zip(batch.indexes, answers, strict=True):
+        column[index] = answer
+
+
+def _blank(column: list[Item | None], errors: dict[int, ItemError], blank: Item) -> None:
+    for index in errors:
+        column[index] = blank
+
+
+def _malformed() -> CallError:
+    return CallError(
+        "INTERNAL", "INTERNAL", "the server's answer does not fit the request", retryable=False
+    )

@@ -1,0 +1,46 @@
+"""What the client answers: columns in the caller's order, and sparse errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vault.client.errors import ItemError
+from vault.v1.tokenization_service_pb2 import TokenDescription
+
+__all__ = ["BytesColumn", "Column", "Descriptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of strings of the request's length and order.
+
+    Attributes:
+        values: one answer per item; "" where ``errors`` names the index; null and empty
+            items as they were given.
+        errors: the items that failed, by index.
+        skipped: number of null and empty items, which were not sent.
+        view: the view that was answered (detokenize), else empty.
+    """
+
+    values: list[str | None] = field(repr=False)
+    errors: dict[int, ItemError]
+    skipped: int
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesColumn:
+    """A column of byte strings; like ``Column``."""
+
+    values: list[bytes | None] = field(repr=False)
+    errors: dict[int, ItemError]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptions:
+    """A column of descriptions; None where ``errors`` names the index or the item was empty."""
+
+    values: list[TokenDescription | None]
+    errors: dict[int, ItemError]
+    skipped: int

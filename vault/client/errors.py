@@ -1,0 +1,105 @@
+"""What a call can fail with: as a whole (``CallError``) or item by item (``ItemError``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+__all__ = ["CallError", "ItemError", "call_error", "retry_delay"]
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
+_TOO_LARGE = "larger than max"
+_REASONS = {
+    grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "OVERLOADED",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
+    grpc.StatusCode.CANCELLED: "CANCELLED",
+    grpc.StatusCode.UNAUTHENTICATED: "UNAUTHENTICATED",
+    grpc.StatusCode.UNIMPLEMENTED: "UNIMPLEMENTED",
+}
+_RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """Why one item of a column failed.
+
+    Attributes:
+        index: position in the column given to the client, from 0.
+        reason: stable reason in UPPER_SNAKE_CASE.
+        message: for people; never a value.
+        retryable: whether the same item may succeed later, unchanged.
+    """
+
+    index: int
+    reason: str
+    message: str
+    retryable: bool
+
+
+class CallError(Exception):
+    """A call failed as a whole: nothing of the failing batch was processed.
+
+    Attributes:
+        code: the gRPC status, such as ``PERMISSION_DENIED``.
+        reason: stable reason in UPPER_SNAKE_CASE, such as ``DENIED``.
+        message: for people; never a value.
+        retryable: whether the same call may succeed later, unchanged.
+        request_id: the server's id of the call, for its operators, or empty.
+    """
+
+    def __init__(
+        self, code: str, reason: str, message: str, retryable: bool, request_id: str = ""
+    ) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.retryable = retryable
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[type[CallError], tuple[str, str, str, bool, str]]:
+        """Makes the error cross process borders whole."""
+        return CallError, (self.code, self.reason, self.message, self.retryable, self.request_id)
+
+
+def call_error(error: grpc.RpcError) -> CallError:
+    """Reads a gRPC failure: google.rpc.ErrorInfo where the server sent it, else the status."""
+    code, message = error.code(), error.details() or ""
+    info = error_details_pb2.ErrorInfo()
+    if _unpack(error, info):
+        reason, retryable = info.reason, _unpack(error, error_details_pb2.RetryInfo())
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
+        reason, retryable = "BATCH_TOO_LARGE", False
+    else:
+        reason, retryable = _REASONS.get(code, "INTERNAL"), code in _RETRYABLE
+    return CallError(code.name, reason, message, retryable, _metadata(error, _REQUEST_ID_KEY))
+
+
+def retry_delay(error: grpc.RpcError) -> float:
+    """Returns the seconds the server asks to wait before a retry, or 0."""
+    info = error_details_pb2.RetryInfo()
+    return float(info.retry_delay.ToTimedelta().total_seconds()) if _unpack(error, info) else 0.0
+
+
+def _unpack(
+    error: grpc.RpcError, into: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo
+) -> bool:
+    raw = _raw_metadata(error, _DETAILS_KEY)
+    if not isinstance(raw, bytes):
+        return False
+    status = status_pb2.Status.FromString(raw)
+    return any(detail.Is(into.DESCRIPTOR) and detail.Unpack(into) for detail in status.details)
+
+
+def _metadata(error: grpc.RpcError, key: str) -> str:
+    value = _raw_metadata(error, key)
+    return value if isinstance(value, str) else ""
+
+
+def _raw_metadata(error: grpc.RpcError, key: str) -> str | bytes | None:
+    found = (entry.value for entry in error.trailing_metadata() or () if entry.key == key)
+    return next(found, None)

@@ -1,0 +1,313 @@
+"""The settings of ``serve``: one tree, read once from a TOML file.
+
+Unknown keys are refused, relative paths start at the file's own directory, and secrets
+come only from files that nobody but their owner can read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from vault.errors import ConfigError
+
+__all__ = [
+    "AuditSettings",
+    "DatabaseSettings",
+    "KeyAuthSettings",
+    "KeysSettings",
+    "LogSettings",
+    "PolicySettings",
+    "ServerSettings",
+    "Settings",
+    "load_settings",
+    "parse_duration",
+    "read_secret",
+]
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_MAX_SECRET_BYTES = 65536
+
+
+def parse_duration(text: object) -> timedelta:
+    """Reads a duration such as ``500ms``, ``10s``, ``5m``, ``1h`` or ``30d``.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError('write a number and a unit, such as "10s", "5m" or "1h"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return duration
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("write a path as a string")
+    base = info.context["directory"] if isinstance(info.context, Mapping) else Path()
+    return Path(base) / Path(value).expanduser()
+
+
+def _trust_domain(value: str) -> str:
+    if not _TRUST_DOMAIN.fullmatch(value):
+        raise ValueError('write the bare name, in lower case, such as "example.org"')
+    return value
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        secret = url.password is not None or "password" in url.query
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if url.scheme not in {"postgresql", "postgresql+psycopg"}:
+        raise ValueError("write postgresql://user@host:port/database")
+    if secret:
+        raise ValueError("leave the password out of it and name a file in password_file")
+    return value
+
+
+def _https(value: str) -> str:
+    if urlsplit(value).scheme != "https":
+        raise ValueError("write an https:// address: keys never travel in the clear")
+    return value.rstrip("/")
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    """A frozen section that knows all of its keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class ServerSettings(_Section):
+    """The mTLS listener, its limits, and the ports beside it."""
+
+    cert: FilePath
+    """Server certificate chain, PEM."""
+    key: FilePath
+    """Its private key, PEM; readable by its owner alone."""
+    client_ca: FilePath
+    """Certificate authority of the callers, PEM."""
+    trust_domain: Annotated[str, AfterValidator(_trust_domain)]
+    """SPIFFE trust domain that callers must belong to, such as ``example.org``."""
+    host: str = "127.0.0.1"
+    port: Port = 50051
+    health_host: str = "127.0.0.1"
+    health_port: Port = 50052
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port | None = 9464
+    """Prometheus page; leave the key out for the default."""
+    max_workers: Count = 8
+    """Calls worked on at once."""
+    max_concurrent_rpcs: Count = 64
+    """Calls worked on or waiting; more are refused with OVERLOADED."""
+    max_batch: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Items in one request."""
+    max_message_bytes: Annotated[int, Field(ge=65_536, le=64 << 20)] = 4 << 20
+    """Bytes in one request."""
+    max_deadline: Duration = timedelta(seconds=60)
+    """Longest time for one call, also of callers that set no deadline."""
+    drain: Duration = timedelta(seconds=20)
+    """How long running calls may take to end after SIGTERM."""
+    max_connection_age: Duration = timedelta(minutes=30)
+    """Connections older than this are closed, so that callers spread out again."""
+    probe_interval: Duration = timedelta(seconds=5)
+    """Time between two readiness probes."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ServerSettings:
+        ports = [self.port, self.health_port]
+        ports += [self.metrics_port] if self.metrics_port is not None else []
+        if len(set(ports)) != len(ports):
+            raise ValueError("port, health_port and metrics_port must differ")
+        if self.max_concurrent_rpcs < self.max_workers:
+            raise ValueError("max_concurrent_rpcs must be at least max_workers")
+        return self
+
+
+class DatabaseSettings(_Section):
+    """Postgres, as the service role."""
+
+    url: Annotated[str, AfterValidator(_database_url)]
+    """``postgresql://user@host:port/database?sslmode=verify-full``, without a password."""
+    password_file: FilePath | None = None
+    pool_size: Count = 8
+    """Connections for calls; at least server.max_workers, or calls wait for each other."""
+
+
+class KeyAuthSettings(_Section):
+    """How the service logs in to the key server. Every secret is a file."""
+
+    method: Literal["approle", "token"]
+    mount: str = "approle"
+    role_id_file: FilePath | None = None
+    secret_id_file: FilePath | None = None
+    token_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> KeyAuthSettings:
+        if self.method == "approle" and not (self.role_id_file and self.secret_id_file):
+            raise ValueError("method approle needs role_id_file and secret_id_file")
+        if self.method == "token" and not self.token_file:
+            raise ValueError("method token needs token_file")
+        return self
+
+
+class KeysSettings(_Section):
+    """HashiCorp Vault or OpenBao: the Transit key that wraps the data keys."""
+
+    address: Annotated[str, AfterValidator(_https)]
+    auth: KeyAuthSettings
+    ca: FilePath | None = None
+    """Certificate authority of the key server, PEM; the system's if left out."""
+    transit_mount: str = "transit"
+    key_name: str = "tokenvault"
+    namespace: str | None = None
+    lifetime: Duration = timedelta(hours=1)
+    """How long unwrapped keys serve while the key server is away."""
+    timeout: Duration = timedelta(seconds=5)
+
+
+class PolicySettings(_Section):
+    """The policy file."""
+
+    path: FilePath
+
+
+class AuditSettings(_Section):
+    """The audit."""
+
+    replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = None
+    """This server's name in the records; the host's name if left out."""
+
+
+class LogSettings(_Section):
+    """The log: JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(_Section):
+    """The whole tree."""
+
+    server: ServerSettings
+    database: DatabaseSettings
+    keys: KeysSettings
+    policy: PolicySettings
+    audit: AuditSettings = AuditSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads the settings file.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or names a key or value wrongly; the
+            message has a line per mistake with its key and remedy, never a value.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; write one from deploy/server.toml") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+    try:
+        return Settings.model_validate(tree, context={"directory": path.absolute().parent})
+    except ValidationError as error:
+        problems = (
+            _problem(item["loc"], item["type"], item["msg"])
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from None
+
+
+def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(str(part) for part in loc)
+    if kind == "missing":
+        return f"{key}: is missing; set it"
+    if kind == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    return f"{key}: {message.removeprefix('Value error, ')}"
+
+
+def _known_keys(section: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in section:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)
+
+
+def read_secret(path: Path, key: str) -> str:
+    """Reads a secret, without the white space around it.
+
+    Args:
+        path: the file.
+        key: the setting that names it, for the error.
+
+    Raises:
+        ConfigError: the file is missing, empty, or readable by others than its owner.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{key}: {path} is not a regular file")
+            if mode & 0o077:
+                raise ConfigError(f"{key}: {path} is readable by others; chmod 600 it")
+            secret = file.read(_MAX_SECRET_BYTES).decode("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {path} is not text") from None
+    if not secret:
+        raise ConfigError(f"{key}: {path} is empty")
+    return secret

@@ -1,0 +1,1 @@
+"""The gRPC server: identity, order of checks, servicers, health, metrics, log."""

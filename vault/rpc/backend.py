@@ -1,0 +1,150 @@
+"""Everything behind the listener: database, keys, policy, use cases, opened in order."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from vault.audit.lanes import LanePool
+from vault.audit.reading import PostgresAuditReader
+from vault.config import DatabaseSettings, Settings, read_secret
+from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable
+from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.keyring import Keyring
+from vault.model import DEFAULT_TENANT, AuditEvent
+from vault.policy.load import parse_policy
+from vault.policy.model import Policy
+from vault.rpc.health import Probe
+from vault.rpc.servicers import Method, methods
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.admission import Admission
+from vault.service.encryption import EncryptionService
+from vault.service.oversight import OversightService
+from vault.service.shapes import check_shapes
+from vault.service.tokenization import TokenizationService
+from vault.store.data_keys import PostgresDataKeyStore
+from vault.store.engine import make_engine
+from vault.store.migrate import check_schema
+from vault.store.roles import refuse_privileged
+
+__all__ = ["Backend", "open_backend"]
+
+# For key uses, which are reserved while a call's transaction is open, and for probes,
+# which must not queue behind calls.
+_SIDE_CONNECTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the listener needs.
+
+    Attributes:
+        methods: the RPCs by full method name.
+        policy: returns the policy in force.
+        audit: writes one audit record in a transaction of its own.
+        probes: what readiness depends on, by name.
+    """
+
+    methods: Mapping[str, Method]
+    policy: Callable[[], Policy]
+    audit: Callable[[AuditEvent], None]
+    probes: Mapping[str, Probe]
+
+
+@contextmanager
+def open_backend(settings: Settings) -> Iterator[Backend]:
+    """Opens everything for the length of the block.
+
+    Raises:
+        ConfigError: a secret file, a privileged database role, a root token, a schema
+            that is not this version's.
+        PolicyError: the policy file is wrong, or changes the shape of a used field.
+        StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
+    """
+    policy = _read_policy(settings.policy.path)
+    with ExitStack() as stack:
+        engine = _engine(settings.database, settings.database.pool_size, "tokenvault")
+        stack.callback(engine.dispose)
+        side = _engine(settings.database, _SIDE_CONNECTIONS, "tokenvault keys")
+        stack.callback(side.dispose)
+        check_schema(engine)
+        refuse_privileged(engine)
+        wrapper = HashicorpKeys(settings.keys, refuse_root=True)
+        stack.callback(wrapper.close)
+        wrapper.log_in()
+        keyring = Keyring(
+            PostgresDataKeyStore(side),
+            wrapper,
+            policy.fields,
+            lifetime=settings.keys.lifetime.total_seconds(),
+        )
+        stack.callback(keyring.close)
+        keyring.start()
+        lanes = LanePool(_replica(settings), lambda: keyring.audit(DEFAULT_TENANT))
+        work = PostgresUnitOfWork(engine, lanes)
+        work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
+        admission = Admission(work)
+        reader = PostgresAuditReader(engine, lambda version: keyring.audit(DEFAULT_TENANT, version))
+        oversight = OversightService(admission, reader)
+        yield Backend(
+            methods=methods(
+                TokenizationService(admission, keyring),
+                EncryptionService(admission, keyring),
+                oversight,
+            ),
+            policy=lambda: policy,
+            audit=oversight.record_refusal,
+            probes={
+                "database": lambda: _probe_database(side),
+                "keys": lambda: _probe_keys(keyring, wrapper),
+            },
+        )
+
+
+def _read_policy(path: Path) -> Policy:
+    try:
+        # Bytes, not text: the digest is that of the file, line ends included.
+        document = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise PolicyError(f"policy.path: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PolicyError(f"{path}: is not UTF-8 text") from None
+    return parse_policy(document, str(path))
+
+
+def _engine(settings: DatabaseSettings, connections: int, application: str) -> Engine:
+    password = None
+    if settings.password_file is not None:
+        password = read_secret(settings.password_file, "database.password_file")
+    return make_engine(
+        settings.url, password=password, pool_size=connections, application=application
+    )
+
+
+def _replica(settings: Settings) -> str:
+    return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
+
+
+def _probe_database(engine: Engine) -> None:
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = '2s'"))
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        raise StoreUnavailable("the database does not answer") from None
+
+
+def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:
+    keys, server = keyring.status(), wrapper.status()
+    if not keys.ready:
+        raise KeysUnavailable(f"the keys have ended, calls fail: {keys.message}")
+    trouble = keys.message or server.message
+    if trouble:
+        raise KeysUnavailable(f"{trouble}; keys serve {keys.seconds_left:.0f} s from memory")

@@ -1,0 +1,85 @@
+"""Who calls, read from the client certificate that TLS has verified.
+
+Source: SPIFFE ID and X509-SVID specifications: exactly one URI SAN, which is the SPIFFE
+ID (X509-SVID, section 2), in a leaf that signs no certificates (section 4.1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from vault.errors import Unauthenticated
+from vault.model import Principal
+
+__all__ = ["Identity", "identity_of"]
+
+_MAX_ID_BYTES = 2048
+_SPIFFE_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A verified caller.
+
+    Attributes:
+        serial: the certificate's serial number, lower-case hex.
+        expires: when the certificate ends (aware, UTC): connections outlive handshakes.
+    """
+
+    principal: Principal
+    serial: str
+    expires: datetime
+
+
+def identity_of(pem: bytes, trust_domain: str) -> Identity:
+    """Reads the caller's identity from its certificate.
+
+    Args:
+        pem: the leaf certificate, PEM, already verified by TLS.
+        trust_domain: the only one accepted, such as ``example.org``.
+
+    Raises:
+        Unauthenticated: the certificate is no SPIFFE leaf of the trust domain.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names, authority = _uri_names(certificate), _is_authority(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise Unauthenticated("the client certificate cannot be read") from None
+    if authority:
+        raise Unauthenticated("the client certificate is a certificate authority's")
+    if len(names) != 1:
+        raise Unauthenticated("the client certificate needs exactly one URI name, a SPIFFE ID")
+    return Identity(
+        principal=Principal("spiffe", _checked_id(names[0], trust_domain)),
+        serial=f"{certificate.serial_number:x}",
+        expires=certificate.not_valid_after_utc,
+    )
+
+
+def _uri_names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _checked_id(text: str, trust_domain: str) -> str:
+    match = _SPIFFE_ID.fullmatch(text) if len(text) <= _MAX_ID_BYTES else None
+    if match is None or {".", ".."} & set(match[2].split("/")):
+        raise Unauthenticated("the client certificate's URI name is not a valid SPIFFE ID")
+    if match[1] != trust_domain:
+        raise Unauthenticated("the client certificate belongs to another trust domain")
+    return text

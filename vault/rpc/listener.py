@@ -1,0 +1,68 @@
+"""The mTLS listener: gRPC's server with our limits, and an end that lets calls finish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from vault.config import ServerSettings
+from vault.rpc.listening import bind
+from vault.rpc.pipeline import Pipeline
+
+__all__ = ["Listener"]
+
+# Threads that only tell callers that the server is full, with a reason; beyond them
+# gRPC refuses by itself, without one.
+_SPARE_THREADS = 32
+
+
+class Listener:
+    """One port. Binds on construction; raises ConfigError if the port is taken."""
+
+    def __init__(
+        self, settings: ServerSettings, credentials: grpc.ServerCredentials, pipeline: Pipeline
+    ) -> None:
+        threads = settings.max_concurrent_rpcs + _SPARE_THREADS
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._grace = settings.drain.total_seconds()
+        self._server = grpc.server(
+            self._pool,
+            handlers=[pipeline],
+            options=_options(settings),
+            maximum_concurrent_rpcs=threads,
+        )
+        bind(
+            "server.port",
+            settings.host,
+            settings.port,
+            lambda address: self._server.add_secure_port(address, credentials),
+        )
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Refuses new calls and waits for those under way, within the drain time."""
+        self._server.stop(self._grace).wait()
+        self._pool.shutdown()
+
+
+def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
+    return (
+        # A second server on the port would silently share its calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age.total_seconds())),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(settings.drain.total_seconds())),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # What clients may ping; gRPC's own default takes the SDK's keepalive for an attack.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

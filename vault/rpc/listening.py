@@ -1,0 +1,59 @@
+"""Ports: proven free before gRPC takes them, so that nobody's calls are shared silently."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+from vault.errors import ConfigError
+
+__all__ = ["bind"]
+
+
+def bind(key: str, host: str, port: int, add: Callable[[str], int]) -> None:
+    """Proves the port free and has gRPC listen on it.
+
+    gRPC would share a port that another server listens on with SO_REUSEPORT; a plain
+    bind without it fails there.
+
+    Args:
+        key: the setting that names the port, for the error.
+        add: ``add_secure_port`` or ``add_insecure_port`` of a server made with
+            ``grpc.so_reuseport`` 0.
+
+    Raises:
+        ConfigError: the port is taken, or the host is not this machine's.
+    """
+    try:
+        _prove_free(host, port)
+        # gRPC raises RuntimeError where binding fails; older ones answered port 0.
+        bound = add(_address(host, port))
+    except OSError as error:
+        raise ConfigError(f"{key}: {_trouble(host, port, error.strerror or 'unknown')}") from None
+    except RuntimeError:
+        raise ConfigError(f"{key}: {_trouble(host, port, 'gRPC cannot bind it')}") from None
+    if bound != port:
+        raise ConfigError(f"{key}: {_trouble(host, port, 'gRPC bound another')}")
+
+
+def _prove_free(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # As gRPC does: a port whose last connections linger in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen(1)
+
+
+def _address(host: str, port: int) -> str:
+    try:
+        return f"[{host}]:{port}" if ipaddress.ip_address(host).version == 6 else f"{host}:{port}"
+    except ValueError:
+        return f"{host}:{port}"
+
+
+def _trouble(host: str, port: int, why: str) -> str:
+    return f"cannot listen on {host}:{port} ({why}); stop what listens there or choose another port"

@@ -1,0 +1,252 @@
+"""What every call goes through: errors > metrics > identity > permission > limits > work.
+
+One generic handler serves every RPC on raw bytes, so that a request is parsed only once
+its caller is known, and so that nothing gRPC does by itself with an exception (sending
+its text to the caller) ever happens.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from vault.errors import (
+    Denied,
+    InvalidRequest,
+    Reason,
+    Unauthenticated,
+    VaultError,
+)
+from vault.model import Action, AuditEvent, Caller
+from vault.policy.model import Policy
+from vault.rpc.admission import Gate, Overloaded
+from vault.rpc.identity import Identity, identity_of
+from vault.rpc.logging import frames_of, get_log
+from vault.rpc.metrics import Metrics
+from vault.rpc.refusals import RefusalCounter
+from vault.rpc.servicers import BoundCall, Method
+from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
+
+__all__ = ["Limits", "Pipeline"]
+
+_log = get_log(__name__)
+
+if TYPE_CHECKING:
+    _BytesHandler = grpc.GenericRpcHandler[bytes, bytes]
+else:  # generic in the stubs only
+    _BytesHandler = grpc.GenericRpcHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a call.
+
+    Attributes:
+        max_batch: items in a request.
+        max_deadline: seconds, also for callers that set no deadline.
+    """
+
+    max_batch: int
+    max_deadline: float
+
+
+@dataclass(slots=True)
+class _Call:
+    """What becomes known of a call on its way; all of it may be logged."""
+
+    rpc: str
+    peer: str
+    deadline: float
+    request_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    started: float = field(default_factory=time.perf_counter)
+    principal: str = ""
+    field_name: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    in_service: bool = False
+
+
+class Pipeline(_BytesHandler):
+    """Serves every RPC of the API on one listener.
+
+    Args:
+        methods: the RPCs by full method name.
+        permissions: the action each of them needs; one that is missing is refused.
+        policy: returns the policy in force; asked once per call.
+        audit: writes the record of a refused call. Raises VaultError.
+        refusals: counts the calls that get no record of their own.
+    """
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        permissions: Mapping[str, Action],
+        policy: Callable[[], Policy],
+        trust_domain: str,
+        limits: Limits,
+        gate: Gate,
+        audit: Callable[[AuditEvent], None],
+        refusals: RefusalCounter,
+        metrics: Metrics,
+    ) -> None:
+        self._methods = methods
+        self._permissions = permissions
+        self._policy = policy
+        self._limits = limits
+        self._gate = gate
+        self._audit = audit
+        self._refusals = refusals
+        self._metrics = metrics
+        self._identity_of = lru_cache(1024)(partial(identity_of, trust_domain=trust_domain))
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """Returns the handler of a method, or None (UNIMPLEMENTED) for an unknown one."""
+        name = handler_call_details.method
+        method = self._methods.get(name)
+        if method is None:
+            return None
+        return grpc.unary_unary_rpc_method_handler(partial(self._serve, name, method))
+
+    # -- errors and metrics -----------------------------------------------------------
+
+    def _serve(self, name: str, method: Method, raw: bytes, context: grpc.ServicerContext) -> bytes:
+        remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
+        call = _Call(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
+        try:
+            encoded = self._answer(call, name, method, raw, context)
+        except VaultError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - its text must not reach the caller
+            failure = self._bug(call, error)
+        else:
+            self._finish(call, "OK")
+            context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+            return encoded
+        self._finish(call, status_code(failure.reason).name, failure)
+        return context.abort_with_status(call_status(failure, call.request_id))
+
+    def _bug(self, call: _Call, error: Exception) -> VaultError:
+        # Type and place only: an exception's text may quote what was worked on.
+        _log.error(
+            "unexpected error",
+            rpc=call.rpc,
+            error=type(error).__name__,
+            frames=frames_of(error),
+            request_id=call.request_id,
+        )
+        return VaultError(f"internal error; request {call.request_id}")
+
+    def _finish(self, call: _Call, code: str, failure: VaultError | None = None) -> None:
+        seconds = time.perf_counter() - call.started
+        self._metrics.call(call.rpc, code, seconds)
+        self._metrics.items(call.rpc, call.field_name, call.counts)
+        _log.info(
+            "call",
+            rpc=call.rpc,
+            code=code,
+            reason=failure.reason.value if failure else "",
+            detail=failure.message if failure else "",
+            principal=call.principal,
+            peer=call.peer,
+            field=call.field_name,
+            counts=dict(call.counts),
+            ms=round(seconds * 1000, 2),
+            request_id=call.request_id,
+        )
+
+    # -- identity, permission, limits, work -------------------------------------------
+
+    def _answer(
+        self, call: _Call, name: str, method: Method, raw: bytes, context: grpc.ServicerContext
+    ) -> bytes:
+        try:
+            identity = self._identify(context)
+            call.principal = str(identity.principal)
+            with self._gate.pass_through(call.deadline):
+                return self._admitted(call, name, method, raw, identity)
+        except (Unauthenticated, Overloaded) as error:
+            self._refusals.count(error.reason, error.message)
+            raise
+
+    def _admitted(
+        self, call: _Call, name: str, method: Method, raw: bytes, identity: Identity
+    ) -> bytes:
+        policy = self._policy()
+        caller = Caller(
+            identity.principal, call.peer, identity.serial, call.request_id, call.deadline
+        )
+        try:
+            self._permit(name, caller, policy)
+            bound = self._bind(method, raw)
+            call.field_name = bound.field_name if bound.field_name in policy.fields else ""
+            call.in_service = True
+            answer = bound.run(caller, policy)
+            call.counts = answer.counts
+            return answer.message.SerializeToString()
+        except VaultError as error:
+            if not call.in_service:
+                self._audit(_refusal(call, caller, policy, error))
+            raise
+        except Exception:
+            # The use case may not have got to its record. The caller gets INTERNAL
+            # either way, so a database that is away changes nothing.
+            with suppress(VaultError):
+                self._audit(_refusal(call, caller, policy, VaultError("internal error")))
+            raise
+
+    def _identify(self, context: grpc.ServicerContext) -> Identity:
+        certificates: Iterable[object] = context.auth_context().get("x509_pem_cert", ())
+        pem = next(iter(certificates), None)
+        if not isinstance(pem, bytes):
+            raise Unauthenticated("the call carries no client certificate")
+        identity = self._identity_of(pem)
+        if identity.expires <= datetime.now(UTC):
+            raise Unauthenticated("the client certificate has expired")
+        return identity
+
+    def _permit(self, name: str, caller: Caller, policy: Policy) -> None:
+        if name not in self._permissions:
+            raise Denied("the RPC declares no permission, so nobody may call it")
+        if not policy.roles_of(caller.principal):
+            raise Denied("the policy gives this caller no role")
+
+    def _bind(self, method: Method, raw: bytes) -> BoundCall:
+        try:
+            bound = method(raw)
+        except DecodeError:
+            raise InvalidRequest("the request cannot be parsed") from None
+        if bound.items == 0:
+            raise InvalidRequest("the batch is empty", reason=Reason.BATCH_EMPTY)
+        if bound.items is not None and bound.items > self._limits.max_batch:
+            raise InvalidRequest(
+                f"the batch has more than {self._limits.max_batch} items; split it",
+                reason=Reason.BATCH_TOO_LARGE,
+            )
+        return bound
+
+
+def _refusal(call: _Call, caller: Caller, policy: Policy, error: VaultError) -> AuditEvent:
+    refused = isinstance(error, Denied)
+    return AuditEvent(
+        rpc=call.rpc,
+        outcome="denied" if refused else "failed",
+        principal=str(caller.principal),
+        peer=caller.peer,
+        credential=caller.credential,
+        request_id=caller.request_id,
+        policy_digest=policy.digest,
+        tenant=caller.tenant,
+        reason=error.reason.value,
+        roles=policy.roles_of(caller.principal),
+        field=call.field_name,
+    )

@@ -1,0 +1,233 @@
+"""From the wire to the use cases and back: one function here per RPC, and no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from vault.model import Caller, Failure
+from vault.policy.model import Policy
+from vault.service.encryption import EncryptionService
+from vault.service.oversight import OversightService
+from vault.service.results import TokenDescription, outcome_counts
+from vault.service.tokenization import TokenizationService
+from vault.v1 import audit_service_pb2 as audit
+from vault.v1 import encryption_service_pb2 as encryption
+from vault.v1 import item_error_pb2
+from vault.v1 import policy_service_pb2 as policies
+from vault.v1 import tokenization_service_pb2 as tokenization
+
+__all__ = ["Answer", "BoundCall", "Method", "methods"]
+
+Request = TypeVar("Request", bound=Message)
+
+_MAX_FINDINGS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, and how many items had which outcome."""
+
+    message: Message = field(repr=False)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """A parsed request with its use case.
+
+    Attributes:
+        field_name: the field the caller names, unchecked, or empty.
+        items: number of items in the batch; None where the RPC takes no batch.
+        run: does the work. Raises what the use case raises.
+    """
+
+    field_name: str = field(repr=False)
+    items: int | None
+    run: Callable[[Caller, Policy], Answer] = field(repr=False)
+
+
+Method = Callable[[bytes], BoundCall]
+"""Parses a request. Raises google.protobuf.message.DecodeError."""
+
+
+def methods(
+    tokens: TokenizationService, ciphertexts: EncryptionService, oversight: OversightService
+) -> Mapping[str, Method]:
+    """Returns every RPC of the API by its full method name (``/vault.v1.X/Y``)."""
+    return {**_tokenization(tokens), **_encryption(ciphertexts), **_oversight(oversight)}
+
+
+def _method(
+    kind: type[Request],
+    run: Callable[[Caller, Policy, Request], Answer],
+    *,
+    field: Callable[[Request], str] = lambda _: "",
+    items: Callable[[Request], int] = lambda _: 0,
+    batch: bool = True,
+) -> Method:
+    def bind(raw: bytes) -> BoundCall:
+        request = kind.FromString(raw)
+        return BoundCall(
+            field(request),
+            items(request) if batch else None,
+            lambda caller, policy: run(caller, policy, request),
+        )
+
+    return bind
+
+
+def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
+    def tokenize(caller: Caller, policy: Policy, ask: tokenization.TokenizeRequest) -> Answer:
+        result = service.tokenize(caller, policy, ask.field, ask.values)
+        message = tokenization.TokenizeResponse(
+            tokens=result.values, errors=_errors(result.failures)
+        )
+        return Answer(message, outcome_counts(len(result.values), result.failures))
+
+    def detokenize(caller: Caller, policy: Policy, ask: tokenization.DetokenizeRequest) -> Answer:
+        result = service.detokenize(caller, policy, ask.field, ask.tokens, ask.view)
+        message = tokenization.DetokenizeResponse(
+            values=result.values, errors=_errors(result.failures), view=result.view
+        )
+        return Answer(message, outcome_counts(len(result.values), result.failures))
+
+    def lookup(caller: Caller, policy: Policy, ask: tokenization.LookupRequest) -> Answer:
+        result = service.lookup(caller, policy, ask.field, ask.values)
+        message = tokenization.LookupResponse(tokens=result.values, errors=_errors(result.failures))
+        return Answer(message, outcome_counts(len(result.values), result.failures))
+
+    def describe(caller: Caller, policy: Policy, ask: tokenization.DescribeRequest) -> Answer:
+        result = service.describe(caller, policy, ask.field, ask.tokens)
+        message = tokenization.DescribeResponse(
+            descriptions=[_description(each) for each in result.descriptions],
+            errors=_errors(result.failures),
+        )
+        return Answer(message, outcome_counts(len(result.descriptions), result.failures))
+
+    prefix = "/vault.v1.TokenizationService/"
+    return {
+        f"{prefix}Tokenize": _method(
+            tokenization.TokenizeRequest,
+            tokenize,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.values),
+        ),
+        f"{prefix}Detokenize": _method(
+            tokenization.DetokenizeRequest,
+            detokenize,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.tokens),
+        ),
+        f"{prefix}Lookup": _method(
+            tokenization.LookupRequest,
+            lookup,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.values),
+        ),
+        f"{prefix}Describe": _method(
+            tokenization.DescribeRequest,
+            describe,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.tokens),
+        ),
+    }
+
+
+def _encryption(service: EncryptionService) -> Mapping[str, Method]:
+    def encrypt(caller: Caller, policy: Policy, ask: encryption.EncryptRequest) -> Answer:
+        result = service.encrypt(caller, policy, ask.field, ask.plaintexts, ask.context)
+        message = encryption.EncryptResponse(
+            ciphertexts=result.values, errors=_errors(result.failures)
+        )
+        return Answer(message, outcome_counts(len(result.values), result.failures))
+
+    def decrypt(caller: Caller, policy: Policy, ask: encryption.DecryptRequest) -> Answer:
+        result = service.decrypt(caller, policy, ask.field, ask.ciphertexts, ask.context)
+        message = encryption.DecryptResponse(
+            plaintexts=result.values, errors=_errors(result.failures)
+        )
+        return Answer(message, outcome_counts(len(result.values), result.failures))
+
+    prefix = "/vault.v1.EncryptionService/"
+    return {
+        f"{prefix}Encrypt": _method(
+            encryption.EncryptRequest,
+            encrypt,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.plaintexts),
+        ),
+        f"{prefix}Decrypt": _method(
+            encryption.DecryptRequest,
+            decrypt,
+            field=lambda ask: ask.field,
+            items=lambda ask: len(ask.ciphertexts),
+        ),
+    }
+
+
+def _oversight(service: OversightService) -> Mapping[str, Method]:
+    def verify_audit(caller: Caller, policy: Policy, _: audit.VerifyAuditRequest) -> Answer:
+        report = service.verify_audit(caller, policy)
+        findings = [
+            audit.AuditFinding(
+                writer=each.writer, number=each.number, kind=each.kind, message=each.message
+            )
+            for each in report.findings[:_MAX_FINDINGS]
+        ]
+        return Answer(
+            audit.VerifyAuditResponse(
+                records=report.records, writers=report.writers, findings=findings
+            )
+        )
+
+    def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
+        current = service.get_policy(caller, policy)
+        return Answer(policies.GetPolicyResponse(digest=current.digest, document=current.document))
+
+    return {
+        "/vault.v1.AuditService/VerifyAudit": _method(
+            audit.VerifyAuditRequest, verify_audit, batch=False
+        ),
+        "/vault.v1.PolicyService/GetPolicy": _method(
+            policies.GetPolicyRequest, get_policy, batch=False
+        ),
+    }
+
+
+def _errors(failures: Mapping[int, Failure]) -> Iterable[item_error_pb2.ItemError]:
+    return [
+        item_error_pb2.ItemError(
+            index=index,
+            reason=failure.reason.value,
+            message=failure.message,
+            retryable=failure.retryable,
+        )
+        for index, failure in sorted(failures.items())
+    ]
+
+
+def _description(known: TokenDescription | None) -> tokenization.TokenDescription:
+    if known is None:
+        return tokenization.TokenDescription()
+    return tokenization.TokenDescription(
+        format=known.format,
+        generator=known.generator,
+        storage=known.storage,
+        key_version=known.key_version,
+        create_time=_timestamp(known.created),
+        expire_time=_timestamp(known.expires),
+    )
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

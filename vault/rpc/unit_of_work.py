@@ -1,0 +1,64 @@
+"""The work and its audit record in one Postgres transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Engine
+
+from vault.audit.lanes import LanePool
+from vault.audit.postgres import PostgresAuditLog
+from vault.service.ports import Transaction
+from vault.store.shapes import PostgresShapeStore
+from vault.store.tokens import PostgresTokenStore
+from vault.store.transaction import Ending, retried, transaction
+
+__all__ = ["PostgresUnitOfWork"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _PostgresTransaction:
+    tokens: PostgresTokenStore
+    audit: PostgresAuditLog
+    shapes: PostgresShapeStore
+
+
+class PostgresUnitOfWork:
+    """The UnitOfWork of one server process; threads share it."""
+
+    def __init__(self, engine: Engine, lanes: LanePool) -> None:
+        self._engine = engine
+        self._lanes = lanes
+
+    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T:
+        """Runs ``work`` and commits; runs it again, bounded, after a deadlock.
+
+        Raises:
+            StoreUnavailable: the database is away, refuses, or was too slow for the
+                deadline (reason DEADLINE_EXCEEDED). After a lost connection during the
+                commit the work may have been done: the audit says.
+            AuditUnavailable: the audit record could not be written; nothing was done.
+        """
+        return retried(lambda: self._attempt(work, deadline), deadline)
+
+    def _attempt(self, work: Callable[[Transaction], T], deadline: float | None) -> T:
+        with transaction(self._engine, deadline) as opened:
+            connection = opened.connection
+            audit = PostgresAuditLog(connection, self._lanes, opened.now)
+            opened.at_end.append(lambda ending: _settle(audit, ending))
+            tokens, shapes = PostgresTokenStore(connection), PostgresShapeStore(connection)
+            return work(_PostgresTransaction(tokens, audit, shapes))
+
+
+def _settle(audit: PostgresAuditLog, ending: Ending) -> None:
+    match ending:
+        case Ending.COMMITTED:
+            audit.committed()
+        case Ending.ROLLED_BACK:
+            audit.rolled_back()
+        case Ending.IN_DOUBT:
+            audit.in_doubt()
