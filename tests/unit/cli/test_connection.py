@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from vault.cli.connection import Connection, find_connection
+from vault.client import ClientTls
+
+
+def write_environment(directory: Path) -> None:
+    directory.mkdir()
+    clients = {
+        role: {"cert": f"{role}.pem", "key": str(directory / f"{role}.key")}
+        for role in ("pipeline", "fraud_analyst")
+    }
+    described = {"address": "localhost:1234", "ca": "ca.pem", "clients": clients}
+    (directory / "dev.json").write_text(json.dumps(described))
+
+
+def find(
+    *, dev: Path | None = None, role: str | None = None, default_role: str | None = None
+) -> Connection:
+    return find_connection(dev, role, None, None, None, None, default_role=default_role)
+
+
+def test_four_options_make_a_connection() -> None:
+    ca, cert, key = Path("ca"), Path("cert"), Path("key")
+    found = find_connection(None, None, "host:1", ca, cert, key)
+    assert found == Connection("host:1", ClientTls(ca, cert, key))
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(typer.BadParameter, match="missing: --ca, --key"):
+        find_connection(None, None, "host:1", None, Path("cert"), None)
+
+
+@pytest.mark.parametrize("role", ["fraud_analyst", "fraud-analyst"])
+def test_a_role_of_the_development_environment(tmp_path: Path, role: str) -> None:
+    directory = tmp_path / "dev"
+    write_environment(directory)
+    found = find(dev=directory, role=role)
+    assert found.address == "localhost:1234"
+    assert found.tls == ClientTls(
+        ca=directory / "ca.pem",
+        cert=directory / "fraud_analyst.pem",
+        key=directory / "fraud_analyst.key",
+    )
+
+
+def test_dev_wins_over_the_environment_variables(tmp_path: Path) -> None:
+    directory = tmp_path / "dev"
+    write_environment(directory)
+    found = find_connection(directory, "pipeline", "elsewhere:1", None, None, None)
+    assert found.address == "localhost:1234"
+
+
+def test_an_environment_in_the_current_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(typer.BadParameter, match="no service given"):
+        find(default_role="pipeline")
+    write_environment(tmp_path / ".tokenvault")
+    assert find(default_role="pipeline").tls.cert == Path(".tokenvault/pipeline.pem")
+
+
+def test_a_role_must_be_chosen_and_be_there(tmp_path: Path) -> None:
+    directory = tmp_path / "dev"
+    write_environment(directory)
+    with pytest.raises(typer.BadParameter, match="--role: fraud_analyst, pipeline"):
+        find(dev=directory)
+    with pytest.raises(typer.BadParameter, match="no role 'nobody'"):
+        find(dev=directory, role="nobody")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"address": 1, "ca": 2, "clients": []}'])
+def test_a_broken_description_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dev.json").write_text(text)
+    with pytest.raises(typer.BadParameter, match="is not what 'tokenvault dev' writes"):
+        find(dev=tmp_path, role="pipeline")
+
+
+def test_an_environment_that_was_never_started_is_named(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="is not there: start 'tokenvault dev"):
+        find(dev=tmp_path, role="pipeline")

@@ -1,0 +1,55 @@
+import pytest
+
+from vault.bulk import CsvError, Reject, RejectedError
+from vault.cli.exits import ExitCode, explain
+from vault.client import CallError
+from vault.errors import ConfigError, KeysUnavailable, PolicyError
+
+CANARY = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CallError("PERMISSION_DENIED", "DENIED", "no", False), ExitCode.REFUSED),
+        (CallError("UNAUTHENTICATED", "UNAUTHENTICATED", "no", False), ExitCode.REFUSED),
+        (CallError("NOT_FOUND", "FIELD_NOT_FOUND", "no", False), ExitCode.USAGE),
+        (CallError("INVALID_ARGUMENT", "BATCH_TOO_LARGE", "no", False), ExitCode.USAGE),
+        (CallError("UNAVAILABLE", "STORE_UNAVAILABLE", "no", True), ExitCode.UNAVAILABLE),
+        (CallError("RESOURCE_EXHAUSTED", "OVERLOADED", "no", True), ExitCode.UNAVAILABLE),
+        (CallError("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "no", False), ExitCode.UNAVAILABLE),
+        (CallError("INTERNAL", "INTERNAL", "no", False), ExitCode.INTERNAL),
+        (CsvError("column 'x' is not in the header"), ExitCode.USAGE),
+        (RejectedError(Reject(1, 2, "c", "f", "R", "m")), ExitCode.FOUND),
+        (ConfigError("server.port: is taken"), ExitCode.USAGE),
+        (PolicyError("policy.yaml:1: wrong"), ExitCode.USAGE),
+        (KeysUnavailable("the key server is away"), ExitCode.UNAVAILABLE),
+        (FileNotFoundError(2, "No such file or directory", "in.csv"), ExitCode.USAGE),
+        (ValueError(CANARY), ExitCode.INTERNAL),
+    ],
+)
+def test_every_error_has_a_line_and_a_code(error: Exception, code: ExitCode) -> None:
+    message, found = explain(error)
+    assert found is code
+    assert message
+
+
+def test_a_call_error_names_reason_and_request() -> None:
+    error = CallError(
+        "PERMISSION_DENIED", "DENIED", "the policy does not allow it", False, "abc123"
+    )
+    line = "the service refused: DENIED: the policy does not allow it (request abc123)"
+    assert explain(error)[0] == line
+
+
+def test_a_file_error_names_the_file() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "in.csv")
+    assert explain(error)[0] == "in.csv: No such file or directory"
+
+
+def test_an_unforeseen_error_shows_its_place_but_never_its_text() -> None:
+    with pytest.raises(ValueError, match=CANARY) as caught:
+        int(f"{CANARY}x")
+    message, _ = explain(caught.value)
+    assert CANARY not in message
+    assert "ValueError at test_exits.py:" in message

@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["atomic_output"]
+
+
+@contextmanager
+def atomic_output(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that takes its name only when the block ends well.
+
+    It is written beside its place with mode 0600 and renamed at the end; an exception,
+    KeyboardInterrupt included, removes it and leaves what was there before.
+
+    Raises:
+        OSError: the directory is not writable, or ``path`` is there and no regular file.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        # Renaming over a device or a pipe would take it away from everybody else.
+        raise OSError(f"{path} is not a regular file")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""The `tokenvault` command: one file per group of commands, thin."""

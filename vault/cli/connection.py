@@ -1,0 +1,118 @@
+"""Where the service is and who calls it: options, environment, or a development directory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vault.client import Client, ClientTls
+
+__all__ = [
+    "AddressOption",
+    "CaOption",
+    "CertOption",
+    "Connection",
+    "DevOption",
+    "KeyOption",
+    "RoleOption",
+    "find_connection",
+]
+
+_DEV_DIRECTORY = Path(".tokenvault")
+
+DevOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dev",
+        metavar="DIR",
+        help="Use the development environment in DIR. Default: ./.tokenvault if it is there.",
+    ),
+]
+RoleOption = Annotated[
+    str | None,
+    typer.Option(help="Whose certificate of the development environment to use."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(envvar="TOKENVAULT_ADDRESS", metavar="HOST:PORT", help="The service."),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(envvar="TOKENVAULT_CA", help="Authority of the service, PEM."),
+]
+CertOption = Annotated[
+    Path | None,
+    typer.Option(envvar="TOKENVAULT_CERT", help="The caller's certificate, PEM."),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(envvar="TOKENVAULT_KEY", help="The caller's private key, PEM."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A service and the caller's PEM files."""
+
+    address: str
+    tls: ClientTls
+
+    def open(self, *, batch_size: int = 1_000) -> Client:
+        """Returns a client. Raises OSError where a PEM file cannot be read."""
+        return Client(self.address, self.tls, batch_size=batch_size)
+
+
+def find_connection(
+    dev: Path | None,
+    role: str | None,
+    address: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    *,
+    default_role: str | None = None,
+) -> Connection:
+    """Chooses the connection: ``--dev``, else the four options, else ./.tokenvault.
+
+    Raises:
+        typer.BadParameter: something is missing; the message says what.
+    """
+    given = {"--address": address, "--ca": ca, "--cert": cert, "--key": key}
+    if dev is None and any(given.values()):
+        if address and ca and cert and key:
+            return Connection(address, ClientTls(ca=ca, cert=cert, key=key))
+        missing = ", ".join(name for name, value in given.items() if not value)
+        raise typer.BadParameter(f"a connection needs all four; missing: {missing}")
+    directory = dev or _DEV_DIRECTORY
+    if dev is None and not (directory / "dev.json").exists():
+        raise typer.BadParameter(
+            "no service given: use --address, --ca, --cert and --key, "
+            "or start 'tokenvault dev' here"
+        )
+    return _development(directory, role or default_role)
+
+
+def _development(directory: Path, role: str | None) -> Connection:
+    path = directory / "dev.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        address, ca, clients = described["address"], described["ca"], described["clients"]
+        pairs = {name: (entry["cert"], entry["key"]) for name, entry in clients.items()}
+    except FileNotFoundError:
+        raise typer.BadParameter(
+            f"{path} is not there: start 'tokenvault dev --dir {directory}'"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes") from None
+    known = ", ".join(sorted(pairs))
+    if role is None:
+        raise typer.BadParameter(f"choose a caller with --role: {known}")
+    pair = pairs.get(role) or pairs.get(role.replace("-", "_"))
+    if pair is None:
+        raise typer.BadParameter(f"no role {role!r} in {path}; there are: {known}")
+    cert, key = (directory / name for name in pair)
+    return Connection(address, ClientTls(ca=directory / ca, cert=cert, key=key))

@@ -1,0 +1,69 @@
+"""Exit codes, and one line for each thing that can go wrong."""
+
+from __future__ import annotations
+
+import traceback
+from enum import IntEnum
+from pathlib import Path
+
+from vault.bulk import CsvError, RejectedError
+from vault.client import CallError
+from vault.errors import SetupError, VaultError
+
+__all__ = ["ExitCode", "explain"]
+
+_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
+_INVALID = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
+_AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+class ExitCode(IntEnum):
+    """What the command ends with. Scripts may rely on it."""
+
+    OK = 0
+    FOUND = 1
+    USAGE = 2
+    REFUSED = 3
+    UNAVAILABLE = 4
+    INTERNAL = 5
+    INTERRUPTED = 130
+
+
+def explain(error: Exception) -> tuple[str, ExitCode]:
+    """Returns what to tell the user and the exit code. Never a value."""
+    if isinstance(error, CallError):
+        return _explain_call(error)
+    if isinstance(error, RejectedError):
+        return f"{error.message}\nnothing was written", ExitCode.FOUND
+    if isinstance(error, CsvError):
+        return error.message, ExitCode.USAGE
+    if isinstance(error, SetupError):
+        return error.message, ExitCode.USAGE
+    if isinstance(error, VaultError):
+        code = ExitCode.UNAVAILABLE if error.retryable else ExitCode.INTERNAL
+        return f"{error.reason}: {error.message}", code
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}" if error.filename else what, ExitCode.USAGE
+    return _explain_unknown(error), ExitCode.INTERNAL
+
+
+def _explain_call(error: CallError) -> tuple[str, ExitCode]:
+    line = f"{error.reason}: {error.message}"
+    if error.request_id:
+        line += f" (request {error.request_id})"
+    if error.code in _REFUSED:
+        return f"the service refused: {line}", ExitCode.REFUSED
+    if error.code in _INVALID:
+        return f"the service cannot do this: {line}", ExitCode.USAGE
+    if error.retryable or error.code in _AWAY:
+        hint = "check that it runs at this address and that the CA and certificate are its own"
+        return f"the service is unavailable: {line}; {hint}", ExitCode.UNAVAILABLE
+    return f"the service failed: {line}", ExitCode.INTERNAL
+
+
+def _explain_unknown(error: Exception) -> str:
+    # An unforeseen exception's text may quote a value: its type and place have to do.
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
+    return f"internal error: {type(error).__name__} at {place}; please report it"

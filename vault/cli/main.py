@@ -1,0 +1,69 @@
+"""The `tokenvault` command.
+
+Exit codes: 0 all is well; 1 some rows were rejected, or something was found; 2 wrong
+usage, file, setting or policy; 3 the service refused the caller; 4 a service is away;
+5 an error of Tokenvault's own; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from vault.cli import audit, convert, development, keys, policy, server
+from vault.cli.exits import ExitCode, explain
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="tokenvault",
+    help="Tokenization and format-preserving encryption of sensitive data.\n\n"
+    "Exit codes: 0 all is well; 1 rows were rejected or something was found; 2 wrong usage, "
+    "file, setting or policy; 3 the service refused; 4 a service is away; 5 an error of "
+    "Tokenvault's own; 130 Ctrl-C.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: an error is one line that a script can read, and never a table of
+    # local variables, which hold values.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(convert.tokenize)
+app.command()(convert.detokenize)
+app.command("dev")(development.dev)
+app.command()(server.serve)
+app.command()(server.migrate)
+app.add_typer(policy.app, name="policy")
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tokenvault {metadata.version('tokenvault')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
+
+
+def run() -> None:
+    """Runs the command line and exits. Never shows a traceback: it could quote a value."""
+    try:
+        app(prog_name="tokenvault")
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last line of defence against leaks
+        message, code = explain(error)
+        typer.echo(f"tokenvault: {message}", err=True)
+        sys.exit(code)
