@@ -1,0 +1,68 @@
+# Everything a contributor runs. Needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
+PROTOS := $(wildcard proto/vault/v1/*.proto)
+LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: install lock lock-check proto proto-check check test bench soak demo clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Tokenvault needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+lock: $(BIN)/uv
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml -o requirements/server.txt
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra dev --group test --group build --group bench -o requirements/dev.txt
+	echo "uv==$(UV_VERSION)" | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) - -o requirements/bootstrap.txt
+
+$(BIN)/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $@ || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+proto: install
+	$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. $(PROTOS)
+
+# The committed stubs are what the committed .proto files give.
+proto-check: install
+	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	$(PROTOC) --python_out=$$out --grpc_python_out=$$out --mypy_out=quiet:$$out --mypy_grpc_out=quiet:$$out $(PROTOS) && \
+	diff -r --exclude=__init__.py --exclude=__pycache__ $$out/vault/v1 vault/v1 || \
+	{ echo "vault/v1 differs from proto/: run 'make proto' and commit" >&2; exit 1; }
+
+# A lock file names packages and hashes; where they come from is the machine's business.
+lock-check:
+	! grep -nEi 'https?:|--(extra-)?index|--find-links|(^|[ =@])(/|file:)' requirements/*.txt
+	for file in requirements/*.txt; do grep -q -- '--hash=sha256:' $$file || { echo "$$file has no hashes" >&2; exit 1; }; done
+
+check: install lock-check proto-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install
+	$(BIN)/pytest
+
+bench: install
+	$(BIN)/pytest -m bench
+
+soak: install
+	$(BIN)/pytest -m soak --timeout=1800
+
+demo: install
+	$(BIN)/python deploy/demo/run.py
+
+# Leaves .tokenvault: it may hold a development environment's data.
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
