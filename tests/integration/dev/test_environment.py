@@ -1,0 +1,216 @@
+"""The whole of ``tokenvault dev``: one process tree, one directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vault.client import Client, ClientTls
+from vault.dev.environment import DevEnvironment
+from vault.errors import ConfigError, PolicyError, SetupError
+from vault.rpc.server import serving
+
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("environment") / "dev"
+
+
+@pytest.fixture(scope="module")
+def environment(directory: Path) -> Iterator[DevEnvironment]:
+    with DevEnvironment(directory) as running:
+        yield running
+
+
+def client(directory: Path, role: str) -> Client:
+    """A caller who knows nothing but the directory."""
+    found = json.loads((directory / "dev.json").read_text())
+    files = found["clients"][role]
+    tls = ClientTls(Path(found["ca"]), Path(files["cert"]), Path(files["key"]))
+    return Client(found["address"], tls)
+
+
+def processes_of(directory: Path) -> list[Path]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(directory).encode() in (process / "cmdline").read_bytes():
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+def test_every_role_can_call(environment: DevEnvironment, directory: Path) -> None:
+    with client(directory, "pipeline") as caller:
+        (token,) = caller.tokenize("card_number", [CARD]).values
+    assert token != CARD
+    with client(directory, "fraud_analyst") as caller:
+        assert caller.detokenize("card_number", [token]).values == [CARD]
+    with client(directory, "support") as caller:
+        (seen,) = caller.detokenize("card_number", [token]).values
+        assert seen is not None
+        assert seen != CARD
+        assert seen.endswith("1111")
+    assert set(environment.clients) >= {"auditor", "steward", "restore_pipeline"}
+
+
+def test_the_directory_is_for_its_owner_alone(environment: DevEnvironment, directory: Path) -> None:
+    assert directory.stat().st_mode & 0o777 == 0o700
+    files = [path for path in directory.rglob("*") if path.is_file() and "data" not in path.parts]
+    # Certificates are public, and lie behind 0700 all the same.
+    assert {path for path in files if path.stat().st_mode & 0o077} == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_secret_is_in_an_argument_or_the_environment(
+    environment: DevEnvironment, directory: Path
+) -> None:
+    names = ["*.password", "unseal.key", "root.token", "role_id", "secret_id"]
+    secrets = [path.read_bytes().strip() for name in names for path in directory.rglob(name)]
+    assert len(secrets) == 7
+    found = processes_of(directory)
+    assert len(found) >= 6
+    for process in found:
+        shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        assert not any(secret in shown for secret in secrets)
+    for log in directory.rglob("*.log"):
+        assert not any(secret in log.read_bytes() for secret in secrets), log
+    settings = environment.settings.read_bytes()
+    assert not any(secret in settings for secret in secrets)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_everything_listens_on_loopback(environment: DevEnvironment, directory: Path) -> None:
+    inodes = set()
+    for process in processes_of(directory):
+        for descriptor in (process / "fd").glob("*"):
+            try:
+                target = str(descriptor.readlink())
+            except OSError:
+                continue
+            inodes.add(target.removeprefix("socket:[").rstrip("]"))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                listening.append(words[1].split(":")[0])
+    assert len(listening) >= 6
+    # The second is 127.0.0.1 as gRPC listens on it, mapped into IPv6.
+    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_a_second_one_in_the_directory_is_refused(
+    environment: DevEnvironment, directory: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"as process {os.getpid()}"):
+        DevEnvironment(directory).start()
+    environment.check()
+    assert environment.description.exists()
+
+
+def test_serve_refuses_its_certificates(environment: DevEnvironment) -> None:
+    from vault.config import load_settings
+
+    with (
+        pytest.raises(ConfigError, match="tokenvault dev"),
+        serving(load_settings(environment.settings)),
+    ):
+        pytest.fail("it serves")
+
+
+def test_a_taken_port_is_refused(environment: DevEnvironment, private_tmp: Path) -> None:
+    taken = int(environment.address.rpartition(":")[2])
+    with pytest.raises(ConfigError, match=f"port {taken} is taken"):
+        DevEnvironment(private_tmp / "dev", port=taken).start()
+
+
+@pytest.mark.parametrize("text", [None, "version: 1\nfields: {a: {format: nothing}}\n"])
+def test_a_broken_policy_starts_nothing(private_tmp: Path, text: str | None) -> None:
+    policy = private_tmp / "policy.yaml"
+    if text is not None:
+        policy.write_text(text)
+    with pytest.raises(PolicyError, match=r"policy\.yaml"):
+        DevEnvironment(private_tmp / "dev", policy=policy).start()
+    assert not (private_tmp / "dev").exists()
+
+
+def run_in_background(directory: Path) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).parent / "tokenvault"), "dev", "--dir", str(directory)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not (directory / "dev.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def await_nothing_left(directory: Path) -> None:
+    deadline = time.monotonic() + 30
+    while processes_of(directory):
+        assert time.monotonic() < deadline, processes_of(directory)
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_stops_goes_on_and_leaves_nothing(private_tmp: Path) -> None:
+    directory = private_tmp / "dev"
+    process = run_in_background(directory)
+    with client(directory, "pipeline") as caller:
+        (token,) = caller.tokenize("card_number", [CARD]).values
+    before = json.loads((directory / "dev.json").read_text())
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert b"Try in another terminal" in output
+    assert not (directory / "dev.json").exists()
+    await_nothing_left(directory)
+
+    process = run_in_background(directory)
+    assert json.loads((directory / "dev.json").read_text()) == before
+    with client(directory, "pipeline") as caller:
+        assert caller.tokenize("card_number", [CARD]).values == [token]
+    with client(directory, "fraud_analyst") as caller:
+        assert caller.detokenize("card_number", [token]).values == [CARD]
+    # Killed without a chance to clean up: still nothing stays.
+    process.kill()
+    process.communicate(timeout=30)
+    await_nothing_left(directory)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_end_of_one_program_ends_all_and_says_which(private_tmp: Path) -> None:
+    directory = private_tmp / "dev"
+    environment = DevEnvironment(directory)
+    environment.start()
+    try:
+        environment.check()
+        (server,) = (
+            process
+            for process in processes_of(directory)
+            if b"-m\0vault.dev.server" in (process / "cmdline").read_bytes()
+            and b"keeper.py" not in (process / "cmdline").read_bytes()
+        )
+        os.kill(int(server.name), signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        with pytest.raises(SetupError, match="The service ended by itself with 137"):
+            while time.monotonic() < deadline:
+                environment.check()
+                time.sleep(0.05)
+    finally:
+        environment.close()
+    await_nothing_left(directory)

@@ -1,0 +1,206 @@
+"""What only a real Postgres shows: races, plans, statement counts, privileges."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import cast
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from vault.dev.postgres import Database
+from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.ports import Transaction
+from vault.store import sql
+from vault.store.transaction import transaction
+
+Owner = psycopg.Connection[tuple[object, ...]]
+SPACE = TokenSpace("default", "card_number")
+EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
+
+
+def mac_of(value: int) -> bytes:
+    return hashlib.sha256(b"%d" % value).digest()
+
+
+def new_token(token: str, value: int) -> NewToken:
+    return NewToken(token, b"c" * 60, mac_of(value), 1, 1, Generator.RANDOM, Scope.FIELD)
+
+
+def tokenize(
+    values: list[int], token_of: Callable[[int], str]
+) -> Callable[[Transaction], dict[int, str]]:
+    """Select, insert, select, audit: what a Tokenize call does to the store."""
+
+    def work(transaction: Transaction) -> dict[int, str]:
+        macs = {mac_of(value): value for value in values}
+        store = transaction.tokens
+
+        def find() -> dict[int, str]:
+            rows = store.find_by_mac(SPACE, Scope.FIELD, 1, list(macs))
+            return {macs[mac]: row.token for mac, row in rows.items()}
+
+        found = find()
+        missing = [value for value in values if value not in found]
+        stored = store.insert(SPACE, [new_token(token_of(value), value) for value in missing])
+        if len(stored) < len(missing):
+            found = find()
+        else:
+            found |= {value: token_of(value) for value in missing}
+        transaction.audit.append(EVENT)
+        return found
+
+    return work
+
+
+def test_eight_threads_give_each_value_one_token(work: PostgresUnitOfWork, owner: Owner) -> None:
+    threads, values = 8, list(range(10_000))
+    start = threading.Barrier(threads)
+
+    def client(number: int) -> dict[int, str]:
+        order = values.copy()
+        Random(number).shuffle(order)
+        answers: dict[int, str] = {}
+        start.wait()
+        for at in range(0, len(order), 1000):
+            batch = order[at : at + 1000]
+            answers |= work.run(tokenize(batch, lambda value: f"{number}-{value}"))
+        return answers
+
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(client, range(threads)))
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0].keys() == set(values)
+    counts = "SELECT (SELECT count(*) FROM tokens), (SELECT count(*) FROM token_index)"
+    assert owner.execute(counts).fetchone() == (10_000, 10_000)
+
+
+@pytest.mark.parametrize("size", [1, 2500])
+def test_a_batch_costs_a_fixed_number_of_statements(
+    work: PostgresUnitOfWork, statements: list[str], size: int
+) -> None:
+    work.run(lambda transaction: transaction.audit.append(EVENT))  # opens a lane
+    statements.clear()
+    work.run(tokenize(list(range(size)), str))
+    assert len(statements) == 4  # settings, select, insert, audit
+    statements.clear()
+    work.run(tokenize(list(range(size)), str))
+    assert len(statements) == 3
+    statements.clear()
+    work.run(
+        lambda transaction: transaction.tokens.find_by_token(SPACE, [str(n) for n in range(size)])
+    )
+    assert len(statements) == 2
+
+
+def test_a_token_collision_costs_one_statement_more(
+    work: PostgresUnitOfWork, statements: list[str], owner: Owner
+) -> None:
+    work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", 1)]))
+    statements.clear()
+    new = [new_token("7", 2), new_token("8", 3)]
+    assert work.run(lambda transaction: transaction.tokens.insert(SPACE, new)) == {"8"}
+    assert len(statements) == 3
+    macs = owner.execute("SELECT mac FROM token_index").fetchall()
+    assert {cast("bytes", mac) for (mac,) in macs} == {mac_of(1), mac_of(3)}
+
+
+def plan_nodes(plan: object) -> list[dict[str, object]]:
+    node = cast("dict[str, object]", plan)
+    children = cast("list[object]", node.get("Plans", []))
+    return [node, *(found for child in children for found in plan_nodes(child))]
+
+
+@pytest.mark.parametrize("statement", [sql.FIND_BY_MAC, sql.FIND_BY_TOKEN])
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_lookups_use_indexes_on_tables_without_statistics(
+    engine: Engine, owner: Owner, statement: str, size: int
+) -> None:
+    owner.execute("ALTER TABLE tokens SET (autovacuum_enabled = off)")
+    owner.execute("ALTER TABLE token_index SET (autovacuum_enabled = off)")
+    owner.execute("ANALYZE tokens, token_index")  # as of when they were empty
+    owner.execute(
+        "INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter,"
+        " ciphertext) SELECT 'default', 'card_number', n::text, 'field', 'random', 1, 0, 'c'"
+        " FROM generate_series(1, 30000) n"
+    )
+    owner.execute(
+        "INSERT INTO token_index SELECT 'default', 'card_number', 'field', 1,"
+        " sha256(n::text::bytea), n::text FROM generate_series(1, 30000) n"
+    )
+    parameters = {
+        "tenant": "default",
+        "field": "card_number",
+        "scope": "field",
+        "index_version": 1,
+        "macs": [mac_of(value) for value in range(size)],
+        "tokens": [str(value) for value in range(size)],
+    }
+    with transaction(engine) as opened:
+        explain = f"EXPLAIN (FORMAT JSON) {statement}"
+        rows = opened.connection.exec_driver_sql(explain, parameters).scalar_one()
+    nodes = plan_nodes(cast("list[dict[str, object]]", rows)[0]["Plan"])
+    tables = {node["Relation Name"]: node["Node Type"] for node in nodes if "Relation Name" in node}
+    assert tables.keys() == ({"tokens", "token_index"} if "macs" in statement else {"tokens"})
+    assert set(tables.values()) <= {"Index Scan", "Index Only Scan"}, json.dumps(nodes)[:2000]
+
+
+def test_the_insert_joins_large_batches_by_hash(engine: Engine) -> None:
+    parameters = {
+        "tenant": "default",
+        "field": "card_number",
+        "scope": "field",
+        "generator": "random",
+        "key_version": 1,
+        "index_version": 1,
+        "macs": [mac_of(value) for value in range(10_000)],
+        "tokens": [str(value) for value in range(10_000)],
+        "ciphertexts": [b"c"] * 10_000,
+        "counters": [0] * 10_000,
+    }
+    with transaction(engine) as opened:
+        explain = f"EXPLAIN (FORMAT JSON) {sql.INSERT_INDEXED}"
+        for _ in range(8):  # more often than a generic plan would take to be chosen
+            rows = opened.connection.exec_driver_sql(explain, parameters).scalar_one()
+    nodes = plan_nodes(cast("list[dict[str, object]]", rows)[0]["Plan"])
+    assert "Nested Loop" not in {node["Node Type"] for node in nodes}
+
+
+def test_the_schema_refuses_a_tombstone_with_a_ciphertext(
+    work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", 1)]))
+    for change in ("state = 'erased'", "ciphertext = NULL"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            owner.execute(f"UPDATE tokens SET {change}")
+
+
+def test_the_services_role_cannot_rewrite_history(
+    database: Database, engine: Engine, work: PostgresUnitOfWork
+) -> None:
+    work.run(lambda transaction: transaction.audit.append(EVENT))
+    forbidden = [
+        "UPDATE audit_records SET body = ''",
+        "DELETE FROM audit_records",
+        "TRUNCATE audit_records",
+        "UPDATE audit_writers SET ordinal = 9",
+        "DELETE FROM audit_writers",
+        "DELETE FROM audit_heads",
+        "DELETE FROM tokens",
+        "DELETE FROM data_keys",
+        "UPDATE field_shapes SET shape = ''",
+        "ALTER TABLE audit_records DISABLE TRIGGER ALL",
+        "DROP TABLE audit_records",
+        "CREATE TABLE mine ()",
+        "INSERT INTO schema_serves VALUES ('9')",
+    ]
+    for statement in forbidden:
+        with engine.connect() as connection, pytest.raises(Exception, match="InsufficientPriv"):
+            connection.execute(text(statement))

@@ -1,0 +1,244 @@
+"""How transactions end: retried, late, lost, and never with a driver's text."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from vault.audit.lanes import LanePool
+from vault.dev.postgres import Database
+from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
+from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.ports import Transaction
+from vault.store.engine import make_engine
+from vault.store.tokens import PostgresTokenStore
+from vault.store.transaction import MAX_ATTEMPTS, execute, transaction
+
+Owner = psycopg.Connection[tuple[object, ...]]
+SPACE = TokenSpace("default", "card_number")
+EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
+CANARY = "4111-CANARY-1111"
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tokenvault'"
+
+
+def new_token(token: str, mac: bytes) -> NewToken:
+    return NewToken(token, b"c", mac, 1, 1, Generator.RANDOM, Scope.FIELD)
+
+
+def append(transaction: Transaction) -> None:
+    transaction.audit.append(EVENT)
+
+
+def count(owner: Owner, table: str) -> int:
+    row = owner.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    assert isinstance(row[0], int)
+    return row[0]
+
+
+def trail(error: BaseException) -> str:
+    """All that a logger or debugger could print of an exception and of what it drags along."""
+    texts = ["".join(traceback.format_exception(error)), repr(error), str(error)]
+    for related in (error.__cause__, error.__context__):
+        if related is not None:
+            texts.append(trail(related))
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        new_token(CANARY, b"short: violates a check"),
+        new_token(CANARY + "\x00", bytes(32)),
+        new_token(CANARY + "\udcff", bytes(32)),
+        NewToken(CANARY, b"c", bytes(32), 1, -5, Generator.RANDOM, Scope.FIELD),
+    ],
+    ids=["check", "nul", "surrogate", "row-in-detail"],
+)
+def test_a_failing_statement_never_quotes_its_parameters(
+    work: PostgresUnitOfWork,
+    token: NewToken,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        work.run(lambda transaction: transaction.tokens.insert(SPACE, [token]))
+    assert caught.value.reason is Reason.INTERNAL
+    assert not caught.value.retryable
+    output = capsys.readouterr()
+    assert "CANARY" not in trail(caught.value) + caplog.text + output.out + output.err
+
+
+def test_a_deadlock_is_run_again(work: PostgresUnitOfWork) -> None:
+    first = threading.Barrier(2)
+    attempts: list[int] = []
+
+    def client(order: list[bytes]) -> None:
+        waited = False
+
+        def locks_in_the_wrong_order(transaction: Transaction) -> None:
+            nonlocal waited
+            attempts.append(1)
+            transaction.tokens.insert(SPACE, [new_token(order[0].hex(), order[0])])
+            if not waited:
+                waited = True
+                first.wait()
+            transaction.tokens.insert(SPACE, [new_token(order[1].hex(), order[1])])
+            transaction.audit.append(EVENT)
+
+        work.run(locks_in_the_wrong_order)
+
+    macs = [bytes([n] * 32) for n in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(client, [macs, macs[::-1]]))
+    assert len(attempts) > 2
+
+
+def test_runs_again_are_bounded(engine: Engine, work: PostgresUnitOfWork) -> None:
+    attempts: list[int] = []
+
+    def always_conflicts(transaction: Transaction) -> None:
+        attempts.append(1)
+        assert isinstance(transaction.tokens, PostgresTokenStore)
+        connection = transaction.tokens._connection
+        execute(connection, "DO $$ BEGIN RAISE SQLSTATE '40001'; END $$", {})
+
+    with pytest.raises(StoreUnavailable):
+        work.run(always_conflicts)
+    assert len(attempts) == MAX_ATTEMPTS
+
+
+def test_a_deadline_stops_a_statement(engine: Engine) -> None:
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught, transaction(engine, started + 0.2) as opened:
+        execute(opened.connection, "SELECT pg_sleep(10)", {})
+    assert caught.value.reason is Reason.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 5
+
+
+def test_nothing_is_committed_after_the_deadline(work: PostgresUnitOfWork, owner: Owner) -> None:
+    def slow(transaction: Transaction) -> None:
+        append(transaction)
+        time.sleep(0.3)
+
+    with pytest.raises(StoreUnavailable) as caught:
+        work.run(slow, deadline=time.monotonic() + 0.2)
+    assert caught.value.reason is Reason.DEADLINE_EXCEEDED
+    assert count(owner, "audit_records") == 0
+
+
+def test_a_call_past_its_deadline_is_not_begun(
+    work: PostgresUnitOfWork, statements: list[str]
+) -> None:
+    with pytest.raises(StoreUnavailable):
+        work.run(append, deadline=time.monotonic() - 1)
+    assert statements == []
+
+
+def test_a_failed_statement_cannot_be_swallowed(work: PostgresUnitOfWork, owner: Owner) -> None:
+    def swallow(transaction: Transaction) -> str:
+        append(transaction)
+        with pytest.raises(StoreUnavailable):
+            transaction.tokens.insert(SPACE, [new_token("7", b"short")])
+        return "an answer without a record"
+
+    with pytest.raises(StoreUnavailable):
+        work.run(swallow)
+    assert count(owner, "audit_records") == 0
+
+
+def test_a_stale_pooled_connection_is_replaced(work: PostgresUnitOfWork, owner: Owner) -> None:
+    work.run(append)
+    owner.execute(KILL)
+    work.run(append)
+    assert count(owner, "audit_records") == 3  # an opening and two calls
+
+
+def test_a_connection_lost_at_work_is_unavailable(
+    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool
+) -> None:
+    work.run(append)
+    leased = lanes._free[-1]
+
+    def lose(transaction: Transaction) -> None:
+        append(transaction)
+        owner.execute(KILL)
+        transaction.tokens.find_by_token(SPACE, ["7"])
+
+    with pytest.raises(StoreUnavailable) as caught:
+        work.run(lose)
+    assert caught.value.retryable
+    assert lanes._free[-1] == leased
+    work.run(append)
+
+
+def test_a_commit_in_doubt_gives_the_lane_up(
+    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool
+) -> None:
+    work.run(append)
+    leased = lanes._free[-1]
+
+    def lose_before_the_commit(transaction: Transaction) -> None:
+        append(transaction)
+        owner.execute(KILL)
+
+    with pytest.raises(StoreUnavailable):
+        work.run(lose_before_the_commit)
+    assert not lanes._free
+    work.run(append)
+    assert lanes._free[-1].writer != leased.writer
+    assert count(owner, "audit_writers") == 2
+
+
+def test_without_the_audit_there_is_no_answer(work: PostgresUnitOfWork, owner: Owner) -> None:
+    owner.execute("REVOKE INSERT ON audit_records FROM tokenvault")
+
+    def tokenize(transaction: Transaction) -> None:
+        assert transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]) == {"7"}
+        append(transaction)
+
+    with pytest.raises(AuditUnavailable):
+        work.run(tokenize)
+    assert count(owner, "tokens") == 0
+
+
+def test_a_read_only_database_is_unavailable(
+    database: Database, work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    owner.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    with pytest.raises(StoreUnavailable, match="read-only") as caught:
+        work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]))
+    assert caught.value.retryable
+
+
+def test_a_full_pool_is_overload(database: Database) -> None:
+    small = make_engine(database.service_url, pool_size=1, pool_timeout=0.1)
+    with transaction(small), pytest.raises(StoreUnavailable) as caught, transaction(small):
+        pass
+    assert caught.value.reason is Reason.OVERLOADED
+    assert caught.value.retryable
+    small.dispose()
+
+
+def test_a_database_that_is_away_is_unavailable(database: Database) -> None:
+    away = make_engine(database.service_url.set(port=1, query={}))
+    with pytest.raises(StoreUnavailable) as caught, transaction(away):
+        pass
+    assert caught.value.retryable
+    assert "127.0.0.1" not in trail(caught.value)
+    away.dispose()
+
+
+def test_a_password_never_shows(database: Database) -> None:
+    engine = make_engine(database.service_url.set(query={}), password=CANARY)
+    with pytest.raises(VaultError) as caught, transaction(engine):
+        pass
+    assert "CANARY" not in trail(caught.value) + repr(engine) + str(engine.url)
+    engine.dispose()

@@ -1,0 +1,1 @@
+"""Postgres: token mappings, shapes, data keys, migrations and roles."""

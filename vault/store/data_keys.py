@@ -1,0 +1,108 @@
+"""Wrapped data keys in Postgres; each call is a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar, cast
+
+from sqlalchemy import Connection, Engine
+
+from vault.errors import Reason, StoreUnavailable
+from vault.service.ports import DataKeyRecord
+from vault.store.transaction import execute, retried, transaction
+
+__all__ = ["PostgresDataKeyStore"]
+
+T = TypeVar("T")
+
+_ALL = """
+SELECT tenant, field, purpose, version, wrapped, active, uses, created FROM data_keys
+ORDER BY tenant, field, purpose, version
+"""
+_LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
+_LOCK_NUMBER = 0x746F6B656E02
+_NEW = """
+unnest(%(tenants)b::text[], %(fields)b::text[], %(purposes)b::text[], %(versions)b::integer[])
+    AS n (tenant, field, purpose, version)
+"""
+# Only versions that are new and the highest of their key take over from the active one.
+_RETIRE = f"""
+UPDATE data_keys k SET active = false FROM {_NEW}
+WHERE (k.tenant, k.field, k.purpose) = (n.tenant, n.field, n.purpose)
+  AND k.active AND k.version < n.version
+"""  # noqa: S608 - constants only
+_ADD = """
+INSERT INTO data_keys (tenant, field, purpose, version, wrapped, uses, active)
+SELECT n.tenant, n.field, n.purpose, n.version, n.wrapped, n.uses,
+       n.version = max(n.version) OVER (PARTITION BY n.tenant, n.field, n.purpose)
+       AND NOT EXISTS (
+           SELECT FROM data_keys k
+           WHERE (k.tenant, k.field, k.purpose) = (n.tenant, n.field, n.purpose)
+             AND k.version >= n.version)
+FROM unnest(%(tenants)b::text[], %(fields)b::text[], %(purposes)b::text[],
+            %(versions)b::integer[], %(wrapped)b::text[], %(uses)b::bigint[])
+     AS n (tenant, field, purpose, version, wrapped, uses)
+ON CONFLICT (tenant, field, purpose, version) DO NOTHING
+"""
+_RESERVE = """
+UPDATE data_keys SET uses = uses + %(uses)b::bigint
+WHERE tenant = %(tenant)b AND field = %(field)b AND purpose = %(purpose)b
+  AND version = %(version)b::integer
+RETURNING uses
+"""
+_Columns = tuple[str, str, str, int, str, bool, int, datetime]
+
+
+class PostgresDataKeyStore:
+    """The DataKeyStore. Give it an engine of its own (see ``make_engine``)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> Sequence[DataKeyRecord]:
+        """Returns every version of every key, ordered by tenant, field, purpose, version."""
+        rows = self._run(lambda connection: execute(connection, _ALL, {}))
+        return [DataKeyRecord(*cast("_Columns", row)) for row in rows]
+
+    def add(self, records: Sequence[DataKeyRecord]) -> None:
+        """Adds versions that are not there yet; a key's highest version becomes active."""
+        if not records:
+            return
+        parameters = {
+            "tenants": [record.tenant for record in records],
+            "fields": [record.field for record in records],
+            "purposes": [record.purpose for record in records],
+            "versions": [record.version for record in records],
+            "wrapped": [record.wrapped for record in records],
+            "uses": [record.uses for record in records],
+        }
+
+        def write(connection: Connection) -> None:
+            # Rare, so replicas take turns: the statements below need not be clever.
+            execute(connection, _LOCK, {"lock": _LOCK_NUMBER})
+            execute(connection, _RETIRE, parameters)
+            execute(connection, _ADD, parameters)
+
+        self._run(write)
+
+    def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
+        """Adds ``uses`` to a version's counter and returns the new total."""
+        parameters = {
+            "tenant": tenant,
+            "field": field,
+            "purpose": purpose,
+            "version": version,
+            "uses": uses,
+        }
+        rows = self._run(lambda connection: execute(connection, _RESERVE, parameters))
+        if not rows:
+            raise StoreUnavailable("the database has no such key version", reason=Reason.INTERNAL)
+        return cast("int", rows[0][0])
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        def attempt() -> T:
+            with transaction(self._engine) as opened:
+                return work(opened.connection)
+
+        return retried(attempt)

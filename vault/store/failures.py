@@ -1,0 +1,80 @@
+"""What leaves the store when Postgres or its driver fails: our errors, none of their texts.
+
+Driver exceptions quote rows and parameters, so neither they nor their messages go on:
+only the SQLSTATE does.
+"""
+
+from __future__ import annotations
+
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from vault.errors import Reason, StoreUnavailable
+
+__all__ = ["DRIVER_ERRORS", "Conflict", "deadline_exceeded", "sqlstate_of", "translate"]
+
+_log = structlog.get_logger(__name__)
+
+# ValueError: text that cannot be encoded is refused before it reaches Postgres, by an
+# error that holds the text.
+DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, ValueError)
+
+_CONFLICTS = {"40001", "40P01"}
+_CANCELED = "57014"
+_MESSAGES = {
+    "25006": "the database is read-only",
+    "53100": "the database's disk is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has no free connection",
+    "55P03": "the database waited too long for a lock",
+    "57P03": "the database is starting up",
+    "28000": "the database refuses the service's login",
+    "28P01": "the database refuses the service's login",
+    "42501": "the service's role lacks a privilege: run `tokenvault migrate`",
+    "42P01": "the database's schema is not complete: run `tokenvault migrate`",
+}
+_BUGS = ("21", "22", "23", "42")  # the statement is at fault, not the database's state
+_SETUP = {"42501", "42P01"}
+
+
+class Conflict(StoreUnavailable):
+    """The transaction was rolled back through no fault of its own: run it again."""
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """Returns the five-character SQLSTATE of a driver's error, or an empty string."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
+
+
+def deadline_exceeded() -> StoreUnavailable:
+    """Makes the error of a call whose time is over."""
+    error = StoreUnavailable(
+        "the deadline passed before the database had answered", reason=Reason.DEADLINE_EXCEEDED
+    )
+    error.retryable = False
+    return error
+
+
+def translate(error: BaseException) -> StoreUnavailable:
+    """Makes our error of a driver's; logs its type and SQLSTATE.
+
+    Raise the result outside of the ``except`` block: as its context, the driver's error
+    would go along.
+    """
+    state = sqlstate_of(error)
+    if state in _CONFLICTS:
+        return Conflict("the database rolled the transaction back")
+    _log.warning("database error", sqlstate=state, kind=type(error).__name__)
+    if state == _CANCELED:
+        return deadline_exceeded()
+    if isinstance(error, PoolTimeout):
+        return StoreUnavailable("no database connection is free", reason=Reason.OVERLOADED)
+    if (state.startswith(_BUGS) and state not in _SETUP) or isinstance(error, ValueError):
+        failure = StoreUnavailable(f"the database refused a statement ({state or 'encoding'})")
+        failure.reason = Reason.INTERNAL
+        failure.retryable = False
+        return failure
+    return StoreUnavailable(_MESSAGES.get(state, "the database is not available"))

@@ -1,0 +1,201 @@
+"""The store and the audit in memory, under the same contract tests as Postgres.
+
+For tests of the use cases. One lock runs transactions one after another; a transaction
+that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import RLock
+from typing import TypeVar
+
+from vault.errors import Reason, StoreUnavailable
+from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from vault.service.ports import DataKeyRecord
+
+__all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
+
+T = TypeVar("T")
+
+_IndexKey = tuple[TokenSpace, Scope, int, bytes]
+
+
+@dataclass
+class _Tables:
+    tokens: dict[tuple[TokenSpace, str], StoredToken] = field(default_factory=dict)
+    index: dict[_IndexKey, str] = field(default_factory=dict)
+    shapes: dict[TokenSpace, str] = field(default_factory=dict)
+    events: list[AuditEvent] = field(default_factory=list)
+
+    def copy(self) -> _Tables:
+        return _Tables(*(copy.copy(table) for table in vars(self).values()))
+
+
+class _Tokens:
+    """The TokenStore of one transaction."""
+
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._tables = tables
+        self._now = now
+
+    def find_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> Mapping[bytes, StoredToken]:
+        found = {}
+        for mac in macs:
+            token = self._tables.index.get((space, scope, index_version, mac))
+            row = None if token is None else self._row(space, token)
+            if row is not None and row.state is TokenState.LIVE:
+                found[mac] = row
+        return found
+
+    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        rows = ((token, self._row(space, token)) for token in tokens)
+        return {token: row for token, row in rows if row is not None}
+
+    def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+        return frozenset(token.token for token in new if self._insert(space, token))
+
+    def _insert(self, space: TokenSpace, new: NewToken) -> bool:
+        if (space, new.token) in self._tables.tokens:
+            return False
+        if new.mac is not None:
+            index = (space, new.scope, new.index_version, new.mac)
+            if self.find_by_mac(*index[:3], [new.mac]):
+                return False
+            self._bury(space, self._tables.index.get(index))
+            self._tables.index[index] = new.token
+        self._tables.tokens[space, new.token] = StoredToken(
+            token=new.token,
+            ciphertext=new.ciphertext,
+            scope=new.scope,
+            key_version=new.key_version,
+            generator=new.generator,
+            state=TokenState.LIVE,
+            created=self._now,
+            expires=None,
+        )
+        return True
+
+    def _row(self, space: TokenSpace, token: str) -> StoredToken | None:
+        row = self._tables.tokens.get((space, token))
+        if row is None or row.expires is None or row.expires > self._now:
+            return row
+        if row.state is not TokenState.LIVE:
+            return row
+        return replace(row, state=TokenState.EXPIRED, ciphertext=b"")
+
+    def _bury(self, space: TokenSpace, token: str | None) -> None:
+        row = None if token is None else self._row(space, token)
+        if row is not None:
+            self._tables.tokens[space, row.token] = row
+
+
+class _Shapes:
+    """The ShapeStore of one transaction."""
+
+    def __init__(self, tables: _Tables) -> None:
+        self._shapes = tables.shapes
+
+    def recorded(self, tenant: str) -> Mapping[str, str]:
+        return {
+            space.field: shape for space, shape in self._shapes.items() if space.tenant == tenant
+        }
+
+    def record(self, space: TokenSpace, shape: str) -> str:
+        return self._shapes.setdefault(space, shape)
+
+
+class _Audit:
+    """The AuditLog of one transaction."""
+
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def append(self, event: AuditEvent) -> None:
+        self._tables.events.append(event)
+
+
+@dataclass(frozen=True)
+class _MemoryTransaction:
+    tokens: _Tokens
+    audit: _Audit
+    shapes: _Shapes
+
+
+class MemoryUnitOfWork:
+    """A UnitOfWork over tables in memory."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._tables = _Tables()
+
+    @property
+    def events(self) -> Sequence[AuditEvent]:
+        """The audit so far, oldest first."""
+        return tuple(self._tables.events)
+
+    def run(self, work: Callable[[_MemoryTransaction], T], *, deadline: float | None = None) -> T:
+        """Runs ``work`` on a copy of the tables and puts it in their place at the end."""
+        del deadline  # nothing here waits
+        with self._lock:
+            tables = self._tables.copy()
+            transaction = _MemoryTransaction(
+                _Tokens(tables, self._clock()), _Audit(tables), _Shapes(tables)
+            )
+            result = work(transaction)
+            self._tables = tables
+            return result
+
+    def set_expiry(self, space: TokenSpace, token: str, expires: datetime | None) -> None:
+        """Sets a stored token's expiry. Raises KeyError."""
+        with self._lock:
+            row = self._tables.tokens[space, token]
+            self._tables.tokens[space, token] = replace(row, expires=expires)
+
+
+class MemoryDataKeyStore:
+    """A DataKeyStore in memory."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._records: dict[tuple[str, str, str, int], DataKeyRecord] = {}
+
+    def all(self) -> Sequence[DataKeyRecord]:
+        """Returns every version of every key, ordered by tenant, field, purpose, version."""
+        with self._lock:
+            return [self._records[key] for key in sorted(self._records)]
+
+    def add(self, records: Sequence[DataKeyRecord]) -> None:
+        """Adds versions that are not there yet; a key's highest version becomes active."""
+        with self._lock:
+            for record in records:
+                key = (record.tenant, record.field, record.purpose, record.version)
+                if key not in self._records:
+                    self._records[key] = replace(record, active=False, created=self._clock())
+                    self._activate_highest(record)
+
+    def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
+        """Adds ``uses`` to a version's counter and returns the new total."""
+        with self._lock:
+            record = self._records.get((tenant, field, purpose, version))
+            if record is None:
+                raise StoreUnavailable(
+                    "the database has no such key version", reason=Reason.INTERNAL
+                )
+            total = record.uses + uses
+            self._records[tenant, field, purpose, version] = replace(record, uses=total)
+            return total
+
+    def _activate_highest(self, added: DataKeyRecord) -> None:
+        same = [
+            key for key in self._records if key[:3] == (added.tenant, added.field, added.purpose)
+        ]
+        for key in same:
+            self._records[key] = replace(self._records[key], active=key == max(same))

@@ -1,0 +1,158 @@
+"""Bringing the database's schema up to date, as its owner; many may start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+
+import vault
+from vault.errors import ConfigError, StoreUnavailable
+from vault.store.engine import psycopg_url
+from vault.store.failures import DRIVER_ERRORS, translate
+from vault.store.roles import check_service_role, grant
+
+__all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
+
+# Any constant does; Postgres knows advisory locks by number only.
+_MIGRATION_LOCK = 0x746F6B656E01
+_WAIT_FOR_TURN = "120s"
+_WAIT_FOR_TABLE = "10s"
+
+
+def migrate(
+    owner_url: URL | str,
+    service_role: str,
+    progress: Callable[[str], None] | None = None,
+    *,
+    password: str | None = None,
+) -> None:
+    """Applies what is missing and grants the service's role what it needs, no more.
+
+    Replicas and jobs may call it at the same time: an advisory lock lets one through,
+    the others then find nothing to do.
+
+    Args:
+        owner_url: the role that owns, or will own, the tables.
+        service_role: the role that ``serve`` runs as; it must exist.
+        progress: told what is being done, one line each.
+
+    Raises:
+        ConfigError: the service's role is missing, is the owner, or is a superuser.
+        StoreUnavailable: the database is away, or a lock was not to be had.
+    """
+    tell = progress or _silent
+    engine = create_engine(
+        psycopg_url(owner_url, password),
+        hide_parameters=True,
+        poolclass=NullPool,
+        connect_args={"connect_timeout": 5, "application_name": "tokenvault migrate"},
+    )
+    with _our_errors(), engine.connect() as connection, _turn(connection):
+        check_service_role(connection, service_role)
+        before = _revision(connection)
+        connection.commit()
+        config = _config(connection)
+        if before != code_revision() and not _is_newer(config, before):
+            tell(f"migrating from {before or 'an empty database'} to {code_revision()}")
+            command.upgrade(config, "head")
+        grant(connection, service_role)
+        connection.commit()
+        tell(f"schema is at {_revision(connection)}, granted to {service_role}")
+
+
+def code_revision() -> str:
+    """Returns the revision this code was written for."""
+    head = ScriptDirectory(str(_directory())).get_current_head()
+    if head is None:
+        raise ConfigError("the installation has no migrations: install Tokenvault again")
+    return head
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Returns the database's revision, None where there is no schema. Raises StoreUnavailable."""
+    with _our_errors(), engine.connect() as connection:
+        return _revision(connection)
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuses a database whose schema this code cannot serve.
+
+    A newer schema names the older code it still serves, so that a release and the one
+    before it run side by side.
+
+    Raises:
+        ConfigError: there is no schema, it is too old, or too new.
+        StoreUnavailable: the database is away.
+    """
+    wanted = code_revision()
+    with _our_errors(), engine.connect() as connection:
+        if not connection.scalar(text("SELECT to_regclass('schema_serves') IS NOT NULL")):
+            raise ConfigError("the database has no schema: run `tokenvault migrate`")
+        serves = set(connection.scalars(text("SELECT revision FROM schema_serves")))
+    if wanted in serves:
+        return
+    if max(serves, default="") < wanted:
+        raise ConfigError("the database's schema is too old: run `tokenvault migrate`")
+    raise ConfigError("the database's schema is too new for this release: upgrade Tokenvault")
+
+
+def _directory() -> Path:
+    """Returns the migrations: inside an installed wheel, beside the package in the sources."""
+    package = Path(vault.__file__).parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_directory()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_newer(config: Config, revision: str | None) -> bool:
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return revision is not None and revision not in known
+
+
+@contextmanager
+def _turn(connection: Connection) -> Iterator[None]:
+    """Waits for the migration lock; it is the session's, so it spans transactions."""
+    _set(connection, "lock_timeout", _WAIT_FOR_TURN)
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    _set(connection, "lock_timeout", _WAIT_FOR_TABLE)
+    connection.commit()
+    yield
+    # The session ends with the connection (NullPool), and the lock with it.
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.execute(
+        text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
+    )
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    failure: StoreUnavailable | None = None
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    if failure is not None:
+        raise failure
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""

@@ -1,0 +1,35 @@
+"""What decides a used field's tokens, in Postgres, within one open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from vault.errors import Reason, StoreUnavailable
+from vault.model import TokenSpace
+from vault.store import sql
+from vault.store.transaction import execute
+
+__all__ = ["PostgresShapeStore"]
+
+
+class PostgresShapeStore:
+    """The ShapeStore of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def recorded(self, tenant: str) -> Mapping[str, str]:
+        """Returns the shape of every used field of a tenant."""
+        rows = execute(self._connection, sql.RECORDED_SHAPES, {"tenant": tenant})
+        return {str(field): str(shape) for field, shape in rows}
+
+    def record(self, space: TokenSpace, shape: str) -> str:
+        """Records a field's shape if none is there yet; returns the one in force."""
+        parameters = {"tenant": space.tenant, "field": space.field, "shape": shape}
+        execute(self._connection, sql.RECORD_SHAPE, parameters)
+        rows = execute(self._connection, sql.SHAPE, parameters)
+        if not rows:
+            raise StoreUnavailable("a field's shape was not stored", reason=Reason.INTERNAL)
+        return str(rows[0][0])

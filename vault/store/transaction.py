@@ -1,0 +1,206 @@
+"""One transaction: its settings, its deadline, how it ends, and when it is run again."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import TypeVar, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from vault.errors import StoreUnavailable
+from vault.store import sql
+from vault.store.failures import (
+    DRIVER_ERRORS,
+    Conflict,
+    deadline_exceeded,
+    sqlstate_of,
+    translate,
+)
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "Columns",
+    "Ending",
+    "OpenTransaction",
+    "Parameters",
+    "execute",
+    "retried",
+    "transaction",
+]
+
+T = TypeVar("T")
+Parameters = Mapping[str, object]
+Columns = tuple[object, ...]
+
+MAX_ATTEMPTS = 5
+_DEFAULT_TIMEOUT = 30.0  # seconds, for work without a deadline
+_LOCK_TIMEOUT = 5.0
+_FIRST_PAUSE = 0.02
+# Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
+_SURELY_ROLLED_BACK = ("23", "40")
+
+
+class Ending(Enum):
+    """How a transaction ended."""
+
+    COMMITTED = auto()
+    ROLLED_BACK = auto()
+    IN_DOUBT = auto()  # the connection was lost in the COMMIT: nobody here can tell
+
+
+@dataclass(slots=True)
+class OpenTransaction:
+    """A transaction under way.
+
+    Attributes:
+        now: when it began, by Postgres's clock.
+        at_end: told how it ended, each exactly once.
+    """
+
+    connection: Connection
+    now: datetime
+    at_end: list[Callable[[Ending], None]] = field(default_factory=list)
+    ending: Ending = Ending.ROLLED_BACK
+
+
+@contextmanager
+def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenTransaction]:
+    """Opens a transaction, commits it at the end of the block, rolls it back on any error.
+
+    Args:
+        deadline: ``time.monotonic()`` from which on no statement is begun or committed.
+
+    Raises:
+        Conflict: rolled back through no fault of its own.
+        StoreUnavailable: the database is away, refuses, or was too slow
+            (then with reason DEADLINE_EXCEEDED).
+    """
+    connection = _connect(engine, deadline)
+    try:
+        opened = OpenTransaction(connection, _begin(connection, deadline))
+        with _told(opened):
+            yield opened
+            _remaining(deadline)
+            _commit(opened)
+    finally:
+        _give_back(connection)
+
+
+@contextmanager
+def _told(opened: OpenTransaction) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for listener in opened.at_end:
+            listener(opened.ending)
+
+
+def execute(connection: Connection, statement: str, parameters: Parameters) -> Sequence[Columns]:
+    """Runs a statement of ``vault.store.sql`` and returns its rows. Raises StoreUnavailable."""
+    failure: StoreUnavailable
+    try:
+        result = connection.exec_driver_sql(statement, dict(parameters))
+        rows = result.all() if result.returns_rows else ()
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    else:
+        return cast("Sequence[Columns]", rows)
+    raise failure
+
+
+def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
+    """Runs ``attempt`` again while it ends in a Conflict, a bounded number of times."""
+    for number in range(1, MAX_ATTEMPTS):
+        with suppress(Conflict):
+            return attempt()
+        pause = random.uniform(0, _FIRST_PAUSE * 2**number)  # noqa: S311 - jitter
+        time.sleep(min(pause, _remaining(deadline)))
+    return attempt()
+
+
+def _connect(engine: Engine, deadline: float | None) -> Connection:
+    _remaining(deadline)
+    failure: StoreUnavailable
+    try:
+        return engine.connect()
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    raise failure
+
+
+def _begin(connection: Connection, deadline: float | None) -> datetime:
+    remaining = _remaining(deadline)
+    parameters = {
+        "statement_timeout": _milliseconds(remaining),
+        "lock_timeout": _milliseconds(min(remaining, _LOCK_TIMEOUT)),
+    }
+    failure: StoreUnavailable
+    try:
+        row = connection.exec_driver_sql(sql.BEGIN, parameters).one()
+    except DRIVER_ERRORS as error:
+        # A pooled connection may have died while it was idle. Nothing has been done on
+        # it, and SQLAlchemy has just emptied the pool: another try gets a fresh one.
+        stale = isinstance(error, DBAPIError) and error.connection_invalidated
+        failure = Conflict("the database closed an idle connection") if stale else translate(error)
+    else:
+        now = row[-1]
+        assert isinstance(now, datetime)
+        return now
+    raise failure
+
+
+def _commit(opened: OpenTransaction) -> None:
+    if not _is_sound(opened.connection):
+        # A failed statement whose error the work swallowed: Postgres would answer the
+        # COMMIT with a quiet ROLLBACK, and the call would be answered without a record.
+        raise StoreUnavailable("the transaction failed and was rolled back")
+    failure: StoreUnavailable
+    opened.ending = Ending.IN_DOUBT
+    try:
+        opened.connection.commit()
+    except DRIVER_ERRORS as error:
+        if sqlstate_of(error).startswith(_SURELY_ROLLED_BACK):
+            opened.ending = Ending.ROLLED_BACK
+        failure = translate(error)
+    else:
+        opened.ending = Ending.COMMITTED
+        return
+    raise failure
+
+
+def _is_sound(connection: Connection) -> bool:
+    if connection.invalidated:
+        return False
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver.info.transaction_status is TransactionStatus.INTRANS
+
+
+def _give_back(connection: Connection) -> None:
+    """Rolls back what is still open and gives the connection back; drops a broken one."""
+    with suppress(*DRIVER_ERRORS):
+        connection.close()
+
+
+def _remaining(deadline: float | None) -> float:
+    """Returns the seconds left. Raises StoreUnavailable (DEADLINE_EXCEEDED) where none are."""
+    if deadline is None:
+        return _DEFAULT_TIMEOUT
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise deadline_exceeded()
+    return remaining
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{math.ceil(seconds * 1000)}ms"
