@@ -33,15 +33,14 @@ def stored(backend: Backend, space: TokenSpace) -> list[tuple[int, str, bool, in
 def test_the_first_shape_stays(backend: Backend, space: TokenSpace) -> None:
     other = TokenSpace(space.tenant, "us_ssn")
     shapes = [(space, "one"), (space, "two"), (other, "three")]
-    answers = [
-        backend.work.run(
-            lambda transaction, at=at, shape=shape: transaction.shapes.record(at, shape)
-        )
-        for at, shape in shapes
-    ]
+
+    def recorded(at: TokenSpace, shape: str) -> str:
+        return backend.work.run(lambda transaction: transaction.shapes.record(at, shape))
+
+    answers = [recorded(at, shape) for at, shape in shapes]
     assert answers == ["one", "one", "three"]
-    recorded = backend.work.run(lambda transaction: transaction.shapes.recorded(space.tenant))
-    assert recorded == {space.field: "one", "us_ssn": "three"}
+    known = backend.work.run(lambda transaction: transaction.shapes.recorded(space.tenant))
+    assert known == {space.field: "one", "us_ssn": "three"}
 
 
 def test_a_version_that_exists_is_left_as_it_is(backend: Backend, space: TokenSpace) -> None:

@@ -184,6 +184,45 @@ def test_keys_are_listed_without_keys(environment: Path) -> None:
     assert "vault:" not in done.stdout
 
 
+def migrate(environment: Path, owner: str) -> subprocess.CompletedProcess[str]:
+    password = environment / "postgres" / "tokenvault_owner.password"
+    return subprocess.run(
+        [
+            *(TOKENVAULT, "migrate", "--config", str(environment / "server.toml")),
+            *("--owner", owner, "--password-file", str(password)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_migrating_again_changes_nothing(environment: Path) -> None:
+    done = migrate(environment, "tokenvault_owner")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "granted to tokenvault" in done.stdout
+
+
+def test_a_database_that_refuses_the_owner_is_told_on_standard_error(environment: Path) -> None:
+    done = migrate(environment, "nobody")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "STORE_UNAVAILABLE" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_refuses_the_development_authority(environment: Path) -> None:
+    done = subprocess.run(
+        [TOKENVAULT, "serve", "--config", str(environment / "server.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "made by `tokenvault dev`" in done.stderr
+
+
 def test_ctrl_c_leaves_no_half_file(environment: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     os.mkfifo(source)

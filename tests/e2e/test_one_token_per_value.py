@@ -17,11 +17,16 @@ VALUES = [f"{n * 7_919 % 10**10:010d}X" for n in range(10_000)]
 def test_each_value_has_exactly_one_token(start_server: StartServer) -> None:
     servers = [start_server("first"), start_server("second")]
 
+    # Made here, one after another: each takes a certificate of its own from one file.
+    clients = [
+        servers[number % 2].client("pipeline", batch_size=1000 + 37 * number) for number in range(8)
+    ]
+
     def work(number: int) -> dict[str, str | None]:
         # Everybody begins elsewhere and the batches overlap across each other's borders.
         shift = number * 1_237
         values = VALUES[shift:] + VALUES[:shift]
-        with servers[number % 2].client("pipeline", batch_size=1000 + 37 * number) as client:
+        with clients[number] as client:
             column = client.tokenize("national_id", values)
         assert column.errors == {}
         return dict(zip(values, column.values, strict=True))

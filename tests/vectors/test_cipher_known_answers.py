@@ -1,4 +1,4 @@
-"""Published known answers of FF1 and FF3-1, one value at a time."""
+"""Published known answers of FF1 and FF3-1, one value at a time and in batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from vault.crypto import FF1, FF3_1
@@ -78,3 +79,17 @@ def test_the_feistel_core_by_the_ff3_samples(monkeypatch: pytest.MonkeyPatch) ->
         cipher = FF3_1(case.key, case.radix)
         assert cipher.encrypt(case.plain, case.tweak) == case.enciphered, case.id
         assert cipher.decrypt(case.enciphered, case.tweak) == case.plain, case.id
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_published_answer_in_batch(name: str) -> None:
+    wrong = []
+    for case in cases(name):
+        cipher = case.cipher(case.key, case.radix)
+        plain = np.array([case.plain] * 2, np.uint16)
+        enciphered = np.array([case.enciphered] * 2, np.uint16)
+        forth = cipher.encrypt_batch(plain, case.tweak)
+        back = cipher.decrypt_batch(enciphered, [case.tweak] * 2)
+        if not ((forth == enciphered).all() and (back == plain).all()):
+            wrong.append(case.id)
+    assert wrong == []

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from vault.audit.record import canonical_json, mac_message
+from vault.audit.record import canonical_json
+from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, DecryptionFailed
 
 __all__ = ["Checkpoint", "CheckpointHead"]
 
-_LABEL = b"tokenvault/audit/checkpoint/v1"
+_LABEL = b"tokenvault/v1/audit-checkpoint"
 _VERSION = 1
 
 
@@ -49,7 +50,7 @@ class Checkpoint:
                 for head in self.heads
             ],
         }
-        mac = key.mac(mac_message(_LABEL, canonical_json(content).encode()))
+        mac = key.mac(length_prefixed(_LABEL, canonical_json(content).encode()))
         return canonical_json({**content, "mac": mac.hex()}) + "\n"
 
     @classmethod
@@ -64,7 +65,7 @@ class Checkpoint:
             content = json.loads(text)
             mac = bytes.fromhex(content.pop("mac"))
             key = keys(int(content["key_version"]))
-            message = mac_message(_LABEL, canonical_json(content).encode())
+            message = length_prefixed(_LABEL, canonical_json(content).encode())
             if content["v"] != _VERSION or not key.verify(message, mac):
                 raise ValueError  # noqa: TRY301 - one answer for every way to be wrong
             heads = [

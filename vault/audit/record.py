@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.model import AuditEvent
 
@@ -25,7 +26,6 @@ __all__ = [
     "Writer",
     "canonical_json",
     "event_body",
-    "mac_message",
     "make_head",
     "make_record",
     "opening_body",
@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 NO_MAC = b""  # what the first record of a writer names as its predecessor
-_RECORD_LABEL = b"tokenvault/audit/record/v1"
-_HEAD_LABEL = b"tokenvault/audit/head/v1"
+_RECORD_LABEL = b"tokenvault/v1/audit-record"
+_HEAD_LABEL = b"tokenvault/v1/audit-head"
 _BODY_VERSION = 1
 
 
@@ -153,7 +153,7 @@ def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) 
 def read_opening(body: str) -> Opening:
     """Reads the body of a writer's first record. Raises ValueError where it is not one."""
     document = _document(body)
-    previous = document["previous"] if document.get("kind") == "opened" else ...
+    previous = document.get("previous", ...) if document.get("kind") == "opened" else ...
     match document.get("ordinal"), previous:
         case int(ordinal), None:
             return Opening(ordinal, None)
@@ -179,11 +179,6 @@ def canonical_json(document: Mapping[str, object]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def mac_message(*parts: bytes) -> bytes:
-    """Joins parts, each behind its length in eight bytes, so that no two lists join alike."""
-    return b"".join(len(part).to_bytes(8) + part for part in parts)
-
-
 def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> dict[str, object]:
     return {
         "v": _BODY_VERSION,
@@ -207,13 +202,13 @@ def _record_message(
 ) -> bytes:
     # "surrogatepass": an edited body must fail its MAC, not its encoding.
     text = body.encode("utf-8", "surrogatepass")
-    return mac_message(
+    return length_prefixed(
         _RECORD_LABEL, writer.bytes, _int64(number), _int64(key_version), previous, text
     )
 
 
 def _head_message(writer: UUID, number: int, key_version: int, mac: bytes) -> bytes:
-    return mac_message(_HEAD_LABEL, writer.bytes, _int64(number), _int64(key_version), mac)
+    return length_prefixed(_HEAD_LABEL, writer.bytes, _int64(number), _int64(key_version), mac)
 
 
 def _int64(number: int) -> bytes:

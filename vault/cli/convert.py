@@ -42,7 +42,7 @@ ColumnOption = Annotated[
 ]
 OutputOption = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="FILE", help="Where to write; - for standard output."),
+    typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output."),
 ]
 RejectsOption = Annotated[
     Path | None,
@@ -64,7 +64,7 @@ ViewOption = Annotated[
 def tokenize(
     source: InputArgument,
     column: ColumnOption,
-    output: OutputOption,
+    output: OutputOption = "-",
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     delimiter: DelimiterOption = None,
@@ -94,7 +94,7 @@ def tokenize(
 def detokenize(
     source: InputArgument,
     column: ColumnOption,
-    output: OutputOption,
+    output: OutputOption = "-",
     view: ViewOption = "",
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,

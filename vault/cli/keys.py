@@ -22,9 +22,11 @@ def _group() -> None:
 def list_keys(config: ConfigOption) -> None:
     """Lists every version of every data key. Needs the database, not the key server."""
     from vault.config import load_settings, read_secret
+    from vault.rpc.logging import configure_logging
     from vault.store.data_keys import PostgresDataKeyStore
     from vault.store.engine import make_engine
 
+    configure_logging("warning")
     database = load_settings(config).database
     password = None
     if database.password_file is not None:

@@ -42,8 +42,10 @@ def migrate(
 
     from vault.config import load_settings, read_secret
     from vault.errors import ConfigError
+    from vault.rpc.logging import configure_logging
     from vault.store.migrate import migrate as migrate_schema
 
+    configure_logging("warning")
     url = make_url(load_settings(config).database.url)
     if not url.username:
         raise ConfigError("database.url: name the service's role, as in postgresql://role@host/db")

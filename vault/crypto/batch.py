@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -36,8 +37,8 @@ _MOST_ROWS = 8192
 class Blocks(Protocol):
     """AES over the rows of a batch."""
 
-    def for_rows(self, start: int, stop: int, /) -> Encipher:
-        """Returns the block function of some rows: (n, 2) native 64-bit halves of blocks."""
+    def for_rows(self, start: int, stop: int, /) -> AbstractContextManager[Encipher]:
+        """Lends the block function of some rows: (n, 2) arrays of 64-bit halves of blocks."""
 
 
 def tweak_rows(tweaks: bytes | Sequence[bytes], rows: int) -> Sequence[bytes]:
@@ -90,9 +91,9 @@ class OneKey(Secret):
     def __init__(self, aes: Aes) -> None:
         self._aes = aes
 
-    def for_rows(self, _start: int, _stop: int, /) -> Encipher:
-        """Returns the same function for all rows."""
-        return self._aes.many
+    def for_rows(self, _start: int, _stop: int, /) -> AbstractContextManager[Encipher]:
+        """Lends the same function for all rows."""
+        return nullcontext(self._aes.many)
 
 
 class KeyGroups(Secret):
@@ -109,21 +110,23 @@ class KeyGroups(Secret):
         self._keys = keys
         self._bounds = np.array(bounds, dtype=np.int64)
 
-    def for_rows(self, start: int, stop: int, /) -> Encipher:
-        """Returns the function for some rows, with one AES context per run of equal keys."""
+    @contextmanager
+    def for_rows(self, start: int, stop: int, /) -> Iterator[Encipher]:
+        """Yields the function for some rows, with one AES context per run of equal keys."""
         first = int(np.searchsorted(self._bounds, start, side="right")) - 1
         last = int(np.searchsorted(self._bounds, stop, side="left"))
         cuts = np.clip(self._bounds[first : last + 1], start, stop) - start
         offsets = (cuts * BLOCK).tolist()
         keys = self._keys[first:last]
-        parts = [
-            (key, slice(low, high))
-            for key, low, high in zip(keys, offsets[:-1], offsets[1:], strict=True)
-        ]
+        contexts = [key.lend() for key in keys]
+        updates = [context.update for context in contexts]
+        parts = list(zip(updates, map(slice, offsets[:-1], offsets[1:]), strict=True))
 
         def encipher(blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
             data = blocks.tobytes()
-            output = b"".join([key.encrypt(data[part]) for key, part in parts])
+            output = b"".join([update(data[part]) for update, part in parts])
             return np.frombuffer(output, np.uint64).reshape(-1, 2)
 
-        return encipher
+        yield encipher
+        for key, context in zip(keys, contexts, strict=True):
+            key.give_back(context)

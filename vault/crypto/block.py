@@ -45,13 +45,6 @@ class Aes(Secret):
         """Takes a context back that has seen whole blocks only."""
         self._idle.append(context)
 
-    def encrypt(self, blocks: bytes) -> bytes:
-        """Encrypts whole blocks, each on its own."""
-        context = self.lend()
-        output = context.update(blocks)
-        self.give_back(context)
-        return output
-
     def many(self, blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Encrypts a contiguous (n, 2) array of block halves as they lie in memory."""
         # update_into asks for room for one block more than it writes.

@@ -52,5 +52,5 @@ class CodeTable:
 
     def decode(self, digits: NDArray[np.integer]) -> str:
         """Returns the characters at positions that are known to be in the alphabet."""
-        codes = self._codes[digits.reshape(-1)]
-        return codes.tobytes().decode("ascii" if self._ascii else _ENCODING)
+        data: bytes = self._codes[digits.reshape(-1)].tobytes()
+        return data.decode("ascii" if self._ascii else _ENCODING)

@@ -70,10 +70,8 @@ class DerivedFF1(Secret):
         """Runs the rows of an array: one call of the kernel, whatever the tweaks."""
         cipher = self._cipher(radix)
         run = cipher.decrypt_batch if decrypt else cipher.encrypt_batch
-        known = {source: self._tweak(source) for source in set(tweaks)}
-        if len(known) == 1:
-            return run(digits, known[tweaks[0]])
-        return run(digits, [known[source] for source in tweaks])
+        derived = list(map(self._tweak, tweaks))
+        return run(digits, derived if len(set(derived)) > 1 else derived[0])
 
 
 class _Context(NamedTuple):

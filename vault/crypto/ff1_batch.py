@@ -65,10 +65,10 @@ def _run_equal(
         source, target = digits[chunk].T, result[chunk].T
         # NUM takes the most significant digit first, columns the least.
         numbers = halves[0].read(source[:u][::-1]), halves[1].read(source[u:][::-1])
-        encipher = blocks.for_rows(chunk.start, chunk.stop)
         own = tweaks if len(tweaks) == 1 else tweaks[chunk]
-        output = _round_function(encipher, layout, own, chunk.stop - chunk.start)
-        a, b = _feistel(output, halves, numbers, decrypt=decrypt)
+        with blocks.for_rows(chunk.start, chunk.stop) as encipher:
+            output = _round_function(encipher, layout, own, chunk.stop - chunk.start)
+            a, b = _feistel(output, halves, numbers, decrypt=decrypt)
         halves[0].write(a, target[:u][::-1])
         halves[1].write(b, target[u:][::-1])
     return result

@@ -37,8 +37,8 @@ def run_batch(
         source, target = digits[chunk].T, result[chunk].T
         a, b = halves[0].read(source[:u]), halves[1].read(source[u:])
         own = words if words.shape[1] == 1 else words[:, chunk]
-        encipher = blocks.for_rows(chunk.start, chunk.stop)
-        a, b = _feistel(encipher, halves, (a, b), own, decrypt=decrypt)
+        with blocks.for_rows(chunk.start, chunk.stop) as encipher:
+            a, b = _feistel(encipher, halves, (a, b), own, decrypt=decrypt)
         halves[0].write(a, target[:u])
         halves[1].write(b, target[u:])
     return result

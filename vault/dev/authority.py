@@ -10,6 +10,7 @@ import datetime as dt
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from cryptography import x509
@@ -53,11 +54,15 @@ def _now() -> dt.datetime:
 
 
 class Authority:
-    """A CA in a directory (0700). ``clock`` returns the time, aware of its zone."""
+    """A CA in a directory (0700) of one process, whose threads may share it.
+
+    ``clock`` returns the time, aware of its zone.
+    """
 
     def __init__(self, directory: Path, *, clock: Callable[[], dt.datetime] = _now) -> None:
         self._directory = private_directory(directory)
         self._clock = clock
+        self._issuing = Lock()
         self.certificate_path = directory / "ca.pem"
         self._key_path = directory / "ca.key"
         self._certificate, self._key = self._load_or_make()
@@ -112,8 +117,20 @@ class Authority:
     ) -> Credentials:
         home = directory or self._directory
         paths = Credentials(home / f"{name}.pem", home / f"{name}.key")
-        if self._is_current(paths, names):
-            return paths
+        with self._issuing:
+            # Certificate and key are two files: another thread must not replace one of them
+            # between a caller's reading both.
+            if not self._is_current(paths, names):
+                self._write_new(paths, name, names, usage)
+        return paths
+
+    def _write_new(
+        self,
+        paths: Credentials,
+        name: str,
+        names: x509.SubjectAlternativeName,
+        usage: x509.ObjectIdentifier,
+    ) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         key_usage = x509.KeyUsage(
             digital_signature=True, key_cert_sign=False, crl_sign=False, **_NO_KEY_USAGE
@@ -129,7 +146,6 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         _write(paths, certificate, key)
-        return paths
 
     def _builder(
         self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey

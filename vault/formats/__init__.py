@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from vault.formats.contract import (
+    DateOrder,
+    Divided,
+    EmailDomain,
     Format,
     FormatOptionError,
     FormatOptions,
+    InvalidNumbers,
+    LetterCase,
+    NameScript,
     Parsed,
     Plan,
     RandomPlan,
+    TokenCheck,
     TokenLuhn,
 )
 from vault.formats.layout import Layout
@@ -16,13 +23,20 @@ from vault.formats.table import FORMATS, build_format
 
 __all__ = [
     "FORMATS",
+    "DateOrder",
+    "Divided",
+    "EmailDomain",
     "Format",
     "FormatOptionError",
     "FormatOptions",
+    "InvalidNumbers",
     "Layout",
+    "LetterCase",
+    "NameScript",
     "Parsed",
     "Plan",
     "RandomPlan",
+    "TokenCheck",
     "TokenLuhn",
     "build_format",
 ]

@@ -11,9 +11,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.alphabet import Alphabet
 from vault.crypto.domain import ff3_1_max_length
 from vault.formats.contract import (
     FormatOptionError,
@@ -28,6 +27,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.named import read_alphabet
 from vault.model import Generator, Storage
 
 __all__ = ["MAX_LENGTH", "PlainAlphabet"]
@@ -39,7 +39,6 @@ _DEFAULT_MAX = 256
 _DEFAULT_SEPARATORS = " -."
 _OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "alphabet", "separators"})
 _FEWEST_IN_CASE = 2  # an alphabet of one character enciphers nothing
-_NAME = re.compile(r"[a-z_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class PlainAlphabet:
 
     def __init__(self, options: FormatOptions) -> None:
         refuse_unfit(self.name, options, _OPTIONS)
-        self._alphabet = _alphabet(options.alphabet)
+        self._alphabet = read_alphabet(options.alphabet, "alphabet")
         self._separators = _separators(options.separators, self._alphabet)
         self._min, self._max = _bounds(options)
         self._first, self._last = options.keep_first, options.keep_last
@@ -168,23 +167,6 @@ class PlainAlphabet:
 
 def _members(characters: str) -> str:
     return f"[{re.escape(characters)}]"
-
-
-def _alphabet(option: str | None) -> Alphabet:
-    if not option:
-        raise FormatOptionError(
-            "alphabet", f"name an alphabet ({', '.join(sorted(NAMED))}) or list its characters"
-        )
-    named = NAMED.get(option)
-    if named is not None:
-        return named
-    near = get_close_matches(option, NAMED) or [name for name in NAMED if name.startswith(option)]
-    if near and _NAME.fullmatch(option):
-        raise FormatOptionError("alphabet", f"no alphabet has this name; did you mean {near[0]}?")
-    try:
-        return Alphabet(option)
-    except ValueError as error:
-        raise FormatOptionError("alphabet", str(error)) from None
 
 
 def _separators(option: str | None, alphabet: Alphabet) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from vault.crypto.alphabet import Alphabet
 from vault.errors import FormatError, Reason, SetupError
@@ -18,12 +18,19 @@ from vault.formats.layout import Layout
 from vault.model import Generator, Storage
 
 __all__ = [
+    "DateOrder",
+    "Divided",
+    "EmailDomain",
     "Format",
     "FormatOptionError",
     "FormatOptions",
+    "InvalidNumbers",
+    "LetterCase",
+    "NameScript",
     "Parsed",
     "Plan",
     "RandomPlan",
+    "TokenCheck",
     "TokenLuhn",
     "not_in_format",
     "random_misfit",
@@ -33,6 +40,12 @@ __all__ = [
 ]
 
 TokenLuhn = Literal["valid", "invalid", "any"]
+TokenCheck = Literal["valid", "invalid", "any"]
+DateOrder = Literal["ymd", "dmy", "mdy"]
+EmailDomain = Literal["reserved", "kept", "drawn"]
+InvalidNumbers = Literal["refuse", "random"]
+LetterCase = Literal["lower", "upper"]
+NameScript = Literal["latin", "own"]
 
 
 class FormatOptionError(SetupError):
@@ -60,6 +73,18 @@ class FormatOptions:
         alphabet: a named alphabet, or the characters themselves.
         separators: characters that stay where they are.
         token_luhn: whether a card's token passes the Luhn check.
+        token_check: whether a token passes its format's check (IBAN, ABA, VIN, SSN).
+        region: ISO 3166-1 alpha-2 code of the country that values are of (phone, postcode).
+        invalid: what becomes of a phone number that no operator can have issued.
+        countries: ISO 3166-1 alpha-2 codes that values are limited to (IBAN).
+        order: order of a date's year, month and day.
+        earliest: first date accepted and drawn, as YYYY-MM-DD.
+        latest: last date accepted and drawn, as YYYY-MM-DD.
+        case: the one case that letters are written in (UUID).
+        domain: what an e-mail's token has for a domain; ``keep_domain`` is short for kept.
+        script: whether a name's token is in Latin letters or in the script of the name.
+        label: type name in a surrogate.
+        template: the pattern of a custom format, see ``vault.formats.pattern``.
     """
 
     min: int | None = None
@@ -70,6 +95,18 @@ class FormatOptions:
     alphabet: str | None = None
     separators: str | None = None
     token_luhn: TokenLuhn | None = None
+    token_check: TokenCheck | None = None
+    region: str | None = None
+    invalid: InvalidNumbers | None = None
+    countries: tuple[str, ...] = ()
+    order: DateOrder | None = None
+    earliest: str | None = None
+    latest: str | None = None
+    case: LetterCase | None = None
+    domain: EmailDomain | None = None
+    script: NameScript | None = None
+    label: str | None = None
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -179,6 +216,17 @@ class Format(Protocol):
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """Plans a random token; ``attempt`` counts from 0 and widens what may be widened."""
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A format whose cores have parts with names, which views can show."""
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """Returns where a value core's parts begin and end, by name. Never fails."""
 
 
 def random_misfit(generator: Generator, storage: Storage) -> str | None:

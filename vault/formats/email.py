@@ -3,7 +3,7 @@
 A value's core is its local part without punctuation and capitals, ``@``, and its domain. The
 token has a random local part of its own length with the same punctuation and capitals, and
 by default the domain ``example.com``, which RFC 2606 reserves: no stranger ever gets mail
-that was sent to a token.
+that was sent to a token. It may keep the domain, or have a random one under ``.example``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 
 from vault.formats.contract import (
+    EmailDomain,
+    FormatOptionError,
     FormatOptions,
     Parsed,
     RandomPlan,
@@ -31,6 +33,9 @@ _LONGEST_LOCAL = 64
 _LONGEST_TOKEN = 2 * _LONGEST
 _SHORTEST_TOKEN = 8
 _RESERVED_DOMAIN = "example.com"
+# RFC 2606 reserves this top-level domain too.
+_DRAWN_ENDING = ".example"
+_DRAWN_LETTERS = 8
 # The punctuation that RFC 5322 allows outside quotes; it tells little and stays.
 _GAP = re.compile(r"[!#$%&'*+\-/=?^_`{|}~.]+")
 _REFUSED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,19 +44,27 @@ _LABEL = r"(?:[A-Za-z0-9_-]|[^\x00-\x7f])+"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Za-z.:]+\]")
 
 
+_DRAWN_DOMAIN = re.compile(rf"[a-z]{{{_DRAWN_LETTERS}}}{re.escape(_DRAWN_ENDING)}")
+
+
 class Email(RandomOnly):
     """The format ``email``."""
 
     name = "email"
     shortest_token = _SHORTEST_TOKEN
+    parts = ("local", "domain")
 
     def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"keep_domain"}))
-        self._keep_domain = options.keep_domain
+        refuse_unfit(self.name, options, frozenset({"keep_domain", "domain"}))
+        self._domain = _domain(options)
+        self._keep_domain = self._domain == "kept"
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        return {"rules": 1, "keep_domain": self._keep_domain}
+        shape: dict[str, str | int | bool] = {"rules": 1, "keep_domain": self._keep_domain}
+        if self._domain == "drawn":
+            shape["domain"] = self._domain
+        return shape
 
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -83,8 +96,10 @@ class Email(RandomOnly):
         letters, gaps = split(local, _GAP)
         if not (letters.isascii() and letters.isalpha()):
             raise not_in_format("an e-mail token's local part has letters a-z and punctuation")
-        if not self._keep_domain and domain.lower() != _RESERVED_DOMAIN:
+        if self._domain == "reserved" and domain.lower() != _RESERVED_DOMAIN:
             raise not_in_format(f"an e-mail token is at {_RESERVED_DOMAIN}")
+        if self._domain == "drawn" and not _DRAWN_DOMAIN.fullmatch(domain.lower()):
+            raise not_in_format(f"an e-mail token's domain ends in {_DRAWN_ENDING}")
         return _compose(letters, gaps, domain)
 
     def _read(self, local: str, domain: str) -> Parsed:
@@ -102,12 +117,32 @@ class Email(RandomOnly):
             domain = weave(domain, layout.rest)
         return weave(local, layout) + at + domain
 
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """See ``Divided``. The ``@`` belongs to the domain."""
+        at = core.index("@")
+        return {"local": (0, at), "domain": (at, len(core))}
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         local, _, domain = core.partition("@")
-        kept = domain if self._keep_domain else _RESERVED_DOMAIN
         length = self.token_length(len(local), attempt)
+        if self._domain == "drawn":
+            return RandomPlan(
+                LETTERS,
+                length + _DRAWN_LETTERS,
+                lambda made: f"{made[:length]}@{made[length:]}{_DRAWN_ENDING}",
+            )
+        kept = domain if self._keep_domain else _RESERVED_DOMAIN
         return RandomPlan(LETTERS, length, lambda made: f"{made}@{kept}")
+
+
+def _domain(options: FormatOptions) -> EmailDomain:
+    domain = options.domain or ("kept" if options.keep_domain else "reserved")
+    if domain not in {"reserved", "kept", "drawn"}:
+        raise FormatOptionError("domain", "domain is reserved, kept or drawn")
+    if options.keep_domain and domain != "kept":
+        raise FormatOptionError("domain", "keep domain is for domain: kept only")
+    return domain
 
 
 def _halves(text: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Names of people, in any script: random letters in the name's separators and case.
 
+The letters are a-z or, if the policy says so, those of the script the name begins in.
+
 NFC and NFD spellings are two values: they are two sequences of code points, and each comes
 back as it was.
 """
@@ -9,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from vault.crypto.alphabet import Alphabet
 from vault.formats.contract import (
+    FormatOptionError,
     FormatOptions,
     Parsed,
     RandomPlan,
@@ -20,6 +24,8 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
+from vault.formats.scripts import SCRIPTS, fewest_letters, script_of
+from vault.model import Generator, Storage
 
 __all__ = ["PersonName"]
 
@@ -39,11 +45,20 @@ class PersonName(RandomOnly):
     shortest_token = _SHORTEST_TOKEN
 
     def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset())
+        refuse_unfit(self.name, options, frozenset({"script"}))
+        if options.script not in {None, "latin", "own"}:
+            raise FormatOptionError("script", "script is latin or own")
+        self._own = options.script == "own"
+        self._alphabets = SCRIPTS if self._own else (LETTERS,)
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        return {"rules": 1}
+        return {"rules": 1, "script": "own"} if self._own else {"rules": 1}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``. Of the script with the fewest tokens."""
+        del generator, storage
+        return min([int(each.radix ** fewest_letters(each)) for each in self._alphabets])
 
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -58,8 +73,8 @@ class PersonName(RandomOnly):
         if len(text) > _LONGEST_TOKEN:
             raise not_in_format("no name token is as long")
         parsed = _read(text)
-        if not (parsed.core.isascii() and parsed.core.isalpha()):
-            raise not_in_format("a name token's letters are a-z")
+        if not any(_is_over(parsed.core, each) for each in self._alphabets):
+            raise not_in_format("a name token's letters are a-z, or of one other script")
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
@@ -68,7 +83,13 @@ class PersonName(RandomOnly):
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
-        return RandomPlan(LETTERS, self.token_length(len(core), attempt), str)
+        alphabet = script_of(core) if self._own else LETTERS
+        length = max(len(core), fewest_letters(alphabet) + attempt)
+        return RandomPlan(alphabet, length, str)
+
+
+def _is_over(core: str, alphabet: Alphabet) -> bool:
+    return all(character in alphabet for character in core)
 
 
 def _read(text: str) -> Parsed:

@@ -1,4 +1,4 @@
-"""What formats have in common whose tokens are random letters."""
+"""What formats have in common whose tokens are only ever drawn at random."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LETTERS = NAMED["lower"]
 
 
 class RandomOnly:
-    """A format without an FPE generator: its values are too free for a cipher's domain.
+    """A format without an FPE generator: its values do not fill a cipher's domain.
 
     Attributes:
-        shortest_token: fewest letters of a token.
+        shortest_token: fewest letters of a token, where tokens are letters.
     """
 
     name: str

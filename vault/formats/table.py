@@ -5,21 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
+from vault.formats.address import Address
 from vault.formats.alphabet import PlainAlphabet
 from vault.formats.card import Card
 from vault.formats.contract import Format, FormatOptionError, FormatOptions
+from vault.formats.date import Date
+from vault.formats.document_number import DocumentNumber
 from vault.formats.email import Email
+from vault.formats.iban import Iban
+from vault.formats.ipv4 import Ipv4
+from vault.formats.number import Decimal, Integer
 from vault.formats.person_name import PersonName
+from vault.formats.phone import Phone
+from vault.formats.postcode import Postcode
+from vault.formats.surrogate import Surrogate
+from vault.formats.template import Template
+from vault.formats.us_itin import UsItin
+from vault.formats.us_routing import UsRouting
 from vault.formats.us_ssn import UsSsn
+from vault.formats.uuid import Uuid
+from vault.formats.vin import Vin
 
 __all__ = ["FORMATS", "build_format"]
 
 FORMATS: Mapping[str, Callable[[FormatOptions], Format]] = {
     PlainAlphabet.name: PlainAlphabet,
+    Template.name: Template,
     Card.name: Card,
+    UsSsn.name: UsSsn,
     Email.name: Email,
     PersonName.name: PersonName,
-    UsSsn.name: UsSsn,
+    Address.name: Address,
+    Phone.name: Phone,
+    Date.name: Date,
+    Integer.name: Integer,
+    Decimal.name: Decimal,
+    Uuid.name: Uuid,
+    Ipv4.name: Ipv4,
+    Postcode.name: Postcode,
+    DocumentNumber.name: DocumentNumber,
+    Iban.name: Iban,
+    UsRouting.name: UsRouting,
+    UsItin.name: UsItin,
+    Vin.name: Vin,
+    Surrogate.name: Surrogate,
 }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from vault.crypto.alphabet import NAMED
-from vault.errors import FormatError
 from vault.formats.contract import (
     FormatOptionError,
     FormatOptions,
@@ -16,20 +14,31 @@ from vault.formats.contract import (
     not_in_format,
     random_misfit,
     refuse_unfit,
-    too_long,
-    too_short,
 )
-from vault.formats.layout import Layout, plain, weave
+from vault.formats.drawing import draw_characters, possibilities
+from vault.formats.layout import Layout, weave
+from vault.formats.nine_digits import ITIN_GROUPS, LENGTH, read_nine_digits
 from vault.model import Generator, Storage
 
 __all__ = ["UsSsn"]
 
-_LENGTH = 9
-_WRITTEN_LENGTH = 11
 _MOST_KEPT_LAST = 4
-_ALLOWED = re.compile(r"[0-9 -]*")
-_LAYOUTS = {mark: Layout(_LENGTH, ((3, mark), (5, mark))) for mark in ("-", " ")}
+_GROUP_END = 5
+_WHAT = "an SSN"
 _DIGITS = NAMED["digits"]
+_ATIN_GROUP = "93"
+# The Social Security Administration never issues these first five digits, whatever follows,
+# and the IRS issues no number of its own with them.
+_NEVER_ISSUED = tuple(
+    [f"{area}{group:02d}" for area in ("000", "666") for group in range(100)]
+    + [
+        f"{area}{group:02d}"
+        for area in range(900, 1000)
+        for group in range(100)
+        if f"{group:02d}" not in ITIN_GROUPS | {_ATIN_GROUP}
+    ]
+)
+_NEVER_ISSUED_SET = frozenset(_NEVER_ISSUED)
 
 
 class UsSsn:
@@ -40,38 +49,51 @@ class UsSsn:
     storages = frozenset(Storage)
 
     def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"keep_last"}))
+        refuse_unfit(self.name, options, frozenset({"keep_last", "token_check"}))
         if not 0 <= options.keep_last <= _MOST_KEPT_LAST:
             raise FormatOptionError("keep_last", f"us_ssn keeps its last 0 to {_MOST_KEPT_LAST}")
-        self._enciphered = _LENGTH - options.keep_last
+        check = options.token_check or "any"
+        if check not in {"any", "invalid"}:
+            raise FormatOptionError("token_check", "token_check of us_ssn is any or invalid")
+        self._enciphered = LENGTH - options.keep_last
+        self._never_issued = check == "invalid"
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        return {"rules": 1, "keep_last": _LENGTH - self._enciphered}
+        shape: dict[str, str | int | bool] = {
+            "rules": 1,
+            "keep_last": LENGTH - self._enciphered,
+        }
+        if self._never_issued:
+            shape["never_issued"] = True
+        return shape
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """See ``Format``."""
         del generator, storage
+        if self._never_issued:
+            return len(_NEVER_ISSUED) * possibilities(self._serial())
         return int(_DIGITS.radix**self._enciphered)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
         """See ``Format``."""
+        if self._never_issued and generator is not Generator.RANDOM:
+            return (
+                "token_check invalid needs generator random with storage vaulted: SSNs are more "
+                "than the numbers that are none"
+            )
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
-        if len(text) == _LENGTH and text.isdigit() and text.isascii():
-            return Parsed(text, plain(_LENGTH))
-        if len(text) == _WRITTEN_LENGTH:
-            layout = _LAYOUTS.get(text[3])
-            core = text[:3] + text[4:6] + text[7:]
-            if layout and text[6] == text[3] and core.isdigit() and core.isascii():
-                return Parsed(core, layout)
-        raise _fault(text)
+        return read_nine_digits(text, _WHAT)
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
-        return self.parse(text)
+        parsed = read_nine_digits(text, _WHAT)
+        if self._never_issued and parsed.core[:_GROUP_END] not in _NEVER_ISSUED_SET:
+            raise not_in_format("no token of this field has these digits")
+        return parsed
 
     def render(self, core: str, layout: Layout) -> str:
         """See ``Format``."""
@@ -91,15 +113,10 @@ class UsSsn:
         """See ``Format``."""
         del attempt
         tail = core[self._enciphered :]
+        if self._never_issued:
+            choices = [_NEVER_ISSUED, *self._serial()]
+            return draw_characters(choices, lambda made: made + tail)
         return RandomPlan(_DIGITS, self._enciphered, lambda made: made + tail)
 
-
-def _fault(text: str) -> FormatError:
-    if not _ALLOWED.fullmatch(text):
-        return not_in_format("an SSN has only the digits 0-9, hyphens and spaces")
-    digits = len(text) - text.count(" ") - text.count("-")
-    if digits < _LENGTH:
-        return too_short("the SSN has fewer than nine digits")
-    if digits > _LENGTH:
-        return too_long("the SSN has more than nine digits")
-    return not_in_format("an SSN is written plain, or 3-2-4 with two hyphens or two spaces")
+    def _serial(self) -> list[str]:
+        return [_DIGITS.characters] * (self._enciphered - _GROUP_END)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from vault.formats import Divided
 
 __all__ = ["FULL", "RESERVED", "TOKEN", "View"]
 
@@ -15,28 +17,48 @@ TOKEN = "token"  # noqa: S105  a view's name, not a secret
 RESERVED = frozenset({FULL, TOKEN})
 
 
+# A five-digit gap in a card number is what PCI DSS 3.4.1 allows to be left (first six, last
+# four of fifteen).
+_ENOUGH_HIDDEN = 5
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """A mask that shows the first and the last characters of a value.
+    """A mask that shows the first and the last characters of a value, or parts of it.
 
     Attributes:
         show_first: characters shown at the start, from 0.
         show_last: characters shown at the end, from 0.
         mask: the one character that stands for a hidden one.
+        parts: names of the parts shown instead, of those that ``form`` tells apart.
+        form: the field's format, where there are parts.
     """
 
     show_first: int = 0
     show_last: int = 0
     mask: str = "*"
+    parts: tuple[str, ...] = ()
+    form: Divided | None = field(default=None, compare=False, repr=False)
 
     def apply(self, core: str) -> str:
         """Returns the core masked, at its own length.
 
-        A core of which less than half would stay hidden is masked whole: four digits
-        shown of a five-digit value are the value.
+        Without parts, a core of which less than half and fewer than five characters would
+        stay hidden is masked whole: four digits shown of a five-digit value are the value.
         """
+        if self.parts:
+            return self._show_parts(core)
         length = len(core)
-        if 2 * (self.show_first + self.show_last) > length:
+        shown = self.show_first + self.show_last
+        if 2 * shown > length and length - shown < _ENOUGH_HIDDEN:
             return self.mask * length
         tail = length - self.show_last
         return core[: self.show_first] + self.mask * (tail - self.show_first) + core[tail:]
+
+    def _show_parts(self, core: str) -> str:
+        spans = self.form.spans(core) if self.form else {}
+        masked = [self.mask] * len(core)
+        for name in self.parts:
+            start, end = spans.get(name, (0, 0))
+            masked[start:end] = core[start:end]
+        return "".join(masked)

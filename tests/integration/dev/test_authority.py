@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,16 @@ def test_another_identity_gets_another_certificate(private_tmp: Path) -> None:
     authority = Authority(private_tmp)
     before = both(authority.issue_client("support", SPIFFE))
     assert both(authority.issue_client("support", SPIFFE + "-2")) != before
+
+
+def test_threads_that_ask_for_the_same_get_a_pair_that_fits(private_tmp: Path) -> None:
+    authority = Authority(private_tmp)
+
+    def ask(_: int) -> tuple[bytes, bytes]:
+        return both(authority.issue_client("support", SPIFFE))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
 
 
 def test_all_of_it_bears_the_mark(private_tmp: Path) -> None:

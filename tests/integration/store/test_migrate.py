@@ -56,7 +56,7 @@ def test_a_database_without_a_schema_is_refused(empty_database: Database) -> Non
     engine = make_engine(empty_database.service_url)
     assert current_revision(engine) is None
     engine.dispose()
-    with pytest.raises(ConfigError, match="no schema.*tokenvault migrate"):
+    with pytest.raises(ConfigError, match=r"no schema.*tokenvault migrate"):
         check(empty_database)
 
 

@@ -167,9 +167,11 @@ def test_the_insert_joins_large_batches_by_hash(engine: Engine) -> None:
     }
     with transaction(engine) as opened:
         explain = f"EXPLAIN (FORMAT JSON) {sql.INSERT_INDEXED}"
-        for _ in range(8):  # more often than a generic plan would take to be chosen
-            rows = opened.connection.exec_driver_sql(explain, parameters).scalar_one()
-    nodes = plan_nodes(cast("list[dict[str, object]]", rows)[0]["Plan"])
+        # More often than a generic plan would take to be chosen.
+        plans = [
+            opened.connection.exec_driver_sql(explain, parameters).scalar_one() for _ in range(8)
+        ]
+    nodes = plan_nodes(cast("list[dict[str, object]]", plans[-1])[0]["Plan"])
     assert "Nested Loop" not in {node["Node Type"] for node in nodes}
 
 

@@ -53,7 +53,7 @@ def test_every_command_has_help(invoke: Invoke, command: str) -> None:
     ("arguments", "said"),
     [
         (["tokenize", "in.csv", "-o", "out.csv"], "--column"),
-        (["tokenize", "in.csv", "-c", "a=b"], "--output"),
+        (["tokenize", "-c", "a=b"], "INPUT"),
         (["tokenize", "in.csv", "-c", "a=b", "-o", "out.csv"], "no service given"),
         (["tokenize", "in.csv", "-c", "=b", "-o", "out.csv"], "not NAME=FIELD"),
         (["tokenize", "in.csv", "-c", "a=b", "-c", "a=c", "-o", "out.csv"], "names 'a' twice"),

@@ -86,8 +86,7 @@ def test_a_foreign_character_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(FormatError) as caught:
         NAMED["digits"].encode(text)
     assert caught.value.reason is Reason.VALUE_NOT_IN_FORMAT
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
     assert text not in caught.value.message
 
 

@@ -8,7 +8,12 @@ from vault.formats.contract import Parsed, Plan, RandomPlan
 from vault.formats.layout import plain
 from vault.model import Generator, Storage
 
-OPTIONS = {"alphabet": FormatOptions(alphabet="digits", min=6)}
+OPTIONS = {
+    "alphabet": FormatOptions(alphabet="digits", min=6),
+    "postcode": FormatOptions(region="GB"),
+    "template": FormatOptions(template="AC-{serial:digits:8}"),
+    "uuid": FormatOptions(case="lower"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))

@@ -173,7 +173,7 @@ def test_the_document_is_not_quoted_when_it_is_not_a_policy() -> None:
     [
         ("format: us_ssn", "fields.f", "has no 'generator'"),
         ("generator: ff1", "fields.f", "has no 'format'"),
-        ("format: iban, generator: ff1", "fields.f.format", "iban"),
+        ("format: swift, generator: ff1", "fields.f.format", "iban"),
         ("format: 7, generator: ff1", "fields.f.format", "put it in quotes"),
         ("format: us_ssn, generator: ff1, ttl: 365d", "fields.f.ttl", "not built yet"),
         ("format: us_ssn, generator: ff1, limits: []", "fields.f.limits", "not built yet"),
@@ -230,7 +230,7 @@ def test_a_field_that_cannot_be_is_refused(body: str, path: str, message: str) -
         ("Last: {show_last: 1}", "Last", "lower-case letter"),
         ("v: {}", "v", "shows nothing"),
         ("v: {show_last: -1}", "v.show_last", "whole number"),
-        ("v: {show: 4}", "v.show", "unknown key"),
+        ("v: {shown: 4}", "v.shown", "unknown key"),
         ("v: {show_last: 4, mask: '0'}", "v.mask", "neither a letter nor a digit"),
         ("v: {show_last: 4, mask: '**'}", "v.mask", "one visible character"),
         ("v: {show_last: 4, mask: ' '}", "v.mask", "one visible character"),

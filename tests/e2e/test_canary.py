@@ -1,0 +1,196 @@
+"""No value and no key where none may be: logs, metrics, error details, audit, database.
+
+Every path that a value can take, the failing ones too, is walked with canary values.
+This test stays green for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import grpc
+import psycopg
+import pytest
+
+from vault.client import CallError, Client, ItemError
+from vault.config import KeysSettings
+from vault.crypto.field_key import data_key_context
+from vault.dev.postgres import find_binaries
+from vault.keys.hashicorp import HashicorpKeys
+from vault.v1 import tokenization_service_pb2 as messages
+from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Server, Site, StartServer
+
+# Made so that none of them turns up by chance.
+GOOD = {
+    "card_number": ["4929309216281845", "5545 6340 8546 1876"],
+    "us_ssn": ["859-27-1463"],
+    "email": ["Canary.Bird+cage@quetzalcoatl-mines.museum"],
+    "person_name": ["Quetzalcóatl O'Canary"],
+    "national_id": ["CNRY85927X"],
+    "account_id": ["85927146385927"],
+}
+BROKEN = ["4929309216281846", "859-27-146X", "no mail quetzal", "canary\tquetzal", "\u202ecanary"]
+SCAN = b"canary scan of a passport, quetzal"
+
+
+def canaries() -> list[str]:
+    """Everything that must not turn up, without the separators that tokens keep too."""
+    values = [value for column in GOOD.values() for value in column]
+    plain = [value.replace(" ", "").replace("-", "") for value in values]
+    return [*values, *plain, *BROKEN, SCAN.decode(), "quetzal", "canary"]
+
+
+def disguises(secret: bytes) -> Iterator[bytes]:
+    """Bytes as a dump, a log or an encoder would write them."""
+    yield secret
+    yield secret.hex().encode()
+    yield base64.b64encode(secret).rstrip(b"=")
+    yield base64.urlsafe_b64encode(secret).rstrip(b"=")
+
+
+@pytest.fixture(scope="module")
+def traces(start_server: StartServer, site: Site) -> dict[str, bytes]:
+    """Walks every path with canaries; returns what was left behind, by place."""
+    server = start_server("searched")
+    details = [*_tokens(server), *_bytes(server), *_unparsed(server)]
+    with urlopen(f"http://{server.metrics}/metrics", timeout=5) as page:
+        metrics = page.read()
+    server.stop()
+    return {
+        "error details": "\n".join(details).encode(),
+        "metrics": metrics,
+        "log": server.log.read_bytes(),
+        "database": _dump(site),
+    }
+
+
+def _tokens(server: Server) -> Iterator[str]:
+    with ExitStack() as stack:
+        roles = ("pipeline", "support", "fraud-analyst", "steward", "restore-pipeline")
+        clients = {role: stack.enter_context(server.client(role)) for role in roles}
+        for field, values in GOOD.items():
+            column = clients["pipeline"].tokenize(field, [*values, *BROKEN])
+            assert column.errors
+            assert not column.errors.keys() & set(range(len(values)))
+            back = clients["restore-pipeline"].detokenize(field, column.values[: len(values)])
+            assert back.values == values
+            yield from _details(column.errors)
+            yield from _details(clients["steward"].lookup(field, [*values, *BROKEN]).errors)
+            # Values where tokens belong: the likeliest mistake of a caller.
+            yield from _details(clients["restore-pipeline"].detokenize(field, values).errors)
+            yield from _details(clients["steward"].describe(field, [*values, *BROKEN]).errors)
+            for role in ("pipeline", "support", "steward"):
+                yield _refusal(clients[role], field, values, view=values[0])
+            yield _refusal(clients["fraud-analyst"], values[0], values)
+            yield _refusal(clients["support"], field, values * 20_000)
+
+
+def _bytes(server: Server) -> Iterator[str]:
+    with server.client("crypto-service") as client:
+        sealed = client.encrypt("national_id", [SCAN], SCAN)
+        assert client.decrypt("national_id", sealed.values, SCAN).values == [SCAN]
+        yield from _details(
+            client.decrypt("national_id", [SCAN, sealed.values[0]], b"other").errors
+        )
+        with pytest.raises(CallError) as caught:
+            client.encrypt("national_id", [SCAN], SCAN * 100)
+        yield repr(caught.value)
+
+
+def _unparsed(server: Server) -> Iterator[str]:
+    """A raw caller: more than a message may hold, and a batch larger than allowed."""
+    credentials = server.site.tls("pipeline").credentials()
+    with grpc.secure_channel(server.address, credentials) as channel:
+        stub = TokenizationServiceStub(channel)
+        for count in (10_001, 400_000):
+            request = messages.TokenizeRequest(field="us_ssn", values=GOOD["us_ssn"] * count)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Tokenize(request, timeout=10)
+            yield repr(caught.value)
+
+
+def _details(errors: Mapping[int, ItemError]) -> Iterator[str]:
+    yield from (repr(error) for error in errors.values())
+
+
+def _refusal(client: Client, field: str, tokens: Sequence[str], view: str = "") -> str:
+    try:
+        client.detokenize(field, list(tokens), view)
+    except CallError as error:
+        return f"{error!r} {error}"
+    return ""
+
+
+def _dump(site: Site) -> bytes:
+    """The whole database as pg_dump writes it, and the bytes behind every bytea."""
+    conninfo = site.postgres.superuser_conninfo(site.database.name)
+    dump = subprocess.run(
+        [find_binaries() / "pg_dump", "--inserts", f"--dbname={conninfo}"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert b"INSERT INTO public.tokens" in dump
+    raw = b"".join(bytes.fromhex(part.split(b"'")[0].decode()) for part in dump.split(b"'\\x")[1:])
+    assert raw
+    return dump + raw
+
+
+@pytest.mark.parametrize("place", ["error details", "metrics", "log", "database"])
+def test_no_value_is_there(traces: dict[str, bytes], place: str) -> None:
+    seen = traces[place]
+    assert seen
+    for canary in canaries():
+        for disguise in disguises(canary.encode()):
+            # Not `in` on its own: a failing assertion would print all of it.
+            assert seen.lower().find(disguise.lower()) == -1, f"a canary is in the {place}"
+
+
+def test_the_search_would_find_a_value(traces: dict[str, bytes]) -> None:
+    # What is there on purpose is found, so the search above can fail.
+    assert b"CARD_NUMBER" in traces["database"].upper()
+    assert b"VALUE_NOT_IN_FORMAT" in traces["error details"]
+    assert b"Detokenize" in traces["log"]
+
+
+def test_no_key_is_there(traces: dict[str, bytes], site: Site) -> None:
+    keys = _unwrapped(site)
+    assert len(keys) >= 2 * len(GOOD) + 1
+    for place, seen in traces.items():
+        for key in keys:
+            for disguise in disguises(key):
+                assert seen.find(disguise) == -1, f"an unwrapped key is in the {place}"
+
+
+def _unwrapped(site: Site) -> list[bytes]:
+    conninfo = site.postgres.superuser_conninfo(site.database.name)
+    with psycopg.connect(conninfo) as connection:
+        rows = connection.execute(
+            "SELECT tenant, field, purpose, version, wrapped FROM data_keys"
+        ).fetchall()
+    settings = KeysSettings.model_validate(
+        {
+            "address": site.openbao.address,
+            "ca": str(site.openbao.ca),
+            "key_name": site.approle.key_name,
+            "auth": {
+                "method": "approle",
+                "role_id_file": str(site.approle.role_id_file),
+                "secret_id_file": str(site.approle.secret_id_file),
+            },
+        }
+    )
+    wrapper = HashicorpKeys(settings)
+    wrapper.log_in()
+    try:
+        items = [(data_key_context(*row[:4]), row[4]) for row in rows]
+        return list(wrapper.unwrap(items))
+    finally:
+        wrapper.close()

@@ -1,0 +1,157 @@
+"""Telephone numbers as people dial them: international, or national to one region.
+
+The core is the digits, with a leading ``+`` where there is one; the punctuation is layout.
+A token keeps its value's country code and begins as its value does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from vault.crypto.alphabet import NAMED
+from vault.errors import FormatError
+from vault.formats.contract import (
+    FormatOptionError,
+    FormatOptions,
+    InvalidNumbers,
+    Parsed,
+    Plan,
+    RandomPlan,
+    not_in_format,
+    random_misfit,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
+from vault.formats.layout import Layout, plain, split, weave
+from vault.model import Generator, Storage
+
+__all__ = ["Phone"]
+
+# 15 digits of E.164, an international prefix and a trunk digit.
+_LONGEST = 20
+_LONGEST_TEXT = 2 * _LONGEST
+_DEFAULT_MIN = 6
+_OPTIONS = frozenset({"region", "invalid", "min"})
+_GAP = re.compile("[ ()./\u00a0\u2010\u2011\u2013-]+")
+_NUMBER = re.compile(r"\+?[0-9]+")
+_DIGITS = NAMED["digits"]
+
+
+class Phone:
+    """The format ``phone``."""
+
+    name = "phone"
+    generators = frozenset(Generator)
+    storages = frozenset(Storage)
+    parts = ("country",)
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, _OPTIONS)
+        self._region = options.region
+        self._invalid: InvalidNumbers = options.invalid or "refuse"
+        self._min = _DEFAULT_MIN if options.min is None else options.min
+        if self._region is not None and self._region not in REGIONS:
+            raise FormatOptionError("region", "region is a two-letter country code, as in US")
+        if self._invalid not in {"refuse", "random"}:
+            raise FormatOptionError("invalid", "invalid is refuse or random")
+        if not 1 <= self._min <= _LONGEST:
+            raise FormatOptionError("min", f"min of a phone number is from 1 to {_LONGEST}")
+        self._prefix = international_prefix(self._region) if self._region else ""
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``. The region counts by its international prefix alone."""
+        return {"rules": 1, "international_prefix": self._prefix}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``."""
+        del generator, storage
+        return int(_DIGITS.radix**self._min)
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """See ``Format``."""
+        if self._invalid == "random" and generator is not Generator.RANDOM:
+            return "invalid: random needs generator random with storage vaulted"
+        return random_misfit(generator, storage)
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        parsed = _read(text)
+        if len(parsed.core) - kept_length(parsed.core, self._prefix) < self._min:
+            raise too_short(
+                f"the phone number has fewer than {self._min} digits after its country code, "
+                "or after its first digit where it has none"
+            )
+        if self._invalid == "refuse" and not can_exist(parsed.core, self._region):
+            raise self._fault(parsed.core)
+        return parsed
+
+    def _fault(self, core: str) -> FormatError:
+        if core.startswith("+"):
+            return not_in_format("there is no such phone number in the country of its code")
+        if self._region is None:
+            return not_in_format(
+                "write the phone number with + and the country code, or set the field's region"
+            )
+        return not_in_format(
+            f"there is no such phone number in {self._region}; write a foreign one with + and "
+            "its country code"
+        )
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        return _read(text)
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """See ``Divided``. Empty in a national number."""
+        length = kept_length(core, self._prefix)
+        prefix = self._prefix
+        abroad = core.startswith("+") or (
+            bool(prefix) and core.startswith(prefix) and length > len(prefix)
+        )
+        return {"country": (0, length if abroad else 0)}
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """See ``Format``."""
+        del storage
+        return self._plan(core)
+
+    def value_plan(self, token_core: str) -> Plan:
+        """See ``Format``."""
+        plan = self._plan(token_core)
+        if len(plan.text) < self._min:
+            raise not_in_format("no phone token has so few digits")
+        return plan
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        del attempt
+        plan = self._plan(core)
+        return RandomPlan(_DIGITS, len(plan.text), plan.build)
+
+    def _plan(self, core: str) -> Plan:
+        at = kept_length(core, self._prefix)
+        head = core[:at]
+        return Plan(_DIGITS, core[at:], head, lambda made: head + made)
+
+
+def _read(text: str) -> Parsed:
+    if len(text) > _LONGEST_TEXT:
+        raise too_long(f"the phone number is longer than {_LONGEST_TEXT} characters")
+    core, gaps = split(text, _GAP)
+    if not core:
+        raise too_short("the phone number has no digit")
+    if not _NUMBER.fullmatch(core):
+        raise not_in_format(
+            "a phone number has only the digits 0-9, a leading +, spaces, hyphens, dots, "
+            "slashes and parentheses; extensions and letters go into a field of their own"
+        )
+    if len(core) > _LONGEST + 1:
+        raise too_long(f"the phone number has more than {_LONGEST} digits")
+    return Parsed(core, Layout(len(core), gaps) if gaps else plain(len(core)))
