@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/vault/v1/*.proto)
 LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check test bench soak demo clean
+.PHONY: install lock lock-check proto proto-check check test bench bench-server soak demo clean
 
 install: $(VENV)/.installed
 
@@ -55,6 +55,10 @@ test: install
 
 bench: install
 	$(BIN)/pytest -m bench
+
+# The whole server, TLS, policy, store and audit, beside a handler that does nothing.
+bench-server: install
+	$(BIN)/python tests/bench/bench_server.py
 
 soak: install
 	$(BIN)/pytest -m soak --timeout=1800

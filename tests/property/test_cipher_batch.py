@@ -43,7 +43,8 @@ def edges_and_random(cipher: Cipher, length: int, rng: np.random.Generator) -> A
 def test_every_length(make: type[FF1] | type[FF3_1], radix: int) -> None:
     cipher = make(KEY, radix)
     rng = np.random.default_rng(radix)
-    for length in range(cipher.min_length, min(cipher.max_length, 200) + 1):
+    longest = min(cipher.max_length, 200 if radix <= 16 else 60)
+    for length in range(cipher.min_length, longest + 1):
         digits = edges_and_random(cipher, length, rng)
         equal_to_the_reference(cipher, digits, bytes(rng.bytes(7)))
 
@@ -58,8 +59,8 @@ def test_any_radix_key_tweaks_and_type(
     length = data.draw(st.integers(cipher.min_length, min(cipher.max_length, 60)))
     rows = data.draw(st.integers(1, 5))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    types = [kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64)]
-    kind = data.draw(st.sampled_from([t for t in types if np.iinfo(t).max >= radix - 1]))
+    types = [np.dtype(f"u{size}") for size in (1, 2, 4, 8)]
+    kind = data.draw(st.sampled_from([kind for kind in types if 256**kind.itemsize >= radix]))
     digits: Array = rng.integers(0, radix, (rows, length)).astype(kind)
     width = st.just(7) if make is FF3_1 else st.integers(0, 40)
     tweaks = [bytes(rng.bytes(data.draw(width))) for _ in range(rows)]
@@ -143,7 +144,7 @@ def test_bad_types_and_tweaks_are_refused(make: type[FF1] | type[FF3_1]) -> None
     cipher = make(KEY, 10)
     good = np.zeros((3, 16), np.uint8)
     with pytest.raises(TypeError, match="unsigned integers"):
-        cipher.encrypt_batch(good.astype(np.float64), bytes(7))  # type: ignore[arg-type]
+        cipher.encrypt_batch(good.astype(np.float64), bytes(7))
     for tweaks in ([], [bytes(7)], [bytes(7)] * 4):
         with pytest.raises(ValueError, match="one tweak for all values or one for each"):
             cipher.encrypt_batch(good, tweaks)

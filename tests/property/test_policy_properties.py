@@ -26,11 +26,12 @@ WHO = Principal("spiffe", "spiffe://example.org/x")
     first=st.integers(0, 25),
     last=st.integers(0, 25),
 )
-def test_a_view_keeps_the_length_and_hides_at_least_half(core: str, first: int, last: int) -> None:
+def test_a_view_keeps_the_length_and_hides_enough(core: str, first: int, last: int) -> None:
     shown = View(first, last, "\N{BULLET}").apply(core)
     assert len(shown) == len(core)
     changed = [place for place in range(len(core)) if shown[place] == "\N{BULLET}"]
-    assert 2 * len(changed) >= len(core)
+    as_a_card = first <= 6 and last <= 4 and len(changed) >= 5
+    assert 2 * len(changed) >= len(core) or as_a_card
     assert all(shown[place] == core[place] for place in range(len(core)) if place not in changed)
 
 

@@ -14,6 +14,8 @@ from vault.crypto.limbs import Digits
 
 __all__ = ["by_length", "check_numerals", "from_number", "to_array", "to_number"]
 
+_OUTSIDE = "a digit is outside of the radix"
+
 Row = TypeVar("Row", bound=Sized)
 Result = TypeVar("Result")
 Other = TypeVar("Other")
@@ -25,7 +27,7 @@ def check_numerals(digits: Sequence[int], radix: int, shortest: int, longest: in
         raise ValueError(f"the length must be from {shortest} to {longest}")
     numerals = [index(digit) for digit in digits]
     if min(numerals) < 0 or max(numerals) >= radix:
-        raise ValueError("a digit is outside of the radix")
+        raise ValueError(_OUTSIDE)
     return numerals
 
 
@@ -54,8 +56,8 @@ def to_array(rows: Sequence[Sequence[int]], radix: int) -> Digits:
         if radix <= 256:
             return np.frombuffer(bytes(flat), np.uint8).reshape(shape)
         return np.frombuffer(array("H", flat), np.uint16).reshape(shape)
-    except OverflowError:
-        raise ValueError("a digit is outside of the radix") from None
+    except (OverflowError, ValueError):
+        raise ValueError(_OUTSIDE) from None
 
 
 def by_length(

@@ -68,6 +68,8 @@ def _read_parts(entry: Entry, form: Divided | None) -> tuple[str, ...]:
                 f"the field's format has no part {quoted(name)}{did_you_mean(name, known)}; "
                 f"{f'allowed: {listed(known)}' if known else 'it has none'}"
             )
+    if len(known) > 1 and {name for _, name in parts} >= set(known):
+        entry.fail("shows every part: grant the view full, or leave one out")
     return tuple([name for _, name in parts if name is not None])
 
 

@@ -17,8 +17,8 @@ TOKEN = "token"  # noqa: S105  a view's name, not a secret
 RESERVED = frozenset({FULL, TOKEN})
 
 
-# A five-digit gap in a card number is what PCI DSS 3.4.1 allows to be left (first six, last
-# four of fifteen).
+# What PCI DSS 3.4.1 lets a card number show: not half of it hidden, but enough.
+_MOST_FIRST, _MOST_LAST = 6, 4
 _ENOUGH_HIDDEN = 5
 
 
@@ -43,17 +43,24 @@ class View:
     def apply(self, core: str) -> str:
         """Returns the core masked, at its own length.
 
-        Without parts, a core of which less than half and fewer than five characters would
-        stay hidden is masked whole: four digits shown of a five-digit value are the value.
+        Without parts, a core of which less than half would stay hidden is masked whole: four
+        digits shown of a five-digit value are the value. At most the first six and the last
+        four are shown of 15 characters and more.
         """
         if self.parts:
             return self._show_parts(core)
         length = len(core)
-        shown = self.show_first + self.show_last
-        if 2 * shown > length and length - shown < _ENOUGH_HIDDEN:
+        if self._shows_too_much_of(length):
             return self.mask * length
         tail = length - self.show_last
         return core[: self.show_first] + self.mask * (tail - self.show_first) + core[tail:]
+
+    def _shows_too_much_of(self, length: int) -> bool:
+        shown = self.show_first + self.show_last
+        if 2 * shown <= length:
+            return False
+        as_a_card = self.show_first <= _MOST_FIRST and self.show_last <= _MOST_LAST
+        return not (as_a_card and length - shown >= _ENOUGH_HIDDEN)
 
     def _show_parts(self, core: str) -> str:
         spans = self.form.spans(core) if self.form else {}

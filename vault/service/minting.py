@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from secrets import SystemRandom, randbits
+from secrets import randbits
 
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.randomness import random_text
 from vault.model import Generator, NewToken, Scope, Storage, TokenSpace
 from vault.policy.model import Field
 from vault.service.ports import KeySource, TokenStore
@@ -30,7 +31,6 @@ MAX_ATTEMPTS = 8
 # A vaultless token has no room for its key version, so a vaultless field stays on the
 # first; moving it to another key is what Retokenize is for.
 VAULTLESS_KEY_VERSION = 1
-_RANDOM = SystemRandom()
 _COUNTER_BITS = 32  # the width of the counter in the tweak
 
 
@@ -164,7 +164,7 @@ def _generate(
 ) -> list[str]:
     if policy_field.generator is Generator.RANDOM:
         plans = [policy_field.format.random_plan(core, attempt) for core in cores]
-        return [plan.build(_random_text(plan.alphabet, plan.length)) for plan in plans]
+        return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
     return encipher_cores(key, policy_field, cores, counters)
 
 
@@ -186,7 +186,3 @@ def encipher_cores(
         for at, digits in zip(members, enciphered, strict=True):
             tokens[at] = plans[at].build(alphabet.decode(digits))
     return tokens
-
-
-def _random_text(alphabet: Alphabet, length: int) -> str:
-    return "".join(_RANDOM.choices(alphabet.characters, k=length))

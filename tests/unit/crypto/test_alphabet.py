@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from vault.crypto.alphabet import NAMED, Alphabet
@@ -99,3 +100,40 @@ def test_a_position_outside_is_refused(digits: list[int]) -> None:
 def test_nothing_to_encode_or_decode() -> None:
     assert NAMED["digits"].encode("") == []
     assert NAMED["digits"].decode([]) == ""
+
+
+@pytest.mark.parametrize(
+    "characters", ["0123456789", "zyx!~ ", "aé𝒳中", "".join(map(chr, range(0x4E00, 0x9000)))]
+)
+def test_many_at_once_is_one_by_one(characters: str) -> None:
+    alphabet = Alphabet(characters)
+    ends = characters[-1] + characters[0]
+    texts = [ends * 3, characters[:6].ljust(6, characters[0]), characters[-6:].rjust(6, ends[0])]
+    texts = [text[:6] for text in texts]
+    digits = alphabet.encode_many(texts)
+    assert digits.tolist() == [alphabet.encode(text) for text in texts]
+    assert alphabet.decode_many(digits) == texts
+    assert alphabet.decode_many(digits.astype(np.int64)) == texts
+
+
+@pytest.mark.parametrize("characters", ["0123456789", "0123456789é"])
+@pytest.mark.parametrize("text", ["12x", "١٢٣", "１２３", "12\ud800", "12\xff", "12\U0010ffff"])
+def test_many_at_once_refuse_a_foreign_character(characters: str, text: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        Alphabet(characters).encode_many(["123", text])
+    assert caught.value.reason is Reason.VALUE_NOT_IN_FORMAT
+    assert caught.value.__context__ is None
+    assert text not in caught.value.message
+
+
+def test_many_at_once_have_one_length() -> None:
+    with pytest.raises(ValueError, match="one length"):
+        NAMED["digits"].encode_many(["12", "1", "123"])
+    assert NAMED["digits"].encode_many([]).shape == (0, 0)
+    assert NAMED["digits"].decode_many(np.empty((0, 4), np.uint8)) == []
+
+
+@pytest.mark.parametrize("digit", [-1, 10])
+def test_many_at_once_refuse_a_position_outside(digit: int) -> None:
+    with pytest.raises(ValueError, match="outside of the alphabet"):
+        NAMED["digits"].decode_many(np.array([[1, digit]]))

@@ -18,6 +18,7 @@ from vault.crypto import (
     key_version_of,
 )
 from vault.crypto.aead import OVERHEAD
+from vault.crypto.alphabet import NAMED
 from vault.crypto.kdf import Label, sub_key
 from vault.errors import DecryptionFailed, FormatError
 from vault.model import Generator
@@ -46,6 +47,45 @@ def test_encipher_keeps_order_and_mixes_lengths_and_tweaks(generator: Generator)
         for value, tweak in zip(values, tweaks, strict=True)
     ]
     assert tokens == alone
+
+
+@FPE
+@pytest.mark.parametrize("name", ["digits", "alphanumeric"])
+def test_large_batches_are_the_same_values_alone(generator: Generator, name: str) -> None:
+    alphabet = NAMED[name]
+    texts = [alphabet.decode([(i * k) % 10 for k in range(6 + i % 3)]) for i in range(120)]
+    tweaks = [TweakInput("field", str(i % 11), 0) for i in range(120)]
+    numerals = [alphabet.encode(text) for text in texts]
+    tokens = KEY.encipher(generator, alphabet.radix, numerals, tweaks)
+    alone = [
+        KEY.encipher(generator, alphabet.radix, [value], [tweak])[0]
+        for value, tweak in zip(numerals, tweaks, strict=True)
+    ]
+    assert tokens == alone
+    assert KEY.decipher(generator, alphabet.radix, tokens, tweaks) == numerals
+    token_texts = KEY.encipher_texts(generator, alphabet, texts, tweaks)
+    assert token_texts == [alphabet.decode(token) for token in tokens]
+    assert KEY.decipher_texts(generator, alphabet, token_texts, tweaks) == texts
+    assert KEY.encipher_texts(generator, alphabet, texts[:5], tweaks[:5]) == token_texts[:5]
+
+
+@FPE
+@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("radix", [10, 1000])
+def test_a_digit_outside_is_refused_alone_and_in_a_batch(
+    generator: Generator, rows: int, radix: int
+) -> None:
+    for digit in (-1, radix, 255, 65535, 65536, 2**70):
+        values = [*([[1] * 8] * (rows - 1)), [1] * 7 + [digit]]
+        if digit < radix:
+            values[-1][0] = -1
+        with pytest.raises(ValueError, match="outside of the radix"):
+            KEY.encipher(generator, radix, values, [TWEAK] * rows)
+
+
+def test_nothing_to_encipher() -> None:
+    assert KEY.encipher(Generator.FF1, 10, [], []) == []
+    assert KEY.decipher_texts(Generator.FF3_1, NAMED["digits"], [], []) == []
 
 
 @FPE

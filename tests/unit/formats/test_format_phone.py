@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import phonenumbers
 import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, FormatOptions, build_format
-from vault.formats.dialling import REGIONS, international_prefix, kept_length
+from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
 from vault.model import Generator, Storage
 
 US = build_format("phone", FormatOptions(region="US"))
@@ -139,3 +141,34 @@ def test_example_numbers_are_accepted_and_read_alike_as_tokens(region: str) -> N
 
 def test_an_international_prefix_that_is_a_pattern_is_left_alone() -> None:
     assert [international_prefix(region) for region in ("US", "DE", "AU")] == ["011", "00", ""]
+
+
+def dialled(rng: random.Random, region: str) -> str:
+    """An example number, national or international, with some digits changed."""
+    example = phonenumbers.example_number_for_type(region, rng.randrange(11))
+    text = "5555555"
+    if example is not None:
+        kind = rng.choice(["E164", "NATIONAL"])
+        written = phonenumbers.format_number(example, getattr(phonenumbers.PhoneNumberFormat, kind))
+        text = "".join([c for c in written if c in "+0123456789"])
+    digits = list(text)
+    for _ in range(rng.randrange(4)):
+        digits[rng.randrange(1, len(digits))] = rng.choice("0123456789")
+    if rng.random() < 0.2:
+        digits.insert(rng.randrange(1, len(digits)), rng.choice("01"))
+    return "".join(digits)
+
+
+def test_numbers_exist_just_as_the_oracle_says() -> None:
+    rng = random.Random(7)
+    outcomes = set()
+    for region in sorted(REGIONS):
+        for _ in range(40):
+            number = dialled(rng, region)
+            try:
+                expected = phonenumbers.is_valid_number(phonenumbers.parse(number, region))
+            except phonenumbers.NumberParseException:
+                expected = False
+            assert can_exist(number, region) == expected, (number, region)
+            outcomes.add(expected)
+    assert outcomes == {True, False}

@@ -22,6 +22,7 @@ IBAN_SHOWN = "GB** **** **** **** **** **"
         (View(show_first=6, show_last=4), "4111111111111111", "411111******1111"),
         (View(show_first=6, show_last=4), "378282246310005", "378282*****0005"),
         (View(show_first=6, show_last=4), "36227206271667", "*" * 14),
+        (View(show_last=7), "123456789012", "*" * 12),
         (View(show_first=1), "李小龍", "李**"),
         (View(), "abc", "***"),
         (View(show_last=4), "", ""),
