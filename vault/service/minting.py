@@ -180,9 +180,9 @@ def encipher_cores(
         groups.setdefault(plan.alphabet, []).append(at)
     tokens = [""] * len(cores)
     for alphabet, members in groups.items():
-        numerals = [alphabet.encode(plans[at].text) for at in members]
+        texts = [plans[at].text for at in members]
         tweaks = [TweakInput(scope, plans[at].kept, counters[at]) for at in members]
-        enciphered = key.encipher(policy_field.generator, alphabet.radix, numerals, tweaks)
-        for at, digits in zip(members, enciphered, strict=True):
-            tokens[at] = plans[at].build(alphabet.decode(digits))
+        enciphered = key.encipher_texts(policy_field.generator, alphabet, texts, tweaks)
+        for at, text in zip(members, enciphered, strict=True):
+            tokens[at] = plans[at].build(text)
     return tokens

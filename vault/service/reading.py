@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.alphabet import Alphabet
+from vault.crypto.field_key import TweakInput
 from vault.errors import DecryptionFailed, FormatError, Reason
+from vault.formats import Plan
 from vault.model import Failure, StoredToken, TokenSpace, TokenState
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN
@@ -55,20 +57,28 @@ def decipher_tokens(
     FPE has no integrity: every string in the format deciphers to something.
     """
     key = keys.version(space, VAULTLESS_KEY_VERSION)
-    return [_decipher(key, field, token) for token in tokens]
+    values: list[str | Failure] = [NO_TOKEN] * len(tokens)
+    groups: dict[Alphabet, list[tuple[int, Plan]]] = {}
+    for at, token in enumerate(tokens):
+        plan = _value_plan(field, token)
+        if plan is not None:
+            groups.setdefault(plan.alphabet, []).append((at, plan))
+    for alphabet, members in groups.items():
+        texts = [plan.text for _, plan in members]
+        tweaks = [TweakInput(field.scope.value, plan.kept, 0) for _, plan in members]
+        deciphered = key.decipher_texts(field.generator, alphabet, texts, tweaks)
+        for (at, plan), text in zip(members, deciphered, strict=True):
+            value = plan.build(text)
+            # A fixed point was never handed out as a token, so it is none.
+            values[at] = NO_TOKEN if value == tokens[at] else value
+    return values
 
 
-def _decipher(key: FieldKey, field: Field, token: str) -> str | Failure:
+def _value_plan(field: Field, token: str) -> Plan | None:
     try:
-        plan = field.format.value_plan(token)
+        return field.format.value_plan(token)
     except FormatError:
-        return NO_TOKEN
-    numerals = [plan.alphabet.encode(plan.text)]
-    tweaks = [TweakInput(field.scope.value, plan.kept, 0)]
-    digits = key.decipher(field.generator, plan.alphabet.radix, numerals, tweaks)[0]
-    value = plan.build(plan.alphabet.decode(digits))
-    # A fixed point was never handed out as a token, so it is none.
-    return NO_TOKEN if value == token else value
+        return None
 
 
 def describe_rows(
