@@ -26,6 +26,8 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         # Renaming over a device or a pipe would take it away from everybody else.
         raise OSError(f"{path} is not a regular file")
+    if not path.parent.is_dir():
+        raise OSError(f"{path.parent} is no directory")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -81,7 +81,8 @@ def convert_csv(
     """Converts the chosen columns of ``source`` into ``target``.
 
     A target and a rejects file given as paths have mode 0600 and appear only when the
-    whole run has ended well; they may name the source. ``progress`` is called after each
+    whole run has ended well; source, target and rejects must be three files, since rows
+    that are left out would otherwise be nowhere. ``progress`` is called after each
     chunk with the rows and the bytes read so far (0 bytes where the source cannot tell).
 
     Raises:
@@ -89,6 +90,7 @@ def convert_csv(
         CallError: the service refused a call, or stayed unavailable.
         OSError: a file cannot be read or written.
     """
+    _refuse_shared_files(source=source, output=target, rejects=rejects)
     with ExitStack() as stack:
         read = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
         write = stack.enter_context(atomic_output(target)) if isinstance(target, Path) else target
@@ -105,6 +107,18 @@ def convert_csv(
             if progress is not None:
                 progress(run.summary.rows, read.tell() if read.seekable() else 0)
         return run.summary
+
+
+def _refuse_shared_files(**streams: Path | BinaryIO | None) -> None:
+    seen: dict[Path, str] = {}
+    for name, stream in streams.items():
+        if isinstance(stream, Path):
+            other = seen.setdefault(stream.resolve(), name)
+            if other != name:
+                raise CsvError(
+                    f"the {name} and the {other} are one file, and rows would be lost: "
+                    "name another file"
+                )
 
 
 @dataclass(slots=True)
@@ -146,7 +160,8 @@ class _Run:
             raise CsvError("the file is empty: its first line must name the columns")
         self._width = len(header.cells)
         self._places = self._find(options, [self._dialect.value(cell) for cell in header.cells])
-        self._write(bom + self._text(header))
+        # Written with the first chunk: a call that is refused leaves no output behind.
+        self._header = bom + self._text(header)
 
     @staticmethod
     def _find(options: CsvOptions, names: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -171,7 +186,8 @@ class _Run:
                 self._report(reject)
         kept = [line for line in lines if not self._is_left_out(line)]
         self.summary.written += sum(line.number > 0 for line in kept)
-        self._write("".join(self._text(line.record) for line in kept))
+        self._write(self._header + "".join(self._text(line.record) for line in kept))
+        self._header = ""
         return bool(lines)
 
     def _line(self, record: Record) -> _Line:

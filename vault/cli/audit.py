@@ -56,7 +56,8 @@ def verify(
             json.dumps({"records": answer.records, "writers": answer.writers, "findings": findings})
         )
     else:
-        typer.echo(f"{answer.records:,} records of {answer.writers:,} writers read")
+        writers = "1 writer" if answer.writers == 1 else f"{answer.writers:,} writers"
+        typer.echo(f"{answer.records:,} records of {writers} read")
         for each in answer.findings:
             typer.echo(f"{each.kind}: writer {each.writer}, record {each.number}: {each.message}")
         typer.echo(f"{len(answer.findings):,} findings" if answer.findings else "nothing is wrong")

@@ -34,7 +34,10 @@ DevOption = Annotated[
 ]
 RoleOption = Annotated[
     str | None,
-    typer.Option(help="Whose certificate of the development environment to use."),
+    typer.Option(
+        help="Whose certificate of the development environment to use. "
+        "Default: pipeline to tokenize, auditor to verify."
+    ),
 ]
 AddressOption = Annotated[
     str | None,

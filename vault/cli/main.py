@@ -62,6 +62,7 @@ def run() -> None:
     try:
         app(prog_name="tokenvault")
     except KeyboardInterrupt:
+        typer.echo("tokenvault: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence against leaks
         message, code = explain(error)

@@ -39,15 +39,24 @@ class Plan(Generic[Item]):
 
 
 def plan_batches(column: Sequence[Item | None], *, max_items: int, max_bytes: int) -> Plan[Item]:
-    """Splits a column into batches of at most ``max_items`` items and ``max_bytes`` bytes."""
+    """Splits a column into batches of at most ``max_items`` items and ``max_bytes`` bytes.
+
+    Raises:
+        TypeError: the column is one value, or an item is neither text, bytes nor None.
+    """
+    if isinstance(column, str | bytes):
+        raise TypeError("pass a sequence of values, not one value")
     errors: dict[int, ItemError] = {}
     batches: list[Batch[Item]] = []
     room = 0
     skipped = 0
     for index, item in enumerate(column):
-        if not item:
+        if item is None or item in ("", b""):
             skipped += 1
             continue
+        if not isinstance(item, str | bytes):
+            # A number that was skipped or sent as it is would come back as it is.
+            raise TypeError(f"item {index} is {type(item).__name__}, not text, bytes or None")
         size = _size(item)
         if size is None:
             errors[index] = _error(index, "VALUE_NOT_IN_FORMAT", "the item is not valid Unicode")

@@ -199,8 +199,24 @@ def test_a_short_or_empty_answer_never_lets_the_value_through() -> None:
         assert b"abc" not in target.getvalue()
 
 
-def test_a_file_may_be_converted_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "file.csv"
-    path.write_bytes(b"id,name\n1,abc\n")
-    convert_csv(Reverser(), path, path, NAME)
-    assert path.read_bytes() == b"id,name\n1,cba\n"
+@pytest.mark.parametrize(
+    ("target", "rejects"), [("in", "rejects"), ("out", "in"), ("both", "both"), ("link", None)]
+)
+def test_source_output_and_rejects_are_three_files(
+    tmp_path: Path, target: str, rejects: str | None
+) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"card\n12\n")
+    (tmp_path / "link").symlink_to(source)
+
+    with pytest.raises(CsvError, match="one file"):
+        convert_csv(
+            Reverser(),
+            source,
+            tmp_path / target,
+            CsvOptions({"card": "card_number"}),
+            rejects=tmp_path / rejects if rejects else None,
+        )
+
+    assert source.read_bytes() == b"card\n12\n"
+    assert not (tmp_path / "both").exists()
