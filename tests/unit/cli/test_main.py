@@ -7,9 +7,32 @@ import typer
 
 from vault.cli.convert import _columns
 from vault.cli.main import app, run
+from vault.dev.authority import Authority
 
 CANARY = "4111111111111111"
 Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def pem_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """An authority, a certificate and its key."""
+    authority = Authority(tmp_path_factory.mktemp("authority") / "pki")
+    made = authority.issue_client("caller", "spiffe://example.org/caller")
+    files = {"ca": authority.certificate_path, "cert": made.cert, "key": made.key}
+    return {name: path.read_bytes() for name, path in files.items()}
+
+
+def test_a_key_of_another_certificate_ends_with_2(
+    invoke: Invoke, tmp_path: Path, pem_files: dict[str, bytes]
+) -> None:
+    other = Authority(tmp_path / "pki").issue_client("other", "spiffe://example.org/other")
+    for name, content in {**pem_files, "key": other.key.read_bytes()}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "in.csv").write_text("id,card\n1,2\n")
+    connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
+    code, _, err = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
+    assert code == 2
+    assert "is not the unencrypted private key of cert" in err
 
 
 @pytest.fixture
@@ -73,7 +96,10 @@ def test_wrong_usage_ends_with_2_and_says_what(
 
 
 def test_an_unreachable_service_ends_with_4(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pem_files: dict[str, bytes],
 ) -> None:
     from vault.client import CallError, Client, Column
 
@@ -81,8 +107,8 @@ def test_an_unreachable_service_ends_with_4(
         raise CallError("UNAVAILABLE", "UNAVAILABLE", "connection refused", True)
 
     monkeypatch.setattr(Client, "tokenize", away)
-    for name in ("ca", "cert", "key"):
-        (tmp_path / name).write_text("")
+    for name, content in pem_files.items():
+        (tmp_path / name).write_bytes(content)
     (tmp_path / "in.csv").write_text(f"id,card\n1,{CANARY}\n")
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, out, err = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
@@ -97,6 +123,7 @@ def test_an_interrupted_run_leaves_no_file(
     invoke: Invoke,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    pem_files: dict[str, bytes],
     end: BaseException,
     status: int,
 ) -> None:
@@ -106,8 +133,8 @@ def test_an_interrupted_run_leaves_no_file(
         raise end
 
     monkeypatch.setattr(Client, "tokenize", stop)
-    for name in ("ca", "cert", "key"):
-        (tmp_path / name).write_text("")
+    for name, content in pem_files.items():
+        (tmp_path / name).write_bytes(content)
     (tmp_path / "in.csv").write_text("id,card\n1,2\n")
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, _, _ = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
