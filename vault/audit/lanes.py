@@ -47,6 +47,7 @@ class LanePool:
         self.server = server
         self._key = key
         self._free: deque[Lane] = deque()
+        self._lost: deque[Lane] = deque()
 
     def key(self) -> MacKey:
         """Returns the active audit key. Raises KeysUnavailable."""
@@ -58,6 +59,22 @@ class LanePool:
             return self._free.pop()
         except IndexError:
             return None
+
+    def lose(self, lane: Lane) -> None:
+        """Keeps a lane that the database no longer knows, for the next opening to name.
+
+        This process may be the only honest witness of a chain that was removed.
+        """
+        self._lost.append(lane)
+
+    def lost(self) -> Lane | None:
+        """Returns a lane that was lost and not named yet."""
+        return self._lost[0] if self._lost else None
+
+    def named(self, lane: Lane) -> None:
+        """Notes that the opening that names a lost lane is committed."""
+        if lane in self._lost:
+            self._lost.remove(lane)
 
     def give_back(self, lane: Lane) -> None:
         """Makes a lane free again, as it stands after its transaction."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import Connection
 
 from vault.audit.failures import execute
@@ -23,6 +24,8 @@ from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent
 
 __all__ = ["PostgresAuditLog"]
+
+_log = structlog.get_logger(__name__)
 
 _OPENING_LOCK = 0x746F6B656E03
 
@@ -72,6 +75,7 @@ class PostgresAuditLog:
         self._now = now
         self._leased: Lane | None = None
         self._written: Lane | None = None
+        self._named: Lane | None = None
 
     def append(self, event: AuditEvent) -> None:
         """Writes the call's record. Raises AuditUnavailable, and KeysUnavailable of the key."""
@@ -87,12 +91,17 @@ class PostgresAuditLog:
         )
         record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
         if not execute(self._connection, _APPEND, self._columns(record)):
-            self._leased = None  # another process holds this chain, or the audit was tampered with
+            # Another process holds this chain, or the audit was tampered with.
+            self._leased = None
+            self._lanes.lose(lane)
+            _log.error("the audit's chain was changed", writer=str(lane.writer), number=lane.number)
             raise AuditUnavailable("the audit's chain is not where this server left it")
         self._written = lane.after(record)
 
     def committed(self) -> None:
         """The transaction was committed: the lane moves on."""
+        if self._named is not None:
+            self._lanes.named(self._named)
         if self._written is not None:
             self._lanes.give_back(self._written)
 
@@ -111,7 +120,8 @@ class PostgresAuditLog:
         """
         execute(self._connection, _LOCK, {"lock": _OPENING_LOCK})
         last = execute(self._connection, _LAST_WRITER, {})
-        opening = _opening(last[0] if last else None)
+        self._named = self._lanes.lost()
+        opening = _opening(last[0] if last else None, self._named)
         writer = uuid4()
         server = self._lanes.server
         body = opening_body(opening, server=server, writer=writer, now=self._now)
@@ -133,9 +143,13 @@ class PostgresAuditLog:
         }
 
 
-def _opening(last: tuple[object, ...] | None) -> Opening:
-    if last is None:
+def _opening(last: tuple[object, ...] | None, lost: Lane | None) -> Opening:
+    if last is None and lost is None:
         return Opening(1, None)
+    if last is None or lost is not None:
+        # What this process last committed is worth more than what the database says now.
+        ordinal = 2 if last is None else cast("int", last[0]) + 1
+        return Opening(ordinal, (lost.writer, lost.number, lost.mac) if lost else None)
     ordinal, writer, number, mac = cast("tuple[int, UUID, int | None, bytes | None]", tuple(last))
     # A writer without a head was tampered with; verification says so, serving goes on.
     return Opening(ordinal + 1, (writer, number or 0, mac or NO_MAC))

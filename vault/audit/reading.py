@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ from vault.audit.checkpoint import Checkpoint, CheckpointHead
 from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import Snapshot, verify
-from vault.errors import AuditUnavailable
+from vault.errors import AuditUnavailable, Reason
 from vault.service.oversight import AuditReport
 
 __all__ = ["PostgresAuditReader"]
@@ -37,10 +38,15 @@ class PostgresAuditReader:
         self._engine = engine
         self._key_of = key_of
 
-    def verify(self, checkpoint: Checkpoint | None = None) -> AuditReport:
-        """Verifies the whole audit as of now. Raises AuditUnavailable, KeysUnavailable."""
+    def verify(
+        self, checkpoint: Checkpoint | None = None, *, deadline: float | None = None
+    ) -> AuditReport:
+        """Verifies the whole audit as of now.
+
+        Raises AuditUnavailable (DEADLINE_EXCEEDED at ``deadline``), KeysUnavailable.
+        """
         with _our_errors(), self._snapshot() as connection:
-            return verify(_snapshot(connection), self._key_of, checkpoint)
+            return verify(_snapshot(connection, deadline), self._key_of, checkpoint)
 
     def checkpoint(self) -> Checkpoint | None:
         """Returns the heads as of now, None where nothing was ever written.
@@ -62,14 +68,27 @@ class PostgresAuditReader:
             )
 
 
-def _snapshot(connection: Connection) -> Snapshot:
+def _in_time(records: Iterator[Record], deadline: float | None) -> Iterator[Record]:
+    for count, record in enumerate(records):
+        if count % _FETCH == 0 and deadline is not None and time.monotonic() > deadline:
+            raise AuditUnavailable(
+                "the audit is too long to be verified before the deadline: allow more time",
+                reason=Reason.DEADLINE_EXCEEDED,
+            )
+        yield record
+
+
+def _snapshot(connection: Connection, deadline: float | None) -> Snapshot:
     return Snapshot(
         writers=[Writer(*row) for row in connection.execute(_WRITERS)],
         heads={row.writer: Head(*row) for row in connection.execute(_HEADS)},
         openings=[Record(*row) for row in connection.execute(_OPENINGS)],
-        records=(
-            Record(*row)
-            for row in connection.execute(_RECORDS, execution_options={"yield_per": _FETCH})
+        records=_in_time(
+            (
+                Record(*row)
+                for row in connection.execute(_RECORDS, execution_options={"yield_per": _FETCH})
+            ),
+            deadline,
         ),
     )
 

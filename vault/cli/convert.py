@@ -82,6 +82,7 @@ def tokenize(
     Cells that fail are left out with their row, so the output never holds a value of a
     chosen column. Empty cells stay empty. Exit code 1 if any cell failed.
     """
+    _refuse_stop_on_stream(on_reject, output)
     options = CsvOptions(_columns(column), delimiter, on_reject)
     connection = find_connection(dev, role, address, ca, cert, key, default_role="pipeline")
     with _terminable(), connection.open(batch_size=batch_size) as client, _bar(source) as progress:
@@ -113,6 +114,7 @@ def detokenize(
     The service decides what the caller may see, and records every call. Exit code 1 if
     any cell failed, 3 if the service refused.
     """
+    _refuse_stop_on_stream(on_reject, output)
     options = CsvOptions(_columns(column), delimiter, on_reject)
     connection = find_connection(dev, role, address, ca, cert, key)
     with _terminable(), connection.open(batch_size=batch_size) as client, _bar(source) as progress:
@@ -126,6 +128,13 @@ def detokenize(
             progress=progress,
         )
     _finish(summary, options, output, rejects, as_json)
+
+
+def _refuse_stop_on_stream(on_reject: OnReject, output: str) -> None:
+    if on_reject is OnReject.STOP and output == "-":
+        raise typer.BadParameter(
+            "--on-reject stop needs -o FILE: what went to standard output cannot be taken back"
+        )
 
 
 def _columns(pairs: Sequence[str]) -> dict[str, str]:
@@ -157,11 +166,13 @@ def _terminable() -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # SIGHUP: what a closed terminal sends; an unfinished file may hold plaintext.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

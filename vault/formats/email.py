@@ -96,6 +96,8 @@ class Email(RandomOnly):
         letters, gaps = split(local, _GAP)
         if not (letters.isascii() and letters.isalpha()):
             raise not_in_format("an e-mail token's local part has letters a-z and punctuation")
+        if not _DOMAIN.fullmatch(domain):
+            raise not_in_format("an e-mail token ends in a domain")
         if self._domain == "reserved" and domain.lower() != _RESERVED_DOMAIN:
             raise not_in_format(f"an e-mail token is at {_RESERVED_DOMAIN}")
         if self._domain == "drawn" and not _DRAWN_DOMAIN.fullmatch(domain.lower()):

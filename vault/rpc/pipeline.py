@@ -28,7 +28,7 @@ from vault.errors import (
 )
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
-from vault.rpc.admission import Gate, Overloaded
+from vault.rpc.admission import Gate
 from vault.rpc.identity import Identity, identity_of
 from vault.rpc.logging import frames_of, get_log
 from vault.rpc.metrics import Metrics
@@ -39,6 +39,8 @@ from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
 __all__ = ["Limits", "Pipeline"]
 
 _log = get_log(__name__)
+# Refusals before any use case: counted a minute, so that a flood cannot fill the audit.
+_COUNTED = {Reason.UNAUTHENTICATED, Reason.OVERLOADED, Reason.DEADLINE_EXCEEDED}
 
 if TYPE_CHECKING:
     _BytesHandler = grpc.GenericRpcHandler[bytes, bytes]
@@ -174,8 +176,9 @@ class Pipeline(_BytesHandler):
             call.principal = str(identity.principal)
             with self._gate.pass_through(call.deadline):
                 return self._admitted(call, name, method, raw, identity)
-        except (Unauthenticated, Overloaded) as error:
-            self._refusals.count(error.reason, error.message)
+        except VaultError as error:
+            if error.reason in _COUNTED and not call.in_service:
+                self._refusals.count(error.reason, error.message)
             raise
 
     def _admitted(

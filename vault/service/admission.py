@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vault.errors import (
-    AuditUnavailable,
     Denied,
     FieldNotFound,
     InvalidRequest,
     Reason,
     RequestError,
-    StoreUnavailable,
     VaultError,
 )
 from vault.model import Action, AuditEvent, Caller, TokenSpace
@@ -91,10 +89,10 @@ class Admission:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
         try:
             return step()
-        except (StoreUnavailable, AuditUnavailable):
-            # Nothing can be recorded: the same database would have to take the record.
-            raise
         except VaultError as error:
+            if error.reason in _NO_RECORD:
+                # Nothing can be recorded: the same database would have to take the record.
+                raise
             self.record(replace(permit.event, outcome="failed", reason=error.reason.value))
             raise
 
@@ -107,6 +105,7 @@ class Admission:
         return _REFUSALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
 
 
+_NO_RECORD = {Reason.STORE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE}
 _REFUSALS: dict[Reason, type[RequestError]] = {
     Reason.FIELD_NOT_FOUND: FieldNotFound,
     Reason.INVALID_REQUEST: InvalidRequest,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from secrets import randbits
 
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.randomness import random_text
-from vault.model import Generator, NewToken, Scope, Storage, TokenSpace
+from vault.errors import DecryptionFailed
+from vault.model import Generator, NewToken, Scope, Storage, StoredToken, TokenSpace
 from vault.policy.model import Field
 from vault.service.ports import KeySource, TokenStore
 
@@ -25,6 +27,7 @@ __all__ = [
     "Wanted",
     "encipher_cores",
     "ensure_tokens",
+    "holds",
 ]
 
 MAX_ATTEMPTS = 8
@@ -47,11 +50,14 @@ class Minted:
     """What ``ensure_tokens`` found or made.
 
     Attributes:
-        tokens: one token core per wanted value, None where the space is exhausted.
+        tokens: one token core per wanted value, None where there is none.
+        unopened: positions whose index row leads to a token of another value; for the
+            others without a token the space is exhausted.
         key_versions: versions of the field key behind them, for the audit.
     """
 
     tokens: list[str | None] = field(repr=False)
+    unopened: frozenset[int]
     key_versions: frozenset[int]
 
 
@@ -73,7 +79,7 @@ def ensure_tokens(
         if not missing:
             break
         missing = batch.find(batch.insert(missing, attempt))
-    return Minted(batch.tokens, frozenset(batch.key_versions))
+    return Minted(batch.tokens, frozenset(batch.unopened), frozenset(batch.key_versions))
 
 
 class _Batch:
@@ -95,6 +101,7 @@ class _Batch:
         self._index_version = keys.index(space).version if policy_field.scope is Scope.FIELD else 0
         self.tokens: list[str | None] = [None] * len(wanted)
         self.key_versions: set[int] = set()
+        self.unopened: set[int] = set()
 
     def find(self, positions: Sequence[int]) -> list[int]:
         """Takes over the tokens that others stored; returns the positions without one."""
@@ -107,6 +114,8 @@ class _Batch:
             row = stored.get(self._wanted[at].mac or b"")
             if row is None:
                 missing.append(at)
+            elif not holds(self._keys, self._space, row, self._wanted[at].core):
+                self.unopened.add(at)
             else:
                 self.tokens[at] = row.token
                 self.key_versions.add(row.key_version)
@@ -166,6 +175,20 @@ def _generate(
         plans = [policy_field.format.random_plan(core, attempt) for core in cores]
         return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
     return encipher_cores(key, policy_field, cores, counters)
+
+
+def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
+    """Tells whether a token that the index led to is this value's.
+
+    The index is only rows in a database; the ciphertext is bound to the token by its AAD,
+    so whoever can edit rows cannot make one value answer with another's token.
+    """
+    try:
+        key = keys.version(space, row.key_version)
+        plaintext = key.open(row.ciphertext, scope=row.scope.value, token=row.token)
+    except DecryptionFailed:
+        return False
+    return compare_digest(plaintext, core.encode())
 
 
 def encipher_cores(

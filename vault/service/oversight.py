@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
+from vault.errors import Reason, Unavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.service.admission import Admission
@@ -41,8 +43,8 @@ class AuditReport:
 class AuditVerifier(Protocol):
     """Reads the whole audit. Raises AuditUnavailable, KeysUnavailable."""
 
-    def verify(self) -> AuditReport:
-        """Verifies every record as of now."""
+    def verify(self, *, deadline: float | None = None) -> AuditReport:
+        """Verifies every record as of now; gives up at ``deadline`` (``time.monotonic()``)."""
 
 
 class OversightService:
@@ -51,13 +53,25 @@ class OversightService:
     def __init__(self, admission: Admission, verifier: AuditVerifier) -> None:
         self._admission = admission
         self._verifier = verifier
+        self._verifying = Lock()
 
     def verify_audit(self, caller: Caller, policy: Policy) -> AuditReport:
         """Verifies numbering, chain and MAC of every audit record."""
         permit = self._admission.admit("VerifyAudit", caller, policy, Action.READ_AUDIT)
-        report = self._admission.attempt(permit, self._verifier.verify)
+        report = self._admission.attempt(permit, lambda: self._verify(caller))
         self._admission.record(permit.event)
         return report
+
+    def _verify(self, caller: Caller) -> AuditReport:
+        # One at a time: each reads the whole audit, and tokens must not wait for auditors.
+        if not self._verifying.acquire(blocking=False):
+            raise Unavailable(
+                "another verification is running: try again later", reason=Reason.OVERLOADED
+            )
+        try:
+            return self._verifier.verify(deadline=caller.deadline)
+        finally:
+            self._verifying.release()
 
     def get_policy(self, caller: Caller, policy: Policy) -> Policy:
         """Returns the policy in force."""

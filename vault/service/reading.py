@@ -15,9 +15,9 @@ from vault.service.minting import VAULTLESS_KEY_VERSION
 from vault.service.ports import KeySource
 from vault.service.results import TokenDescription
 
-__all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
+__all__ = ["UNOPENED", "decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
 
-_UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
+UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
 _TOMBSTONES = {
     TokenState.EXPIRED: Failure(Reason.TOKEN_EXPIRED, "the token has expired"),
     TokenState.ERASED: Failure(Reason.TOKEN_ERASED, "the token's value was erased"),
@@ -42,7 +42,7 @@ def _open(keys: KeySource, space: TokenSpace, row: StoredToken | None) -> str | 
         key = keys.version(space, row.key_version)
         return key.open(row.ciphertext, scope=row.scope.value, token=row.token).decode()
     except DecryptionFailed:
-        return _UNOPENED
+        return UNOPENED
 
 
 def _gone(row: StoredToken | None) -> Failure | None:

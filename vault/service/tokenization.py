@@ -19,9 +19,11 @@ from vault.service.minting import (
     Wanted,
     encipher_cores,
     ensure_tokens,
+    holds,
 )
 from vault.service.ports import KeySource, Transaction
 from vault.service.reading import (
+    UNOPENED,
     decipher_tokens,
     describe_rows,
     describe_vaultless,
@@ -134,7 +136,10 @@ class TokenizationService:
             return self._vaultless_tokens(permit, column.cores), _VAULTLESS
         wanted = self._wanted(permit, column.cores)
         minted = ensure_tokens(transaction.tokens, self._keys, permit.space, permit.field, wanted)
-        tokens = [_EXHAUSTED if token is None else token for token in minted.tokens]
+        tokens = [
+            (UNOPENED if at in minted.unopened else _EXHAUSTED) if token is None else token
+            for at, token in enumerate(minted.tokens)
+        ]
         return tokens, minted.key_versions
 
     def _wanted(self, permit: FieldPermit, cores: Sequence[str]) -> list[Wanted]:
@@ -164,8 +169,16 @@ class TokenizationService:
         index = self._keys.index(permit.space)
         macs = index.macs(field.scope.value, cores)
         rows = transaction.tokens.find_by_mac(permit.space, field.scope, index.version, macs)
-        tokens = [rows[mac].token if mac in rows else _NOT_LIVE for mac in macs]
+        tokens = [
+            self._live_token(permit, rows.get(mac), core)
+            for core, mac in zip(cores, macs, strict=True)
+        ]
         return tokens, _versions(rows)
+
+    def _live_token(self, permit: FieldPermit, row: StoredToken | None, core: str) -> str | Failure:
+        if row is None:
+            return _NOT_LIVE
+        return row.token if holds(self._keys, permit.space, row, core) else UNOPENED
 
     def _values_of(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]

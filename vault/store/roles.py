@@ -14,10 +14,10 @@ __all__ = ["GRANTS", "check_service_role", "grant", "refuse_privileged"]
 # The audit can only grow: its records and writers are neither changed nor removed, and
 # a head can only be replaced. Token rows become tombstones and are never removed.
 GRANTS: Mapping[str, tuple[str, ...]] = {
-    "tokens": ("SELECT", "INSERT", "UPDATE"),
+    "tokens": ("SELECT", "INSERT", "UPDATE (state, ciphertext, expires)"),
     "token_index": ("SELECT", "INSERT", "DELETE"),
     "token_subjects": ("SELECT", "INSERT", "DELETE"),
-    "data_keys": ("SELECT", "INSERT", "UPDATE"),
+    "data_keys": ("SELECT", "INSERT", "UPDATE (uses, active)"),
     "field_shapes": ("SELECT", "INSERT"),
     "audit_writers": ("SELECT", "INSERT"),
     "audit_records": ("SELECT", "INSERT"),
@@ -38,6 +38,16 @@ _EXCESS = text(
         SELECT 'is a superuser' AS excess WHERE r.rolsuper
         UNION ALL
         SELECT 'may create roles' WHERE r.rolcreaterole
+        UNION ALL
+        SELECT 'may replicate' WHERE r.rolreplication
+        UNION ALL
+        SELECT 'is ' || r.rolname
+        WHERE r.rolname IN ('pg_execute_server_program', 'pg_write_server_files')
+        UNION ALL
+        SELECT 'owns schema ' || n.nspname FROM pg_namespace n
+        WHERE n.nspowner = r.oid AND n.oid IN (
+            SELECT relnamespace FROM pg_class
+            WHERE oid = ANY (CAST(:tables AS regclass[])))
         UNION ALL
         SELECT 'owns the database' FROM pg_database
         WHERE datname = current_database() AND datdba = r.oid

@@ -310,3 +310,44 @@ def test_a_database_that_is_away_cannot_be_verified(database: Database) -> None:
     with pytest.raises(AuditUnavailable):
         PostgresAuditReader(engine, key_of).verify()
     engine.dispose()
+
+
+def test_a_running_server_names_the_audit_that_was_removed_under_it(
+    start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
+) -> None:
+    server = start()
+    server.call(times=5)
+    (lost,) = writers(owner)
+    owner.execute("DELETE FROM audit_records")
+    owner.execute("DELETE FROM audit_heads")
+    owner.execute("DELETE FROM audit_writers")
+
+    with pytest.raises(AuditUnavailable):
+        server.call()
+    server.call(times=3)
+
+    found = findings(reader)
+    assert (lost, 0, "UNKNOWN_WRITER") in found or lost in {writer for writer, _, _ in found}
+    assert server.lanes.lost() is None
+
+
+def test_a_cut_off_chain_put_back_with_its_old_head_is_named_by_its_server(
+    start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
+) -> None:
+    server = start()
+    server.call(times=2)
+    old = owner.execute("SELECT writer, number, mac, key_version, head_mac FROM audit_heads")
+    head = old.fetchone()
+    assert head is not None
+    server.call(times=2)
+    owner.execute("DELETE FROM audit_records WHERE number > %s", (head[1],))
+    owner.execute(
+        "UPDATE audit_heads SET number = %s, mac = %s, head_mac = %s", (head[1], head[2], head[4])
+    )
+    assert findings(reader) == set()
+
+    with pytest.raises(AuditUnavailable):
+        server.call()
+    server.call()
+
+    assert "TRUNCATED" in {kind for _, _, kind in findings(reader)}

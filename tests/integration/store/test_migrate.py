@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import ProgrammingError
 
 from vault.dev.postgres import OWNER, SERVICE, Database
 from vault.errors import ConfigError, StoreUnavailable
@@ -27,8 +28,9 @@ def service_engine(database: Database) -> Iterator[Engine]:
     engine = make_engine(database.service_url)
     yield engine
     engine.dispose()
-    run_as_superuser(database, f"REVOKE {OWNER}, pg_write_all_data FROM {SERVICE}")
-    run_as_superuser(database, f"ALTER ROLE {SERVICE} NOSUPERUSER NOCREATEROLE")
+    granted = f"{OWNER}, pg_write_all_data, pg_execute_server_program, pg_write_server_files"
+    run_as_superuser(database, f"REVOKE {granted} FROM {SERVICE}")
+    run_as_superuser(database, f"ALTER ROLE {SERVICE} NOSUPERUSER NOCREATEROLE NOREPLICATION")
 
 
 def check(database: Database) -> None:
@@ -118,6 +120,10 @@ def test_grants_are_put_right_again(database: Database) -> None:
         f"GRANT {OWNER} TO {{}} WITH INHERIT FALSE",
         "GRANT pg_write_all_data TO {} WITH INHERIT FALSE",
         "ALTER TABLE tokens OWNER TO {}",
+        "ALTER SCHEMA public OWNER TO {}",
+        "GRANT pg_execute_server_program TO {}",
+        "GRANT pg_write_server_files TO {}",
+        "ALTER ROLE {} REPLICATION",
         "ALTER ROLE {} CREATEROLE",
         "ALTER ROLE {} SUPERUSER",
     ],
@@ -135,4 +141,22 @@ def test_the_owner_is_refused(database: Database) -> None:
     engine = make_engine(database.owner_url)
     with pytest.raises(ConfigError, match="too many rights"):
         refuse_privileged(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tokens SET token = token || '0'",
+        "UPDATE tokens SET key_version = 9",
+        "UPDATE data_keys SET wrapped = 'x'",
+        "DELETE FROM tokens",
+        "DELETE FROM data_keys",
+        "UPDATE audit_writers SET server = 'x'",
+    ],
+)
+def test_the_service_may_change_no_more_than_it_must(database: Database, statement: str) -> None:
+    engine = make_engine(database.service_url)
+    with engine.connect() as connection, pytest.raises(ProgrammingError, match="denied"):
+        connection.exec_driver_sql(statement)
     engine.dispose()

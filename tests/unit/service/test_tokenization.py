@@ -7,7 +7,15 @@ from unittest.mock import patch
 
 import pytest
 
-from vault.errors import Denied, FieldNotFound, InvalidRequest, KeysUnavailable, PolicyError, Reason
+from vault.errors import (
+    Denied,
+    FieldNotFound,
+    InvalidRequest,
+    KeysUnavailable,
+    PolicyError,
+    Reason,
+    StoreUnavailable,
+)
 from vault.model import TokenSpace
 from vault.policy.load import parse_policy
 from vault.service import minting
@@ -278,3 +286,41 @@ def test_a_used_field_keeps_its_shape(house: House) -> None:
 
     with pytest.raises(PolicyError, match="ssn"):
         house.tokens.tokenize(house.caller("pipeline"), policy, "ssn", ["987-65-4321"])
+
+
+def test_an_index_row_pointed_at_another_token_is_noticed(house: House) -> None:
+    mine, other = "123456789", "987654321"
+    house.tokenize("ssn", [mine, other])
+    index = house.work._tables.index
+    first, second = (key for key in index if key[0].field == "ssn")
+    index[first], index[second] = index[second], index[first]
+
+    for result in (house.tokenize("ssn", [mine, other]), house.lookup("ssn", [mine, other])):
+        assert result.values == ["", ""]
+        assert {failure.reason for failure in result.failures.values()} == {
+            Reason.DECRYPTION_FAILED
+        }
+
+
+def test_a_call_that_ran_out_of_time_leaves_a_record(house: House) -> None:
+    late = StoreUnavailable("too late", reason=Reason.DEADLINE_EXCEEDED)
+
+    with (
+        patch.object(minting, "encipher_cores", side_effect=late),
+        pytest.raises(StoreUnavailable),
+    ):
+        house.tokenize("ssn", ["123456789"])
+
+    assert house.work.events[-1].reason == "DEADLINE_EXCEEDED"
+
+
+def test_nothing_is_recorded_where_the_store_itself_is_away(house: House) -> None:
+    away = StoreUnavailable("away")
+
+    with (
+        patch.object(minting, "encipher_cores", side_effect=away),
+        pytest.raises(StoreUnavailable),
+    ):
+        house.tokenize("ssn", ["123456789"])
+
+    assert house.work.events == ()
