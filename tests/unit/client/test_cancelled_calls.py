@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from vault.client.errors import call_error
@@ -20,7 +22,7 @@ class Ended(grpc.RpcError):
     def details(self) -> str:
         return ""
 
-    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+    def trailing_metadata(self) -> tuple[Any, ...]:
         return ()
 
 
