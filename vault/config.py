@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -33,6 +33,8 @@ from vault.errors import ConfigError
 __all__ = [
     "AuditSettings",
     "DatabaseSettings",
+    "JwtIssuerSettings",
+    "JwtSettings",
     "KeyAuthSettings",
     "KeysSettings",
     "LogSettings",
@@ -43,6 +45,8 @@ __all__ = [
     "parse_duration",
     "read_secret",
 ]
+
+Item = TypeVar("Item")
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
@@ -100,10 +104,39 @@ def _https(value: str) -> str:
     return value.rstrip("/")
 
 
+def _url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = not (url.username or url.password or url.fragment)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if url.scheme != "https" or not url.netloc or not plain:
+        raise ValueError("write an https:// address, without a user and without a fragment")
+    return value
+
+
+def _some(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not items:
+        raise ValueError("name at least one")
+    return items
+
+
+def _leeway(duration: timedelta) -> timedelta:
+    if duration > timedelta(minutes=1):
+        raise ValueError("must be at most 60s: clocks differ by seconds, not by minutes")
+    return duration
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+Url = Annotated[str, AfterValidator(_url)]
+Leeway = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_leeway)]
+Claim = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+JwtAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -136,10 +169,16 @@ class ServerSettings(_Section):
     metrics_host: str = "127.0.0.1"
     metrics_port: Port | None = 9464
     """Prometheus page; leave the key out for the default."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the port: about one per core. Each has database connections,
+    keys and the two bounds below of its own."""
+    lock_directory: FilePath | None = None
+    """Where the lock file of the port is; the system's directory for temporary files if
+    left out."""
     max_workers: Count = 8
-    """Calls worked on at once."""
+    """Calls worked on at once, by each of the workers."""
     max_concurrent_rpcs: Count = 64
-    """Calls worked on or waiting; more are refused with OVERLOADED."""
+    """Calls worked on or waiting in each worker; more are refused with OVERLOADED."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     """Items in one request."""
     max_message_bytes: Annotated[int, Field(ge=65_536, le=64 << 20)] = 4 << 20
@@ -161,6 +200,53 @@ class ServerSettings(_Section):
             raise ValueError("port, health_port and metrics_port must differ")
         if self.max_concurrent_rpcs < self.max_workers:
             raise ValueError("max_concurrent_rpcs must be at least max_workers")
+        return self
+
+
+class JwtIssuerSettings(_Section):
+    """Somebody whose tokens (JWT, RFC 7519) count, and which of them."""
+
+    issuer: Url
+    """Exactly what the tokens' ``iss`` says."""
+    audience: Claim
+    """What the tokens' ``aud`` must say or have among others: this service's name there."""
+    algorithms: Annotated[tuple[JwtAlgorithm, ...], Field(strict=False), AfterValidator(_some)]
+    """What the issuer signs with; a token signed with another algorithm is refused."""
+    jwks_file: FilePath | None = None
+    """The issuer's public keys (JWK Set, RFC 7517): a file, ..."""
+    jwks_url: Url | None = None
+    """... or an https address. No token can name another place."""
+    jwks_ca: FilePath | None = None
+    """Certificate authority of ``jwks_url``, PEM; the system's if left out."""
+    jwks_refresh: Duration = timedelta(minutes=5)
+    """How often ``jwks_url`` is read."""
+    group_claim: Claim = "groups"
+    """The claim, a string or a list of strings, that a policy may give roles to."""
+    leeway: Leeway = timedelta(seconds=10)
+    """How far the issuer's clock and this one may differ; at most 60s."""
+    max_lifetime: Duration = timedelta(hours=24)
+    """Longest time from ``iat`` to ``exp``; tokens made for longer are refused."""
+
+    @model_validator(mode="after")
+    def _check(self) -> JwtIssuerSettings:
+        if (self.jwks_file is None) == (self.jwks_url is None):
+            raise ValueError("needs either jwks_file or jwks_url")
+        if self.jwks_ca is not None and self.jwks_url is None:
+            raise ValueError("jwks_ca is for jwks_url")
+        return self
+
+
+class JwtSettings(_Section):
+    """The listener for callers with a JWT; there is none without this section."""
+
+    issuers: Annotated[tuple[JwtIssuerSettings, ...], Field(strict=False), AfterValidator(_some)]
+    host: str = "127.0.0.1"
+    port: Port = 50053
+
+    @model_validator(mode="after")
+    def _check(self) -> JwtSettings:
+        if len({each.issuer for each in self.issuers}) != len(self.issuers):
+            raise ValueError("issuers: the same issuer is here twice")
         return self
 
 
@@ -230,11 +316,19 @@ class Settings(_Section):
     """The whole tree."""
 
     server: ServerSettings
+    jwt: JwtSettings | None = None
     database: DatabaseSettings
     keys: KeysSettings
     policy: PolicySettings
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        server = self.server
+        if self.jwt and self.jwt.port in (server.port, server.health_port, server.metrics_port):
+            raise ValueError("jwt.port must differ from the ports of the section server")
+        return self
 
 
 def load_settings(path: Path) -> Settings:
@@ -273,17 +367,28 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> str:
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
-    return f"{key}: {message.removeprefix('Value error, ')}"
+    told = message.removeprefix("Value error, ")
+    return f"{key}: {told}" if key else told
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in section:
-        inner = model.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):
+            continue  # an item of a list, whose model the list's key has led to
+        inner = _section_of(model.model_fields[part].annotation)
+        if inner is None:
             return []
         model = inner
     return sorted(model.model_fields)
+
+
+def _section_of(annotation: object) -> type[BaseModel] | None:
+    """Returns the section that a key holds: itself, optional, or as a list."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def read_secret(path: Path, key: str) -> str:

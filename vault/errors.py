@@ -18,6 +18,7 @@ __all__ = [
     "FormatError",
     "InvalidRequest",
     "KeysUnavailable",
+    "LimitExceeded",
     "PolicyError",
     "Reason",
     "RequestError",
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     BATCH_EMPTY = "BATCH_EMPTY"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     FORMAT_SPACE_EXHAUSTED = "FORMAT_SPACE_EXHAUSTED"
     KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
@@ -114,6 +116,21 @@ class Denied(RequestError):
     """The policy does not allow the call."""
 
     reason = Reason.DENIED
+
+
+class LimitExceeded(RequestError):
+    """The caller has used up what the policy lets it have in this window of time.
+
+    Attributes:
+        retry_after: seconds until the window ends, or None where no window is long enough.
+    """
+
+    reason = Reason.LIMIT_EXCEEDED
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.retryable = retry_after is not None
 
 
 class Unavailable(VaultError):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from vault.errors import Reason, VaultError
 
@@ -22,6 +22,7 @@ __all__ = [
     "Caller",
     "Failure",
     "Generator",
+    "Group",
     "NewToken",
     "Outcome",
     "Principal",
@@ -96,12 +97,30 @@ T = TypeVar("T")
 Outcome: TypeAlias = T | Failure
 
 
+class Group(NamedTuple):
+    """A claim of a JWT that a policy may give roles to.
+
+    Issuer and audience are part of it: another issuer's group of the same name, or one
+    vouched for towards another service, is another group.
+    """
+
+    issuer: str
+    audience: str
+    claim: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. For mTLS ``issuer`` is ``spiffe`` and ``subject`` the SPIFFE ID."""
+    """Who calls. For mTLS ``issuer`` is ``spiffe`` and ``subject`` the SPIFFE ID.
+
+    Attributes:
+        groups: what a JWT says the caller belongs to; not part of the name.
+    """
 
     issuer: str
     subject: str
+    groups: frozenset[Group] = frozenset()
 
     def __str__(self) -> str:
         return self.subject if self.issuer == "spiffe" else f"{self.issuer}#{self.subject}"

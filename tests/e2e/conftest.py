@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 POLICY = Path(__file__).parents[2] / "deploy/policy.yaml"
 TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 
-Section = Mapping[str, str | int]
+Value = str | int | Sequence[str]
+Section = Mapping[str, Value]
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Site:
         made = (authority or self.authority).issue_client(name, uri)
         return ClientTls(self.authority.certificate_path, made.cert, made.key)
 
-    def sections(self, directory: Path) -> dict[str, dict[str, str | int]]:
+    def sections(self, directory: Path) -> dict[str, dict[str, Value]]:
         """The settings of one more server, on ports of its own."""
         cert = self.authority.issue_server("server")
         return {
@@ -92,7 +93,9 @@ class Site:
 
 def _toml(name: str, values: Section) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    return "\n".join([f"[{name}]", *lines, ""])
+    # "jwt.issuers#1" is the first of a list of tables.
+    bare, _, item = name.partition("#")
+    return "\n".join([f"[[{bare}]]" if item else f"[{bare}]", *lines, ""])
 
 
 @dataclass
@@ -106,6 +109,10 @@ class Server:
 
     def __post_init__(self) -> None:
         self.log = self.settings.with_name("server.log")
+
+    @property
+    def jwt_address(self) -> str:
+        return self._port("jwt_port")
 
     def _port(self, name: str) -> str:
         return f"localhost:{self.settings.with_name(name).read_text().strip()}"

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -211,9 +213,19 @@ def test_a_database_that_refuses_the_owner_is_told_on_standard_error(environment
     assert "Traceback" not in done.stderr
 
 
+def _free_port(line: re.Match[str]) -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"{line[1]} = {probe.getsockname()[1]}"
+
+
 def test_serve_refuses_the_development_authority(environment: Path) -> None:
+    # Ports of its own: those of the environment are refused before anything is read.
+    settings = environment / "elsewhere.toml"
+    text = (environment / "server.toml").read_text()
+    settings.write_text(re.sub(r"(?m)^(\w*port) = \d+$", _free_port, text))
     done = subprocess.run(
-        [TOKENVAULT, "serve", "--config", str(environment / "server.toml")],
+        [TOKENVAULT, "serve", "--config", str(settings)],
         capture_output=True,
         text=True,
         check=False,

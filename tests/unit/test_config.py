@@ -93,6 +93,69 @@ def test_a_mistake_names_key_and_remedy(tmp_path: Path, old: str, new: str, mess
     assert "hunter2" not in str(caught.value)
 
 
+JWT = """
+[jwt]
+[[jwt.issuers]]
+issuer = "https://idp.example.org"
+audience = "tokenvault"
+algorithms = ["ES256"]
+jwks_file = "jwks.json"
+"""
+
+
+def test_there_is_no_jwt_listener_unless_one_is_named(tmp_path: Path) -> None:
+    assert load_settings(settings_file(tmp_path)).jwt is None
+    jwt = load_settings(settings_file(tmp_path, MINIMAL + JWT)).jwt
+    assert jwt is not None
+    (issuer,) = jwt.issuers
+    assert issuer.jwks_file == tmp_path / "jwks.json"
+    assert issuer.algorithms == ("ES256",)
+    assert issuer.leeway <= timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"ES256"', '"HS256"', "jwt.issuers.0.algorithms.0: Input should be 'RS256'"),
+        ('"ES256"', '"none"', "jwt.issuers.0.algorithms.0: Input should be 'RS256'"),
+        ('["ES256"]', "[]", "jwt.issuers.0.algorithms: name at least one"),
+        ('["ES256"]', '["ES256"]\nleeway = "61s"', "jwt.issuers.0.leeway: must be at most 60s"),
+        ("https://idp", "http://idp", "jwt.issuers.0.issuer: write an https:// address"),
+        ("https://idp", "https://u:hunter2@idp", "jwt.issuers.0.issuer: write an https:// address"),
+        ('audience = "tokenvault"', "", "jwt.issuers.0.audience: is missing"),
+        ('jwks_file = "jwks.json"', "", "jwt.issuers.0: needs either jwks_file or jwks_url"),
+        ("jwks_file", 'jwks_url = "https://a"\njwks_file', "needs either jwks_file or jwks_url"),
+        ('jwks_file = "jwks.json"', 'jwks_url = "http://a"', "jwks_url: write an https://"),
+        ("jwks_file", 'jwks_ca = "ca.pem"\njwks_file', "jwks_ca is for jwks_url"),
+        ("jwks_file", "jwks_fil", "jwt.issuers.0.jwks_fil: unknown key; did you mean jwks_file?"),
+        ("[jwt]", "[jwt]\nport = 50051", "jwt.port must differ"),
+        ("[jwt]", "[jwt]\nport = 9464", "jwt.port must differ"),
+        ("[jwt]", "[jwt]\nprt = 1", "jwt.prt: unknown key; did you mean port?"),
+        ("[[jwt.issuers]]", "issuers = []\n[other]", "jwt.issuers: name at least one"),
+        (JWT, JWT + JWT.replace("[jwt]", ""), "the same issuer is here twice"),
+    ],
+)
+def test_a_mistake_about_jwt_names_key_and_remedy(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(settings_file(tmp_path, MINIMAL + JWT.replace(old, new, 1)))
+    assert message in caught.value.message
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_samples_jwt_section_is_valid_once_it_is_one(tmp_path: Path) -> None:
+    sample = (Path(__file__).parents[2] / "deploy/server.toml").read_text()
+    head, section = sample.split("# [jwt]\n")
+    lines = section.split("\n\n")[0].splitlines()
+    written = [line.removeprefix("# ") for line in lines if "jwks_file" not in line]
+    text = f"{MINIMAL}[jwt]\n" + "\n".join(written)
+    jwt = load_settings(settings_file(tmp_path, text)).jwt
+    assert head
+    assert jwt is not None
+    assert jwt.issuers[0].jwks_url == "https://idp.example.org/jwks.json"
+
+
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(settings_file(tmp_path, "[server]\n[keys]\n"))

@@ -52,7 +52,7 @@ def _explain_call(error: CallError) -> tuple[str, ExitCode]:
     line = f"{error.reason}: {error.message}"
     if error.request_id:
         line += f" (request {error.request_id})"
-    if error.code in _REFUSED:
+    if error.code in _REFUSED or error.reason == "LIMIT_EXCEEDED":
         return f"the service refused: {line}", ExitCode.REFUSED
     if error.code in _INVALID:
         return f"the service cannot do this: {line}", ExitCode.USAGE

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vault.cli.exits import ExitCode
 from vault.errors import PolicyError
 
+if TYPE_CHECKING:
+    from vault.model import Action, Principal
+    from vault.policy.model import Policy
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Check policy files.", no_args_is_help=True)
+app = typer.Typer(help="Check policy files, and ask them why.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``check`` a command of its own while it is the only one."""
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, YAML.")]
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy, YAML.")],
+    file: FileArgument,
     strict: Annotated[bool, typer.Option(help="Exit with 1 on warnings too.")] = False,
 ) -> None:
     """Refuses what is unsafe (exit code 1) and warns of what is weak."""
     # Imported late: other commands need neither YAML nor the formats.
     from vault.policy.lint import Severity
     from vault.policy.lint import check as lint
-    from vault.policy.load import parse_policy
 
-    try:
-        policy = parse_policy(_read(file), str(file))
-    except PolicyError as error:
-        typer.echo(error.message, err=True)
-        raise typer.Exit(ExitCode.FOUND) from None
+    policy = _policy(file)
     findings = lint(policy)
     for finding in findings:
         typer.echo(finding.text(str(file)))
@@ -46,6 +42,72 @@ def check(
     )
     if strict and warnings:
         raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+def explain(
+    file: FileArgument,
+    principal: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Who calls: a SPIFFE ID, or ISSUER#SUBJECT of a JWT."),
+    ],
+    action: Annotated[str, typer.Option(help="What for, such as detokenize.")],
+    field: Annotated[str | None, typer.Option(help="On which field.")] = None,
+    view: Annotated[str, typer.Option(help="In which view; left out, the one granted.")] = "",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'ISSUER AUDIENCE CLAIM VALUE'", help="A claim of the JWT; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Tells how a call would be decided, and by which rules; exit code 1 if not allowed."""
+    from vault.policy.decide import Deny
+    from vault.policy.explain import explain as explained
+
+    policy = _policy(file)
+    if field is not None and field not in policy.fields:
+        typer.echo(f"the policy has no field {field!r}; it has: {', '.join(policy.fields)}")
+    found = explained(policy, _principal(principal, group or []), _action(action), field, view)
+    for line in found.lines(str(file)):
+        typer.echo(line)
+    if isinstance(found.decision, Deny):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _principal(name: str, groups: list[str]) -> Principal:
+    from vault.model import Group, Principal
+
+    if name.startswith("spiffe://"):
+        return Principal("spiffe", name)
+    issuer, _, subject = name.rpartition("#")
+    held = [each.split(maxsplit=3) for each in groups]
+    if not issuer or any(len(each) != len(Group._fields) for each in held):
+        raise typer.BadParameter(
+            "write ISSUER#SUBJECT, and groups as 'ISSUER AUDIENCE CLAIM VALUE'"
+        )
+    return Principal(issuer, subject, frozenset(Group(*each) for each in held))
+
+
+def _action(name: str) -> Action:
+    from vault.model import Action
+
+    try:
+        return Action(name)
+    except ValueError:
+        known = ", ".join(sorted(Action))
+        raise typer.BadParameter(f"{name!r} is no action; known: {known}") from None
+
+
+def _policy(file: Path) -> Policy:
+    # Imported late: other commands need neither YAML nor the formats.
+    from vault.policy.load import parse_policy
+
+    try:
+        return parse_policy(_read(file), str(file))
+    except PolicyError as error:
+        typer.echo(error.message, err=True)
+        raise typer.Exit(ExitCode.FOUND) from None
 
 
 def _read(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The Python SDK: columns in, columns out, over mTLS.
+"""The Python SDK: columns in, columns out, over mTLS or with a JWT.
 
 from pathlib import Path
 from vault.client import Client, ClientTls
@@ -13,12 +13,14 @@ from vault.client.client import Client, ClientTls
 from vault.client.columns import BytesColumn, Column, Descriptions
 from vault.client.errors import CallError, ItemError
 from vault.client.retry import RetryPolicy
+from vault.client.token import ClientToken
 
 __all__ = [
     "BytesColumn",
     "CallError",
     "Client",
     "ClientTls",
+    "ClientToken",
     "Column",
     "Descriptions",
     "ItemError",

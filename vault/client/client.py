@@ -16,6 +16,7 @@ from vault.client.batches import Batch, Plan, plan_batches
 from vault.client.columns import BytesColumn, Column, Descriptions
 from vault.client.errors import CallError, ItemError
 from vault.client.retry import RetryPolicy, with_retries
+from vault.client.token import ClientToken
 from vault.v1 import audit_service_pb2 as audit
 from vault.v1 import encryption_service_pb2 as encryption
 from vault.v1 import item_error_pb2, policy_service_pb2
@@ -89,6 +90,7 @@ class Client:
 
     Args:
         address: ``host:port``; the host must be in the server's certificate.
+        tls: whom to trust, and the caller's certificate or token.
         batch_size: items in a request; at most the server's ``max_batch``.
         timeout: seconds for one request with all its repetitions.
         in_flight: requests of a column on their way at once.
@@ -97,7 +99,7 @@ class Client:
     def __init__(
         self,
         address: str,
-        tls: ClientTls,
+        tls: ClientTls | ClientToken,
         *,
         batch_size: int = 1000,
         timeout: float = 30.0,
@@ -282,6 +284,10 @@ _OPTIONS = (
     # Retries are ours alone: gRPC's own would multiply them.
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 60_000),
+    # gRPC waits a second before it connects again, and fails all calls meanwhile: longer
+    # than our repetitions take, so that one unlucky connection would fail a call for good.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
 

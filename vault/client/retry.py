@@ -66,8 +66,10 @@ def with_retries(
             failures += 1
             failure = call_error(error)
             # random: the jitter keeps no secret.
-            wait = policy.wait(failures, retry_delay(error), random.random())  # noqa: S311
-        in_time = clock() + wait < deadline
+            asked = retry_delay(error)
+            wait = policy.wait(failures, asked, random.random())  # noqa: S311
+        # A server that asks for more patience than there is would refuse again.
+        in_time = asked <= policy.longest and clock() + wait < deadline
         if not failure.retryable or failures >= policy.attempts or not in_time:
             raise failure
         sleep(wait)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from vault.dev.authority import TRUST_DOMAIN, Authority, Credentials, spiffe_id
 from vault.errors import ConfigError
+from vault.model import Principal
 from vault.policy.model import Policy
 
 __all__ = ["Callers", "callers_of"]
@@ -34,8 +35,12 @@ def callers_of(policy: Policy) -> Callers:
     refuses. Raises ConfigError where principals are of several trust domains: a server has
     one.
     """
-    bindings = [each for each in policy.bindings if each.principal.issuer == "spiffe"]
-    domains = {urlsplit(each.principal.subject).netloc for each in bindings} or {TRUST_DOMAIN}
+    names = [
+        (each.principal.subject, each.roles)
+        for each in policy.bindings
+        if isinstance(each.principal, Principal)
+    ]
+    domains = {urlsplit(name).netloc for name, _ in names} or {TRUST_DOMAIN}
     if len(domains) > 1:
         raise ConfigError(
             f"the policy has principals of {len(domains)} trust domains, and a server has one: "
@@ -43,6 +48,6 @@ def callers_of(policy: Policy) -> Callers:
         )
     domain = domains.pop()
     identities = {role: spiffe_id(role, domain) for role in policy.roles}
-    for each in sorted(bindings, key=lambda binding: len(binding.roles), reverse=True):
-        identities |= dict.fromkeys(each.roles, each.principal.subject)
+    for name, roles in sorted(names, key=lambda held: len(held[1]), reverse=True):
+        identities |= dict.fromkeys(roles, name)
     return Callers(domain, identities)

@@ -26,6 +26,7 @@ from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import callers_of
 from vault.dev.child import Child
 from vault.dev.deployed_files import deployed
+from vault.dev.issuer import Issuer, token_callers_of
 from vault.dev.openbao import DevOpenBao
 from vault.dev.ports import LOOPBACK
 from vault.dev.postgres import SERVICE, EmbeddedPostgres
@@ -78,14 +79,20 @@ class DevEnvironment:
         self._tell: Callable[[str], None] = lambda _: None
         self._stack = ExitStack()
         self._parts: dict[str, Part] = {}
-        self._ports = Ports(0, 0, 0)
+        self._ports = Ports(0, 0, 0, 0)
         self.clients: Mapping[str, Credentials] = {}
+        self.tokens: Mapping[str, Path] = {}
         self.ca = self.directory / "pki" / "ca.pem"
 
     @property
     def address(self) -> str:
         """Where the service listens, with mTLS."""
         return f"{LOOPBACK}:{self._ports.service}"
+
+    @property
+    def jwt_address(self) -> str:
+        """Where the service listens for callers with a JWT, with TLS."""
+        return f"{LOOPBACK}:{self._ports.jwt}"
 
     @property
     def health(self) -> str:
@@ -151,12 +158,15 @@ class DevEnvironment:
     def _start(self) -> None:
         policy = self._read_policy()
         callers = callers_of(policy)
+        token_callers = token_callers_of(policy)
         private_directory(self.directory)
         self._stack.enter_context(_locked(self.directory / "lock"))
         self.description.unlink(missing_ok=True)
         self._ports = choose_ports(self.directory, self._port)
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
+        issuer = Issuer(self.directory / "issuer")
+        self.tokens = issuer.issue(token_callers)
         postgres = EmbeddedPostgres(self.directory / "postgres")
         openbao = DevOpenBao(self.directory / "openbao", authority)
         self._tell("Starting Postgres and OpenBao")
@@ -171,7 +181,14 @@ class DevEnvironment:
         role = openbao.setup()
         migrate(postgres.owner_url, SERVICE)
         toml = render(
-            self._ports, callers.trust_domain, self._policy, authority, postgres, openbao, role
+            self._ports,
+            callers.trust_domain,
+            self._policy,
+            authority,
+            postgres,
+            openbao,
+            role,
+            token_callers.settings(issuer.jwks_path),
         )
         write_private(self.settings, toml)
         self._start_server()
@@ -216,11 +233,16 @@ class DevEnvironment:
     def _describe(self) -> None:
         content = {
             "address": self.address,
+            "jwt_address": self.jwt_address,
             "health": self.health,
             "metrics": self.metrics,
             "ca": str(self.ca),
             "clients": {
-                role: {"cert": str(files.cert), "key": str(files.key)}
+                role: {
+                    "cert": str(files.cert),
+                    "key": str(files.key),
+                    "token": str(self.tokens[role]),
+                }
                 for role, files in self.clients.items()
             },
         }

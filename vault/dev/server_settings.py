@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vault.dev.authority import Authority
+from vault.dev.issuer import IssuerSettings
 from vault.dev.openbao import AppRole, DevOpenBao
 from vault.dev.ports import LOOPBACK, is_free, remembered_port
 from vault.dev.postgres import DATABASE, SERVICE, EmbeddedPostgres
@@ -15,7 +16,7 @@ from vault.errors import ConfigError
 
 __all__ = ["Ports", "choose_ports", "render"]
 
-_Section = Mapping[str, str | int]
+_Section = Mapping[str, str | int | Sequence[str]]
 
 
 class Ports(NamedTuple):
@@ -24,6 +25,7 @@ class Ports(NamedTuple):
     service: int
     health: int
     metrics: int
+    jwt: int
 
 
 def choose_ports(directory: Path, service: int | None) -> Ports:
@@ -37,6 +39,7 @@ def choose_ports(directory: Path, service: int | None) -> Ports:
         service or remembered_port(directory / "service_port", 50051),
         remembered_port(directory / "health_port", 50052),
         remembered_port(directory / "metrics_port", 9464),
+        remembered_port(directory / "jwt_port", 50053),
     )
 
 
@@ -48,6 +51,7 @@ def render(
     postgres: EmbeddedPostgres,
     openbao: DevOpenBao,
     role: AppRole,
+    issuers: Sequence[IssuerSettings],
 ) -> str:
     """Returns the TOML of the development server's settings."""
     certificate = authority.issue_server("server")
@@ -75,12 +79,16 @@ def render(
             "secret_id_file": str(role.secret_id_file),
         },
         "policy": {"path": str(policy)},
+        "jwt": {"host": LOOPBACK, "port": ports.jwt},
     }
     head = "# Written by `tokenvault dev` at every start; changes here are lost.\n"
-    return head + "".join(_section(name, keys) for name, keys in sections.items())
+    plain = "".join(_section(f"[{name}]", keys) for name, keys in sections.items())
+    # Last: what follows a list of tables belongs to its last item.
+    listed = "".join(_section("[[jwt.issuers]]", each.as_section()) for each in issuers)
+    return head + plain + listed
 
 
-def _section(name: str, keys: _Section) -> str:
+def _section(head: str, keys: _Section) -> str:
     # A JSON string without escapes for other scripts is a TOML basic string too.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
-    return "\n".join(["", f"[{name}]", *lines, ""])
+    return "\n".join(["", head, *lines, ""])

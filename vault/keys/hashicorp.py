@@ -29,7 +29,7 @@ class KeyServerStatus(NamedTuple):
     """How the key server and the login to it stand.
 
     Attributes:
-        ready: the last request succeeded and the login is valid.
+        ready: the last request and a look at the login succeeded.
         message: what is wrong, empty when ready.
         login_seconds: for how long the login is valid; infinite for one without an end.
     """
@@ -93,15 +93,28 @@ class HashicorpKeys:
         return opened
 
     def status(self) -> KeyServerStatus:
-        """Tells how the last request went and how long the login lasts; asks nothing."""
+        """Tells how the last request went, and whether the login is accepted: asks now.
+
+        Takes at most the timeout of some requests; a revoked login is replaced.
+        """
+        problem = self._problem or self._ping()
         left = self._login.remaining()
-        problem = self._problem or ("" if left > 0 else "the login has ended")
-        return KeyServerStatus(not problem, problem, left)
+        return KeyServerStatus(
+            not problem and left > 0, problem or ("" if left > 0 else "the login has ended"), left
+        )
 
     def close(self) -> None:
         """Stops renewing the login."""
         self._login.close()
         self._connection.close()
+
+    def _ping(self) -> str:
+        # Between two refreshes of the keys nothing else asks the key server anything.
+        try:
+            self._with_login(lambda: self._connection.read("auth/token/lookup-self"))
+        except (ConfigError, KeysUnavailable) as error:
+            return error.message
+        return ""
 
     def _generate(self, context: bytes) -> str:
         answer = self._ask(self._datakey, {"context": _encode(context), "bits": _BITS})

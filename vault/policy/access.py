@@ -1,21 +1,18 @@
-"""Reads the ``roles`` and ``principals`` sections: who may do what."""
+"""Reads the ``roles`` section: what a role may do."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from vault.model import Action, Principal
-from vault.policy.entry import Entry, did_you_mean, listed, quoted
+from vault.model import Action
+from vault.policy.entry import Entry, did_you_mean, listed
 from vault.policy.fields import NAME, NAME_RULE
 from vault.policy.model import Field
-from vault.policy.roles import FIELDLESS, VIEWED, Binding, Role, Rule
+from vault.policy.name_lists import EVERY, read_actions, read_field_names
+from vault.policy.roles import FIELDLESS, VIEWED, Role, Rule
 from vault.policy.views import FULL, RESERVED
 
-__all__ = ["EVERY", "read_principals", "read_roles"]
-
-EVERY = "*"
-"""Stands for every field of the policy, those added later too."""
+__all__ = ["read_roles"]
 
 _RULE_KEYS = frozenset({"fields", "allow", "deny", "view"})
 _UNBUILT_RULE_KEYS = {
@@ -23,23 +20,7 @@ _UNBUILT_RULE_KEYS = {
     "approvals": "without it a call needs no approval",
     "grant_ttl": "without it access does not end by itself",
     "budget": "without it nothing limits how many values a caller may read",
-    "limits": "without it nothing limits how many values a caller may ask for",
 }
-_UNBUILT_ACTIONS = frozenset(
-    {
-        "approve_reveal",
-        "erase",
-        "explain_others",
-        "manage_keys",
-        "redact",
-        "request_reveal",
-        "restore",
-        "retokenize",
-    }
-)
-# SPIFFE-ID specification, section 2: trust domain, then a path without empty, . and .. segments.
-_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
-_SPIFFE_LENGTH = 2048
 
 
 def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Role]:
@@ -57,82 +38,19 @@ def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Ro
     return roles
 
 
-def read_principals(entry: Entry, roles: Collection[str]) -> tuple[Binding, ...]:
-    """Returns who holds which of the given roles; what is wrong is recorded."""
-    bindings: dict[Principal, Binding] = {}
-    for each in entry.items():
-        entries = each.section(
-            {"spiffe", "roles"},
-            required=("spiffe", "roles"),
-            unbuilt={"jwt": "only mTLS callers with a SPIFFE ID are known so far"},
-        )
-        at = entries.get("spiffe")
-        principal = _read_spiffe(at) if at else None
-        held = _read_names(entries.get("roles"), roles, "role")
-        if at is None or principal is None:
-            continue
-        if principal in bindings:
-            at.fail("this principal is here twice: list all of its roles in one place")
-        bindings[principal] = Binding(principal, tuple(sorted(held)), each.line)
-    return tuple(bindings.values())
-
-
-def _read_spiffe(entry: Entry) -> Principal | None:
-    text = entry.text()
-    if text is None:
-        return None
-    if len(text) > _SPIFFE_LENGTH or not _SPIFFE.fullmatch(text):
-        entry.fail("must be a SPIFFE ID with a path, such as spiffe://example.org/etl")
-        return None
-    return Principal("spiffe", text)
-
-
-def _read_names(entry: Entry | None, known: Collection[str], noun: str) -> frozenset[str]:
-    """Returns the names of a list, refusing unknown and repeated ones."""
-    names: set[str] = set()
-    for each in entry.items() if entry else ():
-        name = each.text()
-        if name is None:
-            continue
-        if name not in known:
-            each.fail(f"there is no {noun} {quoted(name)}{did_you_mean(name, known)}")
-        if name in names:
-            each.fail(f"this {noun} is in the list twice: keep one of them")
-        names.add(name)
-    return frozenset(names)
-
-
 def _read_rule(entry: Entry, fields: Mapping[str, Field | None]) -> Rule:
     before = entry.problems
     entries = entry.section(_RULE_KEYS, unbuilt=_UNBUILT_RULE_KEYS)
-    allow = _read_actions(entries.get("allow"))
-    deny = _read_actions(entries.get("deny"))
-    names = _read_field_names(entries.get("fields"), fields)
+    allow = read_actions(entries.get("allow"))
+    deny = read_actions(entries.get("deny"))
+    names = read_field_names(entries.get("fields"), fields)
     view_at = entries.get("view")
     view = view_at.text() if view_at else None
-    rule = Rule(names - {EVERY}, EVERY in names, allow, deny, view or "")
+    rule = Rule(names - {EVERY}, EVERY in names, allow, deny, view or "", entry.line)
     if entry.problems == before:
         _check_actions(entry, entries, rule)
         _check_view(entry, view_at, rule, fields)
     return rule
-
-
-def _read_actions(entry: Entry | None) -> frozenset[Action]:
-    items = entry.items() if entry else ()
-    chosen = [each.choice(Action, unbuilt=_UNBUILT_ACTIONS) for each in items]
-    return frozenset(action for action in chosen if action is not None)
-
-
-def _read_field_names(entry: Entry | None, fields: Mapping[str, Field | None]) -> frozenset[str]:
-    """Returns the fields named, with ``*`` kept beside every field that it stands for."""
-    if entry is None:
-        return frozenset()
-    names = _read_names(entry, {*fields, EVERY}, "field")
-    if EVERY not in names:
-        return names
-    if len(names) > 1:
-        entry.fail("'*' is every field already: remove the names beside it")
-    return frozenset({*fields, EVERY})
 
 
 def _check_actions(entry: Entry, entries: Mapping[str, Entry], rule: Rule) -> None:

@@ -34,7 +34,6 @@ _KEYS = OPTION_KEYS | {
 }
 _UNBUILT = {
     "ttl": "without it a token does not expire",
-    "limits": "without it nothing limits how many values a caller may ask for",
     "budget": "without it nothing limits how many values a caller may ask for",
 }
 _UNBUILT_SCOPES = frozenset({"subject", "session"})

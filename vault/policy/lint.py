@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.model import Action, Generator, Scope, Storage
+from vault.policy.entry import listed
 from vault.policy.fields import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.roles import VIEWED, Binding, Rights
@@ -20,6 +21,10 @@ __all__ = ["LOW_ENTROPY", "Finding", "Severity", "check"]
 
 LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
+
+_ORACLES = (Action.TOKENIZE, Action.LOOKUP)
+_DAY = 86_400
+_QUICK = 365
 
 
 class Severity(StrEnum):
@@ -75,16 +80,45 @@ def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str
             f"vaultless with {domain:,} values at the shortest: whoever may tokenize can list "
             "them all in time, and the key cannot be rotated without new tokens; prefer vaulted",
         )
-    elif field.generator is not Generator.RANDOM and domain < LOW_ENTROPY:
-        yield (
-            Severity.NOTE,
-            f"{domain:,} values at the shortest: whoever may tokenize or lookup can try them "
-            "all (limits are not built yet), so grant both sparingly",
-        )
+    if _is_codebook(field):
+        yield from _oracle_remarks(policy, field)
     if not _anybody(policy, field, Action.TOKENIZE):
         yield Severity.NOTE, "no role may tokenize it"
     if field.scope is Scope.NONE and _anybody(policy, field, Action.LOOKUP):
         yield Severity.NOTE, "scope none keeps no index, so a lookup finds nothing"
+
+
+def _oracle_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:
+    """Yields what a field of so few values that a caller can try them all needs."""
+    oracles = [action for action in _ORACLES if _anybody(policy, field, action)]
+    unlimited = [action for action in oracles if not policy.quotas(action, field.name)]
+    domain = field.effective_domain
+    if unlimited:
+        yield (
+            Severity.WARNING,
+            f"{domain:,} values at the shortest, and no limit on {listed(unlimited)}: whoever "
+            "may do that can try them all; add one to 'limits'",
+        )
+        return
+    days = min((_days(policy, field, action) for action in oracles), default=_QUICK)
+    if days < _QUICK:
+        yield (
+            Severity.NOTE,
+            f"within its limits, one principal can try all {domain:,} values of the shortest "
+            f"length in {max(1, round(days))} days",
+        )
+
+
+def _is_codebook(field: Field) -> bool:
+    """Returns whether the values are few, and what is answered for one tells it again."""
+    # Of random tokens the domain is the number of tokens, which says nothing of the values.
+    few = field.generator is not Generator.RANDOM and field.effective_domain < LOW_ENTROPY
+    return few and field.scope is not Scope.NONE
+
+
+def _days(policy: Policy, field: Field, action: Action) -> float:
+    quotas = policy.quotas(action, field.name)
+    return max(field.effective_domain * each.seconds / each.values / _DAY for each in quotas)
 
 
 def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
@@ -134,7 +168,7 @@ def _check_roles(policy: Policy) -> Iterator[Finding]:
 
 
 def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
-    rights = policy.rights_of(binding.principal)
+    rights = policy.rights_with(binding.roles)
     if all(_goes_both_ways(rights, name) for name in policy.fields):
         yield Finding(
             Severity.WARNING,

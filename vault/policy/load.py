@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 from types import MappingProxyType
 
-from vault.policy.access import read_principals, read_roles
+from vault.policy.access import read_roles
 from vault.policy.document import read_document
 from vault.policy.entry import Entry
 from vault.policy.fields import read_fields
+from vault.policy.limit_entry import read_limits
 from vault.policy.model import Policy
+from vault.policy.principal_entry import read_principals
 from vault.policy.problem import InvalidPolicy, Problem
 
 __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 
 VERSION = 1
 
-_KEYS = frozenset({"version", "fields", "roles", "principals"})
+_KEYS = frozenset({"version", "fields", "limits", "roles", "principals"})
 _UNBUILT = {
-    "limits": "without it nothing limits how many values a caller may ask for",
     "purposes": "without it a call needs no purpose",
     "approvals": "without it a call needs no approval",
     "grant_ttl": "without it access does not end by itself",
@@ -46,6 +47,7 @@ def parse_policy(text: str, source: str) -> Policy:
         # Another version's keys mean other things: judging them would only mislead.
         raise InvalidPolicy(source, problems)
     fields = read_fields(entries["fields"]) if "fields" in entries else {}
+    limits = read_limits(entries["limits"], fields) if "limits" in entries else ()
     roles = read_roles(entries["roles"], fields) if "roles" in entries else {}
     bindings = read_principals(entries["principals"], roles) if "principals" in entries else ()
     if problems:
@@ -57,6 +59,7 @@ def parse_policy(text: str, source: str) -> Policy:
         fields=MappingProxyType({n: field for n, field in fields.items() if field is not None}),
         roles=MappingProxyType(roles),
         bindings=bindings,
+        limits=limits,
     )
 
 

@@ -7,14 +7,15 @@ of the file, for messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from vault.formats import Format
-from vault.model import Generator, Principal, Scope, Storage
-from vault.policy.roles import NO_RIGHTS, Binding, Rights, Role, rights_of_roles
+from vault.model import Action, Generator, Group, Principal, Scope, Storage
+from vault.policy.limits import Limit, Quota, quotas_of
+from vault.policy.roles import Binding, Rights, Role, rights_of_roles
 from vault.policy.views import View
 
 __all__ = ["SMALL_DOMAIN", "TWEAK_INPUTS_VERSION", "Field", "Policy"]
@@ -24,6 +25,8 @@ TWEAK_INPUTS_VERSION = 1
 
 SMALL_DOMAIN = "ff3_1_small_domain"
 """Acknowledges FF3-1 on an effective domain under 10^10."""
+
+_MOST_SETS_OF_ROLES = 1024
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Policy:
         digest: SHA-256 of the file's bytes, lower-case hex.
         document: the file as it was read.
         bindings: who holds which roles, in file order.
+        limits: how many values principals may have worked on, in file order.
     """
 
     source: str
@@ -84,23 +88,41 @@ class Policy:
     fields: Mapping[str, Field]
     roles: Mapping[str, Role]
     bindings: tuple[Binding, ...]
+    limits: tuple[Limit, ...] = ()
 
     def roles_of(self, principal: Principal) -> tuple[str, ...]:
-        """Returns a principal's roles, sorted; none for an unknown principal."""
-        return self._roles.get(principal, ())
+        """Returns a principal's roles, its groups' among them, sorted; none if unknown."""
+        own = self._roles.get(principal, ())
+        if not principal.groups:
+            return own
+        found = {name for group in principal.groups for name in self._roles.get(group, ())}
+        return tuple(sorted(found.union(own)))
+
+    def rights_with(self, names: tuple[str, ...]) -> Rights:
+        """Returns what roles of this policy allow together; nothing for no role."""
+        return self._rights(names)
 
     def rights_of(self, principal: Principal) -> Rights:
         """Returns what a principal's roles allow together; nothing if it has none."""
-        return self._rights.get(self.roles_of(principal), NO_RIGHTS)
+        return self._rights(self.roles_of(principal))
+
+    def quotas(self, action: Action, name: str) -> tuple[Quota, ...]:
+        """Returns what each principal has on a field for an action; nothing if unlimited."""
+        return self._quotas.get((action, name), ())
 
     @cached_property
-    def _roles(self) -> Mapping[Principal, tuple[str, ...]]:
+    def _quotas(self) -> Mapping[tuple[Action, str], tuple[Quota, ...]]:
+        return quotas_of(self.limits)
+
+    @cached_property
+    def _roles(self) -> Mapping[Principal | Group, tuple[str, ...]]:
         return MappingProxyType({each.principal: each.roles for each in self.bindings})
 
     @cached_property
-    def _rights(self) -> Mapping[tuple[str, ...], Rights]:
-        # One table per distinct set of roles: principals are many, sets of roles few.
-        held = {each.roles for each in self.bindings}
-        return MappingProxyType(
-            {names: rights_of_roles([self.roles[name] for name in names]) for names in held}
-        )
+    def _rights(self) -> Callable[[tuple[str, ...]], Rights]:
+        # One table per distinct set of roles: principals are many, sets of roles few, even
+        # where groups make sets that no line of the file has.
+        def rights(names: tuple[str, ...]) -> Rights:
+            return rights_of_roles([self.roles[name] for name in names])
+
+        return lru_cache(_MOST_SETS_OF_ROLES)(rights)

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from vault.model import Action, Principal
+from vault.model import Action, Group, Principal
 
 __all__ = [
     "FIELDLESS",
-    "NO_RIGHTS",
     "VIEWED",
     "Binding",
     "Grant",
@@ -45,6 +44,7 @@ class Rule:
     allow: frozenset[Action]
     deny: frozenset[Action]
     view: str = ""
+    line: int = field(default=0, compare=False)
 
     def allowed(self) -> Iterator[tuple[Action, str | None]]:
         """Yields every action allowed, with every field it is allowed on."""
@@ -73,9 +73,9 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The roles that a principal holds, sorted."""
+    """The roles, sorted, that a principal holds, or whoever is in a group of a JWT issuer."""
 
-    principal: Principal
+    principal: Principal | Group
     roles: tuple[str, ...]
     line: int = field(default=0, compare=False)
 
@@ -103,9 +103,6 @@ class Rights:
     def allows(self, action: Action, name: str | None, view: str = "") -> bool:
         """Returns whether an action on a field is granted with the given view."""
         return view in (self.of(action, name) or {})
-
-
-NO_RIGHTS = Rights(MappingProxyType({}), on_fields=False)
 
 
 def rights_of_roles(roles: Sequence[Role]) -> Rights:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,13 +15,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.config import DatabaseSettings, Settings, read_secret
-from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable
+from vault.errors import KeysUnavailable, StoreUnavailable
 from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
 from vault.rpc.health import Probe
+from vault.rpc.policy_file import PolicyFile
+from vault.rpc.policy_seal import PolicySeal
+from vault.rpc.policy_source import PolicySource
 from vault.rpc.servicers import Method, methods
 from vault.rpc.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
@@ -32,13 +34,14 @@ from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
+from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
 
 __all__ = ["Backend", "open_backend"]
 
-# For key uses, which are reserved while a call's transaction is open, and for probes,
-# which must not queue behind calls.
-_SIDE_CONNECTIONS = 3
+# For key uses, which are reserved while a call's transaction is open, and for probes and
+# the policy's exchange, which must not queue behind calls.
+_SIDE_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,15 @@ class Backend:
 
     Attributes:
         methods: the RPCs by full method name.
-        policy: returns the policy in force.
+        policy: returns the policy in force. Raises StoreUnavailable.
+        reload: has the policy file read again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
         probes: what readiness depends on, by name.
     """
 
     methods: Mapping[str, Method]
     policy: Callable[[], Policy]
+    reload: Callable[[], None]
     audit: Callable[[AuditEvent], None]
     probes: Mapping[str, Probe]
 
@@ -68,7 +73,8 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         PolicyError: the policy file is wrong, or changes the shape of a used field.
         StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
     """
-    policy = _read_policy(settings.policy.path)
+    file = PolicyFile(settings.policy.path)
+    first = file.read()
     with ExitStack() as stack:
         engine = _engine(settings.database, settings.database.pool_size, "tokenvault")
         stack.callback(engine.dispose)
@@ -82,14 +88,25 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         keyring = Keyring(
             PostgresDataKeyStore(side),
             wrapper,
-            policy.fields,
+            first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
         )
         stack.callback(keyring.close)
         keyring.start()
-        lanes = LanePool(_replica(settings), lambda: keyring.audit(DEFAULT_TENANT))
+        replica = _replica(settings)
+        lanes = LanePool(replica, lambda: keyring.audit(DEFAULT_TENANT))
         work = PostgresUnitOfWork(engine, lanes)
-        work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
+
+        def prepare(policy: Policy) -> None:
+            work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
+            keyring.ensure(policy.fields)
+
+        prepare(first)
+        board = PolicyBoard(side, DEFAULT_TENANT, uuid4(), replica)
+        seal = PolicySeal(DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version))
+        policies = PolicySource(file, first, board, seal, prepare)
+        stack.callback(policies.close)
+        policies.start()
         admission = Admission(work)
         reader = PostgresAuditReader(engine, lambda version: keyring.audit(DEFAULT_TENANT, version))
         oversight = OversightService(admission, reader)
@@ -99,24 +116,15 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
                 EncryptionService(admission, keyring),
                 oversight,
             ),
-            policy=lambda: policy,
+            policy=policies.current,
+            reload=policies.reload,
             audit=oversight.record_refusal,
             probes={
                 "database": lambda: _probe_database(side),
                 "keys": lambda: _probe_keys(keyring, wrapper),
+                "policy": policies.probe,
             },
         )
-
-
-def _read_policy(path: Path) -> Policy:
-    try:
-        # Bytes, not text: the digest is that of the file, line ends included.
-        document = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise PolicyError(f"policy.path: {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise PolicyError(f"{path}: is not UTF-8 text") from None
-    return parse_policy(document, str(path))
 
 
 def _engine(settings: DatabaseSettings, connections: int, application: str) -> Engine:

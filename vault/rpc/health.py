@@ -14,15 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from vault.errors import VaultError
 from vault.rpc.listening import bind
 from vault.rpc.logging import get_log
-from vault.rpc.metrics import Metrics
+from vault.rpc.probing import Probe, Prober
 
 __all__ = ["HealthServer", "Probe"]
-
-Probe = Callable[[], None]
-"""Returns if what it looks at is well, raises VaultError with what is wrong."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -30,16 +26,26 @@ _log = get_log(__name__)
 
 
 class HealthServer:
-    """Answers health checks from the last round of probes."""
+    """Answers health checks from the last round of probes.
+
+    Args:
+        interval: seconds between two rounds.
+        ready: is told at once whether the server is ready.
+    """
 
     def __init__(
-        self, host: str, port: int, probes: Mapping[str, Probe], interval: float, metrics: Metrics
+        self,
+        host: str,
+        port: int,
+        probes: Mapping[str, Probe],
+        interval: float,
+        ready: Callable[[bool], None],
     ) -> None:
-        self._probes = probes
-        self._interval = interval
-        self._metrics = metrics
+        self._ready = ready
         self._troubles: Set[str] | None = None
-        self._stopping = threading.Event()
+        # Keeps a round's answers from following the drain's.
+        self._lock = threading.Lock()
+        self._draining = False
         self._servicer = health.HealthServicer(experimental_thread_pool=ThreadPoolExecutor(1))
         self._servicer.set("liveness", _SERVING)
         self._set(ready=False)
@@ -50,57 +56,45 @@ class HealthServer:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
         bind("server.health_port", host, port, self._server.add_insecure_port)
-        self._prober = threading.Thread(target=self._watch, name="probes", daemon=True)
+        self._prober = Prober(probes, interval, self._answer)
 
     def start(self) -> None:
         """Probes once and begins to answer."""
-        self.probe()
-        self._server.start()
+        # The first round comes first: nobody is told less than is known.
         self._prober.start()
+        self._server.start()
 
-    def probe(self) -> None:
-        """Runs every probe and answers accordingly; logs only what has changed."""
-        troubles = {name: text for name, probe in self._probes.items() if (text := _run(probe))}
-        # Texts may count seconds; what is wrong is what counts as a change.
-        if self._stopping.is_set() or troubles.keys() == self._troubles:
-            return
-        self._troubles = troubles.keys()
-        self._set(ready=not troubles)
-        for name in self._probes:
-            self._servicer.set(name, _NOT_SERVING if name in troubles else _SERVING)
+    def drain(self) -> None:
+        """Answers NOT_SERVING from now on, so that no new calls are sent here."""
+        with self._lock:
+            self._draining = True
+            self._set(ready=False)
+        self._prober.drain()
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self.drain()
+        self._prober.stop()
+        self._servicer.enter_graceful_shutdown()
+        self._server.stop(grace=0).wait()
+
+    def _answer(self, found: Mapping[str, str]) -> None:
+        """Answers according to a round; logs only what has changed."""
+        troubles = {name: text for name, text in found.items() if text}
+        with self._lock:
+            # Texts may count seconds; what is wrong is what counts as a change.
+            if self._draining or troubles.keys() == self._troubles:
+                return
+            self._troubles = troubles.keys()
+            self._set(ready=not troubles)
+            for name, text in found.items():
+                self._servicer.set(name, _NOT_SERVING if text else _SERVING)
         if troubles:
             _log.warning("not ready", **troubles)
         else:
             _log.info("ready")
 
-    def drain(self) -> None:
-        """Answers NOT_SERVING from now on, so that no new calls are sent here."""
-        self._stopping.set()
-        self._set(ready=False)
-
-    def stop(self) -> None:
-        """Ends the server."""
-        self.drain()
-        if self._prober.is_alive():
-            self._prober.join()
-        self._servicer.enter_graceful_shutdown()
-        self._server.stop(grace=0).wait()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._interval):
-            self.probe()
-
     def _set(self, *, ready: bool) -> None:
         for service in ("", "readiness"):
             self._servicer.set(service, _SERVING if ready else _NOT_SERVING)
-        self._metrics.ready(ready)
-
-
-def _run(probe: Probe) -> str:
-    try:
-        probe()
-    except VaultError as error:
-        return error.message
-    except Exception as error:  # noqa: BLE001 - a broken probe is a trouble, not the end of probing
-        return f"probe failed: {type(error).__name__}"
-    return ""
+        self._ready(ready)

@@ -7,15 +7,18 @@ ID (X509-SVID, section 2), in a leaf that signs no certificates (section 4.1).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 
+import grpc
 from cryptography import x509
 
 from vault.errors import Unauthenticated
 from vault.model import Principal
 
-__all__ = ["Identity", "identity_of"]
+__all__ = ["Identify", "Identity", "identify_by_certificate", "identity_of"]
 
 _MAX_ID_BYTES = 2048
 _SPIFFE_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
@@ -26,13 +29,34 @@ class Identity:
     """A verified caller.
 
     Attributes:
-        serial: the certificate's serial number, lower-case hex.
-        expires: when the certificate ends (aware, UTC): connections outlive handshakes.
+        credential: the certificate's serial number (lower-case hex), or the JWT's id.
+        expires: when the credential ends (aware, UTC): connections outlive handshakes.
     """
 
     principal: Principal
-    serial: str
+    credential: str
     expires: datetime
+
+
+Identify = Callable[[grpc.ServicerContext], Identity]
+"""Tells who makes a call. Raises Unauthenticated, with one of a fixed set of messages."""
+
+
+def identify_by_certificate(trust_domain: str) -> Identify:
+    """Returns how the mTLS listener knows callers: by their certificate and nothing else."""
+    known = lru_cache(1024)(lambda pem: identity_of(pem, trust_domain))
+
+    def identify(context: grpc.ServicerContext) -> Identity:
+        certificates: Iterable[object] = context.auth_context().get("x509_pem_cert", ())
+        pem = next(iter(certificates), None)
+        if not isinstance(pem, bytes):
+            raise Unauthenticated("the call carries no client certificate")
+        identity = known(pem)
+        if identity.expires <= datetime.now(UTC):
+            raise Unauthenticated("the client certificate has expired")
+        return identity
+
+    return identify
 
 
 def identity_of(pem: bytes, trust_domain: str) -> Identity:
@@ -56,7 +80,7 @@ def identity_of(pem: bytes, trust_domain: str) -> Identity:
         raise Unauthenticated("the client certificate needs exactly one URI name, a SPIFFE ID")
     return Identity(
         principal=Principal("spiffe", _checked_id(names[0], trust_domain)),
-        serial=f"{certificate.serial_number:x}",
+        credential=f"{certificate.serial_number:x}",
         expires=certificate.not_valid_after_utc,
     )
 

@@ -1,4 +1,4 @@
-"""The mTLS listener: gRPC's server with our limits, and an end that lets calls finish."""
+"""A listener: gRPC's server with our limits, and an end that lets calls finish."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from vault.config import ServerSettings
+from vault.rpc.doors import Door
 from vault.rpc.listening import bind
 from vault.rpc.pipeline import Pipeline
 
@@ -21,11 +22,9 @@ _SPARE_THREADS = 32
 class Listener:
     """One port. Binds on construction; raises ConfigError if the port is taken."""
 
-    def __init__(
-        self, settings: ServerSettings, credentials: grpc.ServerCredentials, pipeline: Pipeline
-    ) -> None:
+    def __init__(self, settings: ServerSettings, door: Door, pipeline: Pipeline) -> None:
         threads = settings.max_concurrent_rpcs + _SPARE_THREADS
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{door.name} call")
         self._grace = settings.drain.total_seconds()
         self._server = grpc.server(
             self._pool,
@@ -34,10 +33,11 @@ class Listener:
             maximum_concurrent_rpcs=threads,
         )
         bind(
-            "server.port",
-            settings.host,
-            settings.port,
-            lambda address: self._server.add_secure_port(address, credentials),
+            door.key,
+            door.host,
+            door.port,
+            lambda address: self._server.add_secure_port(address, door.credentials),
+            shared=settings.workers > 1,
         )
 
     def start(self) -> None:
@@ -52,8 +52,8 @@ class Listener:
 
 def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
     return (
-        # A second server on the port would silently share its calls.
-        ("grpc.so_reuseport", 0),
+        # Without workers, a second server on the port would silently share its calls.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age.total_seconds())),
         ("grpc.max_connection_age_grace_ms", _milliseconds(settings.drain.total_seconds())),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from vault.errors import ConfigError
 
-__all__ = ["bind"]
+__all__ = ["bind", "reserved"]
+
+_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Resolved = tuple[socket.AddressFamily, socket.SocketKind, int, str, _Address]
 
 
-def bind(key: str, host: str, port: int, add: Callable[[str], int]) -> None:
+def bind(
+    key: str, host: str, port: int, add: Callable[[str], int], *, shared: bool = False
+) -> None:
     """Proves the port free and has gRPC listen on it.
 
     gRPC would share a port that another server listens on with SO_REUSEPORT; a plain
@@ -20,13 +26,15 @@ def bind(key: str, host: str, port: int, add: Callable[[str], int]) -> None:
     Args:
         key: the setting that names the port, for the error.
         add: ``add_secure_port`` or ``add_insecure_port`` of a server made with
-            ``grpc.so_reuseport`` 0.
+            ``grpc.so_reuseport`` 0, or 1 where the port is shared.
+        shared: the supervisor has reserved the port for several workers; nothing to prove.
 
     Raises:
         ConfigError: the port is taken, or the host is not this machine's.
     """
     try:
-        _prove_free(host, port)
+        if not shared:
+            _prove_free(host, port)
         # gRPC raises RuntimeError where binding fails; older ones answered port 0.
         bound = add(_address(host, port))
     except OSError as error:
@@ -37,10 +45,38 @@ def bind(key: str, host: str, port: int, add: Callable[[str], int]) -> None:
         raise ConfigError(f"{key}: {_trouble(host, port, 'gRPC bound another')}")
 
 
+@contextmanager
+def reserved(key: str, host: str, port: int) -> Iterator[None]:
+    """Proves the port free and keeps it for the workers of this user, for the block.
+
+    The socket is bound and never listens, so no connection comes to it; while every worker
+    is away it keeps other users' programs off the port.
+
+    Raises:
+        ConfigError: the port is taken, or the host is not this machine's.
+    """
+    try:
+        _prove_free(host, port)
+        family, kind, protocol, _, address = _resolve(host, port)
+        place = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"{key}: {_trouble(host, port, error.strerror or 'unknown')}") from None
+    with place:
+        try:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            place.bind(address)
+        except OSError as error:
+            why = error.strerror or "unknown"
+            raise ConfigError(f"{key}: {_trouble(host, port, why)}") from None
+        yield
+
+
+def _resolve(host: str, port: int) -> _Resolved:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+
+
 def _prove_free(host: str, port: int) -> None:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    family, kind, protocol, _, address = _resolve(host, port)
     with socket.socket(family, kind, protocol) as probe:
         # As gRPC does: a port whose last connections linger in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -25,18 +25,24 @@ def get_log(name: str) -> FilteringBoundLogger:
     return log
 
 
-def configure_logging(level: str) -> None:
-    """Sends structlog's and the standard library's records to standard error as JSON."""
+def configure_logging(level: str, *, worker: int | None = None) -> None:
+    """Sends structlog's and the standard library's records to standard error as JSON.
+
+    Args:
+        worker: this process's number among the workers, which every record then names.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: Sequence[Processor] = (
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         drop_exception_text,
+        *([_naming(worker)] if worker is not None else []),
     )
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Writes a line with its end at once: workers share standard error.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -45,6 +51,14 @@ def configure_logging(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger(_OURS).setLevel(number)
+
+
+def _naming(worker: int) -> Processor:
+    def name(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        event["worker"] = worker
+        return event
+
+    return name
 
 
 def drop_exception_text(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

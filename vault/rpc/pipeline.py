@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -23,13 +22,12 @@ from vault.errors import (
     Denied,
     InvalidRequest,
     Reason,
-    Unauthenticated,
     VaultError,
 )
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.rpc.admission import Gate
-from vault.rpc.identity import Identity, identity_of
+from vault.rpc.identity import Identify, Identity
 from vault.rpc.logging import frames_of, get_log
 from vault.rpc.metrics import Metrics
 from vault.rpc.refusals import RefusalCounter
@@ -83,6 +81,7 @@ class Pipeline(_BytesHandler):
         methods: the RPCs by full method name.
         permissions: the action each of them needs; one that is missing is refused.
         policy: returns the policy in force; asked once per call.
+        identify: tells who calls on this listener.
         audit: writes the record of a refused call. Raises VaultError.
         refusals: counts the calls that get no record of their own.
     """
@@ -92,7 +91,7 @@ class Pipeline(_BytesHandler):
         methods: Mapping[str, Method],
         permissions: Mapping[str, Action],
         policy: Callable[[], Policy],
-        trust_domain: str,
+        identify: Identify,
         limits: Limits,
         gate: Gate,
         audit: Callable[[AuditEvent], None],
@@ -107,7 +106,7 @@ class Pipeline(_BytesHandler):
         self._audit = audit
         self._refusals = refusals
         self._metrics = metrics
-        self._identity_of = lru_cache(1024)(partial(identity_of, trust_domain=trust_domain))
+        self._identify = identify
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -186,7 +185,7 @@ class Pipeline(_BytesHandler):
     ) -> bytes:
         policy = self._policy()
         caller = Caller(
-            identity.principal, call.peer, identity.serial, call.request_id, call.deadline
+            identity.principal, call.peer, identity.credential, call.request_id, call.deadline
         )
         try:
             self._permit(name, caller, policy)
@@ -206,16 +205,6 @@ class Pipeline(_BytesHandler):
             with suppress(VaultError):
                 self._audit(_refusal(call, caller, policy, VaultError("internal error")))
             raise
-
-    def _identify(self, context: grpc.ServicerContext) -> Identity:
-        certificates: Iterable[object] = context.auth_context().get("x509_pem_cert", ())
-        pem = next(iter(certificates), None)
-        if not isinstance(pem, bytes):
-            raise Unauthenticated("the call carries no client certificate")
-        identity = self._identity_of(pem)
-        if identity.expires <= datetime.now(UTC):
-            raise Unauthenticated("the client certificate has expired")
-        return identity
 
     def _permit(self, name: str, caller: Caller, policy: Policy) -> None:
         if name not in self._permissions:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
 from types import FrameType
 
 from vault.config import ServerSettings, Settings
+from vault.errors import VaultError
 from vault.rpc.admission import Gate
 from vault.rpc.backend import Backend, open_backend
+from vault.rpc.doors import Door, open_doors
 from vault.rpc.hardening import forbid_dumps
 from vault.rpc.health import HealthServer
 from vault.rpc.listener import Listener
-from vault.rpc.logging import configure_logging, get_log
-from vault.rpc.metrics import Metrics, serve_metrics
+from vault.rpc.logging import configure_logging, frames_of, get_log
+from vault.rpc.metrics import Metrics, StateMetrics, serve_metrics, share_counts
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
+from vault.rpc.port_lock import port_lock
+from vault.rpc.probing import Prober
 from vault.rpc.refusals import RefusalCounter
-from vault.rpc.tls import server_credentials
+from vault.rpc.supervisor import Supervisor
+from vault.rpc.worker_report import Failure, Report, encode
 
 __all__ = ["run", "serving"]
 
@@ -27,7 +37,10 @@ _log = get_log(__name__)
 
 
 def run(settings: Settings, *, allow_development: bool = False) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Must run in the main thread.
+    """Serves until SIGTERM or SIGINT, then drains; SIGHUP has the policy file read again.
+
+    With ``server.workers`` above 1 the work is done by so many processes, which this one
+    starts, watches and speaks for. Must run in the main thread.
 
     Args:
         allow_development: lets a development CA pass. A root token and the database's
@@ -37,73 +50,171 @@ def run(settings: Settings, *, allow_development: bool = False) -> None:
         ConfigError, PolicyError: the operator must mend something first.
         StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
     """
+    server = settings.server
     configure_logging(settings.log.level)
+    _harden()
+    ended = _end_on_signals()
+    with port_lock("server.port", server.port, server.lock_directory):
+        if server.workers == 1:
+            with serving(settings, allow_development=allow_development) as reload:
+                signal.signal(signal.SIGHUP, lambda *_: reload())
+                ended.wait()
+        else:
+            supervisor = Supervisor(settings, partial(_work, settings, allow_development))
+            signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
+            supervisor.run(ended)
+    _log.info("stopped")
+
+
+def _work(
+    settings: Settings, allow_development: bool, number: int, counts: Path, reports: Connection
+) -> None:
+    """Serves as one of several workers: the whole life of such a process."""
+    configure_logging(settings.log.level, worker=number)
+    _harden()
+    share_counts(counts, number)
+    ended = _end_on_signals()
+    _end_with_parent(ended)
+
+    def tell(found: Mapping[str, str]) -> None:
+        # A supervisor that is gone has ended this worker already.
+        with suppress(OSError):
+            reports.send_bytes(encode(Report(found)))
+
+    try:
+        with serving(settings, allow_development=allow_development, tell=tell) as reload:
+            signal.signal(signal.SIGHUP, lambda *_: reload())
+            ended.wait()
+    except VaultError as error:
+        with suppress(OSError):
+            reports.send_bytes(encode(Failure.of(error)))
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - Python would print its text
+        _log.error("worker failed", error=type(error).__name__, frames=frames_of(error))
+        sys.exit(1)
+    _log.info("worker stopped")
+
+
+def _harden() -> None:
     if not forbid_dumps():
         _log.warning("this platform cannot keep debuggers away from the keys in memory")
+
+
+def _end_on_signals() -> threading.Event:
     ended = threading.Event()
 
     def end(number: int, _: FrameType | None) -> None:
-        _log.info("draining", signal=signal.Signals(number).name)
+        if not ended.is_set():
+            _log.info("draining", signal=signal.Signals(number).name)
         ended.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with serving(settings, allow_development=allow_development):
-        ended.wait()
-    _log.info("stopped")
+    # Until there is something to reload, a request to do so must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return ended
+
+
+def _end_with_parent(ended: threading.Event) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        if not ended.is_set():
+            _log.error("the supervisor is gone; draining")
+        ended.set()
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
 @contextmanager
-def serving(settings: Settings, *, allow_development: bool = False) -> Iterator[None]:
-    """Serves for the length of the block; drains at its end. Raises as ``run``."""
+def serving(
+    settings: Settings,
+    *,
+    allow_development: bool = False,
+    tell: Callable[[Mapping[str, str]], None] | None = None,
+) -> Iterator[Callable[[], None]]:
+    """Serves for the length of the block; drains at its end. Raises as ``run``.
+
+    Yields what has the policy file read again.
+
+    Args:
+        tell: takes what the probes find, in place of a health server and a metrics page of
+            this process's own: its supervisor has both.
+    """
     server = settings.server
-    credentials = server_credentials(server, allow_development=allow_development)
     metrics = Metrics()
     # Each part is registered to be stopped as soon as it is there; they stop in reverse
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
+        doors = stack.enter_context(open_doors(settings, allow_development=allow_development))
         backend = stack.enter_context(open_backend(settings))
-        if server.metrics_port is not None:
-            stack.callback(serve_metrics(metrics, server.metrics_host, server.metrics_port))
-        refusals = RefusalCounter(backend.audit, "mtls", lambda: backend.policy().digest)
-        health = _health(server, backend, metrics)
+        if tell is None and server.metrics_port is not None:
+            stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
+            stack.callback(stop)
+        health = _health(server, backend, metrics, tell)
         stack.callback(health.stop)
-        listener = Listener(server, credentials, _pipeline(server, backend, refusals, metrics))
-        refusals.start()
-        stack.callback(refusals.stop)
-        listener.start()
-        stack.callback(listener.stop)
+        # One gate: the bounds are the server's, through whichever door calls come.
+        gate = Gate(server.max_workers, server.max_concurrent_rpcs)
+        counters = [_refusals(door, backend) for door in doors]
+        listeners = [
+            Listener(server, door, _pipeline(server, door, backend, gate, refusals, metrics))
+            for door, refusals in zip(doors, counters, strict=True)
+        ]
+        for refusals in counters:
+            refusals.start()
+            stack.callback(refusals.stop)
+        for listener in listeners:
+            listener.start()
+            stack.callback(listener.stop)
         health.start()
         stack.callback(health.drain)
         _log.info(
             "serving",
-            address=f"{server.host}:{server.port}",
+            addresses={door.name: f"{door.host}:{door.port}" for door in doors},
             health=f"{server.health_host}:{server.health_port}",
             policy=backend.policy().digest,
         )
-        yield
+        yield backend.reload
 
 
-def _health(server: ServerSettings, backend: Backend, metrics: Metrics) -> HealthServer:
+def _health(
+    server: ServerSettings,
+    backend: Backend,
+    metrics: Metrics,
+    tell: Callable[[Mapping[str, str]], None] | None,
+) -> HealthServer | Prober:
+    interval = server.probe_interval.total_seconds()
+    if tell is not None:
+        return Prober(backend.probes, interval, tell)
+    state = StateMetrics(metrics.registry)
+    state.workers(1)
     return HealthServer(
-        server.health_host,
-        server.health_port,
-        backend.probes,
-        server.probe_interval.total_seconds(),
-        metrics,
+        server.health_host, server.health_port, backend.probes, interval, state.ready
     )
 
 
+def _refusals(door: Door, backend: Backend) -> RefusalCounter:
+    return RefusalCounter(backend.audit, door.name, lambda: backend.policy().digest)
+
+
 def _pipeline(
-    server: ServerSettings, backend: Backend, refusals: RefusalCounter, metrics: Metrics
+    server: ServerSettings,
+    door: Door,
+    backend: Backend,
+    gate: Gate,
+    refusals: RefusalCounter,
+    metrics: Metrics,
 ) -> Pipeline:
     return Pipeline(
         backend.methods,
         permissions(),
         backend.policy,
-        server.trust_domain,
+        door.identify,
         Limits(server.max_batch, server.max_deadline.total_seconds()),
-        Gate(server.max_workers, server.max_concurrent_rpcs),
+        gate,
         backend.audit,
         refusals,
         metrics,

@@ -6,11 +6,13 @@ carry a value: our errors do not, and others never reach this module.
 
 from __future__ import annotations
 
+import math
+
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.errors import Reason, VaultError
+from vault.errors import LimitExceeded, Reason, VaultError
 
 __all__ = ["DOMAIN", "REQUEST_ID_KEY", "CallStatus", "call_status"]
 
@@ -29,6 +31,7 @@ _CODES = {
     Reason.KEYS_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.AUDIT_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
@@ -58,13 +61,18 @@ def call_status(error: VaultError, request_id: str) -> CallStatus:
     details = [_packed(info)]
     if error.retryable:
         retry = error_details_pb2.RetryInfo()
-        seconds = _RETRY_SECONDS.get(error.reason, _RETRY_DEFAULT)
-        retry.retry_delay.FromMilliseconds(int(seconds * 1000))
+        retry.retry_delay.FromMilliseconds(math.ceil(_retry_seconds(error) * 1000))
         details.append(_packed(retry))
     number: int = code.value[0]
     rich = status_pb2.Status(code=number, message=error.message, details=details)
     metadata = ((_DETAILS_KEY, rich.SerializeToString()), (REQUEST_ID_KEY, request_id))
     return CallStatus(code, error.message, metadata)
+
+
+def _retry_seconds(error: VaultError) -> float:
+    if isinstance(error, LimitExceeded) and error.retry_after is not None:
+        return error.retry_after
+    return _RETRY_SECONDS.get(error.reason, _RETRY_DEFAULT)
 
 
 def _packed(detail: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:

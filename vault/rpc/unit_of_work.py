@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from vault.audit.lanes import LanePool
 from vault.audit.postgres import PostgresAuditLog
 from vault.service.ports import Transaction
+from vault.store.limits import PostgresLimitStore
 from vault.store.shapes import PostgresShapeStore
 from vault.store.tokens import PostgresTokenStore
 from vault.store.transaction import Ending, retried, transaction
@@ -25,6 +26,7 @@ class _PostgresTransaction:
     tokens: PostgresTokenStore
     audit: PostgresAuditLog
     shapes: PostgresShapeStore
+    limits: PostgresLimitStore
 
 
 class PostgresUnitOfWork:
@@ -50,8 +52,14 @@ class PostgresUnitOfWork:
             connection = opened.connection
             audit = PostgresAuditLog(connection, self._lanes, opened.now)
             opened.at_end.append(lambda ending: _settle(audit, ending))
-            tokens, shapes = PostgresTokenStore(connection), PostgresShapeStore(connection)
-            return work(_PostgresTransaction(tokens, audit, shapes))
+            return work(
+                _PostgresTransaction(
+                    PostgresTokenStore(connection),
+                    audit,
+                    PostgresShapeStore(connection),
+                    PostgresLimitStore(connection),
+                )
+            )
 
 
 def _settle(audit: PostgresAuditLog, ending: Ending) -> None:

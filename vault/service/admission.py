@@ -15,14 +15,17 @@ from vault.errors import (
     Denied,
     FieldNotFound,
     InvalidRequest,
+    LimitExceeded,
     Reason,
     RequestError,
     VaultError,
 )
 from vault.model import Action, AuditEvent, Caller, TokenSpace
 from vault.policy.decide import Deny, decide
+from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
-from vault.service.ports import Transaction, UnitOfWork
+from vault.service.limits import charge
+from vault.service.ports import LimitKey, Transaction, UnitOfWork
 
 __all__ = ["Admission", "FieldPermit", "Permit"]
 
@@ -39,15 +42,26 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class FieldPermit(Permit):
-    """An allowed call on a field, in a view."""
+    """An allowed call on a field, in a view.
 
+    Attributes:
+        quotas: what the policy lets the caller have worked on.
+    """
+
+    action: Action
     field: Field
     view: str
+    quotas: tuple[Quota, ...] = ()
 
     @property
     def space(self) -> TokenSpace:
         """The tokens the call is about."""
         return TokenSpace(self.caller.tenant, self.field.name)
+
+    @property
+    def limit_key(self) -> LimitKey:
+        """What the call's values are counted under."""
+        return LimitKey(self.space, self.action, str(self.caller.principal))
 
 
 class Admission:
@@ -79,11 +93,25 @@ class Admission:
         if isinstance(decision, Deny):
             raise self._refuse(event, decision)
         event = replace(event, roles=decision.roles, view=decision.view)
-        return FieldPermit(caller, event, policy.fields[field], decision.view)
+        quotas = policy.quotas(action, field)
+        return FieldPermit(caller, event, action, policy.fields[field], decision.view, quotas)
 
-    def carry_out(self, permit: Permit, work: Callable[[Transaction], T]) -> T:
-        """Runs an admitted call's work in one transaction; audits it if it fails as a whole."""
-        return self.attempt(permit, lambda: self._work.run(work, deadline=permit.caller.deadline))
+    def carry_out(self, permit: FieldPermit, items: int, work: Callable[[Transaction], T]) -> T:
+        """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
+
+        Args:
+            items: size of the batch, charged to the caller's limits before the work.
+
+        Raises:
+            LimitExceeded, and what the work raises.
+        """
+
+        def charged(transaction: Transaction) -> T:
+            charge(transaction.limits, permit.limit_key, permit.quotas, items)
+            return work(transaction)
+
+        run = self._work.run
+        return self.attempt(permit, lambda: run(charged, deadline=permit.caller.deadline))
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
@@ -93,7 +121,8 @@ class Admission:
             if error.reason in _NO_RECORD:
                 # Nothing can be recorded: the same database would have to take the record.
                 raise
-            self.record(replace(permit.event, outcome="failed", reason=error.reason.value))
+            outcome = "denied" if isinstance(error, LimitExceeded) else "failed"
+            self.record(replace(permit.event, outcome=outcome, reason=error.reason.value))
             raise
 
     def record(self, event: AuditEvent) -> None:

@@ -10,7 +10,7 @@ from vault.errors import DecryptionFailed, InvalidRequest, Reason
 from vault.model import Action, Caller, Failure
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
-from vault.service.ports import KeySource
+from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
@@ -46,7 +46,7 @@ class EncryptionService:
             ]
             return ciphertexts, {key.version}
 
-        return self._audited(permit, encrypt)
+        return self._audited(permit, len(plaintexts), encrypt)
 
     def decrypt(
         self,
@@ -65,7 +65,7 @@ class EncryptionService:
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
             return plaintexts, versions
 
-        return self._audited(permit, decrypt)
+        return self._audited(permit, len(ciphertexts), decrypt)
 
     def _open(
         self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]
@@ -81,16 +81,23 @@ class EncryptionService:
         return plaintext
 
     def _audited(
-        self, permit: FieldPermit, work: Callable[[], tuple[list[bytes | Failure], set[int]]]
+        self,
+        permit: FieldPermit,
+        items: int,
+        work: Callable[[], tuple[list[bytes | Failure], set[int]]],
     ) -> BytesResult:
         """Does the work, writes its audit record, answers."""
-        answers, versions = self._admission.attempt(permit, work)
-        failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
-        values = [b"" if isinstance(item, Failure) else item for item in answers]
-        counts = outcome_counts(len(answers), failures)
-        event = replace(permit.event, counts=counts, key_versions=tuple(sorted(versions)))
-        self._admission.record(event)
-        return BytesResult(values, failures)
+
+        def step(transaction: Transaction) -> BytesResult:
+            answers, versions = work()
+            failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
+            values = [b"" if isinstance(item, Failure) else item for item in answers]
+            counts = outcome_counts(len(answers), failures)
+            event = replace(permit.event, counts=counts, key_versions=tuple(sorted(versions)))
+            transaction.audit.append(event)
+            return BytesResult(values, failures)
+
+        return self._admission.carry_out(permit, items, step)
 
 
 def _check_context(context: bytes) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
-from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace
+from vault.model import Action, AuditEvent, NewToken, Scope, StoredToken, TokenSpace
 
 __all__ = [
     "AuditLog",
@@ -21,10 +21,13 @@ __all__ = [
     "DataKeyStore",
     "KeySource",
     "KeyWrapper",
+    "LimitKey",
+    "LimitStore",
     "ShapeStore",
     "TokenStore",
     "Transaction",
     "UnitOfWork",
+    "WindowUse",
 ]
 
 T = TypeVar("T")
@@ -73,6 +76,48 @@ class ShapeStore(Protocol):
         """Records a field's shape if none is there yet; returns the one that is in force."""
 
 
+@dataclass(frozen=True, slots=True)
+class LimitKey:
+    """What is counted together: one principal's values on one field for one action."""
+
+    space: TokenSpace
+    action: Action
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUse:
+    """What a charge has come to.
+
+    Attributes:
+        seconds: length of the window.
+        used: values in the current window, those just charged included.
+        left: seconds until the window ends, at least 0.
+    """
+
+    seconds: int
+    used: int
+    left: float
+
+
+class LimitStore(Protocol):
+    """Counters of values, within one transaction. Raises StoreUnavailable only."""
+
+    def charge(self, key: LimitKey, windows: Sequence[int], values: int) -> Sequence[WindowUse]:
+        """Adds ``values`` to the current window of each length, all in one statement.
+
+        A window of n seconds begins where the seconds since the epoch, by the store's
+        clock, divide by n. Transactions that charge one key follow each other, so no two
+        count from the same state; what is rolled back is not charged.
+
+        Args:
+            windows: distinct lengths in seconds.
+
+        Returns:
+            What each has come to, shortest window first.
+        """
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -82,6 +127,8 @@ class Transaction(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def shapes(self) -> ShapeStore: ...
+    @property
+    def limits(self) -> LimitStore: ...
 
 
 class UnitOfWork(Protocol):

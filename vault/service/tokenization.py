@@ -73,7 +73,7 @@ class TokenizationService:
             tokens, versions = self._tokens_of(transaction, permit, column)
             return self._answer(transaction, permit, column, tokens, tokens, versions)
 
-        result = self._admission.carry_out(permit, work)
+        result = self._admission.carry_out(permit, column.size, work)
         self._shapes.remember(permit.space, permit.field)
         return result
 
@@ -95,7 +95,7 @@ class TokenizationService:
             ]
             return self._answer(transaction, permit, column, shown, column.cores, versions)
 
-        return self._admission.carry_out(permit, work)
+        return self._admission.carry_out(permit, column.size, work)
 
     def lookup(
         self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
@@ -108,7 +108,7 @@ class TokenizationService:
             tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
             return self._answer(transaction, permit, column, tokens, tokens, versions)
 
-        return self._admission.carry_out(permit, work)
+        return self._admission.carry_out(permit, column.size, work)
 
     def describe(
         self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str]
@@ -127,7 +127,7 @@ class TokenizationService:
                 described[index] = None if isinstance(entry, Failure) else entry
             return DescribeResult(described, answer.failures)
 
-        return self._admission.carry_out(permit, work)
+        return self._admission.carry_out(permit, column.size, work)
 
     def _tokens_of(
         self, transaction: Transaction, permit: FieldPermit, column: Column

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import DataKeyRecord
+from vault.service.ports import DataKeyRecord, LimitKey, WindowUse
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
@@ -29,6 +29,7 @@ class _Tables:
     tokens: dict[tuple[TokenSpace, str], StoredToken] = field(default_factory=dict)
     index: dict[_IndexKey, str] = field(default_factory=dict)
     shapes: dict[TokenSpace, str] = field(default_factory=dict)
+    limits: dict[tuple[LimitKey, int], tuple[int, int]] = field(default_factory=dict)
     events: list[AuditEvent] = field(default_factory=list)
 
     def copy(self) -> _Tables:
@@ -110,6 +111,25 @@ class _Shapes:
         return self._shapes.setdefault(space, shape)
 
 
+class _Limits:
+    """The LimitStore of one transaction."""
+
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._counters = tables.limits
+        self._now = now.timestamp()
+
+    def charge(self, key: LimitKey, windows: Sequence[int], values: int) -> Sequence[WindowUse]:
+        return [self._charge(key, seconds, values) for seconds in sorted(windows)]
+
+    def _charge(self, key: LimitKey, seconds: int, values: int) -> WindowUse:
+        current = int(self._now // seconds) * seconds
+        start, used = self._counters.get((key, seconds), (current, 0))
+        used = values + (0 if start < current else used)
+        start = max(start, current)
+        self._counters[key, seconds] = start, used
+        return WindowUse(seconds, used, max(0.0, start + seconds - self._now))
+
+
 class _Audit:
     """The AuditLog of one transaction."""
 
@@ -125,6 +145,7 @@ class _MemoryTransaction:
     tokens: _Tokens
     audit: _Audit
     shapes: _Shapes
+    limits: _Limits
 
 
 class MemoryUnitOfWork:
@@ -145,8 +166,9 @@ class MemoryUnitOfWork:
         del deadline  # nothing here waits
         with self._lock:
             tables = self._tables.copy()
+            now = self._clock()
             transaction = _MemoryTransaction(
-                _Tokens(tables, self._clock()), _Audit(tables), _Shapes(tables)
+                _Tokens(tables, now), _Audit(tables), _Shapes(tables), _Limits(tables, now)
             )
             result = work(transaction)
             self._tables = tables

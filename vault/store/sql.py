@@ -9,13 +9,20 @@ from __future__ import annotations
 
 __all__ = [
     "BEGIN",
+    "CHARGE",
     "EXPIRE_TOKENS",
     "FIND_BY_MAC",
     "FIND_BY_TOKEN",
+    "FIRST_IN_FORCE",
     "INSERT_INDEXED",
     "INSERT_UNINDEXED",
+    "IN_FORCE",
+    "LEAVE",
+    "OTHERS",
+    "PUT_IN_FORCE",
     "RECORDED_SHAPES",
     "RECORD_SHAPE",
+    "REPORT",
     "SHAPE",
     "UNINDEX",
     "UNINDEX_STALE",
@@ -25,10 +32,12 @@ __all__ = [
 # mix them up. Plans: an index every time (no sequential scan of a table whose statistics
 # are old), planned for the size of the array at hand (a generic plan takes 10 elements
 # for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
-# where the server's default is not: an answer must not outlive its audit record.
+# where the server's default is not: an answer must not outlive its audit record. A server
+# that stands still while it holds locks loses them.
 BEGIN = """
 SELECT set_config('statement_timeout', %(statement_timeout)s, true),
        set_config('lock_timeout', %(lock_timeout)s, true),
+       set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, true),
        set_config('enable_seqscan', 'off', true),
        set_config('jit', 'off', true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -133,9 +142,60 @@ WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
   AND i.index_version = %(index_version)b AND i.mac = stale.mac AND i.token = stale.token
 """
 
+# Fixed windows, counted in seconds since the epoch. Sorted, so that two charges cannot
+# deadlock. A transaction that waited for a row may find a later window in it than the one
+# it began in: its values then count in that one, and no window ever comes back.
+CHARGE = """
+INSERT INTO limit_counters AS c
+       (tenant, field, action, principal, seconds, window_start, used)
+SELECT %(tenant)b, %(field)b, %(action)b, %(principal)b, u.seconds,
+       floor(extract(epoch FROM now()) / u.seconds)::bigint * u.seconds, %(used)b::bigint
+FROM unnest(%(windows)b::integer[]) AS u (seconds)
+ORDER BY u.seconds
+ON CONFLICT (tenant, field, action, principal, seconds) DO UPDATE
+SET used = excluded.used
+           + CASE WHEN c.window_start < excluded.window_start THEN 0 ELSE c.used END,
+    window_start = greatest(c.window_start, excluded.window_start)
+RETURNING seconds, used,
+          greatest(0, window_start + seconds
+                      - extract(epoch FROM clock_timestamp()))::double precision
+"""
+
 RECORDED_SHAPES = "SELECT field, shape FROM field_shapes WHERE tenant = %(tenant)b"
 RECORD_SHAPE = """
 INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(shape)b)
 ON CONFLICT DO NOTHING
 """
 SHAPE = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
+
+IN_FORCE = """
+SELECT digest, document, key_version, mac FROM policy_state WHERE tenant = %(tenant)b FOR UPDATE
+"""
+FIRST_IN_FORCE = """
+INSERT INTO policy_state (tenant, digest, document, key_version, mac, since)
+VALUES (%(tenant)b, %(digest)b, %(document)b, %(key_version)b, %(mac)b, now())
+ON CONFLICT DO NOTHING
+"""
+PUT_IN_FORCE = """
+UPDATE policy_state
+SET digest = %(digest)b, document = %(document)b, key_version = %(key_version)b, mac = %(mac)b,
+    since = clock_timestamp()
+WHERE tenant = %(tenant)b
+"""
+# The silent are removed by whoever reports next. The time is that of the statement: the
+# transaction may have waited for its turn.
+REPORT = """
+WITH silent AS (
+    DELETE FROM policy_servers
+    WHERE tenant = %(tenant)b AND server <> %(server)b
+      AND seen < clock_timestamp() - make_interval(secs => %(stale)b)
+)
+INSERT INTO policy_servers (tenant, server, name, digest, seen)
+VALUES (%(tenant)b, %(server)b, %(name)b, %(digest)b, clock_timestamp())
+ON CONFLICT (tenant, server) DO UPDATE
+SET name = excluded.name, digest = excluded.digest, seen = excluded.seen
+"""
+OTHERS = """
+SELECT name FROM policy_servers WHERE tenant = %(tenant)b AND digest <> %(digest)b
+"""
+LEAVE = "DELETE FROM policy_servers WHERE tenant = %(tenant)b AND server = %(server)b"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.client import Client, ClientTls
+from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.environment import DevEnvironment
 from vault.errors import ConfigError, PolicyError, SetupError
 from vault.rpc.server import serving
@@ -63,6 +63,24 @@ def test_every_role_can_call(environment: DevEnvironment, directory: Path) -> No
         assert seen != CARD
         assert seen.endswith("1111")
     assert set(environment.clients) >= {"auditor", "steward", "restore_pipeline"}
+
+
+def test_every_role_can_call_with_a_token(environment: DevEnvironment, directory: Path) -> None:
+    found = json.loads((directory / "dev.json").read_text())
+    seen = {}
+    with client(directory, "pipeline") as caller:
+        (token,) = caller.tokenize("card_number", [CARD]).values
+    for role, files in found["clients"].items():
+        path = Path(files["token"])
+        assert path.stat().st_mode & 0o777 == 0o600
+        with Client(found["jwt_address"], ClientToken(Path(found["ca"]), path)) as caller:
+            try:
+                seen[role] = caller.detokenize("card_number", [token]).values
+            except CallError as error:
+                seen[role] = [error.reason]
+    assert seen.pop("fraud_analyst") == seen.pop("restore_pipeline") == [CARD]
+    assert seen.pop("support") == ["**** **** **** 1111"]
+    assert list(seen.values()) == [["DENIED"]] * len(seen)
 
 
 def test_the_directory_is_for_its_owner_alone(environment: DevEnvironment, directory: Path) -> None:

@@ -216,6 +216,24 @@ def test_sealed_and_unsealed_again(openbao: DevOpenBao, keys: HashicorpKeys) -> 
     assert keys.status().ready
 
 
+def test_status_sees_a_seal_that_no_call_has_met(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+    keys.generate([CONTEXT])
+    openbao.seal()
+    try:
+        assert "sealed" in keys.status().message
+    finally:
+        openbao.unseal()
+    assert keys.status().ready
+
+
+def test_status_replaces_a_revoked_login(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+    keys.generate([CONTEXT])
+    revoked = keys._connection._adapter.token
+    openbao.admin().write("auth/token/revoke", {"token": revoked})
+    assert keys.status().ready
+    assert keys._connection._adapter.token != revoked
+
+
 def test_wrong_authority(keys_settings: KeysSettings, private_tmp: Path) -> None:
     other = Authority(private_tmp / "pki").certificate_path
     keys = HashicorpKeys(keys_settings.model_copy(update={"ca": other}))

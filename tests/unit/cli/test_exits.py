@@ -17,6 +17,7 @@ CANARY = "4111111111111111"
         (CallError("INVALID_ARGUMENT", "BATCH_TOO_LARGE", "no", False), ExitCode.USAGE),
         (CallError("UNAVAILABLE", "STORE_UNAVAILABLE", "no", True), ExitCode.UNAVAILABLE),
         (CallError("RESOURCE_EXHAUSTED", "OVERLOADED", "no", True), ExitCode.UNAVAILABLE),
+        (CallError("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", "no", True), ExitCode.REFUSED),
         (CallError("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "no", False), ExitCode.UNAVAILABLE),
         (CallError("INTERNAL", "INTERNAL", "no", False), ExitCode.INTERNAL),
         (CsvError("column 'x' is not in the header"), ExitCode.USAGE),

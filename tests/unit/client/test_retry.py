@@ -144,3 +144,11 @@ def test_a_call_error_crosses_processes_whole() -> None:
     error = CallError("UNAVAILABLE", "STORE_UNAVAILABLE", "away", True, "r1")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert vars(copy) == vars(error)
+
+
+def test_a_wait_longer_than_patience_is_not_begun() -> None:
+    server = Server(Failed(FULL, "LIMIT_EXCEEDED", retry=1800.0))
+    with pytest.raises(CallError) as caught:
+        server.ask(timeout=3600.0)
+    assert caught.value.retryable
+    assert (len(server.calls), server.slept) == (1, [])

@@ -41,8 +41,20 @@ def test_vaultless_fields_of_low_entropy_are_told() -> None:
 
 def test_an_oracle_without_limits_is_told() -> None:
     (finding,) = findings("format: us_ssn, generator: ff1")
+    assert finding.severity is Severity.WARNING
+    assert "no limit on tokenize: whoever may do that can try them all" in finding.message
+    assert findings("format: us_ssn, generator: ff1, scope: none") == []
+
+
+def test_a_limit_that_is_no_obstacle_is_told() -> None:
+    def limited(values: int) -> list[Finding]:
+        limit = f"{{fields: [f], actions: [tokenize], values: {values}, per: 1d, by: principal}}"
+        return findings("format: us_ssn, generator: ff1", f"limits:\n  - {limit}\n" + ROLES + HELD)
+
+    (finding,) = limited(10_000_000)
     assert finding.severity is Severity.NOTE
-    assert "can try them all" in finding.message
+    assert "all 1,000,000,000 values of the shortest length in 100 days" in finding.message
+    assert limited(1000) == []
 
 
 def test_random_tokens_that_will_run_out_are_told() -> None:

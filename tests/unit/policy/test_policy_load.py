@@ -8,7 +8,7 @@ import json
 import pytest
 
 from vault.errors import PolicyError
-from vault.model import Action, Generator, Principal, Scope, Storage
+from vault.model import Action, Generator, Group, Principal, Scope, Storage
 from vault.policy.load import InvalidPolicy, Problem, parse_policy
 from vault.policy.model import Policy
 from vault.policy.views import View
@@ -19,6 +19,9 @@ CARD = (
     "views: {last4: {show_last: 4}}}\n"
 )
 SSN = "  ssn: {format: us_ssn, generator: ff1}\n"
+GROUP = "{issuer: 'https://idp/i', audience: aud, claim: groups, value: fraud}"
+JWT_AT = "principals[0].jwt"
+ISSUER_AT = f"{JWT_AT}.issuer"
 
 
 def policy(fields: str = CARD, roles: str = "", principals: str = "") -> str:
@@ -176,7 +179,7 @@ def test_the_document_is_not_quoted_when_it_is_not_a_policy() -> None:
         ("format: swift, generator: ff1", "fields.f.format", "iban"),
         ("format: 7, generator: ff1", "fields.f.format", "put it in quotes"),
         ("format: us_ssn, generator: ff1, ttl: 365d", "fields.f.ttl", "not built yet"),
-        ("format: us_ssn, generator: ff1, limits: []", "fields.f.limits", "not built yet"),
+        ("format: us_ssn, generator: ff1, limits: []", "fields.f.limits", "unknown key"),
         ("format: us_ssn, generator: ff1, scope: subject", "fields.f.scope", "not built yet"),
         ("format: us_ssn, generator: ff1, scope: session", "fields.f.scope", "not built yet"),
         ("format: us_ssn, generator: ff1, scope: feild", "fields.f.scope", "mean 'field'"),
@@ -344,30 +347,34 @@ def test_a_rule_that_cannot_be_is_refused(body: str, path: str, message: str) ->
     assert message in found[0].message
 
 
-@pytest.mark.parametrize("key", ["purposes", "approvals", "grant_ttl", "budget", "limits"])
+@pytest.mark.parametrize("key", ["purposes", "approvals", "grant_ttl", "budget"])
 def test_what_a_rule_cannot_do_yet_is_refused_by_name(key: str) -> None:
     problem = rule_problem(f"fields: [card], allow: [detokenize], view: full, {key}: 1")
     assert problem.path == f"roles.r[0].{key}"
     assert "not built yet" in problem.message
 
 
-def test_limits_of_the_whole_policy_are_refused_by_name() -> None:
-    assert "not built yet" in only_problem(policy() + "limits: []\n").message
-
-
 @pytest.mark.parametrize(
     ("entry", "path", "message"),
     [
         (
-            "{jwt: {issuer: x}, spiffe: 'spiffe://a/b', roles: [r]}",
-            "principals[0].jwt",
-            "not built",
+            f"{{jwt: {GROUP}, spiffe: 'spiffe://a/b', roles: [r]}}",
+            "principals[0]",
+            "make two entries",
         ),
         ("{spiffe: 'spiffe://a/b', roles: [s]}", "principals[0].roles[0]", "there is no role 's'"),
         ("{spiffe: 'spiffe://a/b', roles: [r, r]}", "principals[0].roles[1]", "twice"),
         ("{spiffe: 'spiffe://a/b', roles: []}", "principals[0].roles", "empty list"),
         ("{spiffe: 'spiffe://a/b'}", "principals[0]", "has no 'roles'"),
-        ("{roles: [r]}", "principals[0]", "has no 'spiffe'"),
+        ("{roles: [r]}", "principals[0]", "has neither 'spiffe' nor 'jwt'"),
+        (f"{{jwt: {GROUP.replace('https:', 'http:')}, roles: [r]}}", ISSUER_AT, "https://"),
+        (f"{{jwt: {GROUP.replace('https:', 'spiffe:')}, roles: [r]}}", ISSUER_AT, "https://"),
+        (f"{{jwt: {GROUP.replace('/i', '/i#x')}, roles: [r]}}", ISSUER_AT, "https://"),
+        (f"{{jwt: {GROUP.replace('aud,', 'a d,')}, roles: [r]}}", f"{JWT_AT}.audience", "visible"),
+        (f"{{jwt: {GROUP.replace('groups', '7')}, roles: [r]}}", f"{JWT_AT}.claim", "in quotes"),
+        (f"{{jwt: {GROUP.replace('fraud', '')}, roles: [r]}}", f"{JWT_AT}.value", "must be text"),
+        (f"{{jwt: {GROUP.replace('fraud', chr(34) * 2)}, roles: [r]}}", f"{JWT_AT}.value", "empty"),
+        (f"{{jwt: {GROUP.replace(', value: fraud', '')}, roles: [r]}}", JWT_AT, "has no 'value'"),
         ("{spiffe: 'spiffe://a', roles: [r]}", "principals[0].spiffe", "SPIFFE ID"),
         ("{spiffe: 'spiffe://a/', roles: [r]}", "principals[0].spiffe", "SPIFFE ID"),
         ("{spiffe: 'spiffe://A/b', roles: [r]}", "principals[0].spiffe", "SPIFFE ID"),
@@ -382,6 +389,33 @@ def test_a_principal_that_cannot_be_is_refused(entry: str, path: str, message: s
     problem = only_problem(text)
     assert problem.path == path
     assert message in problem.message
+
+
+def test_a_group_of_a_jwt_issuer_holds_roles() -> None:
+    text = policy(
+        roles="  r: [{fields: ['*'], allow: [tokenize]}]\n  s: [{allow: [read_policy]}]\n",
+        principals=f"  - {{jwt: {GROUP}, roles: [s, r]}}\n",
+    )
+    made = load(text)
+    fraud = Group("https://idp/i", "aud", "groups", "fraud")
+    assert [each.principal for each in made.bindings] == [fraud]
+    assert made.roles_of(Principal("https://idp/i", "me", frozenset({fraud}))) == ("r", "s")
+    assert made.roles_of(Principal("https://idp/i", "me")) == ()
+    for other in (
+        fraud._replace(issuer="https://idp/j"),
+        fraud._replace(audience="other"),
+        fraud._replace(claim="roles"),
+        fraud._replace(value="frauds"),
+    ):
+        assert made.roles_of(Principal("https://idp/i", "me", frozenset({other}))) == ()
+
+
+def test_a_group_is_listed_once() -> None:
+    text = policy(
+        roles="  r: [{fields: ['*'], allow: [tokenize]}]\n",
+        principals=f"  - {{jwt: {GROUP}, roles: [r]}}\n" * 2,
+    )
+    assert "here twice" in only_problem(text).message
 
 
 def test_a_principal_is_listed_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.model import Action, Generator, Principal
+from vault.model import Action, Generator, Group, Principal
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.lint import check
 from vault.policy.load import parse_policy
@@ -37,13 +37,30 @@ def test_the_sample_uses_ff3_1_only_where_it_may(sample: Policy) -> None:
 
 def test_the_sample_is_warned_of_what_its_reference_admits(sample: Policy) -> None:
     warned = {each.path for each in check(sample) if each.severity == "warning"}
-    assert warned == {"fields.card_number", "fields.account_id", "roles.restore_pipeline"}
+    assert warned == {
+        "fields.card_number",
+        "fields.national_id",
+        "fields.account_id",
+        "roles.restore_pipeline",
+    }
 
 
 def test_every_role_of_the_sample_has_one_principal_of_its_name(sample: Policy) -> None:
-    held = {each.principal.subject: each.roles for each in sample.bindings}
+    held = {
+        each.principal.subject: each.roles
+        for each in sample.bindings
+        if isinstance(each.principal, Principal)
+    }
     assert held == {
         f"spiffe://example.org/{name.replace('_', '-')}": (name,) for name in sample.roles
+    }
+
+
+def test_every_role_of_the_sample_has_one_group_of_one_issuer(sample: Policy) -> None:
+    held = [each for each in sample.bindings if isinstance(each.principal, Group)]
+    assert sorted(each.roles for each in held) == sorted((name,) for name in sample.roles)
+    assert {each.principal[:3] for each in held if isinstance(each.principal, Group)} == {
+        ("https://idp.example.org", "tokenvault", "groups")
     }
 
 
@@ -90,5 +107,6 @@ def test_the_examples_of_the_reference_are_policies() -> None:
 def test_the_reference_names_every_key_and_action() -> None:
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     keys = "format min max keep generator storage scope token_luhn separators views acknowledge"
-    words = [*keys.split(), "fields", "roles", "principals", "allow", "deny", "view", *Action]
+    keys += " fields limits actions values per by roles principals allow deny view"
+    words = [*keys.split(), *Action]
     assert [word for word in words if f"`{word}`" not in text] == []

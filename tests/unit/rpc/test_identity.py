@@ -15,7 +15,7 @@ GOOD = "spiffe://example.org/pipeline"
 def test_a_spiffe_leaf_is_a_principal(certificate: Callable[..., bytes]) -> None:
     identity = identity_of(certificate(GOOD), "example.org")
     assert identity.principal == Principal("spiffe", GOOD)
-    assert identity.serial == "abc123"
+    assert identity.credential == "abc123"
 
 
 def test_other_kinds_of_names_may_stand_beside(certificate: Callable[..., bytes]) -> None:

@@ -16,6 +16,7 @@ from vault.model import Action, AuditEvent, Caller
 from vault.policy.load import parse_policy
 from vault.policy.model import Policy
 from vault.rpc.admission import Gate
+from vault.rpc.identity import identify_by_certificate
 from vault.rpc.metrics import Metrics
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.refusals import RefusalCounter
@@ -87,7 +88,7 @@ class Server:
             {TOKENIZE: self.bind},
             self.permissions,
             lambda: policy,
-            "example.org",
+            identify_by_certificate("example.org"),
             Limits(max_batch=3, max_deadline=60.0),
             self.gate,
             self.write,

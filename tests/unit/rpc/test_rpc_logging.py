@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -61,3 +63,21 @@ def test_our_own_arguments_are(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("vault.keys").info("renewed for %d s", 30)
     logging.getLogger("urllib3").info("too chatty")
     assert [line["event"] for line in lines(capsys)] == ["renewed for 30 s"]
+
+
+def test_a_worker_s_line_names_it_and_is_written_at_once(
+    restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    class Recorder(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Recorder())
+    configure_logging("info", worker=3)
+    get_log("vault.test").info("call")
+    (line,) = written
+    assert line.endswith("}\n")
+    assert json.loads(line)["worker"] == 3

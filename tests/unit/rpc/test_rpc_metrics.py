@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from vault.rpc.metrics import Metrics
+from vault.rpc.metrics import Metrics, StateMetrics
 
 
 def test_calls_and_items_are_counted() -> None:
@@ -10,9 +10,12 @@ def test_calls_and_items_are_counted() -> None:
     metrics.call("Tokenize", "OK", 0.004)
     metrics.call("Tokenize", "PERMISSION_DENIED", 0.001)
     metrics.items("Tokenize", "card_number", {"ok": 998, "VALUE_TOO_SHORT": 2})
-    metrics.ready(True)
+    state = StateMetrics(metrics.registry)
+    state.ready(True)
+    state.workers(2)
     page = generate_latest(metrics.registry).decode()
     assert 'tokenvault_calls_total{code="PERMISSION_DENIED",rpc="Tokenize"} 1.0' in page
     assert 'tokenvault_call_seconds_bucket{le="0.005",rpc="Tokenize"} 2.0' in page
     assert 'tokenvault_items_total{field="card_number",outcome="ok",rpc="Tokenize"} 998.0' in page
     assert "tokenvault_ready 1.0" in page
+    assert "tokenvault_workers 2.0" in page

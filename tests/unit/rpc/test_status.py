@@ -4,7 +4,14 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.errors import Denied, InvalidRequest, KeysUnavailable, Reason, VaultError
+from vault.errors import (
+    Denied,
+    InvalidRequest,
+    KeysUnavailable,
+    LimitExceeded,
+    Reason,
+    VaultError,
+)
 from vault.rpc.status import call_status, status_code
 
 
@@ -38,3 +45,15 @@ def test_the_request_id_is_in_the_trailing_metadata() -> None:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_status_that_is_a_failure(reason: Reason) -> None:
     assert status_code(reason) not in {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN}
+
+
+def test_a_limit_says_when_its_window_ends() -> None:
+    retry = error_details_pb2.RetryInfo()
+    status = rich(LimitExceeded("the limit is reached", retry_after=1234.5678))
+    assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert status.details[1].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 1_234_568
+
+
+def test_a_batch_that_no_window_is_long_enough_for_is_not_asked_to_retry() -> None:
+    assert len(rich(LimitExceeded("split it")).details) == 1

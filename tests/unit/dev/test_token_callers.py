@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vault.dev.issuer import token_callers_of
+from vault.errors import ConfigError
+from vault.model import Group
+from vault.policy.load import parse_policy
+from vault.policy.model import Policy
+
+IDP = "https://idp.bank.example"
+
+
+def policy(*principals: str) -> Policy:
+    return parse_policy(
+        """version: 1
+fields:
+  ssn: {format: us_ssn, generator: ff1, storage: vaulted}
+roles:
+  pipeline: [{fields: [ssn], allow: [tokenize]}]
+  fraud_lead: [{fields: [ssn], allow: [lookup]}]
+principals:
+"""
+        + "".join(f"  - {each}\n" for each in principals),
+        "p.yaml",
+    )
+
+
+def group(value: str, roles: str, *, audience: str = "tv", claim: str = "groups") -> str:
+    who = f"{{issuer: '{IDP}', audience: {audience}, claim: {claim}, value: {value}}}"
+    return f"{{jwt: {who}, roles: [{roles}]}}"
+
+
+def test_each_role_gets_the_group_that_holds_least_beside_it() -> None:
+    made = token_callers_of(policy(group("boss", "pipeline, fraud_lead"), group("etl", "pipeline")))
+    assert made.groups == {
+        "pipeline": Group(IDP, "tv", "groups", "etl"),
+        "fraud_lead": Group(IDP, "tv", "groups", "boss"),
+    }
+    (settings,) = made.settings(Path("/x/jwks.json"))
+    assert settings[:3] == (IDP, "tv", "groups")
+
+
+def test_a_subject_may_stand_beside_groups() -> None:
+    made = token_callers_of(
+        policy(group("job-7", "pipeline", claim="sub"), group("lead", "fraud_lead"))
+    )
+    assert made.groups["pipeline"] == Group(IDP, "tv", "sub", "job-7")
+    assert made.issuers[IDP].claim == "groups"
+
+
+def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
+    made = token_callers_of(policy('{spiffe: "spiffe://example.org/etl", roles: [pipeline]}'))
+    assert made.groups["fraud_lead"].value == "fraud-lead"
+    assert len(made.settings(Path("/x"))) == 1
+
+
+@pytest.mark.parametrize("other", [{"audience": "tv2"}, {"claim": "roles"}])
+def test_two_audiences_or_claims_of_an_issuer_are_refused(other: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="one JWT issuer"):
+        token_callers_of(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))

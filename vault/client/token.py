@@ -1,0 +1,48 @@
+"""A caller with a JWT, for the JWT listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+__all__ = ["ClientToken"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientToken:
+    """Whom to trust (PEM), and the file with the caller's token.
+
+    The token is read for every request, so that whoever renews it (a sidecar, the
+    platform) only has to replace the file.
+    """
+
+    ca: Path
+    token: Path
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Reads the authority. Raises OSError."""
+        return grpc.composite_channel_credentials(
+            grpc.ssl_channel_credentials(self.ca.read_bytes()),
+            grpc.metadata_call_credentials(_Bearer(self.token), "tokenvault"),
+        )
+
+
+class _Bearer(grpc.AuthMetadataPlugin):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,  # noqa: ARG002 - whatever the call, the token is one
+        callback: Callable[[tuple[tuple[str, str], ...], Exception | None], None],
+    ) -> None:
+        try:
+            token = self._path.read_text("ascii").strip()
+        except (OSError, ValueError):
+            # Its own text would quote the file's bytes where they are no text.
+            callback((), OSError("the token's file cannot be read"))
+            return
+        callback((("authorization", f"Bearer {token}"),), None)

@@ -1,0 +1,102 @@
+"""Why a call is decided as it is: the decision, the rules that bear on it, the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vault.model import Action, Principal
+from vault.policy.decide import Allow, Decision, decide
+from vault.policy.limits import window_text
+from vault.policy.model import Policy
+from vault.policy.roles import FIELDLESS, VIEWED, Rule
+
+__all__ = ["Effect", "Explanation", "Ground", "explain"]
+
+
+class Effect(StrEnum):
+    """What an entry does for a call; in the order in which it counts."""
+
+    DENIES = "denies"
+    ALLOWS = "allows"
+    LIMITS = "limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """An entry of the policy that bears on a call.
+
+    Attributes:
+        line: where it is in the file, from 1.
+        path: its key path, such as ``roles.support[0]``.
+        says: what it says about the call.
+    """
+
+    line: int
+    path: str
+    effect: Effect
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and its grounds, in the order in which they count."""
+
+    decision: Decision
+    roles: tuple[str, ...]
+    grounds: tuple[Ground, ...]
+
+    def lines(self, source: str) -> Iterator[str]:
+        """Yields the explanation as lines of text, the decision first."""
+        if isinstance(self.decision, Allow):
+            view = f", view {self.decision.view}" if self.decision.view else ""
+            yield f"ALLOWED by {', '.join(self.decision.roles)}{view}"
+        else:
+            yield f"{self.decision.reason}: {self.decision.message}"
+        yield f"roles: {', '.join(self.roles)}" if self.roles else "roles: none"
+        for ground in self.grounds:
+            yield f"{source}:{ground.line}: {ground.path}: {ground.says}"
+        if self.roles and not any(each.effect is Effect.ALLOWS for each in self.grounds):
+            yield "no rule of these roles allows it"
+
+
+def explain(
+    policy: Policy, principal: Principal, action: Action, field: str | None, view: str = ""
+) -> Explanation:
+    """Decides a call as ``decide`` does, and says why."""
+    name = None if action in FIELDLESS else field
+    roles = policy.roles_of(principal)
+    grounds = [ground for role in roles for ground in _rules(policy, role, action, name)]
+    # A deny wins over every allow, so it comes first.
+    grounds.sort(key=lambda ground: ground.effect is not Effect.DENIES)
+    decision = decide(policy, principal, action, field, view)
+    if isinstance(decision, Allow):
+        grounds.extend(_limits(policy, action, name))
+    return Explanation(decision, roles, tuple(grounds))
+
+
+def _rules(policy: Policy, role: str, action: Action, field: str | None) -> Iterator[Ground]:
+    for index, rule in enumerate(policy.roles[role].rules):
+        path = f"roles.{role}[{index}]"
+        if (action, field) in rule.denied():
+            says = f"denies {_what(rule, action, field)}; a deny wins"
+            yield Ground(rule.line, path, Effect.DENIES, says)
+        if (action, field) in rule.allowed():
+            view = f" with view {rule.view}" if action in VIEWED else ""
+            says = f"allows {_what(rule, action, field)}{view}"
+            yield Ground(rule.line, path, Effect.ALLOWS, says)
+
+
+def _what(rule: Rule, action: Action, field: str | None) -> str:
+    if field is None:
+        return str(action)
+    return f"{action} on {field}" + (" (by '*')" if rule.every else "")
+
+
+def _limits(policy: Policy, action: Action, field: str | None) -> Iterator[Ground]:
+    for index, limit in enumerate(policy.limits):
+        if limit.concerns(action, field):
+            values, window = limit.quota.values, window_text(limit.quota.seconds)
+            says = f"at most {values:,} values per {window} and principal"
+            yield Ground(limit.line, f"limits[{index}]", Effect.LIMITS, says)

@@ -1,0 +1,48 @@
+"""The policy file on disk: read whole, and looked at for changes without reading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vault.errors import PolicyError
+from vault.policy.load import parse_policy
+from vault.policy.model import Policy
+
+__all__ = ["PolicyFile"]
+
+_Mark = tuple[int, int, int]
+
+
+class PolicyFile:
+    """A policy file that may change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: _Mark | None = None
+
+    def read(self) -> Policy:
+        """Reads the file. Raises PolicyError."""
+        # Marked before it is read: a change in between shows at the next look.
+        self._seen = self._mark()
+        try:
+            # Bytes, not text: the digest is that of the file, line ends included.
+            document = self._path.read_bytes().decode("utf-8")
+        except OSError as error:
+            raise PolicyError(
+                f"policy.path: {self._path} cannot be read: {error.strerror}"
+            ) from None
+        except UnicodeDecodeError:
+            raise PolicyError(f"{self._path}: is not UTF-8 text") from None
+        return parse_policy(document, str(self._path))
+
+    def changed(self) -> bool:
+        """Returns whether the file, or its absence, is another than at the last read."""
+        return self._mark() != self._seen
+
+    def _mark(self) -> _Mark | None:
+        # The inode too: a file put in another's place may be as old and as long.
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,68 @@
+"""Rounds of probes: what readiness depends on, looked at again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from vault.errors import VaultError
+
+__all__ = ["Probe", "Prober"]
+
+Probe = Callable[[], None]
+"""Returns if what it looks at is well, raises VaultError with what is wrong."""
+
+
+class Prober:
+    """Runs every probe each ``interval`` seconds and tells what came of it.
+
+    Args:
+        tell: takes by name what is wrong, "" where all is well. Called by one thread at a
+            time, and not after ``stop`` has returned.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        interval: float,
+        tell: Callable[[Mapping[str, str]], None],
+    ) -> None:
+        self._probes = probes
+        self._interval = interval
+        self._tell = tell
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="probes", daemon=True)
+
+    def start(self) -> None:
+        """Probes once, in this thread, and goes on in one of its own."""
+        self._round()
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Tells nothing new from now on."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Ends the rounds; waits for the one under way."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._interval):
+            self._round()
+
+    def _round(self) -> None:
+        found = {name: _run(probe) for name, probe in self._probes.items()}
+        if not self._stopping.is_set():
+            self._tell(found)
+
+
+def _run(probe: Probe) -> str:
+    try:
+        probe()
+    except VaultError as error:
+        return error.message
+    except Exception as error:  # noqa: BLE001 - a broken probe is a trouble, not the end of probing
+        return f"probe failed: {type(error).__name__}"
+    return ""

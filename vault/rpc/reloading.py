@@ -1,0 +1,74 @@
+"""Values read from files, and read again once the files have changed.
+
+Whoever asks for the value pays for the look (one ``stat`` a file), so that there is no
+thread, and no moment at which a changed file is known and not yet used.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from vault.errors import ConfigError
+from vault.rpc.logging import get_log
+
+__all__ = ["Reloading"]
+
+T = TypeVar("T")
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+_log = get_log(__name__)
+
+
+class Reloading(Generic[T]):
+    """The last good value of some files. Threads may share it.
+
+    Args:
+        what: what the files are, for the log.
+        read: reads them all. Raises ConfigError, whose message quotes no content.
+
+    Raises:
+        ConfigError: the files cannot be read for the first time.
+    """
+
+    def __init__(self, what: str, paths: Sequence[Path], read: Callable[[], T]) -> None:
+        self._what = what
+        self._paths = tuple(paths)
+        self._read = read
+        self._lock = threading.Lock()
+        self._stamp = self._look()
+        self._value = read()
+
+    def current(self) -> T:
+        """Returns the value of the files as they are, or as they last were good."""
+        with self._lock:
+            # Taken before reading: what changes meanwhile is read again next time.
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._reload()
+            return self._value
+
+    def _reload(self) -> None:
+        try:
+            self._value = self._read()
+        except ConfigError as error:
+            _log.error(
+                "changed files are refused, the old ones stay",
+                what=self._what,
+                detail=error.message,
+            )
+        else:
+            _log.info("reloaded", what=self._what)
+
+    def _look(self) -> _Stamp:
+        return tuple(map(_stamp, self._paths))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

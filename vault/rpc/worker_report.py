@@ -1,0 +1,66 @@
+"""What a worker tells its supervisor, as JSON over their pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from vault.errors import (
+    AuditUnavailable,
+    ConfigError,
+    KeysUnavailable,
+    PolicyError,
+    SetupError,
+    StoreUnavailable,
+    VaultError,
+)
+
+__all__ = ["Failure", "Report", "decode", "encode"]
+
+_ERRORS: Final[Mapping[str, type[VaultError]]] = {
+    kind.__name__: kind
+    for kind in (
+        AuditUnavailable, ConfigError, KeysUnavailable, PolicyError, SetupError, StoreUnavailable
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A worker serves; this is how its probes stand.
+
+    Attributes:
+        probes: by name what is wrong, "" where all is well.
+    """
+
+    probes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A worker ends, and why."""
+
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, error: VaultError) -> Failure:
+        """Describes an error."""
+        return cls(type(error).__name__, error.message)
+
+    def error(self) -> VaultError:
+        """Returns the error, of its own kind where that is one a start may end with."""
+        return _ERRORS.get(self.kind, VaultError)(self.message)
+
+
+def encode(told: Report | Failure) -> bytes:
+    """Returns the message's bytes."""
+    return json.dumps({type(told).__name__: asdict(told)}).encode()
+
+
+def decode(raw: bytes) -> Report | Failure:
+    """Reads what ``encode`` wrote."""
+    ((kind, values),) = json.loads(raw).items()
+    return Report(**values) if kind == "Report" else Failure(**values)

@@ -1,0 +1,35 @@
+"""Counters of values per principal, in Postgres, within one open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from sqlalchemy import Connection
+
+from vault.service.ports import LimitKey, WindowUse
+from vault.store import sql
+from vault.store.transaction import execute
+
+__all__ = ["PostgresLimitStore"]
+
+
+class PostgresLimitStore:
+    """The LimitStore of one transaction. The row's lock is held until its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def charge(self, key: LimitKey, windows: Sequence[int], values: int) -> Sequence[WindowUse]:
+        """Adds ``values`` to the current window of each length; returns what they come to."""
+        parameters = {
+            "tenant": key.space.tenant,
+            "field": key.space.field,
+            "action": key.action.value,
+            "principal": key.principal,
+            "windows": list(windows),
+            "used": values,
+        }
+        rows = execute(self._connection, sql.CHARGE, parameters)
+        uses = [WindowUse(*cast("tuple[int, int, float]", row)) for row in rows]
+        return sorted(uses, key=lambda use: use.seconds)
