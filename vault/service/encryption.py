@@ -12,12 +12,12 @@ from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
+from vault.service.rows import UNOPENED
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
 
 MAX_CONTEXT_BYTES = 1024
 _EMPTY = Failure(Reason.VALUE_TOO_SHORT, "the item is empty; leave empty items out")
-_UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
 
 
 class EncryptionService:
@@ -76,7 +76,7 @@ class EncryptionService:
             key = self._keys.version(permit.space, key_version_of(ciphertext))
             plaintext = key.decrypt(ciphertext, context)
         except DecryptionFailed:
-            return _UNOPENED
+            return UNOPENED
         versions.add(key.version)
         return plaintext
 

@@ -19,6 +19,7 @@ from vault.errors import DecryptionFailed
 from vault.model import Generator, NewToken, Scope, Storage, StoredToken, TokenSpace
 from vault.policy.model import Field
 from vault.service.ports import KeySource, TokenStore
+from vault.service.rows import open_row
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -184,11 +185,9 @@ def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bo
     so whoever can edit rows cannot make one value answer with another's token.
     """
     try:
-        key = keys.version(space, row.key_version)
-        plaintext = key.open(row.ciphertext, scope=row.scope.value, token=row.token)
+        return compare_digest(open_row(keys, space, row), core.encode())
     except DecryptionFailed:
         return False
-    return compare_digest(plaintext, core.encode())
 
 
 def encipher_cores(

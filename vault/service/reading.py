@@ -14,10 +14,10 @@ from vault.service.columns import NO_TOKEN
 from vault.service.minting import VAULTLESS_KEY_VERSION
 from vault.service.ports import KeySource
 from vault.service.results import TokenDescription
+from vault.service.rows import UNOPENED, open_row
 
-__all__ = ["UNOPENED", "decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
+__all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
 
-UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
 _TOMBSTONES = {
     TokenState.EXPIRED: Failure(Reason.TOKEN_EXPIRED, "the token has expired"),
     TokenState.ERASED: Failure(Reason.TOKEN_ERASED, "the token's value was erased"),
@@ -39,8 +39,7 @@ def _open(keys: KeySource, space: TokenSpace, row: StoredToken | None) -> str | 
     if row is None or gone is not None:
         return gone or NO_TOKEN
     try:
-        key = keys.version(space, row.key_version)
-        return key.open(row.ciphertext, scope=row.scope.value, token=row.token).decode()
+        return open_row(keys, space, row).decode()
     except DecryptionFailed:
         return UNOPENED
 

@@ -23,7 +23,6 @@ from vault.service.minting import (
 )
 from vault.service.ports import KeySource, Transaction
 from vault.service.reading import (
-    UNOPENED,
     decipher_tokens,
     describe_rows,
     describe_vaultless,
@@ -36,6 +35,7 @@ from vault.service.results import (
     outcome_counts,
     token_set_message,
 )
+from vault.service.rows import UNOPENED
 from vault.service.shapes import ShapeRecord
 
 __all__ = ["TokenizationService"]
