@@ -43,6 +43,7 @@ class Action(StrEnum):
     DETOKENIZE = "detokenize"
     LOOKUP = "lookup"
     DESCRIBE = "describe"
+    ERASE = "erase"
     ENCRYPT = "encrypt"
     DECRYPT = "decrypt"
     READ_AUDIT = "read_audit"

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvault/v1/audit_service.proto\x12\x08vault.v1\x1a\x16vault/v1/options.proto\"\x14\n\x12VerifyAuditRequest\"M\n\x0c\x41uditFinding\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"a\n\x13VerifyAuditResponse\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07writers\x18\x02 \x01(\x03\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding2`\n\x0c\x41uditService\x12P\n\x0bVerifyAudit\x12\x1c.vault.v1.VerifyAuditRequest\x1a\x1d.vault.v1.VerifyAuditResponse\"\x04\x88\xb5\x18\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvault/v1/audit_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"(\n\x12VerifyAuditRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"M\n\x0c\x41uditFinding\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"a\n\x13VerifyAuditResponse\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07writers\x18\x02 \x01(\x03\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding\"3\n\x10TailAuditRequest\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\"M\n\x0b\x41uditRecord\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\"V\n\x11TailAuditResponse\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.vault.v1.AuditRecord\x12\x0c\n\x04next\x18\x02 \x01(\x03\x12\x0b\n\x03lag\x18\x03 \x01(\x03\"\x18\n\x16\x43heckpointAuditRequest\"W\n\x17\x43heckpointAuditResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8a\x02\n\x0c\x41uditService\x12P\n\x0bVerifyAudit\x12\x1c.vault.v1.VerifyAuditRequest\x1a\x1d.vault.v1.VerifyAuditResponse\"\x04\x88\xb5\x18\x07\x12J\n\tTailAudit\x12\x1a.vault.v1.TailAuditRequest\x1a\x1b.vault.v1.TailAuditResponse\"\x04\x88\xb5\x18\x07\x12\\\n\x0f\x43heckpointAudit\x12 .vault.v1.CheckpointAuditRequest\x1a!.vault.v1.CheckpointAuditResponse\"\x04\x88\xb5\x18\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAudit']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAudit']._serialized_options = b'\210\265\030\007'
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=66
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=86
-  _globals['_AUDITFINDING']._serialized_start=88
-  _globals['_AUDITFINDING']._serialized_end=165
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=167
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=264
-  _globals['_AUDITSERVICE']._serialized_start=266
-  _globals['_AUDITSERVICE']._serialized_end=362
+  _globals['_AUDITSERVICE'].methods_by_name['TailAudit']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['TailAudit']._serialized_options = b'\210\265\030\007'
+  _globals['_AUDITSERVICE'].methods_by_name['CheckpointAudit']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['CheckpointAudit']._serialized_options = b'\210\265\030\007'
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=99
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=139
+  _globals['_AUDITFINDING']._serialized_start=141
+  _globals['_AUDITFINDING']._serialized_end=218
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=220
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=317
+  _globals['_TAILAUDITREQUEST']._serialized_start=319
+  _globals['_TAILAUDITREQUEST']._serialized_end=370
+  _globals['_AUDITRECORD']._serialized_start=372
+  _globals['_AUDITRECORD']._serialized_end=449
+  _globals['_TAILAUDITRESPONSE']._serialized_start=451
+  _globals['_TAILAUDITRESPONSE']._serialized_end=537
+  _globals['_CHECKPOINTAUDITREQUEST']._serialized_start=539
+  _globals['_CHECKPOINTAUDITREQUEST']._serialized_end=563
+  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_start=565
+  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_end=652
+  _globals['_AUDITSERVICE']._serialized_start=655
+  _globals['_AUDITSERVICE']._serialized_end=921
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,16 @@ class AuditServiceStub:
                 request_serializer=vault_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.TailAudit = channel.unary_unary(
+                '/vault.v1.AuditService/TailAudit',
+                request_serializer=vault_dot_v1_dot_audit__service__pb2.TailAuditRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__service__pb2.TailAuditResponse.FromString,
+                _registered_method=True)
+        self.CheckpointAudit = channel.unary_unary(
+                '/vault.v1.AuditService/CheckpointAudit',
+                request_serializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -54,6 +64,24 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TailAudit(self, request, context):
+        """Returns audit records in the order of their global positions, from a position on.
+        Ask again with the answer's `next` to follow the audit.
+        For roles that the policy allows `read_audit`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckpointAudit(self, request, context):
+        """Returns a checkpoint: the heads of all writers and the global log's root as of now,
+        under a MAC, to be kept outside of the database and given to VerifyAudit later.
+        For roles that the policy allows `read_audit`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +89,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=vault_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.FromString,
                     response_serializer=vault_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'TailAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.TailAudit,
+                    request_deserializer=vault_dot_v1_dot_audit__service__pb2.TailAuditRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__service__pb2.TailAuditResponse.SerializeToString,
+            ),
+            'CheckpointAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckpointAudit,
+                    request_deserializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +129,60 @@ class AuditService:
             '/vault.v1.AuditService/VerifyAudit',
             vault_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.SerializeToString,
             vault_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/TailAudit',
+            vault_dot_v1_dot_audit__service__pb2.TailAuditRequest.SerializeToString,
+            vault_dot_v1_dot_audit__service__pb2.TailAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckpointAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/CheckpointAudit',
+            vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.SerializeToString,
+            vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

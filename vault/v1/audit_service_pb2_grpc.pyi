@@ -37,6 +37,16 @@ class AuditServiceStub:
     """Verifies numbering, chain and MAC of every audit record, as of now.
     For roles that the policy allows `read_audit`.
     """
+    TailAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.TailAuditRequest, _audit_service_pb2.TailAuditResponse]
+    """Returns audit records in the order of their global positions, from a position on.
+    Ask again with the answer's `next` to follow the audit.
+    For roles that the policy allows `read_audit`.
+    """
+    CheckpointAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.CheckpointAuditRequest, _audit_service_pb2.CheckpointAuditResponse]
+    """Returns a checkpoint: the heads of all writers and the global log's root as of now,
+    under a MAC, to be kept outside of the database and given to VerifyAudit later.
+    For roles that the policy allows `read_audit`.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -45,6 +55,16 @@ class AuditServiceAsyncStub(AuditServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Verifies numbering, chain and MAC of every audit record, as of now.
+    For roles that the policy allows `read_audit`.
+    """
+    TailAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.TailAuditRequest, _audit_service_pb2.TailAuditResponse]  # type: ignore[assignment]
+    """Returns audit records in the order of their global positions, from a position on.
+    Ask again with the answer's `next` to follow the audit.
+    For roles that the policy allows `read_audit`.
+    """
+    CheckpointAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.CheckpointAuditRequest, _audit_service_pb2.CheckpointAuditResponse]  # type: ignore[assignment]
+    """Returns a checkpoint: the heads of all writers and the global log's root as of now,
+    under a MAC, to be kept outside of the database and given to VerifyAudit later.
     For roles that the policy allows `read_audit`.
     """
 
@@ -58,6 +78,28 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.VerifyAuditResponse, _abc.Awaitable[_audit_service_pb2.VerifyAuditResponse]]:
         """Verifies numbering, chain and MAC of every audit record, as of now.
+        For roles that the policy allows `read_audit`.
+        """
+
+    @_abc_1.abstractmethod
+    def TailAudit(
+        self,
+        request: _audit_service_pb2.TailAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.TailAuditResponse, _abc.Awaitable[_audit_service_pb2.TailAuditResponse]]:
+        """Returns audit records in the order of their global positions, from a position on.
+        Ask again with the answer's `next` to follow the audit.
+        For roles that the policy allows `read_audit`.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckpointAudit(
+        self,
+        request: _audit_service_pb2.CheckpointAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.CheckpointAuditResponse, _abc.Awaitable[_audit_service_pb2.CheckpointAuditResponse]]:
+        """Returns a checkpoint: the heads of all writers and the global log's root as of now,
+        under a MAC, to be kept outside of the database and given to VerifyAudit later.
         For roles that the policy allows `read_audit`.
         """
 

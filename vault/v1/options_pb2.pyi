@@ -42,6 +42,8 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Reads and verifies the audit."""
     PERMISSION_READ_POLICY: _Permission.ValueType  # 8
     """Reads the policy in force."""
+    PERMISSION_ERASE: _Permission.ValueType  # 9
+    """Erases the values behind tokens, for good."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Permission names the policy action a caller must hold for an RPC. The values
@@ -66,6 +68,8 @@ PERMISSION_READ_AUDIT: Permission.ValueType  # 7
 """Reads and verifies the audit."""
 PERMISSION_READ_POLICY: Permission.ValueType  # 8
 """Reads the policy in force."""
+PERMISSION_ERASE: Permission.ValueType  # 9
+"""Erases the values behind tokens, for good."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from vault.v1 import column_pb2 as _column_pb2
 from vault.v1 import item_error_pb2 as _item_error_pb2
 import builtins as _builtins
 import sys
@@ -28,8 +29,13 @@ class TokenizeRequest(_message.Message):
 
     FIELD_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy, such as `card_number`."""
+    region: _builtins.str
+    """For a field of phone numbers: the ISO 3166-1 region that numbers without a country
+    code are of, in place of the policy's. Empty otherwise.
+    """
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The values, 1 to 10,000 by default. An empty item fails with VALUE_TOO_SHORT."""
@@ -39,10 +45,11 @@ class TokenizeRequest(_message.Message):
         *,
         field: _builtins.str = ...,
         values: _abc.Iterable[_builtins.str] | None = ...,
+        region: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "region", b"region", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,8 +162,11 @@ class LookupRequest(_message.Message):
 
     FIELD_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
+    region: _builtins.str
+    """As in TokenizeRequest."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The values, 1 to 10,000 by default."""
@@ -166,10 +176,11 @@ class LookupRequest(_message.Message):
         *,
         field: _builtins.str = ...,
         values: _abc.Iterable[_builtins.str] | None = ...,
+        region: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "region", b"region", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,3 +321,193 @@ class DescribeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class TokenizeColumnRequest(_message.Message):
+    """TokenizeColumnRequest carries one column of values of one field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Name of a field of the policy."""
+    region: _builtins.str
+    """As in TokenizeRequest."""
+    @_builtins.property
+    def values(self) -> _column_pb2.StringColumn:
+        """The values; as many as Tokenize takes. An empty item fails with VALUE_TOO_SHORT."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        values: _column_pb2.StringColumn | None = ...,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "region", b"region", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenizeColumnRequest: _TypeAlias = TokenizeColumnRequest  # noqa: Y015
+
+@_typing.final
+class TokenizeColumnResponse(_message.Message):
+    """TokenizeColumnResponse carries the tokens in the order of the values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _column_pb2.StringColumn:
+        """One token per value, null where the value is null or `errors` names the index."""
+
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[_item_error_pb2.ItemError]:
+        """The items that failed, by rising index."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _column_pb2.StringColumn | None = ...,
+        errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenizeColumnResponse: _TypeAlias = TokenizeColumnResponse  # noqa: Y015
+
+@_typing.final
+class DetokenizeColumnRequest(_message.Message):
+    """DetokenizeColumnRequest carries one column of tokens of one field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Name of a field of the policy."""
+    view: _builtins.str
+    """As in DetokenizeRequest."""
+    @_builtins.property
+    def tokens(self) -> _column_pb2.StringColumn:
+        """The tokens; as many as Detokenize takes."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        tokens: _column_pb2.StringColumn | None = ...,
+        view: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetokenizeColumnRequest: _TypeAlias = DetokenizeColumnRequest  # noqa: Y015
+
+@_typing.final
+class DetokenizeColumnResponse(_message.Message):
+    """DetokenizeColumnResponse carries the views in the order of the tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    view: _builtins.str
+    """The view that was answered."""
+    @_builtins.property
+    def values(self) -> _column_pb2.StringColumn:
+        """One view per token, null where the token is null or `errors` names the index."""
+
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[_item_error_pb2.ItemError]:
+        """The items that failed, by rising index."""
+
+    def __init__(
+        self,
+        *,
+        values: _column_pb2.StringColumn | None = ...,
+        errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
+        view: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "values", b"values", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetokenizeColumnResponse: _TypeAlias = DetokenizeColumnResponse  # noqa: Y015
+
+@_typing.final
+class EraseRequest(_message.Message):
+    """EraseRequest names what is to be erased in one field: tokens, or values, not both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Name of a field of the policy, with vaulted storage."""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tokens whose values go, 1 to 10,000 by default."""
+
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values whose live tokens lose them, 1 to 10,000 by default. Not for a field of
+        scope `none`, whose values cannot be found.
+        """
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        tokens: _abc.Iterable[_builtins.str] | None = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "tokens", b"tokens", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseRequest: _TypeAlias = EraseRequest  # noqa: Y015
+
+@_typing.final
+class EraseResponse(_message.Message):
+    """EraseResponse says what was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERRORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[_item_error_pb2.ItemError]:
+        """The items that failed, by rising index; all others are erased. TOKEN_NOT_FOUND where
+        there is no such token, or the value has no live one.
+        """
+
+    def __init__(
+        self,
+        *,
+        errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015

@@ -48,6 +48,16 @@ class TokenizationServiceStub:
                 request_serializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeResponse.FromString,
                 _registered_method=True)
+        self.TokenizeColumn = channel.unary_unary(
+                '/vault.v1.TokenizationService/TokenizeColumn',
+                request_serializer=vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnResponse.FromString,
+                _registered_method=True)
+        self.DetokenizeColumn = channel.unary_unary(
+                '/vault.v1.TokenizationService/DetokenizeColumn',
+                request_serializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnResponse.FromString,
+                _registered_method=True)
         self.Lookup = channel.unary_unary(
                 '/vault.v1.TokenizationService/Lookup',
                 request_serializer=vault_dot_v1_dot_tokenization__service__pb2.LookupRequest.SerializeToString,
@@ -57,6 +67,11 @@ class TokenizationServiceStub:
                 '/vault.v1.TokenizationService/Describe',
                 request_serializer=vault_dot_v1_dot_tokenization__service__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DescribeResponse.FromString,
+                _registered_method=True)
+        self.Erase = channel.unary_unary(
+                '/vault.v1.TokenizationService/Erase',
+                request_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.FromString,
                 _registered_method=True)
 
 
@@ -84,6 +99,22 @@ class TokenizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TokenizeColumn(self, request, context):
+        """Does what Tokenize does, on a column in Arrow's layout.
+        For roles that the policy allows `tokenize` on the field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetokenizeColumn(self, request, context):
+        """Does what Detokenize does, on a column in Arrow's layout.
+        For roles that the policy allows `detokenize` on the field, in their views.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Lookup(self, request, context):
         """Returns the live token of each value and creates nothing.
         For roles that the policy allows `lookup` on the field.
@@ -95,6 +126,16 @@ class TokenizationServiceServicer:
     def Describe(self, request, context):
         """Returns what is known about each token, never its value.
         For roles that the policy allows `describe` on the field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Erase(self, request, context):
+        """Erases the values behind tokens, named by token or by value, for good: ciphertext and
+        index go, the token stays behind as one that is never issued again and answers
+        TOKEN_ERASED. Erasing a token twice is no error.
+        For roles that the policy allows `erase` on the field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +154,16 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
                     request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeRequest.FromString,
                     response_serializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeResponse.SerializeToString,
             ),
+            'TokenizeColumn': grpc.unary_unary_rpc_method_handler(
+                    servicer.TokenizeColumn,
+                    request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnResponse.SerializeToString,
+            ),
+            'DetokenizeColumn': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetokenizeColumn,
+                    request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnResponse.SerializeToString,
+            ),
             'Lookup': grpc.unary_unary_rpc_method_handler(
                     servicer.Lookup,
                     request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.LookupRequest.FromString,
@@ -122,6 +173,11 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
                     servicer.Describe,
                     request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.DescribeRequest.FromString,
                     response_serializer=vault_dot_v1_dot_tokenization__service__pb2.DescribeResponse.SerializeToString,
+            ),
+            'Erase': grpc.unary_unary_rpc_method_handler(
+                    servicer.Erase,
+                    request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -193,6 +249,60 @@ class TokenizationService:
             _registered_method=True)
 
     @staticmethod
+    def TokenizeColumn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.TokenizationService/TokenizeColumn',
+            vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnRequest.SerializeToString,
+            vault_dot_v1_dot_tokenization__service__pb2.TokenizeColumnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetokenizeColumn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.TokenizationService/DetokenizeColumn',
+            vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnRequest.SerializeToString,
+            vault_dot_v1_dot_tokenization__service__pb2.DetokenizeColumnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Lookup(request,
             target,
             options=(),
@@ -236,6 +346,33 @@ class TokenizationService:
             '/vault.v1.TokenizationService/Describe',
             vault_dot_v1_dot_tokenization__service__pb2.DescribeRequest.SerializeToString,
             vault_dot_v1_dot_tokenization__service__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Erase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.TokenizationService/Erase',
+            vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.SerializeToString,
+            vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.FromString,
             options,
             channel_credentials,
             insecure,

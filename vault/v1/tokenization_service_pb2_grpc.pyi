@@ -46,6 +46,14 @@ class TokenizationServiceStub:
     """Returns a view of the value behind each token. Always audited.
     For roles that the policy allows `detokenize` on the field, in their views.
     """
+    TokenizeColumn: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.TokenizeColumnRequest, _tokenization_service_pb2.TokenizeColumnResponse]
+    """Does what Tokenize does, on a column in Arrow's layout.
+    For roles that the policy allows `tokenize` on the field.
+    """
+    DetokenizeColumn: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.DetokenizeColumnRequest, _tokenization_service_pb2.DetokenizeColumnResponse]
+    """Does what Detokenize does, on a column in Arrow's layout.
+    For roles that the policy allows `detokenize` on the field, in their views.
+    """
     Lookup: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.LookupRequest, _tokenization_service_pb2.LookupResponse]
     """Returns the live token of each value and creates nothing.
     For roles that the policy allows `lookup` on the field.
@@ -53,6 +61,12 @@ class TokenizationServiceStub:
     Describe: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.DescribeRequest, _tokenization_service_pb2.DescribeResponse]
     """Returns what is known about each token, never its value.
     For roles that the policy allows `describe` on the field.
+    """
+    Erase: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.EraseRequest, _tokenization_service_pb2.EraseResponse]
+    """Erases the values behind tokens, named by token or by value, for good: ciphertext and
+    index go, the token stays behind as one that is never issued again and answers
+    TOKEN_ERASED. Erasing a token twice is no error.
+    For roles that the policy allows `erase` on the field.
     """
 
 @_typing.type_check_only
@@ -73,6 +87,14 @@ class TokenizationServiceAsyncStub(TokenizationServiceStub):
     """Returns a view of the value behind each token. Always audited.
     For roles that the policy allows `detokenize` on the field, in their views.
     """
+    TokenizeColumn: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.TokenizeColumnRequest, _tokenization_service_pb2.TokenizeColumnResponse]  # type: ignore[assignment]
+    """Does what Tokenize does, on a column in Arrow's layout.
+    For roles that the policy allows `tokenize` on the field.
+    """
+    DetokenizeColumn: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.DetokenizeColumnRequest, _tokenization_service_pb2.DetokenizeColumnResponse]  # type: ignore[assignment]
+    """Does what Detokenize does, on a column in Arrow's layout.
+    For roles that the policy allows `detokenize` on the field, in their views.
+    """
     Lookup: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.LookupRequest, _tokenization_service_pb2.LookupResponse]  # type: ignore[assignment]
     """Returns the live token of each value and creates nothing.
     For roles that the policy allows `lookup` on the field.
@@ -80,6 +102,12 @@ class TokenizationServiceAsyncStub(TokenizationServiceStub):
     Describe: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.DescribeRequest, _tokenization_service_pb2.DescribeResponse]  # type: ignore[assignment]
     """Returns what is known about each token, never its value.
     For roles that the policy allows `describe` on the field.
+    """
+    Erase: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.EraseRequest, _tokenization_service_pb2.EraseResponse]  # type: ignore[assignment]
+    """Erases the values behind tokens, named by token or by value, for good: ciphertext and
+    index go, the token stays behind as one that is never issued again and answers
+    TOKEN_ERASED. Erasing a token twice is no error.
+    For roles that the policy allows `erase` on the field.
     """
 
 class TokenizationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -111,6 +139,26 @@ class TokenizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def TokenizeColumn(
+        self,
+        request: _tokenization_service_pb2.TokenizeColumnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokenization_service_pb2.TokenizeColumnResponse, _abc.Awaitable[_tokenization_service_pb2.TokenizeColumnResponse]]:
+        """Does what Tokenize does, on a column in Arrow's layout.
+        For roles that the policy allows `tokenize` on the field.
+        """
+
+    @_abc_1.abstractmethod
+    def DetokenizeColumn(
+        self,
+        request: _tokenization_service_pb2.DetokenizeColumnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokenization_service_pb2.DetokenizeColumnResponse, _abc.Awaitable[_tokenization_service_pb2.DetokenizeColumnResponse]]:
+        """Does what Detokenize does, on a column in Arrow's layout.
+        For roles that the policy allows `detokenize` on the field, in their views.
+        """
+
+    @_abc_1.abstractmethod
     def Lookup(
         self,
         request: _tokenization_service_pb2.LookupRequest,
@@ -128,6 +176,18 @@ class TokenizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tokenization_service_pb2.DescribeResponse, _abc.Awaitable[_tokenization_service_pb2.DescribeResponse]]:
         """Returns what is known about each token, never its value.
         For roles that the policy allows `describe` on the field.
+        """
+
+    @_abc_1.abstractmethod
+    def Erase(
+        self,
+        request: _tokenization_service_pb2.EraseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokenization_service_pb2.EraseResponse, _abc.Awaitable[_tokenization_service_pb2.EraseResponse]]:
+        """Erases the values behind tokens, named by token or by value, for good: ciphertext and
+        index go, the token stays behind as one that is never issued again and answers
+        TOKEN_ERASED. Erasing a token twice is no error.
+        For roles that the policy allows `erase` on the field.
         """
 
 def add_TokenizationServiceServicer_to_server(servicer: TokenizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
