@@ -16,7 +16,6 @@ EVERY = "*"
 _UNBUILT_ACTIONS = frozenset(
     {
         "approve_reveal",
-        "erase",
         "explain_others",
         "manage_keys",
         "redact",

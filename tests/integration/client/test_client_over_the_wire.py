@@ -37,6 +37,7 @@ class Scripted(TokenizationServiceServicer):
         return self.answer(request, context)
 
     Detokenize = Lookup = Describe = Tokenize  # type: ignore[assignment]
+    TokenizeColumn = DetokenizeColumn = Erase = Tokenize  # type: ignore[assignment]
 
 
 @pytest.fixture
