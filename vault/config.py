@@ -39,6 +39,7 @@ __all__ = [
     "KeysSettings",
     "LogSettings",
     "PolicySettings",
+    "ReaperSettings",
     "ServerSettings",
     "Settings",
     "load_settings",
@@ -306,6 +307,16 @@ class AuditSettings(_Section):
     """This server's name in the records; the host's name if left out."""
 
 
+class ReaperSettings(_Section):
+    """What clears away expired tokens."""
+
+    interval: Duration = timedelta(minutes=1)
+    """Time between two looks: how long a value outlives its token's expiry at most, while
+    Postgres and the keys are there."""
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    """Tokens in one transaction."""
+
+
 class LogSettings(_Section):
     """The log: JSON lines on standard error."""
 
@@ -321,6 +332,7 @@ class Settings(_Section):
     keys: KeysSettings
     policy: PolicySettings
     audit: AuditSettings = AuditSettings()
+    reaper: ReaperSettings = ReaperSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -161,7 +161,8 @@ class NewToken:
         ciphertext: AES-256-GCM ciphertext of the value's core, bound to the token.
         mac: blind index of the value, or None for scope ``none``.
         index_version: version of the index key the mac was made under.
-        tweak_counter: which retry made the token, from 0.
+        tweak_counter: what the tweak was varied by to make the token, from 0.
+        ttl: how long the token lives from now by the store's clock, or None for ever.
     """
 
     token: str = field(repr=False)
@@ -172,6 +173,7 @@ class NewToken:
     generator: Generator
     scope: Scope
     tweak_counter: int = 0
+    ttl: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 import pytest
 
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import TokenStore, UnitOfWork
+from vault.service.ports import IndexPlace, TokenStore, UnitOfWork
 
 T = TypeVar("T")
 
@@ -25,7 +27,17 @@ def mac_of(value: str) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def new_token(token: str, value: str | None, *, counter: int = 0, version: int = 1) -> NewToken:
+YEAR = timedelta(days=365)
+
+
+def new_token(
+    token: str,
+    value: str | None,
+    *,
+    counter: int = 0,
+    version: int = 1,
+    ttl: timedelta | None = None,
+) -> NewToken:
     return NewToken(
         token=token,
         ciphertext=f"sealed {value or token}".encode(),
@@ -35,6 +47,7 @@ def new_token(token: str, value: str | None, *, counter: int = 0, version: int =
         generator=Generator.FF1,
         scope=Scope.NONE if value is None else Scope.FIELD,
         tweak_counter=counter,
+        ttl=ttl,
     )
 
 
@@ -146,3 +159,168 @@ def test_a_failed_transaction_leaves_nothing(backend: Backend, space: TokenSpace
         store(backend, fail)
     assert find(backend, space, ["a"]) == {}
     assert store(backend, lambda tokens: tokens.find_by_token(space, ["7001"])) == {}
+
+
+def row_of(backend: Backend, space: TokenSpace, token: str) -> StoredToken:
+    return store(backend, lambda tokens: tokens.find_by_token(space, [token]))[token]
+
+
+def find_extended(
+    backend: Backend, space: TokenSpace, value: str, ttl: timedelta
+) -> StoredToken | None:
+    mac = mac_of(value)
+    return store(
+        backend, lambda tokens: tokens.find_by_mac(space, Scope.FIELD, 1, [mac], extend=ttl)
+    ).get(mac)
+
+
+def place(token: str, value: str, version: int = 1) -> IndexPlace:
+    return IndexPlace(token, Scope.FIELD, version, mac_of(value))
+
+
+def erase(backend: Backend, space: TokenSpace, token: str, *places: IndexPlace) -> None:
+    def work(tokens: TokenStore) -> None:
+        assert tokens.lock_by_token(space, [token]).keys() == {token}
+        tokens.bury(space, TokenState.ERASED, [token], places)
+
+    store(backend, work)
+
+
+def test_a_token_is_born_with_its_expiry(backend: Backend, space: TokenSpace) -> None:
+    new = [new_token("1", "a", ttl=YEAR), new_token("2", "b"), new_token("3", None, ttl=YEAR)]
+    assert insert(backend, space, *new) == {"1", "2", "3"}
+    for token in ("1", "3"):
+        row = row_of(backend, space, token)
+        assert row.expires == row.created + YEAR
+    assert row_of(backend, space, "2").expires is None
+
+
+def test_finding_can_extend_and_never_shortens(backend: Backend, space: TokenSpace) -> None:
+    insert(backend, space, new_token("1", "a", ttl=YEAR), new_token("2", "b"))
+    born = row_of(backend, space, "1").expires
+    assert born is not None
+    for ttl, least in ((YEAR / 2, born), (YEAR * 2, born + YEAR), (YEAR, born + YEAR)):
+        found = find_extended(backend, space, "a", ttl)
+        assert found is not None
+        assert found == row_of(backend, space, "1")
+        assert found.expires is not None
+        assert least <= found.expires < least + timedelta(minutes=10)
+    found = find_extended(backend, space, "b", YEAR)
+    assert found is not None
+    assert found.expires is None  # made without an expiry: giving it one would shorten it
+    assert find_extended(backend, space, "unknown", YEAR) is None
+
+
+def test_what_has_expired_is_not_extended(backend: Backend, space: TokenSpace) -> None:
+    insert(backend, space, new_token("1", "a", ttl=YEAR))
+    backend.expire(space, "1")
+    assert find_extended(backend, space, "a", YEAR) is None
+    assert row_of(backend, space, "1").state is TokenState.EXPIRED
+
+    def tokenize_again(tokens: TokenStore) -> frozenset[str]:
+        assert tokens.find_by_mac(space, Scope.FIELD, 1, [mac_of("a")], extend=YEAR) == {}
+        return tokens.insert(space, [new_token("2", "a", ttl=YEAR)])
+
+    assert store(backend, tokenize_again) == {"2"}
+    assert find(backend, space, ["a"])["a"].token == "2"
+
+
+def test_an_erased_token_is_a_tombstone_that_no_value_leads_to(
+    backend: Backend, space: TokenSpace
+) -> None:
+    insert(backend, space, new_token("1", "a"), new_token("2", "b"))
+    insert(backend, space, new_token("3", "b", version=2))
+    erase(backend, space, "1", place("1", "a"), place("1", "a", version=2))
+    row = row_of(backend, space, "1")
+    assert (row.state, row.ciphertext) == (TokenState.ERASED, b"")
+    assert find(backend, space, ["a", "b"]).keys() == {"b"}
+    assert insert(backend, space, new_token("1", "c")) == frozenset()
+    assert insert(backend, space, new_token("4", "a")) == {"4"}
+    # Another token's index row stays, whatever place is named.
+    erase(backend, space, "2", place("2", "a"), place("2", "b", version=2))
+    assert find(backend, space, ["a"])["a"].token == "4"
+    assert find(backend, space, ["b"], version=2)["b"].token == "3"
+    assert find(backend, space, ["b"]) == {}
+
+
+def test_an_index_row_left_behind_leads_nowhere(backend: Backend, space: TokenSpace) -> None:
+    insert(backend, space, new_token("1", "a"))
+    erase(backend, space, "1")
+
+    def tokenize_again(tokens: TokenStore) -> frozenset[str]:
+        assert tokens.find_by_mac(space, Scope.FIELD, 1, [mac_of("a")]) == {}
+        return tokens.insert(space, [new_token("2", "a")])
+
+    assert store(backend, tokenize_again) == {"2"}
+    assert find(backend, space, ["a"])["a"].token == "2"
+
+
+def test_erased_stays_erased(backend: Backend, space: TokenSpace) -> None:
+    insert(backend, space, new_token("1", "a", ttl=YEAR))
+    backend.expire(space, "1")
+    erase(backend, space, "1", place("1", "a"))
+    store(backend, lambda tokens: tokens.lock_by_token(space, ["1"]))
+    store(backend, lambda tokens: tokens.bury(space, TokenState.EXPIRED, ["1"], []))
+    assert row_of(backend, space, "1").state is TokenState.ERASED
+
+
+def test_locking_tells_the_state_and_keeps_what_is_needed_to_bury(
+    backend: Backend, space: TokenSpace
+) -> None:
+    insert(backend, space, *(new_token(name, name, ttl=YEAR) for name in ("1", "2", "3")))
+    backend.expire(space, "2")
+    erase(backend, space, "3")
+    rows = store(backend, lambda tokens: tokens.lock_by_token(space, ["3", "1", "9", "2"]))
+    assert {token: (row.state, row.ciphertext) for token, row in rows.items()} == {
+        "1": (TokenState.LIVE, b"sealed 1"),
+        "2": (TokenState.EXPIRED, b"sealed 2"),
+        "3": (TokenState.ERASED, b""),
+    }
+    macs = [mac_of(name) for name in ("3", "1", "9", "2")]
+    live = store(backend, lambda tokens: tokens.lock_by_mac(space, Scope.FIELD, 1, macs))
+    assert {mac: row.token for mac, row in live.items()} == {mac_of("1"): "1"}
+    assert store(backend, lambda tokens: tokens.lock_by_token(space, [])) == {}
+    assert store(backend, lambda tokens: tokens.lock_by_mac(space, Scope.FIELD, 1, [])) == {}
+
+
+def test_the_oldest_expired_come_first_and_of_one_space(
+    backend: Backend, space: TokenSpace
+) -> None:
+    drain(backend)
+    other = TokenSpace(space.tenant, "us_ssn")
+    insert(backend, space, *(new_token(str(n), str(n), ttl=YEAR) for n in range(5)))
+    insert(backend, other, new_token("7", "7", ttl=YEAR))
+    for token in ("3", "1", "4"):
+        backend.expire(space, token)
+        time.sleep(0.002)
+    backend.expire(other, "7")
+    first = store(backend, lambda tokens: tokens.lock_expired(2))
+    assert first is not None
+    assert (first[0], set(first[1])) == (space, {"3", "1"})
+    assert {row.ciphertext for row in first[1].values()} == {b"sealed 3", b"sealed 1"}
+    assert drain(backend) == [(space, {"3", "1"}), (space, {"4"}), (other, {"7"})]
+    assert row_of(backend, space, "4").state is TokenState.EXPIRED
+    assert find(backend, space, ["0", "1", "2", "3", "4"]).keys() == {"0", "2"}
+
+
+def drain(backend: Backend) -> list[tuple[TokenSpace, set[str]]]:
+    """Buries what has expired, two at a time; returns the batches."""
+
+    def batch(tokens: TokenStore) -> tuple[TokenSpace, set[str]] | None:
+        taken = tokens.lock_expired(2)
+        if taken is None:
+            return None
+        tokens.bury(taken[0], TokenState.EXPIRED, list(taken[1]), [])
+        return taken[0], set(taken[1])
+
+    batches = []
+    while done := store(backend, batch):
+        batches.append(done)
+    return batches
+
+
+def test_created_is_not_touched_by_an_extension(backend: Backend, space: TokenSpace) -> None:
+    insert(backend, space, new_token("1", "a", ttl=YEAR))
+    created: datetime = row_of(backend, space, "1").created
+    find_extended(backend, space, "a", YEAR * 2)
+    assert row_of(backend, space, "1").created == created

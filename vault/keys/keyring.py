@@ -175,6 +175,11 @@ class Keyring:
         key = KeyId(space.tenant, space.field, Purpose.INDEX)
         return self._find(lambda snapshot: snapshot.indexes, key).active
 
+    def indexes(self, space: TokenSpace) -> Sequence[IndexKey]:
+        """Returns every version of the blind-index key. Raises KeysUnavailable."""
+        key = KeyId(space.tenant, space.field, Purpose.INDEX)
+        return tuple(self._find(lambda snapshot: snapshot.indexes, key).by_version.values())
+
     def audit(self, tenant: str, version: int | None = None) -> MacKey:
         """Returns the tenant's audit key: the active one, or that of a version.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.model import Action, Principal
+from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Decision, decide
 from vault.policy.limits import window_text
 from vault.policy.model import Policy
@@ -21,6 +21,7 @@ class Effect(StrEnum):
     DENIES = "denies"
     ALLOWS = "allows"
     LIMITS = "limits"
+    NOTES = "notes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def explain(
     decision = decide(policy, principal, action, field, view)
     if isinstance(decision, Allow):
         grounds.extend(_limits(policy, action, name))
+        grounds.extend(_notes(policy, action, name))
     return Explanation(decision, roles, tuple(grounds))
 
 
@@ -100,3 +102,18 @@ def _limits(policy: Policy, action: Action, field: str | None) -> Iterator[Groun
             values, window = limit.quota.values, window_text(limit.quota.seconds)
             says = f"at most {values:,} values per {window} and principal"
             yield Ground(limit.line, f"limits[{index}]", Effect.LIMITS, says)
+
+
+def _notes(policy: Policy, action: Action, name: str | None) -> Iterator[Ground]:
+    """Yields what the field itself has to say about an allowed call."""
+    field = policy.fields[name] if name is not None else None
+    if field is None:
+        return
+    path = f"fields.{field.name}"
+    if action is Action.TOKENIZE and field.ttl is not None:
+        lifetime = window_text(int(field.ttl.total_seconds()))
+        says = f"a token expires {lifetime} after its value was last tokenized"
+        yield Ground(field.line, path, Effect.NOTES, says)
+    if action is Action.ERASE and field.storage is Storage.VAULTLESS:
+        says = "vaultless: nothing is stored, so the call is INVALID_REQUEST"
+        yield Ground(field.line, path, Effect.NOTES, says)

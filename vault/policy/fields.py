@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 
 from vault.formats import Format
 from vault.model import Generator, Scope, Storage
+from vault.policy.duration_entry import read_duration
 from vault.policy.entry import Entry
 from vault.policy.forbidden import forbidden_data
 from vault.policy.format_entry import OPTION_KEYS, read_format
@@ -23,17 +25,18 @@ LEAST_DOMAIN = 1_000_000
 LEAST_FF3_1_DOMAIN = 10**10
 """Under this, FF3-1 needs an acknowledgement in the policy."""
 
+_LONGEST_TTL_DAYS = 36_500
 _KEYS = OPTION_KEYS | {
     "format",
     "keep",
     "generator",
     "storage",
     "scope",
+    "ttl",
     "views",
     "acknowledge",
 }
 _UNBUILT = {
-    "ttl": "without it a token does not expire",
     "budget": "without it nothing limits how many values a caller may ask for",
 }
 _UNBUILT_SCOPES = frozenset({"subject", "session"})
@@ -56,6 +59,7 @@ class _Making:
     storage: Storage
     scope: Scope
     acknowledged: frozenset[str]
+    ttl: timedelta | None
     generator_at: Entry
     storage_at: Entry
     scope_at: Entry
@@ -81,6 +85,7 @@ def _read_field(name: str, entry: Entry) -> Field | None:
         scope=making.scope,
         views=MappingProxyType(views),
         acknowledged=making.acknowledged,
+        ttl=making.ttl,
         line=entry.line,
     )
 
@@ -103,6 +108,7 @@ def _read_making(entry: Entry, entries: Mapping[str, Entry]) -> _Making | None:
     storage = storage_at.choice(Storage) if storage_at else Storage.VAULTED
     scope = scope_at.choice(Scope, unbuilt=_UNBUILT_SCOPES) if scope_at else Scope.FIELD
     acknowledged = _read_acknowledged(entries.get("acknowledge"))
+    ttl = _read_ttl(entries.get("ttl"), storage)
     if generator_at is None or generator is None or storage is None or scope is None:
         return None
     return _Making(
@@ -110,6 +116,7 @@ def _read_making(entry: Entry, entries: Mapping[str, Entry]) -> _Making | None:
         storage,
         scope,
         acknowledged,
+        ttl,
         generator_at,
         storage_at or entry,
         scope_at or entry,
@@ -121,6 +128,16 @@ def _read_acknowledged(entry: Entry | None) -> frozenset[str]:
         return frozenset()
     flags = entry.section({SMALL_DOMAIN})
     return frozenset(name for name, each in flags.items() if each.flag())
+
+
+def _read_ttl(entry: Entry | None, storage: Storage | None) -> timedelta | None:
+    if entry is None:
+        return None
+    if storage is Storage.VAULTLESS:
+        entry.fail("a vaultless field stores no tokens that could expire: use storage vaulted")
+        return None
+    seconds = read_duration(entry, _LONGEST_TTL_DAYS, "365d")
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _check_making(form: Format, making: _Making) -> None:

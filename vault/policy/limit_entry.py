@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from vault.policy.duration_entry import read_duration
 from vault.policy.entry import Entry, listed
 from vault.policy.limits import By, Limit, Quota
 from vault.policy.model import Field
@@ -15,9 +15,7 @@ __all__ = ["read_limits"]
 
 _KEYS = ("fields", "actions", "values", "per", "by")
 _MOST_VALUES = 10**15
-_WINDOW = re.compile(r"([1-9][0-9]{0,7})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LONGEST = 366 * 86_400
+_LONGEST_DAYS = 366
 
 
 def read_limits(entry: Entry, fields: Mapping[str, Field | None]) -> tuple[Limit, ...]:
@@ -37,20 +35,8 @@ def _read_limit(entry: Entry, fields: Mapping[str, Field | None]) -> Limit | Non
     if actions & FIELDLESS:
         entries["actions"].fail(f"{listed(actions & FIELDLESS)}: works on no values: remove it")
     values = entries["values"].whole(1, _MOST_VALUES) if "values" in entries else None
-    seconds = _read_window(entries["per"]) if "per" in entries else None
+    seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
     by = entries["by"].choice(By) if "by" in entries else None
     if values is None or seconds is None or by is None:
         return None
     return Limit(names - {EVERY}, actions, Quota(seconds, values), by, entry.line)
-
-
-def _read_window(entry: Entry) -> int | None:
-    text = entry.text()
-    if text is None:
-        return None
-    match = _WINDOW.fullmatch(text)
-    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if not 0 < seconds <= _LONGEST:
-        entry.fail("must be a number and one of s, m, h and d, such as 1h, up to 366d")
-        return None
-    return seconds

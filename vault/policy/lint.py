@@ -23,6 +23,8 @@ LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
 
 _ORACLES = (Action.TOKENIZE, Action.LOOKUP)
+# Whoever holds two of these can do harm and hide it, or look through what was hidden.
+_APART = (Action.ERASE, Action.READ_AUDIT)
 _DAY = 86_400
 _QUICK = 365
 
@@ -176,6 +178,15 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
             f"principals[{policy.bindings.index(binding)}]",
             "turns every field's values into tokens and back in full: a stolen certificate "
             "opens everything; split the two between principals",
+        )
+    held = {action for action, _ in rights.grants}.intersection(_APART)
+    if len(held) > 1:
+        yield Finding(
+            Severity.WARNING,
+            binding.line,
+            f"principals[{policy.bindings.index(binding)}]",
+            f"holds {listed(held)} together: who erases should not be the one who checks what "
+            "was done; split them between principals",
         )
     if not rights.grants:
         yield Finding(

@@ -24,7 +24,6 @@ _UNBUILT = {
     "approvals": "without it a call needs no approval",
     "grant_ttl": "without it access does not end by itself",
     "budget": "without it nothing limits how many values a caller may read",
-    "ttl": "without it a token does not expire",
 }
 
 

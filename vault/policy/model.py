@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
@@ -36,6 +37,8 @@ class Field:
     Attributes:
         views: the field's own views by name; ``full`` and ``token`` are not among them.
         acknowledged: risks that the policy's author accepts in writing.
+        ttl: how long a token lives after its value was last tokenized, or None for ever.
+            Not part of the shape: it decides no token.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Field:
     scope: Scope
     views: Mapping[str, View] = field(default_factory=dict)
     acknowledged: frozenset[str] = frozenset()
+    ttl: timedelta | None = None
     line: int = field(default=0, compare=False)
 
     @cached_property

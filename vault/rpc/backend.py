@@ -20,6 +20,7 @@ from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
+from vault.rpc.erasure import erasure_methods
 from vault.rpc.health import Probe
 from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
@@ -28,6 +29,8 @@ from vault.rpc.servicers import Method, methods
 from vault.rpc.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
+from vault.service.erasure import ErasureService
+from vault.service.expiry import ExpiryService
 from vault.service.oversight import OversightService
 from vault.service.shapes import check_shapes
 from vault.service.tokenization import TokenizationService
@@ -39,8 +42,8 @@ from vault.store.roles import refuse_privileged
 
 __all__ = ["Backend", "open_backend"]
 
-# For key uses, which are reserved while a call's transaction is open, and for probes and
-# the policy's exchange, which must not queue behind calls.
+# For key uses, which are reserved while a call's transaction is open, and for probes, the
+# policy's exchange and the reaper, which must not queue behind calls.
 _SIDE_CONNECTIONS = 4
 
 
@@ -53,6 +56,7 @@ class Backend:
         policy: returns the policy in force. Raises StoreUnavailable.
         reload: has the policy file read again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
+        reap: buries a batch of expired tokens; returns how many. Raises VaultError.
         probes: what readiness depends on, by name.
     """
 
@@ -60,6 +64,7 @@ class Backend:
     policy: Callable[[], Policy]
     reload: Callable[[], None]
     audit: Callable[[AuditEvent], None]
+    reap: Callable[[], int]
     probes: Mapping[str, Probe]
 
 
@@ -110,15 +115,22 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         admission = Admission(work)
         reader = PostgresAuditReader(engine, lambda version: keyring.audit(DEFAULT_TENANT, version))
         oversight = OversightService(admission, reader)
+        expiry = ExpiryService(
+            PostgresUnitOfWork(side, lanes), keyring, policies.current, settings.reaper.batch
+        )
         yield Backend(
-            methods=methods(
-                TokenizationService(admission, keyring),
-                EncryptionService(admission, keyring),
-                oversight,
-            ),
+            methods={
+                **methods(
+                    TokenizationService(admission, keyring),
+                    EncryptionService(admission, keyring),
+                    oversight,
+                ),
+                **erasure_methods(ErasureService(admission, keyring)),
+            },
             policy=policies.current,
             reload=policies.reload,
             audit=oversight.record_refusal,
+            reap=expiry.reap,
             probes={
                 "database": lambda: _probe_database(side),
                 "keys": lambda: _probe_keys(keyring, wrapper),

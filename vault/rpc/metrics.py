@@ -50,6 +50,11 @@ class Metrics:
             ["rpc", "field", "outcome"],
             registry=self.registry,
         )
+        self._reaped = Counter(
+            "tokenvault_tokens_reaped",
+            "Tokens past their expiry that were made tombstones.",
+            registry=self.registry,
+        )
 
     def call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
@@ -60,6 +65,10 @@ class Metrics:
         """Counts a batch's items by outcome."""
         for outcome, count in counts.items():
             self._items.labels(rpc, field, outcome).inc(count)
+
+    def reaped(self, count: int) -> None:
+        """Counts expired tokens that were made tombstones."""
+        self._reaped.inc(count)
 
 
 class StateMetrics:

@@ -27,6 +27,7 @@ from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.port_lock import port_lock
 from vault.rpc.probing import Prober
+from vault.rpc.reaper import Reaper
 from vault.rpc.refusals import RefusalCounter
 from vault.rpc.supervisor import Supervisor
 from vault.rpc.worker_report import Failure, Report, encode
@@ -166,6 +167,9 @@ def serving(
         for refusals in counters:
             refusals.start()
             stack.callback(refusals.stop)
+        reaper = Reaper(backend.reap, settings.reaper.interval.total_seconds(), metrics.reaped)
+        reaper.start()
+        stack.callback(reaper.stop)
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)

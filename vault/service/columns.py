@@ -13,11 +13,12 @@ from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
 from vault.model import Failure
 
-__all__ = ["NO_TOKEN", "Answers", "Column", "parse_column"]
+__all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
 
 # One failure, word for word, for every string that is not a live token of the field:
 # of another shape, of another field or tenant, or never issued.
 NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
+NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
 
 Answers = Sequence[str | Failure]
 

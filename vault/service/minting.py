@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hmac import compare_digest
 from secrets import randbits
 
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 MAX_ATTEMPTS = 8
+_COUNTED_ATTEMPTS = 4
 # A vaultless token has no room for its key version, so a vaultless field stays on the
 # first; moving it to another key is what Retokenize is for.
 VAULTLESS_KEY_VERSION = 1
@@ -75,7 +77,9 @@ def ensure_tokens(
         wanted: values with distinct macs (scope ``field``), or without macs (scope ``none``).
     """
     batch = _Batch(store, keys, space, policy_field, wanted)
-    missing = batch.find(range(len(wanted)))
+    # Before anything is inserted: what is locked to be extended is locked in order. What
+    # a later look finds has just been made.
+    missing = batch.find(range(len(wanted)), extend=policy_field.ttl)
     for attempt in range(MAX_ATTEMPTS):
         if not missing:
             break
@@ -104,12 +108,14 @@ class _Batch:
         self.key_versions: set[int] = set()
         self.unopened: set[int] = set()
 
-    def find(self, positions: Sequence[int]) -> list[int]:
+    def find(self, positions: Sequence[int], *, extend: timedelta | None = None) -> list[int]:
         """Takes over the tokens that others stored; returns the positions without one."""
         macs = [mac for at in positions if (mac := self._wanted[at].mac) is not None]
         if not macs:
             return list(positions)
-        stored = self._store.find_by_mac(self._space, self._field.scope, self._index_version, macs)
+        stored = self._store.find_by_mac(
+            self._space, self._field.scope, self._index_version, macs, extend=extend
+        )
         missing = []
         for at in positions:
             row = stored.get(self._wanted[at].mac or b"")
@@ -148,8 +154,10 @@ class _Batch:
         return list(distinct.values())
 
     def _counter(self, attempt: int) -> int:
-        # Scope `none` promises a new token every call, so its tweak must never repeat.
-        return attempt if self._field.scope is Scope.FIELD else randbits(_COUNTER_BITS)
+        # Scope `none` promises a new token every call, so its tweak must never repeat. A
+        # value that was erased or expired often has left its first tokens behind.
+        counted = self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS
+        return attempt if counted else randbits(_COUNTER_BITS)
 
     def _seal(self, key: FieldKey, at: int, token: str, counter: int) -> NewToken:
         wanted, scope = self._wanted[at], self._field.scope
@@ -162,6 +170,7 @@ class _Batch:
             generator=self._field.generator,
             scope=scope,
             tweak_counter=counter,
+            ttl=self._field.ttl,
         )
 
 

@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
-from vault.model import Action, AuditEvent, NewToken, Scope, StoredToken, TokenSpace
+from vault.model import (
+    Action,
+    AuditEvent,
+    NewToken,
+    Scope,
+    StoredToken,
+    TokenSpace,
+    TokenState,
+)
 
 __all__ = [
     "AuditLog",
     "DataKeyRecord",
     "DataKeyStore",
+    "IndexPlace",
     "KeySource",
     "KeyWrapper",
     "LimitKey",
@@ -33,6 +42,16 @@ __all__ = [
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class IndexPlace:
+    """Where an index row that leads to a token is, if it is there."""
+
+    token: str = dataclass_field(repr=False)
+    scope: Scope
+    version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
 class TokenStore(Protocol):
     """Token mappings, within one transaction. Raises StoreUnavailable only.
 
@@ -40,9 +59,20 @@ class TokenStore(Protocol):
     """
 
     def find_by_mac(
-        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+        self,
+        space: TokenSpace,
+        scope: Scope,
+        index_version: int,
+        macs: Sequence[bytes],
+        *,
+        extend: timedelta | None = None,
     ) -> Mapping[bytes, StoredToken]:
-        """Returns the live, unexpired tokens of the given blind indexes, without the absent."""
+        """Returns the live, unexpired tokens of the given blind indexes, without the absent.
+
+        Args:
+            extend: moves the expiry of each token found to so long from now, to within a
+                second, unless it is later already or there is none.
+        """
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows (tombstones too) of the given token cores; absent ones are left out.
@@ -56,6 +86,38 @@ class TokenStore(Protocol):
         A token is left out, with nothing of it stored, when its string is taken (a
         collision) or its mac is (another caller was quicker). Macs and token cores within
         one call are distinct. Safe against deadlock between overlapping batches.
+        """
+
+    def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        """Locks and returns the rows (tombstones too) of the given token cores.
+
+        A live row past its expiry comes back with state EXPIRED and its ciphertext: who
+        buries it needs the value to find its index rows.
+        """
+
+    def lock_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> Mapping[bytes, StoredToken]:
+        """Locks and returns the live, unexpired tokens of the given blind indexes."""
+
+    def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
+        """Locks and returns live rows past their expiry, the oldest first, all of one space.
+
+        Takes at most ``limit``, as ``lock_by_token`` returns them, and passes over what
+        others have locked. None where there is nothing to do, or another transaction is at it.
+        """
+
+    def bury(
+        self,
+        space: TokenSpace,
+        state: TokenState,
+        tokens: Sequence[str],
+        places: Sequence[IndexPlace],
+    ) -> None:
+        """Makes tombstones of locked tokens: ciphertext and subject links go for good.
+
+        The index rows at ``places`` go where they lead to the token named there; of other
+        index rows none leads anywhere any more. Erased tokens stay erased.
         """
 
 
@@ -212,6 +274,9 @@ class KeySource(Protocol):
 
     def index(self, space: TokenSpace) -> IndexKey:
         """Returns the active blind-index key."""
+
+    def indexes(self, space: TokenSpace) -> Sequence[IndexKey]:
+        """Returns every version of the blind-index key under which there may be rows."""
 
     def audit(self, tenant: str, version: int | None = None) -> MacKey:
         """Returns the tenant's audit MAC key: the active one, or that of a version."""

@@ -13,7 +13,7 @@ from vault.errors import InvalidRequest, Reason
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
-from vault.service.columns import NO_TOKEN, Answers, Column, parse_column
+from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, parse_column
 from vault.service.minting import (
     VAULTLESS_KEY_VERSION,
     Wanted,
@@ -48,7 +48,6 @@ _FIXED_POINT = Failure(
     Reason.FORMAT_SPACE_EXHAUSTED,
     "this value's vaultless token would equal the value; use vaulted storage for the field",
 )
-_NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
 _VAULTLESS = frozenset({VAULTLESS_KEY_VERSION})
 
 
@@ -177,7 +176,7 @@ class TokenizationService:
 
     def _live_token(self, permit: FieldPermit, row: StoredToken | None, core: str) -> str | Failure:
         if row is None:
-            return _NOT_LIVE
+            return NOT_LIVE
         return row.token if holds(self._keys, permit.space, row, core) else UNOPENED
 
     def _values_of(

@@ -9,18 +9,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import TypeVar
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import DataKeyRecord, LimitKey, WindowUse
+from vault.service.ports import DataKeyRecord, IndexPlace, LimitKey, WindowUse
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
 T = TypeVar("T")
 
+_LIVE = TokenState.LIVE
 _IndexKey = tuple[TokenSpace, Scope, int, bytes]
 
 
@@ -44,15 +45,71 @@ class _Tokens:
         self._now = now
 
     def find_by_mac(
-        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+        self,
+        space: TokenSpace,
+        scope: Scope,
+        index_version: int,
+        macs: Sequence[bytes],
+        *,
+        extend: timedelta | None = None,
     ) -> Mapping[bytes, StoredToken]:
         found = {}
         for mac in macs:
             token = self._tables.index.get((space, scope, index_version, mac))
             row = None if token is None else self._row(space, token)
             if row is not None and row.state is TokenState.LIVE:
-                found[mac] = row
+                found[mac] = row if extend is None else self._extend(space, row, extend)
         return found
+
+    def _extend(self, space: TokenSpace, row: StoredToken, ttl: timedelta) -> StoredToken:
+        if row.expires is None or row.expires >= self._now + ttl:
+            return row
+        extended = replace(row, expires=self._now + ttl)
+        self._tables.tokens[space, row.token] = extended
+        return extended
+
+    def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        stored = ((token, self._tables.tokens.get((space, token))) for token in tokens)
+        return {token: self._judged(row) for token, row in stored if row is not None}
+
+    def lock_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> Mapping[bytes, StoredToken]:
+        return self.find_by_mac(space, scope, index_version, macs)
+
+    def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
+        past = [
+            (row.expires, space, row)
+            for (space, _), row in self._tables.tokens.items()
+            if row.state is TokenState.LIVE and row.expires is not None and row.expires <= self._now
+        ]
+        past.sort(key=lambda each: each[0])
+        if not past:
+            return None
+        first = past[0][1]
+        rows = [row for _, space, row in past[:limit] if space == first]
+        return first, {row.token: self._judged(row) for row in rows}
+
+    def bury(
+        self,
+        space: TokenSpace,
+        state: TokenState,
+        tokens: Sequence[str],
+        places: Sequence[IndexPlace],
+    ) -> None:
+        for token in tokens:
+            row = self._tables.tokens[space, token]
+            if row.state is not TokenState.ERASED:
+                self._tables.tokens[space, token] = replace(row, state=state, ciphertext=b"")
+        for place in places:
+            key = (space, place.scope, place.version, place.mac)
+            if self._tables.index.get(key) == place.token:
+                del self._tables.index[key]
+
+    def _judged(self, row: StoredToken) -> StoredToken:
+        """Returns a row as of now, with its ciphertext."""
+        past = row.expires is not None and row.expires <= self._now
+        return replace(row, state=TokenState.EXPIRED) if past and row.state is _LIVE else row
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         rows = ((token, self._row(space, token)) for token in tokens)
@@ -78,7 +135,7 @@ class _Tokens:
             generator=new.generator,
             state=TokenState.LIVE,
             created=self._now,
-            expires=None,
+            expires=None if new.ttl is None else self._now + new.ttl,
         )
         return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BEGIN",
     "CHARGE",
-    "EXPIRE_TOKENS",
+    "COLUMNS",
     "FIND_BY_MAC",
     "FIND_BY_TOKEN",
     "FIRST_IN_FORCE",
@@ -19,13 +19,13 @@ __all__ = [
     "IN_FORCE",
     "LEAVE",
     "OTHERS",
+    "PAST",
     "PUT_IN_FORCE",
     "RECORDED_SHAPES",
     "RECORD_SHAPE",
     "REPORT",
     "SHAPE",
     "UNINDEX",
-    "UNINDEX_STALE",
 ]
 
 # Settings for this transaction only, so that a pooler between us and Postgres cannot
@@ -46,13 +46,13 @@ SELECT set_config('statement_timeout', %(statement_timeout)s, true),
        clock_timestamp()
 """
 
-_COLUMNS = (
+COLUMNS = (
     "t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created, t.expires"
 )
-_PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
+PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
 
 FIND_BY_MAC = f"""
-SELECT u.mac, {_COLUMNS}, {_PAST} AS past
+SELECT u.mac, {COLUMNS}, {PAST} AS past
 FROM unnest(%(macs)b::bytea[]) AS u (mac)
 CROSS JOIN LATERAL (
     SELECT i.token FROM token_index i
@@ -66,7 +66,7 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 - constants only
 
 FIND_BY_TOKEN = f"""
-SELECT {_COLUMNS}, {_PAST} AS past
+SELECT {COLUMNS}, {PAST} AS past
 FROM unnest(%(tokens)b::text[]) AS u (token)
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
@@ -89,9 +89,9 @@ WITH input AS MATERIALIZED (
     RETURNING token, mac
 ), stored AS (
     INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter,
-                        ciphertext)
+                        ciphertext, expires)
     SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
-           tweak_counter, ciphertext
+           tweak_counter, ciphertext, now() + %(ttl)b::interval
     FROM input JOIN indexed USING (token) ORDER BY token COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING token
@@ -101,9 +101,10 @@ FROM indexed LEFT JOIN stored USING (token)
 """
 
 INSERT_UNINDEXED = """
-INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter, ciphertext)
+INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter, ciphertext,
+                    expires)
 SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
-       tweak_counter, ciphertext
+       tweak_counter, ciphertext, now() + %(ttl)b::interval
 FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(counters)b::bigint[])
      AS u (token, ciphertext, tweak_counter)
 ORDER BY token COLLATE "C"
@@ -116,30 +117,6 @@ UNINDEX = """
 DELETE FROM token_index i USING unnest(%(macs)b::bytea[]) AS u (mac)
 WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
   AND i.index_version = %(index_version)b AND i.mac = u.mac
-"""
-
-EXPIRE_TOKENS = """
-UPDATE tokens t SET state = 'expired', ciphertext = NULL
-FROM unnest(%(tokens)b::text[]) AS u (token)
-WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-  AND t.state = 'live' AND t.expires <= now()
-"""
-
-# Index rows and subject links of tokens that are tombstones. The state is asked again:
-# another transaction may have extended a token since it was found past its expiry.
-UNINDEX_STALE = """
-WITH stale AS (
-    SELECT u.mac, t.token
-    FROM unnest(%(macs)b::bytea[], %(tokens)b::text[]) AS u (mac, token)
-    JOIN tokens t ON t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-    WHERE t.state <> 'live'
-), links AS (
-    DELETE FROM token_subjects s USING stale
-    WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = stale.token
-)
-DELETE FROM token_index i USING stale
-WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
-  AND i.index_version = %(index_version)b AND i.mac = stale.mac AND i.token = stale.token
 """
 
 # Fixed windows, counted in seconds since the epoch. Sorted, so that two charges cannot

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.store import sql
+from vault.service.ports import IndexPlace
+from vault.store import lifetime_sql, sql
 from vault.store.transaction import Columns, Parameters, execute
 
 __all__ = ["PostgresTokenStore"]
@@ -40,16 +42,19 @@ class _Kind(NamedTuple):
     generator: Generator
     key_version: int
     indexed: bool
+    ttl: timedelta | None
 
 
+_REAPING = 0x746F6B656E04  # the advisory lock of whoever buries expired tokens
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
 
 
 class PostgresTokenStore:
     """The TokenStore of one transaction.
 
-    Statements a batch: one to find, one to insert. One more where a token's string was
-    taken, two more where expired tokens stand in the way of new ones.
+    Statements a batch: one to find (and extend), one to insert. One more where a token's
+    string was taken, two more where tombstones stand in the way of new tokens. One to lock
+    and one to bury.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -57,18 +62,24 @@ class PostgresTokenStore:
         self._stale: dict[_Index, dict[bytes, str]] = {}
 
     def find_by_mac(
-        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+        self,
+        space: TokenSpace,
+        scope: Scope,
+        index_version: int,
+        macs: Sequence[bytes],
+        *,
+        extend: timedelta | None = None,
     ) -> Mapping[bytes, StoredToken]:
-        """Returns the live, unexpired tokens of the given blind indexes.
+        """Returns the live, unexpired tokens of the given blind indexes, extended if asked to.
 
         Remembers index rows that lead to tombstones: ``insert`` clears them away.
         """
         if not macs:
             return {}
         index = _Index(space, scope, index_version)
-        rows = execute(
-            self._connection, sql.FIND_BY_MAC, {**index.parameters(), "macs": list(macs)}
-        )
+        statement = sql.FIND_BY_MAC if extend is None else lifetime_sql.FIND_AND_EXTEND
+        parameters = {**index.parameters(), "macs": list(macs), "ttl": extend}
+        rows = execute(self._connection, statement, parameters)
         found: dict[bytes, StoredToken] = {}
         for row in rows:
             mac, token = row[0], _stored_token(row[1:])
@@ -89,7 +100,7 @@ class PostgresTokenStore:
     def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted."""
         stored: set[str] = set()
-        for kind, group in groupby(sorted(new, key=_kind), _kind):
+        for kind, group in groupby(sorted(new, key=_order), _kind):
             stored |= self._insert(space, kind, list(group))
         return frozenset(stored)
 
@@ -99,6 +110,7 @@ class PostgresTokenStore:
             **index.parameters(),
             "generator": kind.generator.value,
             "key_version": kind.key_version,
+            "ttl": kind.ttl,
             "tokens": [token.token for token in new],
             "ciphertexts": [token.ciphertext for token in new],
             "counters": [token.tweak_counter for token in new],
@@ -124,14 +136,80 @@ class PostgresTokenStore:
         parameters: dict[str, object] = {
             **index.parameters(),
             "macs": list(stale),
-            "tokens": list(stale.values()),
+            "tokens": sorted(stale.values()),
         }
-        execute(self._connection, sql.EXPIRE_TOKENS, parameters)
-        execute(self._connection, sql.UNINDEX_STALE, parameters)
+        execute(self._connection, lifetime_sql.EXPIRE_TOKENS, parameters)
+        execute(
+            self._connection,
+            lifetime_sql.UNINDEX_STALE,
+            parameters | {"tokens": list(stale.values())},
+        )
+
+    def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        """Locks and returns the rows, tombstones too, of the given token cores."""
+        if not tokens:
+            return {}
+        parameters = {"tenant": space.tenant, "field": space.field, "tokens": sorted(tokens)}
+        rows = execute(self._connection, lifetime_sql.LOCK_BY_TOKEN, parameters)
+        return {row.token: row for row in map(_locked_token, rows)}
+
+    def lock_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> Mapping[bytes, StoredToken]:
+        """Locks the tokens of the given blind indexes; returns the live, unexpired ones."""
+        if not macs:
+            return {}
+        parameters = {**_Index(space, scope, index_version).parameters(), "macs": list(macs)}
+        rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
+        found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
+        return {mac: row for mac, row in found.items() if row.state is TokenState.LIVE}
+
+    def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
+        """Locks and returns live rows past their expiry, of one space."""
+        parameters = {"lock": _REAPING, "limit": limit}
+        rows = execute(self._connection, lifetime_sql.LOCK_EXPIRED, parameters)
+        if not rows:
+            return None
+        space = TokenSpace(cast("str", rows[0][0]), cast("str", rows[0][1]))
+        return space, {row.token: row for row in (_locked_token(each[2:]) for each in rows)}
+
+    def bury(
+        self,
+        space: TokenSpace,
+        state: TokenState,
+        tokens: Sequence[str],
+        places: Sequence[IndexPlace],
+    ) -> None:
+        """Makes tombstones of locked tokens and drops their links and the index rows named."""
+        if not tokens:
+            return
+        parameters = {
+            "tenant": space.tenant,
+            "field": space.field,
+            "state": state.value,
+            "tokens": list(tokens),
+            "scopes": [place.scope.value for place in places],
+            "index_versions": [place.version for place in places],
+            "macs": [place.mac for place in places],
+            "leading": [place.token for place in places],
+        }
+        execute(self._connection, lifetime_sql.BURY, parameters)
 
 
 def _kind(new: NewToken) -> _Kind:
-    return _Kind(new.scope, new.index_version, new.generator, new.key_version, new.mac is not None)
+    indexed = new.mac is not None
+    return _Kind(new.scope, new.index_version, new.generator, new.key_version, indexed, new.ttl)
+
+
+def _order(new: NewToken) -> tuple[str | int | bool | timedelta, ...]:
+    kind = _kind(new)
+    return (*kind[:-1], kind.ttl or timedelta(0))
+
+
+def _locked_token(columns: Columns) -> StoredToken:
+    """Reads a row that may be buried: past its expiry it still has its ciphertext."""
+    ciphertext = cast("bytes | None", columns[1])
+    return replace(_stored_token(columns), ciphertext=ciphertext or b"")
 
 
 def _stored_token(columns: Columns) -> StoredToken:

@@ -164,6 +164,7 @@ def test_the_insert_joins_large_batches_by_hash(engine: Engine) -> None:
         "tokens": [str(value) for value in range(10_000)],
         "ciphertexts": [b"c"] * 10_000,
         "counters": [0] * 10_000,
+        "ttl": None,
     }
     with transaction(engine) as opened:
         explain = f"EXPLAIN (FORMAT JSON) {sql.INSERT_INDEXED}"

@@ -120,3 +120,20 @@ def test_a_principal_whose_roles_cancel_out_is_told() -> None:
     )
     held = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r, never]}\n"
     assert "deny everything" in messages(f"{LONG}, generator: ff1", roles + held)
+
+
+def test_erasing_and_reading_the_audit_in_one_hand_is_told() -> None:
+    roles = (
+        "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
+        "  erase: [{fields: ['*'], allow: [erase]}]\n  audit: [{allow: [read_audit]}]\n"
+    )
+    both = HELD + "  - {spiffe: 'spiffe://example.org/b', roles: [erase, audit]}\n"
+    (finding,) = findings(f"{LONG}, generator: ff1", roles + both)
+    assert finding.severity is Severity.WARNING
+    assert finding.path == "principals[1]"
+    assert finding.message.startswith("holds erase, read_audit together")
+    apart = (
+        HELD + "  - {spiffe: 'spiffe://example.org/e', roles: [erase]}\n"
+        "  - {spiffe: 'spiffe://example.org/a', roles: [audit]}\n"
+    )
+    assert findings(f"{LONG}, generator: ff1", roles + apart) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_the_sample_uses_ff3_1_only_where_it_may(sample: Policy) -> None:
     assert [field.name for field in fields] == ["card_number", "account_id"]
     assert all(field.effective_domain >= 10**10 for field in fields)
     assert not any(field.acknowledged for field in sample.fields.values())
+
+
+def test_a_ttl_is_not_part_of_a_fields_shape(sample: Policy) -> None:
+    assert sample.fields["email"].ttl == timedelta(days=365)
+    without = parse_policy(sample.document.replace("    ttl: 365d\n", ""), "policy.yaml")
+    assert without.fields["email"].ttl is None
+    assert without.fields["email"].shape == sample.fields["email"].shape
 
 
 def test_the_sample_is_warned_of_what_its_reference_admits(sample: Policy) -> None:
@@ -74,6 +82,7 @@ EXPECTED: dict[str, set[tuple[Action, str | None, str]]] = {
         (Action.ENCRYPT, "national_id", ""),
         (Action.DECRYPT, "national_id", "full"),
     },
+    "privacy-officer": {(Action.ERASE, field, "") for field in FIELDS},
     "auditor": {(action, None, "") for action in FIELDLESS},
 }
 
@@ -107,6 +116,6 @@ def test_the_examples_of_the_reference_are_policies() -> None:
 def test_the_reference_names_every_key_and_action() -> None:
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     keys = "format min max keep generator storage scope token_luhn separators views acknowledge"
-    keys += " fields limits actions values per by roles principals allow deny view"
+    keys += " ttl fields limits actions values per by roles principals allow deny view"
     words = [*keys.split(), *Action]
     assert [word for word in words if f"`{word}`" not in text] == []

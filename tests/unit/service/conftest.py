@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +15,8 @@ from vault.policy.load import parse_policy
 from vault.policy.model import Policy
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
+from vault.service.erasure import ErasureResult, ErasureService
+from vault.service.expiry import ExpiryService
 from vault.service.results import ColumnResult, DescribeResult
 from vault.service.tokenization import TokenizationService
 from vault.store.memory import MemoryUnitOfWork
@@ -28,6 +32,7 @@ fields:
     views: {last4: {show_last: 4}}
   ssn: {format: us_ssn, generator: ff1, views: {last4: {show_last: 4}}}
   name: {format: person_name, generator: random}
+  mail: {format: email, generator: random, ttl: 30d}
   once: {format: us_ssn, generator: ff1, scope: none}
   account: {format: {alphabet: digits, min: 10, max: 20}, generator: ff3-1, storage: vaultless}
   tiny: {format: {alphabet: digits, min: 6, max: 6}, generator: ff1, storage: vaultless}
@@ -36,12 +41,14 @@ roles:
   steward: [{fields: ["*"], allow: [lookup, describe]}]
   support: [{fields: [card], allow: [detokenize], view: last4}]
   restorer: [{fields: ["*"], allow: [detokenize], view: full}]
+  privacy: [{fields: ["*"], allow: [erase]}]
   crypto: [{fields: [ssn], allow: [encrypt, decrypt], view: full}]
 principals:
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
   - {spiffe: "spiffe://example.org/steward", roles: [steward]}
   - {spiffe: "spiffe://example.org/support", roles: [support]}
   - {spiffe: "spiffe://example.org/restorer", roles: [restorer]}
+  - {spiffe: "spiffe://example.org/privacy", roles: [privacy]}
   - {spiffe: "spiffe://example.org/crypto", roles: [crypto]}
 """
 
@@ -71,8 +78,21 @@ class FixedKeys:
     def index(self, space: TokenSpace) -> IndexKey:
         return IndexKey(b"i" * 32, space.tenant, space.field, 1)
 
+    def indexes(self, space: TokenSpace) -> list[IndexKey]:
+        return [IndexKey(b"i" * 32, space.tenant, space.field, each) for each in (1, 2)]
+
     def audit(self, tenant: str, version: int | None = None) -> MacKey:
         return MacKey(version or 1, b"a" * 32)
+
+
+@dataclass
+class Clock:
+    """The store's clock, which a test may set forward."""
+
+    ahead: timedelta = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass
@@ -84,6 +104,9 @@ class House:
     work: MemoryUnitOfWork
     tokens: TokenizationService
     encryption: EncryptionService
+    erasure: ErasureService
+    expiry: ExpiryService
+    clock: Clock
 
     def caller(self, name: str) -> Caller:
         """Returns an authenticated caller of the test policy."""
@@ -104,15 +127,29 @@ class House:
     def describe(self, field: str, tokens: list[str]) -> DescribeResult:
         return self.tokens.describe(self.caller("steward"), self.policy, field, tokens)
 
+    def erase(
+        self,
+        field: str,
+        *,
+        tokens: Sequence[str] = (),
+        values: Sequence[str] = (),
+        name: str = "privacy",
+    ) -> ErasureResult:
+        return self.erasure.erase(self.caller(name), self.policy, field, tokens, values)
+
 
 @pytest.fixture
 def house() -> House:
-    keys, work = FixedKeys(), MemoryUnitOfWork()
-    admission = Admission(work)
+    clock = Clock()
+    keys, work = FixedKeys(), MemoryUnitOfWork(clock)
+    admission, policy = Admission(work), parse_policy(POLICY, "test policy")
     return House(
-        policy=parse_policy(POLICY, "test policy"),
+        policy=policy,
         keys=keys,
         work=work,
         tokens=TokenizationService(admission, keys),
         encryption=EncryptionService(admission, keys),
+        erasure=ErasureService(admission, keys),
+        expiry=ExpiryService(work, keys, lambda: policy, batch=3),
+        clock=clock,
     )

@@ -1,0 +1,119 @@
+"""Erase: the values behind tokens go for good, named by token or by value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vault.errors import InvalidRequest
+from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken, TokenState
+from vault.policy.model import Policy
+from vault.service.admission import Admission, FieldPermit
+from vault.service.burial import bury, with_tokens
+from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column
+from vault.service.minting import holds
+from vault.service.ports import KeySource, Transaction
+from vault.service.results import outcome_counts
+from vault.service.rows import UNOPENED
+
+__all__ = ["ErasureResult", "ErasureService"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureResult:
+    """What was erased: of ``total`` items all that ``failures`` does not name."""
+
+    total: int
+    failures: Mapping[int, Failure]
+
+
+class ErasureService:
+    """The use case of those who erase."""
+
+    def __init__(self, admission: Admission, keys: KeySource) -> None:
+        self._admission = admission
+        self._keys = keys
+
+    def erase(
+        self,
+        caller: Caller,
+        policy: Policy,
+        field: str,
+        tokens: Sequence[str],
+        values: Sequence[str],
+    ) -> ErasureResult:
+        """Erases what one of the two lists names; the other must be empty.
+
+        By token: erasing again is no failure, and an expired token can be erased. By value:
+        TOKEN_NOT_FOUND where it has no live token.
+        """
+        permit = self._admission.admit_field("Erase", caller, policy, Action.ERASE, field)
+
+        def work(transaction: Transaction) -> ErasureResult:
+            _check(permit, tokens, values)
+            if tokens:
+                return self._by_token(transaction, permit, tokens)
+            return self._by_value(transaction, permit, values)
+
+        return self._admission.carry_out(permit, len(tokens) + len(values), work)
+
+    def _by_token(
+        self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
+    ) -> ErasureResult:
+        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        rows = transaction.tokens.lock_by_token(permit.space, column.cores)
+        found = [rows.get(core, NO_TOKEN) for core in column.cores]
+        return self._erase(transaction, permit, column, found)
+
+    def _by_value(
+        self, transaction: Transaction, permit: FieldPermit, values: Sequence[str]
+    ) -> ErasureResult:
+        column = parse_column(values, permit.field.format.parse)
+        scope, index = permit.field.scope, self._keys.index(permit.space)
+        macs = index.macs(scope.value, column.cores)
+        rows = transaction.tokens.lock_by_mac(permit.space, scope, index.version, macs)
+        found = [
+            self._checked(permit, rows.get(mac), core)
+            for core, mac in zip(column.cores, macs, strict=True)
+        ]
+        return self._erase(transaction, permit, column, found)
+
+    def _checked(
+        self, permit: FieldPermit, row: StoredToken | None, core: str
+    ) -> StoredToken | Failure:
+        if row is None:
+            return NOT_LIVE
+        # An index row that somebody pointed elsewhere must not erase another value.
+        return row if holds(self._keys, permit.space, row, core) else UNOPENED
+
+    def _erase(
+        self,
+        transaction: Transaction,
+        permit: FieldPermit,
+        column: Column,
+        found: Sequence[StoredToken | Failure],
+    ) -> ErasureResult:
+        """Erases what was found and writes the call's audit record."""
+        rows = {row.token: row for row in found if isinstance(row, StoredToken)}
+        live = [row for row in rows.values() if row.state is not TokenState.ERASED]
+        bury(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live)
+        failures = dict(column.failures)
+        for index, slot, _ in column.places:
+            outcome = found[slot]
+            if isinstance(outcome, Failure):
+                failures[index] = outcome
+        failures = dict(sorted(failures.items()))
+        event = replace(permit.event, counts=outcome_counts(column.size, failures))
+        transaction.audit.append(with_tokens(event, self._keys, rows.values(), rows.keys()))
+        return ErasureResult(column.size, failures)
+
+
+def _check(permit: FieldPermit, tokens: Sequence[str], values: Sequence[str]) -> None:
+    if bool(tokens) == bool(values):
+        raise InvalidRequest("name what is to be erased by tokens or by values, not by both")
+    if permit.field.storage is Storage.VAULTLESS:
+        raise InvalidRequest("nothing is stored of this field (vaultless): nothing to erase")
+    if values and permit.field.scope is Scope.NONE:
+        raise InvalidRequest(
+            "a value of this field cannot be found (scope none): name its tokens instead"
+        )

@@ -1,0 +1,148 @@
+"""Statements about the end of tokens: expiry, erasure, and what must be locked for them.
+
+Order of locks, the same for everybody: tokens first, sorted, then index rows. Whoever
+deletes an index row that leads to a token holds that token's lock.
+"""
+
+from __future__ import annotations
+
+from vault.store.sql import COLUMNS, PAST
+
+__all__ = [
+    "BURY",
+    "EXPIRE_TOKENS",
+    "FIND_AND_EXTEND",
+    "LOCK_BY_MAC",
+    "LOCK_BY_TOKEN",
+    "LOCK_EXPIRED",
+    "UNINDEX_STALE",
+]
+
+# The tokens named by u.token, one after another in the order they come in, which must be
+# sorted: a lock is waited for by whoever holds only smaller ones. LATERAL with LIMIT keeps
+# the nested loop, and with it the order. A row that was changed meanwhile comes as it is now.
+_LOCKED = """
+CROSS JOIN LATERAL (
+    SELECT * FROM tokens t
+    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
+    LIMIT 1 FOR UPDATE) t
+"""
+
+LOCK_BY_TOKEN = f"""
+SELECT {COLUMNS}, {PAST} AS past
+FROM unnest(%(tokens)b::text[]) AS u (token) {_LOCKED}
+"""  # noqa: S608 - constants only
+
+_LED_TO = """
+SELECT u.mac, i.token
+FROM unnest(%(macs)b::bytea[]) AS u (mac)
+CROSS JOIN LATERAL (
+    SELECT i.token FROM token_index i
+    WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
+      AND i.index_version = %(index_version)b AND i.mac = u.mac
+    LIMIT 1) i
+"""
+
+LOCK_BY_MAC = f"""
+WITH led AS MATERIALIZED ({_LED_TO})
+SELECT u.mac, {COLUMNS}, {PAST} AS past
+FROM (SELECT mac, token FROM led ORDER BY token COLLATE "C") AS u {_LOCKED}
+"""  # noqa: S608 - constants only
+
+# What FIND_BY_MAC finds, with the expiry moved to now() + ttl where it has one that is
+# earlier. At most once a second for each token: a value that many callers send at once
+# must not have them all queue for its row. Only what is to be moved, or is a tombstone
+# that an insert may clear away, is locked, in one sorted pass.
+FIND_AND_EXTEND = f"""
+WITH found AS MATERIALIZED (
+    SELECT led.mac, {COLUMNS},
+           t.state <> 'live' OR coalesce(
+               t.expires < now() + %(ttl)b::interval
+                           - least(%(ttl)b::interval / 100, interval '1 second'), false) AS touch
+    FROM ({_LED_TO}) AS led
+    CROSS JOIN LATERAL (
+        SELECT * FROM tokens t
+        WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
+        LIMIT 1) t
+), locked AS MATERIALIZED (
+    SELECT u.mac, {COLUMNS}
+    FROM (SELECT mac, token FROM found WHERE touch ORDER BY token COLLATE "C") AS u {_LOCKED}
+), extended AS (
+    UPDATE tokens t SET expires = now() + %(ttl)b::interval FROM locked
+    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = locked.token
+      AND t.state = 'live' AND t.expires > now() AND t.expires < now() + %(ttl)b::interval
+    RETURNING t.token, t.expires
+)
+SELECT t.mac, {COLUMNS}, {PAST} AS past FROM found t WHERE NOT t.touch
+UNION ALL
+SELECT t.mac, t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created,
+       coalesce(extended.expires, t.expires), {PAST} AS past
+FROM locked t LEFT JOIN extended USING (token)
+"""  # noqa: S608 - constants only
+
+# One transaction at a time, over all servers: those who come to nothing try again later.
+# The rows are of the space of the oldest; the rest have their turn in the next batch.
+LOCK_EXPIRED = f"""
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(%(lock)b::bigint) AS mine
+), oldest AS MATERIALIZED (
+    SELECT tenant, field, token, expires FROM tokens
+    WHERE state = 'live' AND expires IS NOT NULL AND expires <= now() AND (SELECT mine FROM turn)
+    ORDER BY expires LIMIT %(limit)b::integer
+), first AS MATERIALIZED (
+    SELECT tenant, field FROM oldest ORDER BY expires LIMIT 1
+)
+SELECT t.tenant, t.field, {COLUMNS}, true AS past
+FROM (SELECT oldest.* FROM oldest JOIN first USING (tenant, field)) AS u
+CROSS JOIN LATERAL (
+    SELECT * FROM tokens t
+    WHERE t.tenant = u.tenant AND t.field = u.field AND t.token = u.token
+      AND t.state = 'live' AND t.expires <= now()
+    LIMIT 1 FOR UPDATE SKIP LOCKED) t
+"""  # noqa: S608 - constants only
+
+# Of tokens that this transaction has locked. An index row is deleted only by who holds
+# its token, so here nobody waits.
+BURY = """
+WITH dead AS (
+    UPDATE tokens t SET state = %(state)b, ciphertext = NULL
+    FROM unnest(%(tokens)b::text[]) AS u (token)
+    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
+      AND t.state <> 'erased'
+), links AS (
+    DELETE FROM token_subjects s USING unnest(%(tokens)b::text[]) AS u (token)
+    WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
+)
+DELETE FROM token_index i
+USING unnest(%(scopes)b::text[], %(index_versions)b::integer[], %(macs)b::bytea[],
+             %(leading)b::text[]) AS u (scope, index_version, mac, token)
+WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
+  AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
+"""
+
+# Locks tombstones too: whoever clears away index rows holds their tokens.
+EXPIRE_TOKENS = f"""
+WITH locked AS MATERIALIZED (
+    SELECT t.* FROM unnest(%(tokens)b::text[]) AS u (token) {_LOCKED}
+)
+UPDATE tokens t SET state = 'expired', ciphertext = NULL FROM locked
+WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = locked.token
+  AND t.state = 'live' AND t.expires <= now()
+"""  # noqa: S608 - constants only
+
+# Index rows and subject links of tokens that are tombstones. The state is asked again:
+# another transaction may have extended a token since it was found past its expiry.
+UNINDEX_STALE = """
+WITH stale AS (
+    SELECT u.mac, t.token
+    FROM unnest(%(macs)b::bytea[], %(tokens)b::text[]) AS u (mac, token)
+    JOIN tokens t ON t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
+    WHERE t.state <> 'live'
+), links AS (
+    DELETE FROM token_subjects s USING stale
+    WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = stale.token
+)
+DELETE FROM token_index i USING stale
+WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
+  AND i.index_version = %(index_version)b AND i.mac = stale.mac AND i.token = stale.token
+"""
