@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 MAX_ATTEMPTS = 8
-_COUNTED_ATTEMPTS = 4
+_COUNTED_ATTEMPTS = 3
 # A vaultless token has no room for its key version, so a vaultless field stays on the
 # first; moving it to another key is what Retokenize is for.
 VAULTLESS_KEY_VERSION = 1

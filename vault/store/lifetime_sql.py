@@ -10,12 +10,10 @@ from vault.store.sql import COLUMNS, PAST
 
 __all__ = [
     "BURY",
-    "EXPIRE_TOKENS",
     "FIND_AND_EXTEND",
     "LOCK_BY_MAC",
     "LOCK_BY_TOKEN",
     "LOCK_EXPIRED",
-    "UNINDEX_STALE",
 ]
 
 # The tokens named by u.token, one after another in the order they come in, which must be
@@ -101,48 +99,36 @@ CROSS JOIN LATERAL (
     LIMIT 1 FOR UPDATE SKIP LOCKED) t
 """  # noqa: S608 - constants only
 
-# Of tokens that this transaction has locked. An index row is deleted only by who holds
-# its token, so here nobody waits.
+# Of tokens that this transaction has locked: nobody else changes them or the index rows
+# that lead to them, so that rows can be named by where they are, which pins the plan.
+# Twice LATERAL, and OFFSET, keep the nested loops.
 BURY = """
 WITH dead AS (
-    UPDATE tokens t SET state = %(state)b, ciphertext = NULL
-    FROM unnest(%(tokens)b::text[]) AS u (token)
-    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-      AND t.state <> 'erased'
+    UPDATE tokens SET state = %(state)b, ciphertext = NULL
+    WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM unnest(%(tokens)b::text[]) AS u (token)
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM tokens t
+            WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
+              AND t.state <> 'erased'
+            LIMIT 1) t))
 ), links AS (
-    DELETE FROM token_subjects s USING unnest(%(tokens)b::text[]) AS u (token)
-    WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
+    DELETE FROM token_subjects
+    WHERE ctid = ANY (ARRAY(
+        SELECT s.ctid FROM unnest(%(tokens)b::text[]) AS u (token)
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM token_subjects s
+            WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
+            OFFSET 0) s))
 )
-DELETE FROM token_index i
-USING unnest(%(scopes)b::text[], %(index_versions)b::integer[], %(macs)b::bytea[],
-             %(leading)b::text[]) AS u (scope, index_version, mac, token)
-WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
-  AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
-"""
-
-# Locks tombstones too: whoever clears away index rows holds their tokens.
-EXPIRE_TOKENS = f"""
-WITH locked AS MATERIALIZED (
-    SELECT t.* FROM unnest(%(tokens)b::text[]) AS u (token) {_LOCKED}
-)
-UPDATE tokens t SET state = 'expired', ciphertext = NULL FROM locked
-WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = locked.token
-  AND t.state = 'live' AND t.expires <= now()
-"""  # noqa: S608 - constants only
-
-# Index rows and subject links of tokens that are tombstones. The state is asked again:
-# another transaction may have extended a token since it was found past its expiry.
-UNINDEX_STALE = """
-WITH stale AS (
-    SELECT u.mac, t.token
-    FROM unnest(%(macs)b::bytea[], %(tokens)b::text[]) AS u (mac, token)
-    JOIN tokens t ON t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-    WHERE t.state <> 'live'
-), links AS (
-    DELETE FROM token_subjects s USING stale
-    WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = stale.token
-)
-DELETE FROM token_index i USING stale
-WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
-  AND i.index_version = %(index_version)b AND i.mac = stale.mac AND i.token = stale.token
+DELETE FROM token_index
+WHERE ctid = ANY (ARRAY(
+    SELECT i.ctid
+    FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[], %(macs)b::bytea[],
+                %(leading)b::text[]) AS u (scope, index_version, mac, token)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM token_index i
+        WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
+          AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
+        LIMIT 1) i))
 """

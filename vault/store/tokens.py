@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
 from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
+from vault.store.failures import Conflict
 from vault.store.transaction import Columns, Parameters, execute
 
 __all__ = ["PostgresTokenStore"]
@@ -60,6 +61,7 @@ class PostgresTokenStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stale: dict[_Index, dict[bytes, str]] = {}
+        self._held: set[tuple[_Index, bytes]] = set()
 
     def find_by_mac(
         self,
@@ -98,7 +100,15 @@ class PostgresTokenStore:
         return {row.token: row for row in map(_stored_token, rows)}
 
     def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
-        """Inserts tokens and their index rows; returns the token cores inserted."""
+        """Inserts tokens and their index rows; returns the token cores inserted.
+
+        Raises Conflict where going on could deadlock: index rows are waited for in order,
+        and those of an earlier insert are still held. Who lost a race to a token that was
+        erased at once comes here.
+        """
+        asked = {(_index(space, each), each.mac) for each in new if each.mac is not None}
+        if self._held and not asked <= self._held:
+            raise Conflict("another transaction was quicker")
         stored: set[str] = set()
         for kind, group in groupby(sorted(new, key=_order), _kind):
             stored |= self._insert(space, kind, list(group))
@@ -119,10 +129,12 @@ class PostgresTokenStore:
             rows = execute(self._connection, sql.INSERT_UNINDEXED, parameters)
             return {cast("str", token) for (token,) in rows}
         self._clear_stale(index)
-        return self._insert_indexed(parameters, [token.mac for token in new])
+        parameters["macs"] = [token.mac for token in new]
+        return self._insert_indexed(index, parameters)
 
-    def _insert_indexed(self, parameters: Parameters, macs: Sequence[bytes | None]) -> set[str]:
-        rows = execute(self._connection, sql.INSERT_INDEXED, {**parameters, "macs": list(macs)})
+    def _insert_indexed(self, index: _Index, parameters: Parameters) -> set[str]:
+        rows = execute(self._connection, sql.INSERT_INDEXED, parameters)
+        self._held.update((index, cast("bytes", mac)) for _, mac, _ in rows)
         collided = [mac for _, mac, stored in rows if not stored]
         if collided:
             execute(self._connection, sql.UNINDEX, {**parameters, "macs": collided})
@@ -133,17 +145,15 @@ class PostgresTokenStore:
         stale = self._stale.pop(index, None)
         if stale is None:
             return
-        parameters: dict[str, object] = {
-            **index.parameters(),
-            "macs": list(stale),
-            "tokens": sorted(stale.values()),
-        }
-        execute(self._connection, lifetime_sql.EXPIRE_TOKENS, parameters)
-        execute(
-            self._connection,
-            lifetime_sql.UNINDEX_STALE,
-            parameters | {"tokens": list(stale.values())},
-        )
+        locked = self.lock_by_token(index.space, list(stale.values()))
+        # Asked again: another transaction may have extended a token since it was found.
+        dead = {token for token, row in locked.items() if row.state is not TokenState.LIVE}
+        places = [
+            IndexPlace(token, index.scope, index.version, mac)
+            for mac, token in stale.items()
+            if token in dead
+        ]
+        self.bury(index.space, TokenState.EXPIRED, sorted(dead), places)
 
     def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Locks and returns the rows, tombstones too, of the given token cores."""
@@ -199,6 +209,10 @@ class PostgresTokenStore:
 def _kind(new: NewToken) -> _Kind:
     indexed = new.mac is not None
     return _Kind(new.scope, new.index_version, new.generator, new.key_version, indexed, new.ttl)
+
+
+def _index(space: TokenSpace, new: NewToken) -> _Index:
+    return _Index(space, new.scope, new.index_version)
 
 
 def _order(new: NewToken) -> tuple[str | int | bool | timedelta, ...]:
