@@ -258,3 +258,41 @@ def test_ctrl_c_leaves_no_half_file(environment: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"Traceback" not in out + err
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_file_of_tokens_is_erased(environment: Path, tmp_path: Path) -> None:
+    source, tokens, rejects = (tmp_path / name for name in ("in", "out", "rejects"))
+    source.write_text("id,ssn\n1,900-44-1111\n2,900-44-2222\n3,\n")
+    columns = ("-c", "ssn=us_ssn")
+    tokenvault(environment, "tokenize", str(source), *columns, "-o", str(tokens), role="pipeline")
+    before = tokens.read_bytes()
+
+    unasked = tokenvault(environment, "erase", str(tokens), *columns, role="privacy_officer")
+    assert unasked.returncode == 2
+    assert "--yes" in unasked.stderr
+    refused = tokenvault(environment, "erase", str(tokens), *columns, "--yes", role="pipeline")
+    assert (refused.returncode, refused.stdout) == (3, "")
+
+    for _ in range(2):  # a run that was cut off can be repeated
+        done = tokenvault(
+            environment, "erase", str(tokens), *columns, "--yes", role="privacy_officer"
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "3 rows read\n  ssn  us_ssn: 2 erased, 1 empty\n"
+    assert tokens.read_bytes() == before
+
+    by_value = tokenvault(
+        environment,
+        *("erase", str(source), *columns, "--values", "-y", "--rejects", str(rejects), "--json"),
+        role="privacy_officer",
+    )
+    assert by_value.returncode == 1
+    assert json.loads(by_value.stdout) == {
+        "rows": 3,
+        "columns": {"ssn": {"field": "us_ssn", "erased": 0, "empty": 1}},
+        "rejects": [{"column": "ssn", "reason": "TOKEN_NOT_FOUND", "count": 2}],
+    }
+    assert "900-44" not in rejects.read_text() + by_value.stdout + by_value.stderr
+    back = tokenvault(environment, "detokenize", str(tokens), *columns, role="restore_pipeline")
+    assert back.returncode == 1
+    assert "2 x TOKEN_ERASED" in back.stderr

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from vault.client import CallError, Client
-from vault.model import Action, Principal
+from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.load import parse_policy
 from vault.policy.model import Policy
@@ -31,6 +31,7 @@ ROLES = (
     "steward",
     "restore-pipeline",
     "crypto-service",
+    "privacy-officer",
     "auditor",
     "stranger",
 )
@@ -39,6 +40,7 @@ VIEWS = ("", "full", "token", "last4", "nothing")
 # Whoever has a right on some field may learn that another name is no field.
 WITH_FIELD_RIGHTS = frozenset(ROLES) - {"auditor", "stranger"}
 REAL_FIELDS = FIELDS[:-1]
+VAULTED_FIELDS = tuple(name for name in REAL_FIELDS if name != "account_id")
 WITH_LAST4 = ("card_number", "us_ssn")
 
 
@@ -70,6 +72,9 @@ def _allowed() -> Iterator[Question]:
         yield Question("fraud-analyst", "Detokenize", "card_number", view)
     yield Question("crypto-service", "Encrypt", "national_id", "")
     yield Question("crypto-service", "Decrypt", "national_id", "")
+    for field in VAULTED_FIELDS:
+        yield Question("privacy-officer", "Erase", field, "")
+    # Every RPC of the audit that is built has a line here and in questions().
     yield Question("auditor", "VerifyAudit", "", "")
     yield Question("auditor", "GetPolicy", "", "")
 
@@ -81,7 +86,7 @@ def questions() -> Iterator[Question]:
     """Every question there is."""
     for role in ROLES:
         for field in FIELDS:
-            for rpc in ("Tokenize", "Lookup", "Describe", "Encrypt", "Decrypt"):
+            for rpc in ("Tokenize", "Lookup", "Describe", "Erase", "Encrypt", "Decrypt"):
                 yield Question(role, rpc, field, "")
             for view in VIEWS:
                 yield Question(role, "Detokenize", field, view)
@@ -95,6 +100,8 @@ def expected(asked: Question) -> str:
         return "OK"
     if asked.field == "nothing" and asked.role in WITH_FIELD_RIGHTS:
         return "FIELD_NOT_FOUND"
+    if asked == ("privacy-officer", "Erase", "account_id", ""):
+        return "INVALID_REQUEST"  # allowed, but nothing is stored of a vaultless field
     sees_all = asked._replace(view="full") in ALLOWED
     if asked.rpc == "Detokenize" and sees_all:
         return "INVALID_REQUEST"  # no such view; they may see everything anyway
@@ -124,6 +131,7 @@ def _call(client: Client, asked: Question) -> str:
         "Detokenize": lambda: client.detokenize(asked.field, ["x"], asked.view),
         "Lookup": lambda: client.lookup(asked.field, ["x"]),
         "Describe": lambda: client.describe(asked.field, ["x"]),
+        "Erase": lambda: client.erase(asked.field, tokens=["x"]),
         "Encrypt": lambda: client.encrypt(asked.field, [b"x"]),
         "Decrypt": lambda: client.decrypt(asked.field, [b"x"]),
         "VerifyAudit": client.verify_audit,
@@ -141,6 +149,7 @@ ACTIONS = {
     "Detokenize": Action.DETOKENIZE,
     "Lookup": Action.LOOKUP,
     "Describe": Action.DESCRIBE,
+    "Erase": Action.ERASE,
     "Encrypt": Action.ENCRYPT,
     "Decrypt": Action.DECRYPT,
     "VerifyAudit": Action.READ_AUDIT,
@@ -174,11 +183,23 @@ def _skips_the_action(
     return decide(policy, principal, action, field, view)
 
 
+def _lets_auditors_erase(
+    policy: Policy, principal: Principal, action: Action, field: str | None, view: str
+) -> Allow | Deny:
+    decision = decide(policy, principal, action, field, view)
+    return Allow((), "") if action is Action.ERASE and "auditor" in str(principal) else decision
+
+
 def _never_denies(
     policy: Policy, principal: Principal, action: Action, field: str | None, view: str
 ) -> Allow | Deny:
     decision = decide(policy, principal, action, field, view)
     return Allow((), view) if isinstance(decision, Deny) else decision
+
+
+def _is_vaulted(policy: Policy, field: str) -> bool:
+    # A mutant may let an unknown field through.
+    return field not in policy.fields or policy.fields[field].storage is Storage.VAULTED
 
 
 def _in_process(judge: Decide) -> Ask:
@@ -188,7 +209,11 @@ def _in_process(judge: Decide) -> Ask:
         principal = Principal("spiffe", f"spiffe://example.org/{asked.role}")
         field = asked.field or None
         decision = judge(policy, principal, ACTIONS[asked.rpc], field, asked.view)
-        return "OK" if isinstance(decision, Allow) else decision.reason.value
+        if isinstance(decision, Deny):
+            return decision.reason.value
+        # What the use case says after an allowed decision.
+        stored = field is None or _is_vaulted(policy, field)
+        return "OK" if stored or asked.rpc != "Erase" else "INVALID_REQUEST"
 
     return ask
 
@@ -198,7 +223,14 @@ def test_decide_itself_agrees_with_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "mutant", [_skips_the_view, _skips_the_field, _skips_the_action, _never_denies]
+    "mutant",
+    [
+        _skips_the_view,
+        _skips_the_field,
+        _skips_the_action,
+        _lets_auditors_erase,
+        _never_denies,
+    ],
 )
 def test_mutants_of_decide_are_caught(mutant: Decide) -> None:
     assert differences(_in_process(mutant)) != []

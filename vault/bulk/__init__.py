@@ -1,6 +1,6 @@
 """Files tokenized column by column. Built on ``vault.client`` alone."""
 
-from vault.bulk.csv import convert_csv, detokenize_csv, tokenize_csv
+from vault.bulk.csv import convert_csv, detokenize_csv, erase_csv, tokenize_csv
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError
 
@@ -13,5 +13,6 @@ __all__ = [
     "Summary",
     "convert_csv",
     "detokenize_csv",
+    "erase_csv",
     "tokenize_csv",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summ
 from vault.bulk.records import CsvError, Dialect, Record, guess_delimiter
 from vault.client import Client, Column, ItemError
 
-__all__ = ["convert_csv", "detokenize_csv", "tokenize_csv"]
+__all__ = ["convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
 
 _BOM = "\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,6 +68,33 @@ def detokenize_csv(
         return client.detokenize(field_name, tokens, view=view)
 
     return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
+
+
+def erase_csv(
+    client: Client,
+    source: Path | BinaryIO,
+    options: CsvOptions,
+    *,
+    by_value: bool = False,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Erases what the chosen columns name, tokens or values; the file stays as it is.
+
+    ``converted`` of the summary counts what is erased, ``written`` the rows without a
+    reject. See ``convert_csv``; a run that is stopped has erased what came before.
+    """
+
+    def convert(field_name: str, cells: Sequence[str]) -> Column:
+        if by_value:
+            done = client.erase(field_name, values=cells)
+        else:
+            done = client.erase(field_name, tokens=cells)
+        marks: list[str | None] = ["" if at in done.errors else "x" for at in range(len(cells))]
+        return Column(marks, done.errors, done.skipped)
+
+    with Path(os.devnull).open("wb") as nowhere:
+        return convert_csv(convert, source, nowhere, options, rejects=rejects, progress=progress)
 
 
 def convert_csv(

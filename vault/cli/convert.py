@@ -26,7 +26,20 @@ from vault.cli.connection import (
 )
 from vault.cli.exits import ExitCode
 
-__all__ = ["detokenize", "tokenize"]
+__all__ = [
+    "BatchOption",
+    "ColumnOption",
+    "DelimiterOption",
+    "InputArgument",
+    "JsonOption",
+    "RejectsOption",
+    "chosen_columns",
+    "detokenize",
+    "input_of",
+    "progress_bar",
+    "terminable",
+    "tokenize",
+]
 
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="CSV file, or - for standard input.")
@@ -83,11 +96,15 @@ def tokenize(
     chosen column. Empty cells stay empty. Exit code 1 if any cell failed.
     """
     _refuse_stop_on_stream(on_reject, output)
-    options = CsvOptions(_columns(column), delimiter, on_reject)
+    options = CsvOptions(chosen_columns(column), delimiter, on_reject)
     connection = find_connection(dev, role, address, ca, cert, key, default_role="pipeline")
-    with _terminable(), connection.open(batch_size=batch_size) as client, _bar(source) as progress:
+    with (
+        terminable(),
+        connection.open(batch_size=batch_size) as client,
+        progress_bar(source) as progress,
+    ):
         summary = tokenize_csv(
-            client, _source(source), _target(output), options, rejects=rejects, progress=progress
+            client, input_of(source), _target(output), options, rejects=rejects, progress=progress
         )
     _finish(summary, options, output, rejects, as_json)
 
@@ -115,12 +132,16 @@ def detokenize(
     any cell failed, 3 if the service refused.
     """
     _refuse_stop_on_stream(on_reject, output)
-    options = CsvOptions(_columns(column), delimiter, on_reject)
+    options = CsvOptions(chosen_columns(column), delimiter, on_reject)
     connection = find_connection(dev, role, address, ca, cert, key)
-    with _terminable(), connection.open(batch_size=batch_size) as client, _bar(source) as progress:
+    with (
+        terminable(),
+        connection.open(batch_size=batch_size) as client,
+        progress_bar(source) as progress,
+    ):
         summary = detokenize_csv(
             client,
-            _source(source),
+            input_of(source),
             _target(output),
             options,
             view=view,
@@ -137,7 +158,8 @@ def _refuse_stop_on_stream(on_reject: OnReject, output: str) -> None:
         )
 
 
-def _columns(pairs: Sequence[str]) -> dict[str, str]:
+def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """Reads --column options: header name -> field. Raises typer.BadParameter."""
     chosen: dict[str, str] = {}
     for pair in pairs:
         # A column's name may hold an equals sign; a field's cannot.
@@ -151,7 +173,8 @@ def _columns(pairs: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def _source(name: str) -> Path | BinaryIO:
+def input_of(name: str) -> Path | BinaryIO:
+    """Returns the file, or standard input for ``-``."""
     return sys.stdin.buffer if name == "-" else Path(name)
 
 
@@ -160,7 +183,7 @@ def _target(name: str) -> Path | BinaryIO:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Ends by SIGTERM as by Ctrl-C, so that unfinished files go away."""
 
     def stop(number: int, _frame: object) -> None:
@@ -176,7 +199,8 @@ def _terminable() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(source: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(source: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Shows how far a run is where somebody looks; yields what is to be told."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vault.cli import audit, convert, development, keys, policy, server
+from vault.cli import audit, convert, development, erase, keys, policy, server
 from vault.cli.exits import ExitCode, explain
 
 __all__ = ["app", "run"]
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(convert.tokenize)
 app.command()(convert.detokenize)
+app.command()(erase.erase)
 app.command("dev")(development.dev)
 app.command()(server.serve)
 app.command()(server.migrate)

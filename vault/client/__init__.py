@@ -10,7 +10,7 @@ with Client("localhost:50051", tls) as client:
 """
 
 from vault.client.client import Client, ClientTls
-from vault.client.columns import BytesColumn, Column, Descriptions
+from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
 from vault.client.retry import RetryPolicy
 from vault.client.token import ClientToken
@@ -23,6 +23,7 @@ __all__ = [
     "ClientToken",
     "Column",
     "Descriptions",
+    "Erased",
     "ItemError",
     "RetryPolicy",
 ]

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import grpc
 
 from vault.client.batches import Batch, Plan, plan_batches
-from vault.client.columns import BytesColumn, Column, Descriptions
+from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.token import ClientToken
@@ -185,6 +185,32 @@ class Client:
         for index in plan.errors:
             described[index] = None
         return Descriptions(described, plan.errors, plan.skipped)
+
+    def erase(
+        self,
+        field: str,
+        *,
+        tokens: Sequence[str | None] | None = None,
+        values: Sequence[str | None] | None = None,
+    ) -> Erased:
+        """Erases the values behind tokens for good; names them by ``tokens`` or ``values``.
+
+        A call whose answer was lost is repeated. By token that changes nothing; by value,
+        what the first try erased answers TOKEN_NOT_FOUND at the second: no live token.
+        """
+        column = values if tokens is None else tokens
+        if column is None or (tokens is not None and values is not None):
+            raise TypeError("pass tokens or values, not both")
+
+        def request(items: list[str]) -> tokenization.EraseRequest:
+            if tokens is None:
+                return tokenization.EraseRequest(field=field, values=items)
+            return tokenization.EraseRequest(field=field, tokens=items)
+
+        plan = self._plan(column)
+        for _ in self._exchange(plan, self._tokenization.Erase, request):
+            pass  # its errors are in the plan's
+        return Erased(len(column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
 
     # -- bytes ------------------------------------------------------------------------
 

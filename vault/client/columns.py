@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vault.client.errors import ItemError
 from vault.v1.tokenization_service_pb2 import TokenDescription
 
-__all__ = ["BytesColumn", "Column", "Descriptions"]
+__all__ = ["BytesColumn", "Column", "Descriptions", "Erased"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +42,20 @@ class Descriptions:
     """A column of descriptions; None where ``errors`` names the index or the item was empty."""
 
     values: list[TokenDescription | None]
+    errors: dict[int, ItemError]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure did.
+
+    Attributes:
+        count: number of items whose value is gone.
+        errors: the items that failed, by index.
+        skipped: number of null and empty items, which were not sent.
+    """
+
+    count: int
     errors: dict[int, ItemError]
     skipped: int

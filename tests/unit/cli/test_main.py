@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.convert import _columns
+from vault.cli.convert import chosen_columns
 from vault.cli.main import app, run
 from vault.dev.authority import Authority
 
@@ -64,7 +64,7 @@ def test_version(invoke: Invoke) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["tokenize", "detokenize", "dev", "serve", "migrate", "policy", "keys", "audit"],
+    ["tokenize", "detokenize", "erase", "dev", "serve", "migrate", "policy", "keys", "audit"],
 )
 def test_every_command_has_help(invoke: Invoke, command: str) -> None:
     code, out, _ = invoke(command, "--help")
@@ -82,6 +82,8 @@ def test_every_command_has_help(invoke: Invoke, command: str) -> None:
         (["tokenize", "in.csv", "-c", "a=b", "-c", "a=c", "-o", "out.csv"], "names 'a' twice"),
         (["tokenize", "in.csv", "-c", "a", "-o", "o", "--address", "h:1"], "missing: --ca"),
         (["tokenize", "in.csv", "-c", "a", "-o", "o", "--batch-size", "0"], "--batch-size"),
+        (["erase", "in.csv", "--yes"], "--column"),
+        (["erase", "in.csv", "-c", "a=b", "--yes"], "no service given"),
         (["serve", "--config", "nothing.toml"], "nothing.toml"),
         (["policy", "check", "nothing.yaml"], "nothing.yaml: No such file"),
         (["frobnicate"], "frobnicate"),
@@ -156,7 +158,7 @@ def test_an_unforeseen_error_quotes_nothing(
 
 
 def test_a_column_may_have_an_equals_sign_in_its_name() -> None:
-    assert _columns(["a=b=card", "email"]) == {"a=b": "card", "email": "email"}
+    assert chosen_columns(["a=b=card", "email"]) == {"a=b": "card", "email": "email"}
 
 
 def test_no_command_shows_local_variables() -> None:
