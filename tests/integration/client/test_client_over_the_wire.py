@@ -29,6 +29,7 @@ class Scripted(TokenizationServiceServicer):
     def __init__(self) -> None:
         self.answer: Answer = lambda ask, _: messages.TokenizeResponse(tokens=ask.values)
         self.sizes: list[int] = []
+        self.erasures: list[messages.EraseRequest] = []
 
     def Tokenize(  # noqa: N802
         self, request: messages.TokenizeRequest, context: grpc.ServicerContext
@@ -36,8 +37,17 @@ class Scripted(TokenizationServiceServicer):
         self.sizes.append(len(request.values))
         return self.answer(request, context)
 
+    def Erase(  # noqa: N802
+        self, request: messages.EraseRequest, context: grpc.ServicerContext
+    ) -> messages.EraseResponse:
+        self.erasures.append(request)
+        if len(self.erasures) == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the answer was lost")
+        gone = [item_error_pb2.ItemError(index=0, reason="TOKEN_NOT_FOUND")]
+        return messages.EraseResponse(errors=gone if "gone" in request.values else [])
+
     Detokenize = Lookup = Describe = Tokenize  # type: ignore[assignment]
-    TokenizeColumn = DetokenizeColumn = Erase = Tokenize  # type: ignore[assignment]
+    TokenizeColumn = DetokenizeColumn = Tokenize  # type: ignore[assignment]
 
 
 @pytest.fixture
@@ -132,3 +142,19 @@ def test_one_failed_batch_fails_the_column(client: Client, service: Scripted) ->
     with pytest.raises(CallError) as caught:
         client.tokenize("f", list("abcdefghi"))
     assert caught.value.code == "PERMISSION_DENIED"
+
+
+def test_an_erasure_whose_answer_was_lost_is_sent_again(client: Client, service: Scripted) -> None:
+    erased = client.erase("f", tokens=["a", None, "b"])
+    assert (erased.count, erased.errors, erased.skipped) == (2, {}, 1)
+    first, second = service.erasures
+    assert first == second == messages.EraseRequest(field="f", tokens=["a", "b"])
+
+
+def test_erasures_count_over_batches_with_the_callers_indexes(
+    client: Client, service: Scripted
+) -> None:
+    erased = client.erase("f", values=["a", "b", "c", "", "gone"])
+    assert (erased.count, erased.skipped) == (3, 1)
+    assert {at: error.reason for at, error in erased.errors.items()} == {4: "TOKEN_NOT_FOUND"}
+    assert not any(request.tokens for request in service.erasures)
