@@ -86,19 +86,38 @@ def test_a_deadlock_is_run_again(work: PostgresUnitOfWork) -> None:
         def locks_in_the_wrong_order(transaction: Transaction) -> None:
             nonlocal waited
             attempts.append(1)
-            transaction.tokens.insert(SPACE, [new_token(order[0].hex(), order[0])])
+            transaction.tokens.lock_by_token(SPACE, [order[0].hex()])
             if not waited:
                 waited = True
                 first.wait()
-            transaction.tokens.insert(SPACE, [new_token(order[1].hex(), order[1])])
+            transaction.tokens.lock_by_token(SPACE, [order[1].hex()])
             transaction.audit.append(EVENT)
 
         work.run(locks_in_the_wrong_order)
 
     macs = [bytes([n] * 32) for n in (1, 2)]
+    new = [new_token(mac.hex(), mac) for mac in macs]
+    work.run(lambda transaction: transaction.tokens.insert(SPACE, new))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(client, [macs, macs[::-1]]))
     assert len(attempts) > 2
+
+
+def test_index_rows_are_not_waited_for_while_others_are_held(work: PostgresUnitOfWork) -> None:
+    macs = [bytes([n] * 32) for n in (1, 2)]
+    attempts: list[int] = []
+
+    def one_after_the_other(transaction: Transaction) -> None:
+        attempts.append(1)
+        for mac in macs:
+            transaction.tokens.insert(SPACE, [new_token(mac.hex(), mac)])
+
+    with pytest.raises(StoreUnavailable) as caught:
+        work.run(one_after_the_other)
+    assert caught.value.retryable
+    assert len(attempts) == MAX_ATTEMPTS
+    found = work.run(lambda transaction: transaction.tokens.find_by_token(SPACE, [macs[0].hex()]))
+    assert found == {}
 
 
 def test_runs_again_are_bounded(engine: Engine, work: PostgresUnitOfWork) -> None:
