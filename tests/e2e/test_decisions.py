@@ -71,6 +71,8 @@ def _allowed() -> Iterator[Question]:
     yield Question("crypto-service", "Encrypt", "national_id", "")
     yield Question("crypto-service", "Decrypt", "national_id", "")
     yield Question("auditor", "VerifyAudit", "", "")
+    yield Question("auditor", "TailAudit", "", "")
+    yield Question("auditor", "CheckpointAudit", "", "")
     yield Question("auditor", "GetPolicy", "", "")
 
 
@@ -85,7 +87,7 @@ def questions() -> Iterator[Question]:
                 yield Question(role, rpc, field, "")
             for view in VIEWS:
                 yield Question(role, "Detokenize", field, view)
-        for rpc in ("VerifyAudit", "GetPolicy"):
+        for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "GetPolicy"):
             yield Question(role, rpc, "", "")
 
 
@@ -127,6 +129,8 @@ def _call(client: Client, asked: Question) -> str:
         "Encrypt": lambda: client.encrypt(asked.field, [b"x"]),
         "Decrypt": lambda: client.decrypt(asked.field, [b"x"]),
         "VerifyAudit": client.verify_audit,
+        "TailAudit": client.tail_audit,
+        "CheckpointAudit": client.checkpoint_audit,
         "GetPolicy": client.get_policy,
     }
     try:
@@ -144,6 +148,8 @@ ACTIONS = {
     "Encrypt": Action.ENCRYPT,
     "Decrypt": Action.DECRYPT,
     "VerifyAudit": Action.READ_AUDIT,
+    "TailAudit": Action.READ_AUDIT,
+    "CheckpointAudit": Action.READ_AUDIT,
     "GetPolicy": Action.READ_POLICY,
 }
 Decide = Callable[[Policy, Principal, Action, "str | None", str], "Allow | Deny"]
