@@ -76,6 +76,8 @@ def _allowed() -> Iterator[Question]:
         yield Question("privacy-officer", "Erase", field, "")
     # Every RPC of the audit that is built has a line here and in questions().
     yield Question("auditor", "VerifyAudit", "", "")
+    yield Question("auditor", "TailAudit", "", "")
+    yield Question("auditor", "CheckpointAudit", "", "")
     yield Question("auditor", "GetPolicy", "", "")
 
 
@@ -90,7 +92,7 @@ def questions() -> Iterator[Question]:
                 yield Question(role, rpc, field, "")
             for view in VIEWS:
                 yield Question(role, "Detokenize", field, view)
-        for rpc in ("VerifyAudit", "GetPolicy"):
+        for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "GetPolicy"):
             yield Question(role, rpc, "", "")
 
 
@@ -135,6 +137,8 @@ def _call(client: Client, asked: Question) -> str:
         "Encrypt": lambda: client.encrypt(asked.field, [b"x"]),
         "Decrypt": lambda: client.decrypt(asked.field, [b"x"]),
         "VerifyAudit": client.verify_audit,
+        "TailAudit": client.tail_audit,
+        "CheckpointAudit": client.checkpoint_audit,
         "GetPolicy": client.get_policy,
     }
     try:
@@ -153,6 +157,8 @@ ACTIONS = {
     "Encrypt": Action.ENCRYPT,
     "Decrypt": Action.DECRYPT,
     "VerifyAudit": Action.READ_AUDIT,
+    "TailAudit": Action.READ_AUDIT,
+    "CheckpointAudit": Action.READ_AUDIT,
     "GetPolicy": Action.READ_POLICY,
 }
 Decide = Callable[[Policy, Principal, Action, "str | None", str], "Allow | Deny"]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hmac
 import re
+from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vault.audit.log import make_entries, make_root
+from vault.audit.merkle import EMPTY
+from vault.audit.record import Record
 from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
 from vault.crypto.alphabet import NAMED
 from vault.errors import DecryptionFailed
@@ -21,6 +26,7 @@ SCOPE, TOKEN, KEPT = "field", "4111111111111112", "1111"
 DIGITS = [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]
 MESSAGE, CONTEXT = b"hello", b"invoice 7"
 NONCE = bytes(range(12))
+WRITER = UUID(bytes=bytes(range(16)))
 
 
 def lp(*parts: bytes) -> bytes:
@@ -78,9 +84,27 @@ def index_mac() -> bytes:
     return hmac.digest(sub_key(b"index"), message, "sha256")
 
 
-def audit_mac() -> bytes:
+def audit_mac(message: bytes = MESSAGE) -> bytes:
     key = hkdf_expand(ROOT, lp(b"tokenvault/v1/audit", u32(VERSION)))
-    return hmac.digest(key, MESSAGE, "sha256")
+    return hmac.digest(key, message, "sha256")
+
+
+def i64(number: int) -> bytes:
+    return number.to_bytes(8, "big", signed=True)
+
+
+def log_leaf(position: int) -> bytes:
+    place = (i64(position), WRITER.bytes, i64(position))
+    content = lp(b"tokenvault/v1/audit-leaf", *place, audit_mac())
+    return sha256(b"\x00" + content).digest()
+
+
+def log_root() -> bytes:
+    return sha256(b"\x01" + log_leaf(1) + log_leaf(2)).digest()
+
+
+def log_root_mac() -> bytes:
+    return audit_mac(lp(b"tokenvault/v1/audit-root", i64(2), i64(VERSION), log_root()))
 
 
 def text(digits: list[int]) -> bytes:
@@ -105,6 +129,9 @@ ANSWERS: dict[str, bytes] = {
     "message ciphertext": gcm(b"message", MESSAGE, CONTEXT),
     "blind index": index_mac(),
     "audit mac": audit_mac(),
+    "log leaf": log_leaf(1),
+    "log root": log_root(),
+    "log root mac": log_root_mac(),
 }
 
 
@@ -139,3 +166,15 @@ def test_index_audit_and_transit(documented: dict[str, bytes]) -> None:
     assert index.mac(SCOPE, "4111111111111111") == documented["blind index"]
     assert MacKey(VERSION, ROOT).mac(MESSAGE) == documented["audit mac"]
     assert data_key_context(TENANT, FIELD, "field", VERSION) == documented["transit context"]
+
+
+def test_the_audits_log(documented: dict[str, bytes]) -> None:
+    mac = documented["audit mac"]
+    records = [Record(WRITER, number, VERSION, b"", mac, "") for number in (1, 2)]
+    entries = make_entries(1, records)
+    assert entries[0].leaf == documented["log leaf"]
+    key = MacKey(VERSION, ROOT)
+    root = make_root(key, EMPTY.grown(entry.leaf for entry in entries))
+    assert (root.size, root.root) == (2, documented["log root"])
+    assert root.mac == documented["log root mac"]
+    assert root.tree(lambda _: key) is not None

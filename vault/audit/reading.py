@@ -1,37 +1,87 @@
-"""Reading the audit out of Postgres: verification and checkpoints."""
+"""Reading the audit out of Postgres: verification, pages of the log, checkpoints."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from vault.audit.chain import KeyOf
-from vault.audit.checkpoint import Checkpoint, CheckpointHead
+from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.failures import DRIVER_ERRORS, translate
+from vault.audit.log import LogEntry, LogRoot
+from vault.audit.log_check import Logged
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import Snapshot, verify
-from vault.errors import AuditUnavailable, Reason
+from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.service.oversight import AuditReport
 
-__all__ = ["PostgresAuditReader"]
+__all__ = ["LogPage", "LoggedRecord", "PostgresAuditReader"]
 
+T = TypeVar("T")
 _FETCH = 1000  # records held in memory at once
 _WRITERS = text("SELECT ordinal, writer, server FROM audit_writers ORDER BY ordinal")
 _HEADS = text("SELECT writer, number, mac, key_version, head_mac FROM audit_heads")
 _RECORD = "SELECT writer, number, key_version, previous, mac, body FROM audit_records"
 _OPENINGS = text(f"{_RECORD} WHERE number = 1")
 _RECORDS = text(f"{_RECORD} ORDER BY writer, number")
+_LOG = text(
+    "SELECT l.position, l.writer, l.number, l.mac, l.leaf, r.mac FROM audit_log l"
+    " LEFT JOIN audit_records r USING (writer, number) ORDER BY l.position"
+)
+_ROOT = "SELECT size, key_version, peaks, root, mac FROM audit_roots"
+_ROOTS = text(f"{_ROOT} ORDER BY size")
+_LAST_ROOT = text(f"{_ROOT} ORDER BY size DESC LIMIT 1")
+_EXTENT = text(
+    "SELECT (SELECT coalesce(max(position), 0) FROM audit_log),"
+    " (SELECT coalesce(sum(number), 0)::bigint FROM audit_heads),"
+    " set_config('statement_timeout', '10s', true), set_config('enable_seqscan', 'off', true)"
+)
+_PAGE = text("""
+SELECT l.*, r.* FROM (
+    SELECT position, writer, number, mac, leaf FROM audit_log
+    WHERE position >= :first ORDER BY position LIMIT :limit
+) l LEFT JOIN LATERAL (
+    SELECT writer, number, key_version, previous, mac, body FROM audit_records
+    WHERE writer = l.writer AND number = l.number LIMIT 1
+) r ON true
+ORDER BY l.position
+""")
 _CHECKPOINT = text(
     "SELECT now(), h.writer, h.number, h.mac FROM audit_heads h"
     " JOIN audit_writers w USING (writer) ORDER BY w.ordinal"
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """An entry of the log with its record, None where it is gone, edited or another."""
+
+    entry: LogEntry
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A page of the log.
+
+    Attributes:
+        first: the first position wanted.
+        records: those that are there, by position; one may be missing.
+        lag: number of records that have no position yet.
+    """
+
+    first: int
+    records: Sequence[LoggedRecord]
+    lag: int
+
+
 class PostgresAuditReader:
-    """The AuditVerifier over Postgres; also makes checkpoints."""
+    """Reads the audit as of one moment."""
 
     def __init__(self, engine: Engine, key_of: KeyOf) -> None:
         """Takes where the audit key of a version is (see ``verify``)."""
@@ -49,15 +99,54 @@ class PostgresAuditReader:
             return verify(_snapshot(connection, deadline), self._key_of, checkpoint)
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the heads as of now, None where nothing was ever written.
+        """Returns heads and log as of now, None where nothing was ever written.
 
         Verify first: a checkpoint says what is there, not that it is right. Raises
-        AuditUnavailable.
+        AuditUnavailable, also where the log's root is not a server's (INTERNAL): a forged
+        root must not leave under our MAC. Raises KeysUnavailable.
         """
         with _our_errors(), self._snapshot() as connection:
             rows = connection.execute(_CHECKPOINT).all()
+            root = connection.execute(_LAST_ROOT).one_or_none()
         heads = [CheckpointHead(writer, number, mac) for _, writer, number, mac in rows]
-        return Checkpoint(rows[0][0], heads) if rows else None
+        log = self._checkpoint_log(LogRoot(*root)) if root is not None else None
+        return Checkpoint(rows[0][0], heads, log) if rows else None
+
+    def page(self, first: int, limit: int) -> LogPage:
+        """Returns entries from a position on; from 0, the last ``limit``.
+
+        Raises AuditUnavailable, KeysUnavailable.
+        """
+        with _our_errors(), self._snapshot() as connection:
+            last, written, *_ = connection.execute(_EXTENT).one()
+            first = first or max(1, last - limit + 1)
+            rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
+        records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
+        return LogPage(first, records, max(0, written - last))
+
+    def _logged(self, entry: LogEntry, columns: Sequence[Any]) -> LoggedRecord:
+        record = Record(*columns) if columns[0] is not None else None
+        genuine = (
+            record is not None
+            and record.mac == entry.mac
+            and entry.leaf == entry.leaf_at(entry.position)
+            and self._verifies(record)
+        )
+        return LoggedRecord(entry, record if genuine else None)
+
+    def _verifies(self, record: Record) -> bool:
+        try:
+            key = self._key_of(record.key_version)
+        except DecryptionFailed:
+            return False
+        return record.verifies(key, record.writer, record.number)
+
+    def _checkpoint_log(self, root: LogRoot) -> CheckpointLog:
+        if root.tree(self._key_of) is None:
+            raise AuditUnavailable(
+                "the log's root was edited: run `tokenvault audit verify`", reason=Reason.INTERNAL
+            )
+        return CheckpointLog(root.size, root.root)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
@@ -68,28 +157,27 @@ class PostgresAuditReader:
             )
 
 
-def _in_time(records: Iterator[Record], deadline: float | None) -> Iterator[Record]:
-    for count, record in enumerate(records):
+def _in_time(rows: Iterator[T], deadline: float | None) -> Iterator[T]:
+    for count, row in enumerate(rows):
         if count % _FETCH == 0 and deadline is not None and time.monotonic() > deadline:
             raise AuditUnavailable(
                 "the audit is too long to be verified before the deadline: allow more time",
                 reason=Reason.DEADLINE_EXCEEDED,
             )
-        yield record
+        yield row
 
 
 def _snapshot(connection: Connection, deadline: float | None) -> Snapshot:
+    def stream(statement: TextClause) -> Iterator[Any]:
+        yield from connection.execute(statement, execution_options={"yield_per": _FETCH})
+
     return Snapshot(
         writers=[Writer(*row) for row in connection.execute(_WRITERS)],
         heads={row.writer: Head(*row) for row in connection.execute(_HEADS)},
         openings=[Record(*row) for row in connection.execute(_OPENINGS)],
-        records=_in_time(
-            (
-                Record(*row)
-                for row in connection.execute(_RECORDS, execution_options={"yield_per": _FETCH})
-            ),
-            deadline,
-        ),
+        records=_in_time((Record(*row) for row in stream(_RECORDS)), deadline),
+        log=_in_time((Logged(LogEntry(*row[:5]), row[5]) for row in stream(_LOG)), deadline),
+        roots=(LogRoot(*row) for row in stream(_ROOTS)),
     )
 
 

@@ -1,8 +1,9 @@
-"""Verification of the whole audit: every chain, and the list of chains itself.
+"""Verification of the whole audit: every chain, the list of chains itself, and the log.
 
-Detected by the audit alone: an edited, deleted, moved or inserted record, records
-missing at a chain's end, and a missing writer that a later one names. A chain cut off
-together with its head shows as far as a later writer's opening or a checkpoint reaches.
+Detected by the audit alone: an edited, deleted, moved or inserted record, records missing
+at a chain's end, a missing writer. What the log holds cannot go together with its head or
+its writer unseen; whoever puts the log back with it is shown by a later writer's opening
+or by a checkpoint.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from uuid import UUID
 
 from vault.audit.chain import Chain, KeyOf, Kind
 from vault.audit.checkpoint import Checkpoint
+from vault.audit.log import LogRoot
+from vault.audit.log_check import LogCheck, Logged
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
 from vault.errors import DecryptionFailed
 from vault.service.oversight import AuditReport, Finding
@@ -31,12 +34,16 @@ class Snapshot:
         writers: ordered by ordinal.
         openings: record 1 of every chain, in any order.
         records: all records, ordered by writer and then number; read once.
+        log: all entries of the log, ordered by position; read once, before the records.
+        roots: all roots of the log, ordered by size; read once, along with it.
     """
 
     writers: Sequence[Writer]
     heads: Mapping[UUID, Head]
     openings: Iterable[Record]
     records: Iterable[Record] = field(repr=False)
+    log: Iterable[Logged] = field(default=(), repr=False)
+    roots: Iterable[LogRoot] = field(default=(), repr=False)
 
 
 def verify(snapshot: Snapshot, key_of: KeyOf, checkpoint: Checkpoint | None = None) -> AuditReport:
@@ -45,10 +52,12 @@ def verify(snapshot: Snapshot, key_of: KeyOf, checkpoint: Checkpoint | None = No
     Args:
         key_of: the audit key of a version. May raise KeysUnavailable, and
             DecryptionFailed for a version that never was.
-        checkpoint: heads seen earlier, kept outside of the database.
+        checkpoint: heads and log seen earlier, kept outside of the database.
     """
+    log = LogCheck(key_of, checkpoint.log if checkpoint else None)
+    log.run(snapshot.log, snapshot.roots)
     openings = _genuine_openings(snapshot.openings, key_of)
-    anchors = _anchors(openings.values(), checkpoint)
+    anchors = _anchors(openings.values(), checkpoint, log)
     findings = _writer_findings(snapshot, openings, anchors)
     known = {writer.writer for writer in snapshot.writers}
     read, unread = 0, set(known)
@@ -65,7 +74,16 @@ def verify(snapshot: Snapshot, key_of: KeyOf, checkpoint: Checkpoint | None = No
     for writer in sorted(unread, key=str):
         empty = Chain(writer, key_of, anchors.get(writer, {}))
         findings.extend(empty.judge(snapshot.heads.get(writer)))
+    findings += _log_findings(log, findings)
     return AuditReport(read, len(snapshot.writers), findings[:MAX_FINDINGS])
+
+
+def _log_findings(log: LogCheck, others: Iterable[Finding]) -> list[Finding]:
+    if not log.sound:
+        return log.findings
+    # What the chain has named already need not be named for its place in the log too.
+    named = {(finding.writer, finding.number) for finding in others}
+    return [each for each in log.replaced if (each.writer, each.number) not in named]
 
 
 def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Opening]:
@@ -80,12 +98,14 @@ def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Op
 
 
 def _anchors(
-    openings: Iterable[Opening], checkpoint: Checkpoint | None
+    openings: Iterable[Opening], checkpoint: Checkpoint | None, log: LogCheck
 ) -> dict[UUID, dict[int, bytes]]:
     anchors: dict[UUID, dict[int, bytes]] = {}
     seen = [opening.previous for opening in openings if opening.previous is not None]
     if checkpoint is not None:
         seen += [(head.writer, head.number, head.mac) for head in checkpoint.heads]
+    if log.sound:
+        seen += [(writer, *last) for writer, last in log.last.items()]
     for writer, number, mac in seen:
         anchors.setdefault(writer, {})
         if number > 0:  # 0: the writer had no head to name, but it was there

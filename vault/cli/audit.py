@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vault.bulk.atomic import atomic_output
+from vault.cli.audit_lines import is_look, json_line, plain_line
 from vault.cli.connection import (
     AddressOption,
     CaOption,
@@ -17,19 +22,29 @@ from vault.cli.connection import (
     find_connection,
 )
 from vault.cli.exits import ExitCode
+from vault.client import Client
+from vault.v1.audit_service_pb2 import AuditRecord, TailAuditResponse
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Check the audit.", no_args_is_help=True)
+app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 
+_PAGE = 1000  # records the service gives at once
+_FIRST_PAUSE = 0.5
+_MOST_CHECKPOINT = 4 << 20  # bytes: no service takes more
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``verify`` a command of its own while it is the only one."""
+FromOption = Annotated[
+    int | None,
+    typer.Option("--from", metavar="N", min=1, help="First position. Default: the last records."),
+]
 
 
 @app.command()
 def verify(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A checkpoint from which nothing may be missing now."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
     dev: DevOption = None,
     role: RoleOption = None,
@@ -39,9 +54,10 @@ def verify(
     key: KeyOption = None,
 ) -> None:
     """Has the service verify every audit record. Exit code 1 if anything is wrong."""
+    earlier = _read_checkpoint(checkpoint) if checkpoint is not None else ""
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     with connection.open() as client:
-        answer = client.verify_audit()
+        answer = client.verify_audit(earlier)
     if as_json:
         findings = [
             {
@@ -59,7 +75,164 @@ def verify(
         writers = "1 writer" if answer.writers == 1 else f"{answer.writers:,} writers"
         typer.echo(f"{answer.records:,} records of {writers} read")
         for each in answer.findings:
-            typer.echo(f"{each.kind}: writer {each.writer}, record {each.number}: {each.message}")
+            place = f"writer {each.writer}, record {each.number}: " if each.writer else ""
+            typer.echo(f"{each.kind}: {place}{each.message}")
         typer.echo(f"{len(answer.findings):,} findings" if answer.findings else "nothing is wrong")
     if answer.findings:
         raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+def tail(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new records until Ctrl-C.")
+    ] = False,
+    start: FromOption = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Most records to print; with --follow, to begin with.")
+    ] = 20,
+    pause: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="With --follow: the longest pause between two looks while nothing happens.",
+        ),
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
+    dev: DevOption = None,
+    role: RoleOption = None,
+    address: AddressOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Prints audit records in the order of all servers, the last 20 by default.
+
+    Every look is a call, and so a record itself. While nobody else does anything the pauses
+    between looks grow to --pause.
+    """
+    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    line = json_line if as_json else plain_line
+    with connection.open() as client:
+        position = _print_page(client, start or 0, limit, line)
+        if follow:
+            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line)
+
+
+@app.command("checkpoint")
+def make_checkpoint(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Default: standard output."),
+    ] = None,
+    dev: DevOption = None,
+    role: RoleOption = None,
+    address: AddressOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Has the service make a checkpoint. Keep it where the database's owner cannot write."""
+    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    with connection.open() as client:
+        answer = client.checkpoint_audit()
+    if output is None:
+        typer.echo(answer.checkpoint, nl=False)
+        return
+    with atomic_output(output) as stream:
+        stream.write(answer.checkpoint.encode())
+    when = answer.time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+    typer.echo(f"checkpoint of {when} UTC written to {output}")
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the lines.")
+    ],
+    start: Annotated[int, typer.Option("--from", metavar="N", min=1, help="First position.")] = 1,
+    dev: DevOption = None,
+    role: RoleOption = None,
+    address: AddressOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Writes the audit from a position to its present end, one line of JSON a record.
+
+    Exit code 1 if a record is missing or was edited; its body is null.
+    """
+    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    written, bad, position = 0, 0, start
+    with connection.open() as client, atomic_output(output) as stream:
+        for page in _pages(client, start):
+            for record in page.records:
+                stream.write(f"{json_line(record)}\n".encode())
+                written += 1
+                bad += not record.body
+            position = page.next
+    typer.echo(f"{written:,} records written to {output}; the next is --from {position}")
+    if bad:
+        typer.echo(f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`")
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _pages(client: Client, position: int, most: int = _PAGE) -> Iterator[TailAuditResponse]:
+    """Yields pages up to the first that is not full: there the audit ended."""
+    while True:
+        page = client.tail_audit(position, most)
+        yield page
+        position = page.next
+        if len(page.records) < most:
+            return
+
+
+def _print_page(
+    client: Client, position: int, limit: int, line: Callable[[AuditRecord], str]
+) -> int:
+    """Prints up to ``limit`` records; returns the position after them."""
+    if position == 0 and limit > _PAGE:
+        # The service counts back a page at most.
+        position = max(1, client.tail_audit(0, 1).next - limit)
+    while limit > 0:
+        page = client.tail_audit(position, min(limit, _PAGE))
+        for record in page.records:
+            typer.echo(line(record))
+        limit -= len(page.records)
+        full, position = len(page.records) == _PAGE, page.next
+        if not full:
+            break
+    return position
+
+
+def _follow(
+    client: Client,
+    position: int,
+    first: float,
+    longest: float,
+    line: Callable[[AuditRecord], str],
+) -> None:
+    pause = first
+    while True:
+        time.sleep(pause)
+        quiet = True
+        for page in _pages(client, position):
+            for record in page.records:
+                typer.echo(line(record))
+                quiet = quiet and is_look(record)
+            position = page.next
+        # A look finds at least the record of the look before: that alone is no news.
+        pause = min(longest, pause * 2) if quiet else first
+
+
+def _read_checkpoint(path: Path) -> str:
+    with path.open("rb") as stream:
+        content = stream.read(_MOST_CHECKPOINT + 1)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.strip() or len(content) > _MOST_CHECKPOINT:
+        raise typer.BadParameter(f"{path} is no checkpoint")
+    return text

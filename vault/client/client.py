@@ -240,9 +240,22 @@ class Client:
 
     # -- oversight --------------------------------------------------------------------
 
-    def verify_audit(self) -> audit.VerifyAuditResponse:
-        """Has the server verify the whole audit."""
-        return self._call(self._audit.VerifyAudit, audit.VerifyAuditRequest())
+    def verify_audit(self, checkpoint: str = "") -> audit.VerifyAuditResponse:
+        """Has the server verify the whole audit, against an earlier checkpoint if given."""
+        request = audit.VerifyAuditRequest(checkpoint=checkpoint)
+        return self._call(self._audit.VerifyAudit, request)
+
+    def tail_audit(self, position: int = 0, limit: int = 0) -> audit.TailAuditResponse:
+        """Returns audit records from a position on; from 0, the last ones. 0 means 100 records.
+
+        Every call is a record itself: who follows the audit should look gently.
+        """
+        request = audit.TailAuditRequest(position=position, limit=limit)
+        return self._call(self._audit.TailAudit, request)
+
+    def checkpoint_audit(self) -> audit.CheckpointAuditResponse:
+        """Returns a checkpoint, to be kept outside of the service's database."""
+        return self._call(self._audit.CheckpointAudit, audit.CheckpointAuditRequest())
 
     def get_policy(self) -> policy_service_pb2.GetPolicyResponse:
         """Returns the policy in force and its digest."""

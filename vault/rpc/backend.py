@@ -12,16 +12,21 @@ from uuid import uuid4
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from vault.audit.desk import AuditDesk
+from vault.audit.integrator import Integrator
 from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.config import DatabaseSettings, Settings, read_secret
+from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable, StoreUnavailable
 from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
+from vault.rpc.audit_integration import AuditIntegration
 from vault.rpc.erasure import erasure_methods
 from vault.rpc.health import Probe
+from vault.rpc.metrics import AuditMetrics
 from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
 from vault.rpc.policy_source import PolicySource
@@ -43,8 +48,8 @@ from vault.store.roles import refuse_privileged
 __all__ = ["Backend", "open_backend"]
 
 # For key uses, which are reserved while a call's transaction is open, and for probes, the
-# policy's exchange and the reaper, which must not queue behind calls.
-_SIDE_CONNECTIONS = 4
+# policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
+_SIDE_CONNECTIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Backend:
 
 
 @contextmanager
-def open_backend(settings: Settings) -> Iterator[Backend]:
+def open_backend(settings: Settings, audit_metrics: AuditMetrics) -> Iterator[Backend]:
     """Opens everything for the length of the block.
 
     Raises:
@@ -99,7 +104,8 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         stack.callback(keyring.close)
         keyring.start()
         replica = _replica(settings)
-        lanes = LanePool(replica, lambda: keyring.audit(DEFAULT_TENANT))
+        audit_key, audit_key_of = _audit_keys(keyring)
+        lanes = LanePool(replica, audit_key)
         work = PostgresUnitOfWork(engine, lanes)
 
         def prepare(policy: Policy) -> None:
@@ -113,11 +119,14 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         stack.callback(policies.close)
         policies.start()
         admission = Admission(work)
-        reader = PostgresAuditReader(engine, lambda version: keyring.audit(DEFAULT_TENANT, version))
-        oversight = OversightService(admission, reader)
         expiry = ExpiryService(
             PostgresUnitOfWork(side, lanes), keyring, policies.current, settings.reaper.batch
         )
+        integration = AuditIntegration(Integrator(side, audit_key, audit_key_of), audit_metrics)
+        stack.callback(integration.close)
+        integration.start()
+        reader = PostgresAuditReader(engine, audit_key_of)
+        oversight = OversightService(admission, AuditDesk(reader, audit_key, audit_key_of))
         yield Backend(
             methods={
                 **methods(
@@ -135,6 +144,7 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
                 "database": lambda: _probe_database(side),
                 "keys": lambda: _probe_keys(keyring, wrapper),
                 "policy": policies.probe,
+                "audit": integration.probe,
             },
         )
 
@@ -150,6 +160,14 @@ def _engine(settings: DatabaseSettings, connections: int, application: str) -> E
 
 def _replica(settings: Settings) -> str:
     return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
+
+
+def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int], MacKey]]:
+    """Returns where the active audit key is, and that of a version."""
+    return (
+        lambda: keyring.audit(DEFAULT_TENANT),
+        lambda version: keyring.audit(DEFAULT_TENANT, version),
+    )
 
 
 def _probe_database(engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """Health, on a small server and pool of its own: it must answer when the rest is busy.
 
-Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes are well),
-and one per probe. Readiness also tells that the key server is away while keys still serve
-from memory: whoever asks sees it before calls begin to fail.
+Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes are well but
+those that only advise), and one per probe. Readiness also tells that the key server is away
+while keys still serve from memory: whoever asks sees it before calls begin to fail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from vault.rpc.listening import bind
 from vault.rpc.logging import get_log
-from vault.rpc.probing import Probe, Prober
+from vault.rpc.probing import ADVISORY, Probe, Prober
 
 __all__ = ["HealthServer", "Probe"]
 
@@ -86,11 +86,12 @@ class HealthServer:
             if self._draining or troubles.keys() == self._troubles:
                 return
             self._troubles = troubles.keys()
-            self._set(ready=not troubles)
+            ready = troubles.keys() <= ADVISORY
+            self._set(ready=ready)
             for name, text in found.items():
                 self._servicer.set(name, _NOT_SERVING if text else _SERVING)
         if troubles:
-            _log.warning("not ready", **troubles)
+            _log.warning("ready, with a trouble" if ready else "not ready", **troubles)
         else:
             _log.info("ready")
 

@@ -24,7 +24,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from vault.errors import ConfigError
 
-__all__ = ["Metrics", "StateMetrics", "serve_metrics", "share_counts", "shared_counts"]
+__all__ = [
+    "AuditMetrics",
+    "Metrics",
+    "StateMetrics",
+    "serve_metrics",
+    "share_counts",
+    "shared_counts",
+]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -69,6 +76,55 @@ class Metrics:
     def reaped(self, count: int) -> None:
         """Counts expired tokens that were made tombstones."""
         self._reaped.inc(count)
+
+
+class AuditMetrics:
+    """How the audit's integration stands. Workers share one log: the last to look is right."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._behind = Gauge(
+            "tokenvault_audit_lag_records",
+            "Audit records without a global position.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._oldest = Gauge(
+            "tokenvault_audit_lag_seconds",
+            "How long the oldest audit record without a position has waited; while integration"
+            " fails, the seconds since it last did not are added.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._stalled = Gauge(
+            "tokenvault_audit_stalled_writers",
+            "Audit writers stopped at a record that does not verify.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._integrated = Counter(
+            "tokenvault_audit_integrated",
+            "Audit records given a global position.",
+            registry=registry,
+        )
+        self._failures = Counter(
+            "tokenvault_audit_integration_failures",
+            "Turns of the integration that failed, and records found that do not verify; each"
+            " worker counts what it sees.",
+            registry=registry,
+        )
+
+    def turned(self, integrated: int, failures: int) -> None:
+        """Counts what a turn did."""
+        if integrated:
+            self._integrated.inc(integrated)
+        if failures:
+            self._failures.inc(failures)
+
+    def stands(self, behind: int, oldest: float, stalled: int) -> None:
+        """Notes how things stand after a turn."""
+        self._behind.set(behind)
+        self._oldest.set(oldest)
+        self._stalled.set(stalled)
 
 
 class StateMetrics:

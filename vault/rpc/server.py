@@ -22,7 +22,7 @@ from vault.rpc.hardening import forbid_dumps
 from vault.rpc.health import HealthServer
 from vault.rpc.listener import Listener
 from vault.rpc.logging import configure_logging, frames_of, get_log
-from vault.rpc.metrics import Metrics, StateMetrics, serve_metrics, share_counts
+from vault.rpc.metrics import AuditMetrics, Metrics, StateMetrics, serve_metrics, share_counts
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.port_lock import port_lock
@@ -151,7 +151,7 @@ def serving(
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
         doors = stack.enter_context(open_doors(settings, allow_development=allow_development))
-        backend = stack.enter_context(open_backend(settings))
+        backend = stack.enter_context(open_backend(settings, AuditMetrics(metrics.registry)))
         if tell is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
             stack.callback(stop)

@@ -174,8 +174,8 @@ def _encryption(service: EncryptionService) -> Mapping[str, Method]:
 
 
 def _oversight(service: OversightService) -> Mapping[str, Method]:
-    def verify_audit(caller: Caller, policy: Policy, _: audit.VerifyAuditRequest) -> Answer:
-        report = service.verify_audit(caller, policy)
+    def verify_audit(caller: Caller, policy: Policy, ask: audit.VerifyAuditRequest) -> Answer:
+        report = service.verify_audit(caller, policy, ask.checkpoint)
         findings = [
             audit.AuditFinding(
                 writer=each.writer, number=each.number, kind=each.kind, message=each.message
@@ -188,6 +188,24 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             )
         )
 
+    def tail_audit(caller: Caller, policy: Policy, ask: audit.TailAuditRequest) -> Answer:
+        page = service.tail_audit(caller, policy, ask.position, ask.limit)
+        records = [
+            audit.AuditRecord(
+                position=each.position, writer=each.writer, number=each.number, body=each.body
+            )
+            for each in page.records
+        ]
+        return Answer(audit.TailAuditResponse(records=records, next=page.next, lag=page.lag))
+
+    def checkpoint_audit(caller: Caller, policy: Policy, _: audit.CheckpointAuditRequest) -> Answer:
+        made = service.checkpoint_audit(caller, policy)
+        if made is None:
+            return Answer(audit.CheckpointAuditResponse())
+        return Answer(
+            audit.CheckpointAuditResponse(checkpoint=made.text, time=_timestamp(made.time))
+        )
+
     def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
         current = service.get_policy(caller, policy)
         return Answer(policies.GetPolicyResponse(digest=current.digest, document=current.document))
@@ -195,6 +213,12 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
     return {
         "/vault.v1.AuditService/VerifyAudit": _method(
             audit.VerifyAuditRequest, verify_audit, batch=False
+        ),
+        "/vault.v1.AuditService/TailAudit": _method(
+            audit.TailAuditRequest, tail_audit, batch=False
+        ),
+        "/vault.v1.AuditService/CheckpointAudit": _method(
+            audit.CheckpointAuditRequest, checkpoint_audit, batch=False
         ),
         "/vault.v1.PolicyService/GetPolicy": _method(
             policies.GetPolicyRequest, get_policy, batch=False

@@ -1,18 +1,31 @@
-"""What auditors do: read the policy in force, verify the audit. Audited themselves."""
+"""What auditors do: read the policy in force, read and verify the audit. Audited themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from threading import Lock
 from typing import Protocol
 
-from vault.errors import Reason, Unavailable
+from vault.errors import InvalidRequest, Reason, Unavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.service.admission import Admission
 
-__all__ = ["AuditReport", "AuditVerifier", "Finding", "OversightService"]
+__all__ = [
+    "MAX_PAGE",
+    "AuditPage",
+    "AuditReader",
+    "AuditReport",
+    "Finding",
+    "GlobalRecord",
+    "OversightService",
+    "SealedCheckpoint",
+]
+
+MAX_PAGE = 1000  # records of an answer
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +53,99 @@ class AuditReport:
     findings: Sequence[Finding]
 
 
-class AuditVerifier(Protocol):
-    """Reads the whole audit. Raises AuditUnavailable, KeysUnavailable."""
+@dataclass(frozen=True, slots=True)
+class GlobalRecord:
+    """A record in the order of all writers.
 
-    def verify(self, *, deadline: float | None = None) -> AuditReport:
-        """Verifies every record as of now; gives up at ``deadline`` (``time.monotonic()``)."""
+    Attributes:
+        body: canonical JSON, or empty where the record is gone or does not verify.
+    """
+
+    position: int
+    writer: str
+    number: int
+    body: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Records by rising position, the position to ask for next, and how many have none yet."""
+
+    records: Sequence[GlobalRecord]
+    next: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCheckpoint:
+    """A checkpoint as one line of text under a MAC, and when it was made."""
+
+    text: str
+    time: datetime
+
+
+class AuditReader(Protocol):
+    """Reads the audit. Raises AuditUnavailable, KeysUnavailable."""
+
+    def verify(self, checkpoint: str = "", *, deadline: float | None = None) -> AuditReport:
+        """Verifies every record as of now; gives up at ``deadline`` (``time.monotonic()``).
+
+        Raises InvalidRequest where the checkpoint is none of this audit.
+        """
+
+    def tail(self, position: int, limit: int) -> AuditPage:
+        """Returns records from a position on; from 0, the last ``limit``."""
+
+    def checkpoint(self) -> SealedCheckpoint | None:
+        """Returns the audit's state as of now, None where nothing was ever written."""
 
 
 class OversightService:
     """The use cases of auditors."""
 
-    def __init__(self, admission: Admission, verifier: AuditVerifier) -> None:
+    def __init__(self, admission: Admission, reader: AuditReader) -> None:
         self._admission = admission
-        self._verifier = verifier
+        self._reader = reader
         self._verifying = Lock()
 
-    def verify_audit(self, caller: Caller, policy: Policy) -> AuditReport:
-        """Verifies numbering, chain and MAC of every audit record."""
+    def verify_audit(self, caller: Caller, policy: Policy, checkpoint: str = "") -> AuditReport:
+        """Verifies numbering, chain, MAC and position of every audit record."""
         permit = self._admission.admit("VerifyAudit", caller, policy, Action.READ_AUDIT)
-        report = self._admission.attempt(permit, lambda: self._verify(caller))
+        report = self._admission.attempt(permit, lambda: self._verify(caller, checkpoint))
         self._admission.record(permit.event)
         return report
 
-    def _verify(self, caller: Caller) -> AuditReport:
+    def tail_audit(self, caller: Caller, policy: Policy, position: int, limit: int) -> AuditPage:
+        """Returns a page of the audit; ``limit`` 0 stands for 100 records."""
+        permit = self._admission.admit("TailAudit", caller, policy, Action.READ_AUDIT)
+        page = self._admission.attempt(permit, lambda: self._tail(position, limit))
+        self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
+        return page
+
+    def checkpoint_audit(self, caller: Caller, policy: Policy) -> SealedCheckpoint | None:
+        """Returns a checkpoint, to be kept outside of the database."""
+        permit = self._admission.admit("CheckpointAudit", caller, policy, Action.READ_AUDIT)
+        checkpoint = self._admission.attempt(permit, self._reader.checkpoint)
+        self._admission.record(permit.event)
+        return checkpoint
+
+    def _verify(self, caller: Caller, checkpoint: str) -> AuditReport:
         # One at a time: each reads the whole audit, and tokens must not wait for auditors.
         if not self._verifying.acquire(blocking=False):
             raise Unavailable(
                 "another verification is running: try again later", reason=Reason.OVERLOADED
             )
         try:
-            return self._verifier.verify(deadline=caller.deadline)
+            return self._reader.verify(checkpoint, deadline=caller.deadline)
         finally:
             self._verifying.release()
+
+    def _tail(self, position: int, limit: int) -> AuditPage:
+        if position < 0:
+            raise InvalidRequest("positions begin at 1; 0 asks for the last records")
+        if not 0 <= limit <= MAX_PAGE:
+            raise InvalidRequest(f"a page has 1 to {MAX_PAGE} records")
+        return self._reader.tail(position, limit or _PAGE)
 
     def get_policy(self, caller: Caller, policy: Policy) -> Policy:
         """Returns the policy in force."""

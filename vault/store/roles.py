@@ -25,6 +25,8 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "audit_writers": ("SELECT", "INSERT"),
     "audit_records": ("SELECT", "INSERT"),
     "audit_heads": ("SELECT", "INSERT", "UPDATE"),
+    "audit_log": ("SELECT", "INSERT"),
+    "audit_roots": ("SELECT", "INSERT"),
     "schema_serves": ("SELECT",),
     "alembic_version": ("SELECT",),
 }
@@ -70,7 +72,7 @@ _EXCESS = text(
     ORDER BY excess
     """
 )
-_AUDIT = ["audit_writers", "audit_records", "audit_heads"]
+_AUDIT = ["audit_writers", "audit_records", "audit_heads", "audit_log", "audit_roots"]
 
 
 def check_service_role(connection: Connection, role: str) -> None:

@@ -150,7 +150,9 @@ class AuditRecord(_message.Message):
     number: _builtins.int
     """Its number within that chain, from 1."""
     body: _builtins.str
-    """What happened, as canonical JSON, as it was MACed."""
+    """What happened, as canonical JSON, as it was MACed. Empty where the record is gone or
+    does not verify: its place in the log stays.
+    """
     def __init__(
         self,
         *,

@@ -120,6 +120,8 @@ def test_grants_are_put_right_again(database: Database) -> None:
     [
         "GRANT UPDATE (body) ON audit_records TO {}",
         "GRANT TRUNCATE ON audit_heads TO {}",
+        "GRANT UPDATE ON audit_log TO {}",
+        "GRANT DELETE ON audit_roots TO {}",
         "GRANT TRIGGER ON audit_writers TO {}",
         f"GRANT {OWNER} TO {{}}",
         f"GRANT {OWNER} TO {{}} WITH INHERIT FALSE",

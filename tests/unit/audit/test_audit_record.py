@@ -3,12 +3,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
 
-from vault.audit.checkpoint import Checkpoint, CheckpointHead
+from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.record import (
     Opening,
     StatedPlace,
@@ -20,6 +21,7 @@ from vault.audit.record import (
     read_opening,
     stated_place,
 )
+from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, DecryptionFailed
 from vault.model import AuditEvent
@@ -134,6 +136,21 @@ def test_other_bodies_are_no_openings(body: str) -> None:
 def test_a_checkpoint_reads_back() -> None:
     checkpoint = Checkpoint(NOW.astimezone(UTC), [CheckpointHead(WRITER, 5, b"mac")])
     assert Checkpoint.from_json(checkpoint.to_json(KEY), keys) == checkpoint
+    with_log = replace(checkpoint, log=CheckpointLog(7, b"r" * 32))
+    assert Checkpoint.from_json(with_log.to_json(KEY), keys) == with_log
+
+
+def test_a_checkpoint_of_before_the_log_still_reads() -> None:
+    content = {
+        "v": 1,
+        "key_version": 7,
+        "time": NOW.astimezone(UTC).isoformat(timespec="microseconds"),
+        "heads": [{"writer": str(WRITER), "number": 5, "mac": b"mac".hex()}],
+    }
+    message = length_prefixed(b"tokenvault/v1/audit-checkpoint", canonical_json(content).encode())
+    text = canonical_json({**content, "mac": KEY.mac(message).hex()})
+    read = Checkpoint.from_json(text, keys)
+    assert (list(read.heads), read.log) == ([CheckpointHead(WRITER, 5, b"mac")], None)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +158,8 @@ def test_a_checkpoint_reads_back() -> None:
     [
         ('"number":5', '"number":4'),
         ('"key_version":7', '"key_version":8'),
-        ('"v":1', '"v":2'),
+        ('"v":2', '"v":1'),
+        ('"v":2', '"v":3'),
         ('"mac":', '"max":'),
         ("{", "["),
     ],

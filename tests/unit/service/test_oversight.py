@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vault.errors import Reason, Unavailable
+from vault.errors import AuditUnavailable, Denied, InvalidRequest, Reason, Unavailable
 from vault.model import Caller, Principal
 from vault.policy.load import parse_policy
 from vault.service.admission import Admission
-from vault.service.oversight import AuditReport, OversightService
+from vault.service.oversight import (
+    AuditPage,
+    AuditReport,
+    GlobalRecord,
+    OversightService,
+    SealedCheckpoint,
+)
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import House
@@ -32,11 +38,17 @@ class SlowVerifier:
         self.begun, self.go_on = Event(), Event()
         self.deadlines: list[float | None] = []
 
-    def verify(self, *, deadline: float | None = None) -> AuditReport:
+    def verify(self, checkpoint: str = "", *, deadline: float | None = None) -> AuditReport:
         self.deadlines.append(deadline)
         self.begun.set()
         assert self.go_on.wait(10)
         return AuditReport(0, 0, ())
+
+    def tail(self, position: int, limit: int) -> AuditPage:
+        raise AssertionError("not asked here")
+
+    def checkpoint(self) -> SealedCheckpoint | None:
+        raise AssertionError("not asked here")
 
 
 def test_a_second_verification_is_refused_while_one_runs(house: House) -> None:
@@ -55,3 +67,58 @@ def test_a_second_verification_is_refused_while_one_runs(house: House) -> None:
     assert service.verify_audit(AUDITOR, POLICY).findings == ()
     assert verifier.deadlines == [5.0, 5.0]
     assert [event.outcome for event in house.work.events].count("failed") == 1
+
+
+class Reader:
+    """An AuditReader that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def verify(self, checkpoint: str = "", *, deadline: float | None = None) -> AuditReport:
+        self.asked.append(("verify", checkpoint))
+        return AuditReport(0, 0, ())
+
+    def tail(self, position: int, limit: int) -> AuditPage:
+        self.asked.append(("tail", position, limit))
+        return AuditPage([GlobalRecord(7, "w", 3, "{}")], 8, 2)
+
+    def checkpoint(self) -> SealedCheckpoint | None:
+        raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
+
+
+def test_a_page_is_bounded_and_recorded(house: House) -> None:
+    reader = Reader()
+    service = OversightService(Admission(house.work), reader)
+    assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
+    service.tail_audit(AUDITOR, POLICY, 0, 0)
+    assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
+    for position, limit in ((-1, 1), (0, -1), (0, 1001)):
+        with pytest.raises(InvalidRequest):
+            service.tail_audit(AUDITOR, POLICY, position, limit)
+    told = [(event.rpc, event.outcome, dict(event.counts)) for event in house.work.events]
+    assert told == [("TailAudit", "allowed", {"ok": 1})] * 2 + [("TailAudit", "failed", {})] * 3
+
+
+def test_a_checkpoint_that_cannot_be_made_is_recorded(house: House) -> None:
+    service = OversightService(Admission(house.work), Reader())
+    with pytest.raises(AuditUnavailable):
+        service.checkpoint_audit(AUDITOR, POLICY)
+    assert [(event.rpc, event.outcome) for event in house.work.events] == [
+        ("CheckpointAudit", "failed")
+    ]
+
+
+def test_others_read_no_audit(house: House) -> None:
+    reader = Reader()
+    service = OversightService(Admission(house.work), reader)
+    stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
+    for call in (
+        lambda: service.tail_audit(stranger, POLICY, 0, 0),
+        lambda: service.checkpoint_audit(stranger, POLICY),
+        lambda: service.verify_audit(stranger, POLICY, "checkpoint"),
+    ):
+        with pytest.raises(Denied):
+            call()
+    assert reader.asked == []
+    assert [event.outcome for event in house.work.events] == ["denied"] * 3

@@ -1,0 +1,54 @@
+"""Audit records as lines: readable, and harmless to a terminal."""
+
+from __future__ import annotations
+
+import json
+
+from vault.cli.audit_lines import is_look, json_line, plain_line
+from vault.v1.audit_service_pb2 import AuditRecord
+
+CALL = {
+    "kind": "call",
+    "time": "2026-11-23T09:30:00.123456+00:00",
+    "outcome": "denied",
+    "principal": "https://idp.example.org#\x1b[2Jeve",
+    "rpc": "Detokenize",
+    "field": "card_number",
+    "view": "full",
+    "counts": {"ok": 2, "TOKEN_NOT_FOUND": 1},
+    "reason": "DENIED",
+}
+
+
+def record(body: str) -> AuditRecord:
+    return AuditRecord(position=7, writer="w", number=3, body=body)
+
+
+def test_a_call_on_one_line_without_control_characters() -> None:
+    assert plain_line(record(json.dumps(CALL))) == (
+        "      7  2026-11-23 09:30:00.123  denied   https://idp.example.org#?[2Jeve  Detokenize"
+        "  card_number  view=full  TOKEN_NOT_FOUND=1 ok=2  DENIED"
+    )
+
+
+def test_an_opening_names_its_writer() -> None:
+    body = {"kind": "opened", "time": CALL["time"], "server": "node-1:42"}
+    assert plain_line(record(json.dumps(body))).endswith("opened   writer w of node-1:42")
+
+
+def test_a_record_that_is_gone_is_never_left_out() -> None:
+    assert "MISSING OR EDITED: record 3 of writer w" in plain_line(record(""))
+    assert json.loads(json_line(record("")))["body"] is None
+
+
+def test_json_keeps_everything() -> None:
+    line = json_line(record(json.dumps(CALL)))
+    assert json.loads(line) == {"position": 7, "writer": "w", "number": 3, "body": CALL}
+    assert "\x1b" not in line
+
+
+def test_only_looks_at_the_audit_are_looks() -> None:
+    assert is_look(record('{"rpc":"TailAudit"}'))
+    assert not is_look(record(json.dumps(CALL)))
+    assert not is_look(record(""))
+    assert not is_look(record("[]"))

@@ -1,0 +1,270 @@
+"""Giving every record of every writer its place in the log, one integrator at a time.
+
+All servers take turns by themselves; an advisory lock lets one work. Whoever finds that
+another has just done the work leaves it to that one. What the lock would let through, the
+log's primary key stops: no position is ever given twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import cast
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from vault.audit import integrator_sql as sql
+from vault.audit.chain import KeyOf
+from vault.audit.failures import DRIVER_ERRORS, execute, translate
+from vault.audit.intake import Behind, in_order, take, time_of
+from vault.audit.log import LogRoot, make_entries, make_root
+from vault.audit.merkle import EMPTY, Tree
+from vault.audit.record import Record
+from vault.crypto.field_key import MacKey
+from vault.errors import AuditUnavailable, Reason, VaultError
+from vault.service.oversight import Finding
+
+__all__ = ["Integrator", "Standing"]
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_STALLED = 30.0  # seconds: a record that was mended goes on by itself
+_LOOK = 5.0  # seconds after which a server looks for itself, whoever does the work
+_STEPS = 10  # transactions of a turn: a long backlog must not starve the calls of this process
+_LOGGED = 100  # bad records of one transaction that are logged one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the log stands after a turn.
+
+    Attributes:
+        integrated: records that this turn gave a position.
+        behind: records without a position, those of stalled writers too.
+        oldest: seconds for which the oldest of them has waited, stalled writers left out.
+        stalled: writers that are stopped, and the record that does not verify.
+    """
+
+    integrated: int = 0
+    behind: int = 0
+    oldest: float = 0.0
+    stalled: Mapping[UUID, Finding] = field(default_factory=dict)
+
+
+_RootRow = tuple[int, int, bytes, bytes, bytes]
+_RecordRow = tuple[UUID, int, int, bytes, bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tip:
+    """The log's tree, and the MAC of its root."""
+
+    tree: Tree = EMPTY
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The log's end, and how many more records there are by the heads; below 0: heads are gone."""
+
+    tip: _Tip
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a transaction did: the log's end after it, its entries, the bad records."""
+
+    tip: _Tip
+    count: int = 0
+    findings: Mapping[UUID, Finding] = field(default_factory=dict)
+
+
+class Integrator:
+    """One server process's part in the integration. For one thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: Callable[[], MacKey],
+        key_of: KeyOf,
+        *,
+        batch: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes where the active audit key is, and that of a version (see ``verify``).
+
+        Args:
+            batch: most records of one transaction.
+            clock: seconds on a monotonic clock.
+        """
+        self._engine = engine
+        self._key = key
+        self._key_of = key_of
+        self._batch = batch
+        self._clock = clock
+        self._tip = _Tip()
+        self._standing = Standing()
+        self._looked = -float("inf")
+        self._stalled: dict[UUID, Finding] = {}
+        self._retry = -float("inf")
+
+    def turn(self) -> Standing:
+        """Integrates what there is, unless another server is at it.
+
+        Raises:
+            AuditUnavailable: the database is away, or the log itself was tampered with
+                (reason INTERNAL): this process integrates nothing then.
+            KeysUnavailable: the audit key is away.
+        """
+        integrated = 0
+        for _ in range(_STEPS):
+            done = self._step()
+            integrated += done
+            if not done or not self._standing.behind:
+                break
+        return replace(self._standing, integrated=integrated)
+
+    def _step(self) -> int:
+        """Runs one transaction; returns how many records it integrated."""
+        with self._transaction() as connection:
+            alone = execute(connection, sql.BEGIN, {"lock": sql.LOCK})[0][-1]
+            end = self._end(connection)
+            others_work = not alone or end.tip.tree.size > self._tip.tree.size
+            done = _Done(end.tip)
+            if not others_work or self._clock() - self._looked >= _LOOK:
+                if alone:
+                    done = self._integrate(connection, end)
+                self._observe(connection, end.pending - done.count, done.findings)
+        # Only what is committed is remembered.
+        self._tip = done.tip
+        return done.count
+
+    # -- the log's end ----------------------------------------------------------------
+
+    def _end(self, connection: Connection) -> _End:
+        known = self._tip.tree.size
+        rows = execute(connection, sql.TIP, {"known": known})
+        written, last = cast("tuple[int, int]", rows[0][:2])
+        roots = [LogRoot(*cast("_RootRow", row[2:])) for row in rows if row[2] is not None]
+        if known and (not roots or roots[0].size != known or roots[0].mac != self._tip.mac):
+            size = roots[-1].size if roots else 0
+            raise _tampered(f"the log was put back from {known} entries to {size}, or rewritten")
+        tip = _Tip()
+        if roots:
+            tree = roots[-1].tree(self._key_of)
+            if tree is None:
+                raise _tampered(f"the log's root over {roots[-1].size} entries was edited")
+            tip = _Tip(tree, roots[-1].mac)
+        if last != tip.tree.size:
+            raise _tampered(f"the log's last entry is {last}, its last root is of {tip.tree.size}")
+        return _End(tip, written - last)
+
+    # -- the work ---------------------------------------------------------------------
+
+    def _integrate(self, connection: Connection, end: _End) -> _Done:
+        retry = self._clock() >= self._retry
+        if not (end.pending or retry):
+            return _Done(end.tip)
+        writers = self._behind(connection, () if retry else self._stalled)
+        if retry:
+            self._retry = self._clock() + _RETRY_STALLED
+            self._stalled.clear()
+        good: list[Record] = []
+        findings: dict[UUID, Finding] = {}
+        fetched = self._fetch(connection, writers)
+        for writer in writers:
+            records, finding = take(writer, fetched.get(writer.writer, ()), self._key_of)
+            good += records
+            if finding is not None:
+                findings[writer.writer] = finding
+        tip = self._append(connection, end.tip, in_order(good)) if good else end.tip
+        return _Done(tip, len(good), findings)
+
+    def _behind(self, connection: Connection, without: Iterable[UUID]) -> list[Behind]:
+        parameters = {"stalled": list(without), "most": self._batch}
+        rows = execute(connection, sql.BEHIND, parameters)
+        return [Behind(*cast("tuple[UUID, int, int, bytes]", row)) for row in rows]
+
+    def _fetch(
+        self, connection: Connection, writers: Sequence[Behind]
+    ) -> Mapping[UUID, Sequence[Record]]:
+        if not writers:
+            return {}
+        parameters = {
+            "writers": [writer.writer for writer in writers],
+            "after": [writer.integrated for writer in writers],
+            "heads": [writer.head for writer in writers],
+            "most": max(1, self._batch // len(writers)),
+        }
+        rows = execute(connection, sql.RECORDS, parameters)
+        records = [Record(*cast("_RecordRow", row)) for row in rows]
+        grouped = groupby(records, lambda record: record.writer)
+        return {writer: list(own) for writer, own in grouped}
+
+    def _append(self, connection: Connection, tip: _Tip, records: Sequence[Record]) -> _Tip:
+        entries = make_entries(tip.tree.size + 1, records)
+        tree = tip.tree.grown(entry.leaf for entry in entries)
+        root = make_root(self._key(), tree)
+        parameters: dict[str, object] = {
+            "positions": [entry.position for entry in entries],
+            "writers": [entry.writer for entry in entries],
+            "numbers": [entry.number for entry in entries],
+            "macs": [entry.mac for entry in entries],
+            "leaves": [entry.leaf for entry in entries],
+            "size": root.size,
+            "key_version": root.key_version,
+            "peaks": root.peaks,
+            "root": root.root,
+            "mac": root.mac,
+        }
+        execute(connection, sql.APPEND, parameters)
+        return _Tip(tree, root.mac)
+
+    # -- what is told -----------------------------------------------------------------
+
+    def _observe(
+        self, connection: Connection, behind: int, findings: Mapping[UUID, Finding]
+    ) -> None:
+        known = self._standing.stalled.values()
+        new = [finding for finding in findings.values() if finding not in known]
+        for finding in new[:_LOGGED]:
+            _log.error(
+                "audit record not integrated",
+                writer=finding.writer,
+                number=finding.number,
+                kind=finding.kind,
+                problem=finding.message,
+            )
+        self._stalled.update(findings)
+        oldest = self._oldest(connection) if behind > 0 else 0.0
+        self._standing = Standing(0, max(0, behind), oldest, dict(self._stalled))
+        self._looked = self._clock()
+
+    def _oldest(self, connection: Connection) -> float:
+        rows = execute(connection, sql.WAITING, {"stalled": list(self._stalled)})
+        begun = [(now, time_of(str(body))) for now, body in rows]
+        ages = [(cast("datetime", now) - then).total_seconds() for now, then in begun if then]
+        return max([0.0, *ages])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        failure: VaultError
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DRIVER_ERRORS as error:
+            failure = translate(error)
+        else:
+            return
+        raise failure
+
+
+def _tampered(what: str) -> AuditUnavailable:
+    return AuditUnavailable(f"{what}: run `tokenvault audit verify`", reason=Reason.INTERNAL)

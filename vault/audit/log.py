@@ -1,0 +1,97 @@
+"""The audit's log: records of all writers in one order, under Merkle roots that are MACed.
+
+A leaf binds a record's MAC to its writer, number and global position. A root's MAC binds
+the whole order so far to the audit key, so that only a server can make one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from vault.audit.chain import KeyOf
+from vault.audit.merkle import Tree, leaf_hash
+from vault.audit.record import Record
+from vault.crypto.encoding import length_prefixed
+from vault.crypto.field_key import MacKey
+from vault.errors import DecryptionFailed
+
+__all__ = ["LogEntry", "LogRoot", "make_entries", "make_root"]
+
+_LEAF_LABEL = b"tokenvault/v1/audit-leaf"
+_ROOT_LABEL = b"tokenvault/v1/audit-root"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A row of ``audit_log``: where a record stands among all writers' records.
+
+    Attributes:
+        mac: the record's MAC as it was integrated.
+        leaf: the hash of all the others.
+    """
+
+    position: int
+    writer: UUID
+    number: int
+    mac: bytes
+    leaf: bytes
+
+    def leaf_at(self, position: int) -> bytes:
+        """Returns the leaf that this record would have at a position."""
+        content = length_prefixed(
+            _LEAF_LABEL, _int64(position), self.writer.bytes, _int64(self.number), self.mac
+        )
+        return leaf_hash(content)
+
+
+@dataclass(frozen=True, slots=True)
+class LogRoot:
+    """A row of ``audit_roots``: the log's root when it had ``size`` entries.
+
+    Attributes:
+        peaks: the tree's peaks, one after the other.
+    """
+
+    size: int
+    key_version: int
+    peaks: bytes = field(repr=False)
+    root: bytes
+    mac: bytes
+
+    def tree(self, key_of: KeyOf) -> Tree | None:
+        """Returns the tree if a server made this root, else None. May raise KeysUnavailable."""
+        message = _root_message(self.size, self.key_version, self.root)
+        try:
+            tree = Tree.from_bytes(self.size, self.peaks)
+            genuine = key_of(self.key_version).verify(message, self.mac)
+        except (ValueError, DecryptionFailed):
+            return None
+        return tree if genuine and tree.root() == self.root else None
+
+
+def make_entries(first: int, records: Iterable[Record]) -> list[LogEntry]:
+    """Gives records their positions, from ``first`` on."""
+    entries = []
+    for position, record in enumerate(records, first):
+        bare = LogEntry(position, record.writer, record.number, record.mac, b"")
+        leaf = bare.leaf_at(position)
+        entries.append(LogEntry(position, record.writer, record.number, record.mac, leaf))
+    return entries
+
+
+def make_root(key: MacKey, tree: Tree) -> LogRoot:
+    """MACs the root of a tree."""
+    root = tree.root()
+    mac = key.mac(_root_message(tree.size, key.version, root))
+    return LogRoot(tree.size, key.version, tree.to_bytes(), root, mac)
+
+
+def _root_message(size: int, key_version: int, root: bytes) -> bytes:
+    return length_prefixed(_ROOT_LABEL, _int64(size), _int64(key_version), root)
+
+
+def _int64(number: int) -> bytes:
+    # Signed: a tampered row may hold any bigint, and must fail its hash, not its encoding.
+    return number.to_bytes(8, signed=True)

@@ -1,0 +1,177 @@
+"""Judging the log: its positions, its leaves, its roots, and the records it speaks of.
+
+Every root is compared with the leaves below it, so that a change is found between two
+roots. After a change the next genuine root is where judging goes on, so that one changed
+entry does not put everything after it under suspicion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from vault.audit.chain import KeyOf, Kind
+from vault.audit.checkpoint import CheckpointLog
+from vault.audit.log import LogEntry, LogRoot
+from vault.audit.merkle import EMPTY, Tree
+from vault.service.oversight import Finding
+
+__all__ = ["LogCheck", "Logged"]
+
+_MOST = 1000  # findings of a kind, and leaves held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An entry of the log, and the MAC of the record it speaks of, None where that is gone."""
+
+    entry: LogEntry
+    record_mac: bytes | None
+
+
+@dataclass
+class LogCheck:
+    """A check of the whole log, run once.
+
+    Attributes:
+        findings: what is wrong with the log.
+        last: number and MAC of each writer's last record in it.
+        replaced: records that are not those which were integrated.
+    """
+
+    key_of: KeyOf
+    checkpoint: CheckpointLog | None = None
+    findings: list[Finding] = field(default_factory=list)
+    last: dict[UUID, tuple[int, bytes]] = field(default_factory=dict)
+    replaced: list[Finding] = field(default_factory=list)
+    _position: int = 0
+    _confirmed: int = 0
+    _told: bool = False
+    _tree: Tree | None = EMPTY
+    _leaves: list[bytes] = field(default_factory=list)
+    _displaced: dict[int, LogEntry] = field(default_factory=dict)
+    _claimed: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Tells whether the log itself is as servers made it."""
+        return not self.findings
+
+    def run(self, entries: Iterable[Logged], roots: Iterable[LogRoot]) -> None:
+        """Checks entries, ordered by position, and roots, ordered by size."""
+        stops = _stops(roots, self.checkpoint)
+        stop = next(stops, None)
+        for logged in entries:
+            while stop is not None and stop[0] < logged.entry.position:
+                self._stop(*stop)
+                stop = next(stops, None)
+            self._enter(logged)
+        while stop is not None:
+            self._stop(*stop)
+            stop = next(stops, None)
+        self._end()
+
+    def _enter(self, logged: Logged) -> None:
+        entry, position = logged.entry, logged.entry.position
+        if position > self._position + 1:
+            self._find("", 0, Kind.DELETED, f"{_range(self._position + 1, position - 1)} missing")
+            self._tree, self._leaves = None, []
+        self._position = position
+        if entry.leaf != entry.leaf_at(position):
+            self._told = True
+            if len(self._displaced) < _MOST:
+                self._displaced[position] = entry
+        else:
+            self._follow(logged)
+        self._leaves.append(entry.leaf)
+        if len(self._leaves) >= _MOST:
+            self._grow()
+
+    def _follow(self, logged: Logged) -> None:
+        entry = logged.entry
+        number, _ = self.last.get(entry.writer, (0, b""))
+        if entry.number <= number:
+            text = f"position {entry.position} of the log comes after that of record {number}"
+            self._find(str(entry.writer), entry.number, Kind.REORDERED, text)
+            return
+        self.last[entry.writer] = entry.number, entry.mac
+        if logged.record_mac not in (None, entry.mac) and len(self.replaced) < _MOST:
+            text = f"not the record that was given position {entry.position}"
+            finding = Finding(str(entry.writer), entry.number, Kind.EDITED.value, text)
+            self.replaced.append(finding)
+
+    def _stop(self, size: int, root: LogRoot | None) -> None:
+        self._grow()
+        if root is None:
+            self._compare_checkpoint(size)
+            return
+        tree = root.tree(self.key_of)
+        if tree is None:
+            self._find("", 0, Kind.EDITED, f"the log's root over {size} entries was edited")
+            return
+        if self._position < size:
+            self._claimed = max(self._claimed, size)
+            return
+        if (self._tree is None or self._tree.root() != root.root) and not self._told:
+            text = f"{_range(self._confirmed + 1, size)} not what was integrated there"
+            self._find("", 0, Kind.EDITED, text)
+        self._tree, self._confirmed, self._told = tree, size, False
+
+    def _compare_checkpoint(self, size: int) -> None:
+        assert self.checkpoint is not None
+        if self._position < size:
+            self._claimed = max(self._claimed, size)
+        elif self._tree is not None and self._tree.root() != self.checkpoint.root:
+            text = f"the log's first {size} entries are not those of the checkpoint"
+            self._find("", 0, Kind.EDITED, text)
+
+    def _end(self) -> None:
+        self._grow()
+        if self._position < self._claimed:
+            text = f"{_range(self._position + 1, self._claimed)} missing at the end"
+            self._find("", 0, Kind.TRUNCATED, text)
+        elif self._confirmed < self._position and not self._told:
+            text = f"{_range(self._confirmed + 1, self._position)} under no root"
+            self._find("", 0, Kind.INSERTED, text)
+        self.findings += self._displaced_findings()
+
+    def _displaced_findings(self) -> Iterator[Finding]:
+        for position, entry in self._displaced.items():
+            places = (at for at in self._displaced if entry.leaf_at(at) == entry.leaf)
+            if (place := next(places, None)) is not None:
+                text = f"position {place} of the log stands at {position}"
+                yield Finding(str(entry.writer), entry.number, Kind.REORDERED.value, text)
+            else:
+                text = f"position {position} of the log was edited"
+                yield Finding(str(entry.writer), entry.number, Kind.EDITED.value, text)
+
+    def _grow(self) -> None:
+        if self._tree is not None:
+            self._tree = self._tree.grown(self._leaves)
+        self._leaves = []
+
+    def _find(self, writer: str, number: int, kind: Kind, text: str) -> None:
+        self._told = True
+        if len(self.findings) < _MOST:
+            self.findings.append(Finding(writer, number, kind.value, text))
+
+
+def _stops(
+    roots: Iterable[LogRoot], checkpoint: CheckpointLog | None
+) -> Iterator[tuple[int, LogRoot | None]]:
+    """Yields where to compare, by size: every root, and the checkpoint (None)."""
+    waiting = checkpoint is not None
+    for root in roots:
+        if checkpoint is not None and waiting and checkpoint.size < root.size:
+            waiting = False
+            yield checkpoint.size, None
+        yield root.size, root
+    if checkpoint is not None and waiting:
+        yield checkpoint.size, None
+
+
+def _range(first: int, last: int) -> str:
+    if first == last:
+        return f"position {first} of the log is"
+    return f"positions {first} to {last} of the log are"

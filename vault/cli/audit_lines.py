@@ -1,0 +1,76 @@
+"""Audit records as lines: for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from vault.v1.audit_service_pb2 import AuditRecord
+
+__all__ = ["is_look", "json_line", "plain_line"]
+
+_LOOKS = {"TailAudit"}
+
+
+def plain_line(record: AuditRecord) -> str:
+    """Writes a record for people: when and how it ended, who called what, counts, reason."""
+    body = _body(record)
+    if body is None:
+        return (
+            f"{record.position:>7}  MISSING OR EDITED: record {record.number} of writer"
+            f" {record.writer or 'unknown'}; run `tokenvault audit verify`"
+        )
+    time = _text(body, "time")[:23].replace("T", " ")
+    if body.get("kind") != "call":
+        server = _text(body, "server")
+        return f"{record.position:>7}  {time}  opened   writer {record.writer} of {server}"
+    words = [
+        f"{record.position:>7}  {time}  {_text(body, 'outcome'):<7}",
+        _text(body, "principal") or "unknown caller",
+        _text(body, "rpc"),
+        _text(body, "field"),
+        _text(body, "view") and f"view={_text(body, 'view')}",
+        _counts(body),
+        _text(body, "reason"),
+    ]
+    return "  ".join(word for word in words if word)
+
+
+def json_line(record: AuditRecord) -> str:
+    """Writes a record as one line of JSON; the body is null where it is gone or was edited."""
+    return json.dumps(
+        {
+            "position": record.position,
+            "writer": record.writer,
+            "number": record.number,
+            "body": _body(record),
+        },
+        separators=(",", ":"),
+    )
+
+
+def is_look(record: AuditRecord) -> bool:
+    """Tells whether a record is about nothing but somebody looking at the audit."""
+    body = _body(record)
+    return body is not None and body.get("rpc") in _LOOKS
+
+
+def _body(record: AuditRecord) -> Mapping[str, object] | None:
+    try:
+        body = json.loads(record.body)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _text(body: Mapping[str, object], name: str) -> str:
+    # A caller's name may hold anything, and a terminal obeys control characters.
+    text = str(body.get(name, ""))
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _counts(body: Mapping[str, object]) -> str:
+    counts = body.get("counts")
+    if not isinstance(counts, dict):
+        return ""
+    return " ".join(f"{outcome}={count}" for outcome, count in sorted(counts.items()))
