@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -82,3 +83,18 @@ def test_uses_add_up(backend: Backend, space: TokenSpace) -> None:
 def test_uses_of_an_unknown_version_are_refused(backend: Backend, space: TokenSpace) -> None:
     with pytest.raises(StoreUnavailable):
         backend.data_keys.reserve(space.tenant, space.field, "field", 9, 1)
+
+
+def test_an_epoch_is_begun_once_with_its_keys(backend: Backend, space: TokenSpace) -> None:
+    here = backend.data_keys.counting().here
+    assert here
+    backend.data_keys.add([key(space, 1)])
+    backend.data_keys.begin_epoch(f"before {space.tenant}", [])
+    restored = replace(key(space, 2), restored=True)
+    assert backend.data_keys.begin_epoch(here, [restored])
+    assert not backend.data_keys.begin_epoch(here, [key(space, 3)])
+    assert [row[:3:2] for row in stored(backend, space)] == [(1, False), (2, True)]
+    marked = [r.restored for r in backend.data_keys.all() if r.tenant == space.tenant]
+    assert marked == [False, True]
+    counting = backend.data_keys.counting()
+    assert counting.here == counting.recorded == here

@@ -1,41 +1,33 @@
-"""``tokenvault keys``: what the database knows about the data keys; never a key."""
+"""``tokenvault keys``: what the database knows of the data keys, and that it was restored."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from vault.cli.server import ConfigOption
 
+if TYPE_CHECKING:
+    from vault.store.data_keys import PostgresDataKeyStore
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Look at the data keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at the data keys, or say that the database was restored.", no_args_is_help=True
+)
 
 _HEAD = ("tenant", "field", "purpose", "version", "active", "uses", "created")
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``list`` a command of its own while it is the only one."""
 
 
 @app.command("list")
 def list_keys(config: ConfigOption) -> None:
     """Lists every version of every data key. Needs the database, not the key server."""
-    from vault.config import load_settings, read_secret
-    from vault.rpc.logging import configure_logging
-    from vault.store.data_keys import PostgresDataKeyStore
-    from vault.store.engine import make_engine
-
-    configure_logging("warning")
-    database = load_settings(config).database
-    password = None
-    if database.password_file is not None:
-        password = read_secret(database.password_file, "database.password_file")
-    engine = make_engine(database.url, password=password, pool_size=1)
-    try:
-        records = PostgresDataKeyStore(engine).all()
-    finally:
-        engine.dispose()
+    with _store(config) as store:
+        records = store.all()
     rows = [_HEAD]
     for record in records:
         rows.append(
@@ -53,3 +45,39 @@ def list_keys(config: ConfigOption) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
+
+
+@app.command("restored")
+def restored(config: ConfigOption) -> None:
+    """Says that the database was restored from a copy of its files.
+
+    Restores from a dump, recoveries to a point in time and promotions of a standby are
+    noticed without it. Every server begins new versions of all field keys at its next
+    start, or when it next refreshes its keys.
+    """
+    with _store(config) as store:
+        said = store.begin_epoch("", [])
+    typer.echo(
+        "noted: servers begin new key versions when they start"
+        if said
+        else "noted before: no server has started since"
+    )
+
+
+@contextmanager
+def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
+    from vault.config import load_settings, read_secret
+    from vault.rpc.logging import configure_logging
+    from vault.store.data_keys import PostgresDataKeyStore
+    from vault.store.engine import make_engine
+
+    configure_logging("warning")
+    database = load_settings(config).database
+    password = None
+    if database.password_file is not None:
+        password = read_secret(database.password_file, "database.password_file")
+    engine = make_engine(database.url, password=password, pool_size=1)
+    try:
+        yield PostgresDataKeyStore(engine)
+    finally:
+        engine.dispose()

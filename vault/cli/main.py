@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vault.cli import audit, convert, development, erase, keys, policy, server
+from vault.cli import audit, convert, development, erase, health, keys, policy, server
 from vault.cli.exits import ExitCode, explain
 
 __all__ = ["app", "run"]
@@ -37,6 +37,7 @@ app.command()(erase.erase)
 app.command("dev")(development.dev)
 app.command()(server.serve)
 app.command()(server.migrate)
+app.command()(health.health)
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

@@ -13,6 +13,7 @@ from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.login import Login
+from vault.keys.unopened import Unopened, Why
 
 __all__ = ["HashicorpKeys", "KeyServerStatus"]
 
@@ -21,6 +22,12 @@ T = TypeVar("T")
 # A listener refuses more than 1,000 JSON strings a request, keys included: an item has four.
 _BATCH = 240
 _BITS = 256
+# The request was understood and a ciphertext does not open.
+_WHY: Mapping[Fault, Why] = {
+    Fault.INVALID: Why.FOREIGN,
+    Fault.TOO_NEW: Why.TOO_NEW,
+    Fault.TOO_OLD: Why.TOO_OLD,
+}
 _WRAPPED = re.compile(r"vault:v[1-9][0-9]{0,9}:[A-Za-z0-9+/=]{1,1000}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
 
@@ -84,12 +91,12 @@ class HashicorpKeys:
         return [self._generate(context) for context in contexts]
 
     def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
-        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable."""
+        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable, or its Unopened."""
         if items and not self._derived:
             self._check_derived(*items[0])
         opened: list[bytes] = []
         for start in range(0, len(items), _BATCH):
-            opened += self._unwrap(items[start : start + _BATCH])
+            opened += self._unwrap(items, start)
         return opened
 
     def status(self) -> KeyServerStatus:
@@ -124,20 +131,36 @@ class HashicorpKeys:
             raise KeyServerError(Fault.UNEXPECTED)
         return wrapped
 
-    def _unwrap(self, items: Sequence[tuple[bytes, str]]) -> list[bytes]:
+    def _unwrap(self, every: Sequence[tuple[bytes, str]], start: int) -> list[bytes]:
+        items = every[start : start + _BATCH]
         batch = [{"context": _encode(context), "ciphertext": text} for context, text in items]
         try:
             answer = self._ask(self._decrypt, {"batch_input": batch})
         except KeyServerError as error:
-            if error.fault is Fault.INVALID:
-                raise KeysUnavailable(
-                    "key server: a wrapped data key does not open; it is of another Transit key, "
-                    "or its row in data_keys was changed"
-                ) from None
-            raise
+            if error.fault not in _WHY:
+                raise
+            whole = _WHY[error.fault]
+        else:
+            return self._opened(answer, len(items))
+        why = {start + at: found for at, item in enumerate(items) if (found := self._why(*item))}
+        unopened = Unopened(why or {start: whole})
+        self._problem = unopened.message
+        raise unopened
+
+    def _why(self, context: bytes, wrapped: str) -> Why | None:
+        """Asks for one key alone, which of a batch's did not open: it does not say itself."""
+        try:
+            self._ask(self._decrypt, {"context": _encode(context), "ciphertext": wrapped})
+        except KeyServerError as error:
+            if error.fault not in _WHY:
+                raise
+            return _WHY[error.fault]
+        return None
+
+    def _opened(self, answer: Mapping[str, object], count: int) -> list[bytes]:
         data = answer.get("data")
         results = data.get("batch_results") if isinstance(data, dict) else None
-        if not isinstance(results, list) or len(results) != len(items):
+        if not isinstance(results, list) or len(results) != count:
             raise KeyServerError(Fault.UNEXPECTED)
         return [_plaintext(result) for result in results]
 
@@ -147,7 +170,7 @@ class HashicorpKeys:
         try:
             self._ask(self._decrypt, {"batch_input": [wrong]})
         except KeyServerError as error:
-            if error.fault is not Fault.INVALID:
+            if error.fault not in _WHY:
                 raise
         else:
             self._problem = "key server: the Transit key is not derived; make one with derived=true"

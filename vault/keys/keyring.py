@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable, VaultError
 from vault.keys.lease import retry_delay
+from vault.keys.making import KeyMaker
 from vault.keys.snapshot import (
     KeyId,
     Purpose,
@@ -24,7 +25,8 @@ from vault.keys.snapshot import (
     known_records,
     unlock,
 )
-from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, UseCounter
+from vault.keys.unopened import Unopened, name_unopened
+from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
 
@@ -82,6 +84,7 @@ class Keyring:
         """
         self._store = store
         self._wrapper = wrapper
+        self._maker = KeyMaker(store, wrapper)
         self._tenant = tenant
         self._fields = frozenset(fields)
         self._lifetime = lifetime
@@ -155,15 +158,21 @@ class Keyring:
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
         for _ in range(_MAX_ROTATIONS):
             active = self.active(space)
-            if self._uses.charge(key, active.version, count):
+            charge = self._uses.charge(key, active.version, count)
+            if charge is Charge.TAKEN:
                 return active
-            self._rotate(key, active.version)
+            self._rotate(key, active.version, restored=charge is Charge.SET_BACK)
         raise KeysUnavailable("every new key version was used up at once; try again")
 
     def active(self, space: TokenSpace) -> FieldKey:
         """Returns the active field key. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
         return self._find(lambda snapshot: snapshot.fields, key).active
+
+    def for_tokens(self, space: TokenSpace) -> FieldKey:
+        """Returns the field key whose ciphers make new tokens. Raises KeysUnavailable."""
+        key = KeyId(space.tenant, space.field, Purpose.FIELD)
+        return self._find(lambda snapshot: snapshot.fields, key).maker
 
     def version(self, space: TokenSpace, version: int) -> FieldKey:
         """Returns the field key of a version. Raises KeysUnavailable or DecryptionFailed."""
@@ -245,16 +254,14 @@ class Keyring:
 
     def _load(self) -> None:
         records = self._read()
-        present = {key_id(record) for record in records}
-        missing = [key for key in self._wanted() if key not in present]
-        if missing:
-            self._add([(key, 1) for key in missing])
+        began = self._clock()
+        # What is there must open before anything is made beside it.
+        roots = self._open(records)
+        if self._maker.complete(records, self._wanted()):
             # Another replica may have been quicker: what is stored now counts.
             records = self._read()
-        began = self._clock()
-        roots = self._wrapper.unwrap(
-            [(context_of(key_id(each), each.version), each.wrapped) for each in records]
-        )
+            began = self._clock()
+            roots = self._open(records)
         try:
             self._snapshot = unlock(
                 records,
@@ -266,25 +273,25 @@ class Keyring:
         except ValueError:
             raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
 
-    def _add(self, wanted: Sequence[tuple[KeyId, int]]) -> None:
-        contexts = [context_of(key, version) for key, version in wanted]
-        wrapped = self._wrapper.generate(contexts)
-        self._store.add(
-            [
-                DataKeyRecord(key.tenant, key.field, key.purpose.value, version, text, True, 0)
-                for (key, version), text in zip(wanted, wrapped, strict=True)
-            ]
-        )
+    def _open(self, records: Sequence[DataKeyRecord]) -> Sequence[bytes]:
+        try:
+            return self._wrapper.unwrap(
+                [(context_of(key_id(each), each.version), each.wrapped) for each in records]
+            )
+        except Unopened as error:
+            raise name_unopened(error, records) from None
 
-    def _rotate(self, key: KeyId, used_up: int) -> None:
+    def _rotate(self, key: KeyId, used_up: int, *, restored: bool) -> None:
         with self._loading:
             if self._find(lambda snapshot: snapshot.fields, key).active.version == used_up:
                 versions = [each.version for each in self._read() if key_id(each) == key]
                 # Another replica may have rotated already; then loading is enough.
                 if max(versions) == used_up:
-                    self._add([(key, used_up + 1)])
+                    self._maker.add([(key, used_up + 1)], restored=restored)
                 self.reload()
-                _log.info("key_version_rotated", field=key.field, used_up=used_up)
+                _log.info(
+                    "key_version_rotated", field=key.field, from_version=used_up, restored=restored
+                )
 
     def _keep(self) -> None:
         while not self._stop.wait(self._pause()):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.errors import KeysUnavailable
+from vault.keys.unopened import Unopened, Why
 
 __all__ = ["LocalKeys"]
 
@@ -32,17 +32,21 @@ class LocalKeys:
         return [self._wrap(context) for context in contexts]
 
     def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
-        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable."""
-        return [self._open(context, wrapped) for context, wrapped in items]
+        """Opens (context, wrapped) pairs, in order. Raises Unopened."""
+        opened = [self._open(context, wrapped) for context, wrapped in items]
+        why = {at: Why.FOREIGN for at, key in enumerate(opened) if key is None}
+        if why:
+            raise Unopened(why)
+        return [key for key in opened if key is not None]
 
     def _wrap(self, context: bytes) -> str:
         nonce = os.urandom(_NONCE)
         sealed = self._master.encrypt(nonce, os.urandom(_KEY), context)
         return _PREFIX + base64.b64encode(nonce + sealed).decode("ascii")
 
-    def _open(self, context: bytes, wrapped: str) -> bytes:
+    def _open(self, context: bytes, wrapped: str) -> bytes | None:
         try:
             sealed = base64.b64decode(wrapped.removeprefix(_PREFIX), validate=True)
             return self._master.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
         except (InvalidTag, ValueError):
-            raise KeysUnavailable("a wrapped data key does not open") from None
+            return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -40,9 +40,16 @@ class KeyId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Versions(Generic[K]):
-    """The versions of one key, and which is active."""
+    """The versions of one key.
+
+    Attributes:
+        active: what encrypts.
+        maker: what makes new tokens: the active version, or the last before it that was
+            not begun by a restore.
+    """
 
     active: K
+    maker: K
     by_version: Mapping[int, K] = field(repr=False)
 
 
@@ -101,12 +108,13 @@ def unlock(
         kept = _kept(before, key, record.version, mark)
         keys.setdefault(key, {})[record.version] = kept or _build(key, record.version, root)
     active = {key_id(record): record.version for record in records if record.active}
+    restored = {(key_id(record), record.version) for record in records if record.restored}
     return Snapshot(
         loaded,
         ends,
-        _select(FieldKey, keys, active),
-        _select(IndexKey, keys, active),
-        _select(MacKey, keys, active),
+        _select(FieldKey, keys, active, restored),
+        _select(IndexKey, keys, active, restored),
+        _select(MacKey, keys, active, restored),
         MappingProxyType(marks),
     )
 
@@ -134,7 +142,10 @@ def _kept(before: Snapshot | None, key: KeyId, version: int, mark: bytes) -> _Ke
 
 
 def _select(
-    kind: type[K], keys: Mapping[KeyId, Mapping[int, _Key]], active: Mapping[KeyId, int]
+    kind: type[K],
+    keys: Mapping[KeyId, Mapping[int, _Key]],
+    active: Mapping[KeyId, int],
+    restored: Set[tuple[KeyId, int]],
 ) -> Mapping[KeyId, Versions[K]]:
     chosen: dict[KeyId, Versions[K]] = {}
     for key, versions in keys.items():
@@ -143,5 +154,7 @@ def _select(
             continue
         if active.get(key) not in ours:
             raise ValueError("a key has no active version")
-        chosen[key] = Versions(ours[active[key]], MappingProxyType(ours))
+        now = active[key]
+        own = [version for version in ours if version <= now and (key, version) not in restored]
+        chosen[key] = Versions(ours[now], ours[max(own, default=now)], MappingProxyType(ours))
     return MappingProxyType(chosen)

@@ -6,15 +6,24 @@ that was reserved and not used up is lost with the process, which errs on the sa
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from threading import Lock
 
 from vault.keys.snapshot import KeyId
 from vault.service.ports import DataKeyStore
 
-__all__ = ["DEFAULT_BLOCK", "MAX_USES", "UseCounter"]
+__all__ = ["DEFAULT_BLOCK", "MAX_USES", "Charge", "UseCounter"]
 
 DEFAULT_BLOCK = 1_000_000
 MAX_USES = 2**31
+
+
+class Charge(Enum):
+    """What came of a charge."""
+
+    TAKEN = auto()
+    USED_UP = auto()
+    SET_BACK = auto()  # the counter stands lower than this process has seen it
 
 
 class UseCounter:
@@ -27,11 +36,12 @@ class UseCounter:
         self._block = block
         self._max_uses = max_uses
         self._left: dict[tuple[KeyId, int], int] = {}
+        self._seen: dict[tuple[KeyId, int], int] = {}
         self._locks: dict[tuple[KeyId, int], Lock] = {}
         self._lock = Lock()
 
-    def charge(self, key: KeyId, version: int, count: int) -> bool:
-        """Takes ``count`` encryptions from a version; False when it has no more to give.
+    def charge(self, key: KeyId, version: int, count: int) -> Charge:
+        """Takes ``count`` encryptions from a version, or says why it has no more to give.
 
         Raises StoreUnavailable where it must reserve and cannot.
         """
@@ -43,11 +53,15 @@ class UseCounter:
                 total = self._store.reserve(
                     key.tenant, key.field, key.purpose.value, version, wanted
                 )
+                if total < self._seen.get(place, 0) + wanted:
+                    # Restored beneath us, and not to where this process has counted.
+                    return Charge.SET_BACK
+                self._seen[place] = total
                 if total > self._max_uses:
-                    return False
+                    return Charge.USED_UP
                 left += wanted
             self._left[place] = left - count
-            return True
+            return Charge.TAKEN
 
     def _lock_of(self, place: tuple[KeyId, int]) -> Lock:
         # One lock per key version: a reservation of one field does not hold up the others.

@@ -131,7 +131,7 @@ class _Batch:
     def insert(self, positions: Sequence[int], attempt: int) -> list[int]:
         """Makes and stores tokens; returns the positions whose token was not stored."""
         key = self._keys.for_encryption(self._space, len(positions))
-        candidates = self._candidates(key, positions, attempt)
+        candidates = self._candidates(positions, attempt)
         new = {token: self._seal(key, at, token, counter) for token, at, counter in candidates}
         stored = self._store.insert(self._space, list(new.values())) if new else frozenset()
         for token, at, _ in candidates:
@@ -140,13 +140,13 @@ class _Batch:
                 self.key_versions.add(key.version)
         return [at for at in positions if self.tokens[at] is None]
 
-    def _candidates(
-        self, key: FieldKey, positions: Sequence[int], attempt: int
-    ) -> list[tuple[str, int, int]]:
+    def _candidates(self, positions: Sequence[int], attempt: int) -> list[tuple[str, int, int]]:
         """Returns (token core, position, tweak counter); cores distinct, never the value."""
         cores = [self._wanted[at].core for at in positions]
         counters = [self._counter(attempt) for _ in positions]
-        tokens = _generate(key, self._field, cores, counters, attempt)
+        # Rows are sealed under the active key, whose uses are counted; ciphers need no count.
+        maker = self._keys.for_tokens(self._space)
+        tokens = _generate(maker, self._field, cores, counters, attempt)
         distinct: dict[str, tuple[str, int, int]] = {}
         for at, core, token, counter in zip(positions, cores, tokens, counters, strict=True):
             if token != core:

@@ -25,6 +25,7 @@ from vault.model import (
 
 __all__ = [
     "AuditLog",
+    "Counting",
     "DataKeyRecord",
     "DataKeyStore",
     "IndexPlace",
@@ -216,6 +217,8 @@ class DataKeyRecord:
         purpose: ``field``, ``index`` or ``audit``.
         wrapped: the key server's ciphertext, such as ``vault:v1:...``.
         uses: encryptions reserved so far under this version.
+        restored: begun because the database was restored or failed over, not because the
+            version before was used up; the ciphers that make tokens stay with that one.
     """
 
     tenant: str
@@ -226,6 +229,21 @@ class DataKeyRecord:
     active: bool
     uses: int
     created: datetime | None = None
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Where the uses of the data keys are counted.
+
+    Attributes:
+        here: the identity of the database as it is now.
+        recorded: the identity of the database that has counted so far; None before the
+            first server, empty when an operator said that the database was restored.
+    """
+
+    here: str
+    recorded: str | None
 
 
 class DataKeyStore(Protocol):
@@ -242,6 +260,16 @@ class DataKeyStore(Protocol):
 
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
         """Adds ``uses`` to a version's counter and returns the new total."""
+
+    def counting(self) -> Counting:
+        """Tells which database counts now, and which one has counted so far."""
+
+    def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
+        """Adds the versions and records the identity, both or neither.
+
+        Does nothing and returns False where that identity is recorded already: another
+        replica was quicker.
+        """
 
 
 class KeyWrapper(Protocol):
@@ -264,7 +292,14 @@ class KeySource(Protocol):
         """Returns the active field key, with ``count`` AES-GCM encryptions charged to it."""
 
     def active(self, space: TokenSpace) -> FieldKey:
-        """Returns the active field key (for generators; charges nothing)."""
+        """Returns the active field key; charges nothing."""
+
+    def for_tokens(self, space: TokenSpace) -> FieldKey:
+        """Returns the field key whose ciphers make new tokens; charges nothing.
+
+        It is the active one, or after a restore the one that was active before it: so a
+        value whose mapping was lost gets its old token again, and no other value does.
+        """
 
     def version(self, space: TokenSpace, version: int) -> FieldKey:
         """Returns the field key of an explicit version.

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from vault.errors import Reason, StoreUnavailable
-from vault.service.ports import DataKeyRecord
+from vault.service.ports import Counting, DataKeyRecord
 from vault.store.transaction import execute, retried, transaction
 
 __all__ = ["PostgresDataKeyStore"]
@@ -17,7 +17,7 @@ __all__ = ["PostgresDataKeyStore"]
 T = TypeVar("T")
 
 _ALL = """
-SELECT tenant, field, purpose, version, wrapped, active, uses, created FROM data_keys
+SELECT tenant, field, purpose, version, wrapped, active, uses, created, restored FROM data_keys
 ORDER BY tenant, field, purpose, version
 """
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
@@ -33,16 +33,17 @@ WHERE (k.tenant, k.field, k.purpose) = (n.tenant, n.field, n.purpose)
   AND k.active AND k.version < n.version
 """  # noqa: S608 - constants only
 _ADD = """
-INSERT INTO data_keys (tenant, field, purpose, version, wrapped, uses, active)
-SELECT n.tenant, n.field, n.purpose, n.version, n.wrapped, n.uses,
+INSERT INTO data_keys (tenant, field, purpose, version, wrapped, uses, restored, active)
+SELECT n.tenant, n.field, n.purpose, n.version, n.wrapped, n.uses, n.restored,
        n.version = max(n.version) OVER (PARTITION BY n.tenant, n.field, n.purpose)
        AND NOT EXISTS (
            SELECT FROM data_keys k
            WHERE (k.tenant, k.field, k.purpose) = (n.tenant, n.field, n.purpose)
              AND k.version >= n.version)
 FROM unnest(%(tenants)b::text[], %(fields)b::text[], %(purposes)b::text[],
-            %(versions)b::integer[], %(wrapped)b::text[], %(uses)b::bigint[])
-     AS n (tenant, field, purpose, version, wrapped, uses)
+            %(versions)b::integer[], %(wrapped)b::text[], %(uses)b::bigint[],
+            %(restored)b::boolean[])
+     AS n (tenant, field, purpose, version, wrapped, uses, restored)
 ON CONFLICT (tenant, field, purpose, version) DO NOTHING
 """
 _RESERVE = """
@@ -51,7 +52,27 @@ WHERE tenant = %(tenant)b AND field = %(field)b AND purpose = %(purpose)b
   AND version = %(version)b::integer
 RETURNING uses
 """
-_Columns = tuple[str, str, str, int, str, bool, int, datetime]
+# A dump restored elsewhere changes the cluster or the database, one restored over the old
+# tables changes the table, and every promotion or point-in-time recovery the timeline.
+# The walfile's name has the timeline in force; the control file's may be a checkpoint late.
+_COUNTING = """
+SELECT concat_ws(':',
+           (SELECT system_identifier FROM pg_control_system()),
+           left(pg_walfile_name(pg_current_wal_lsn()), 8),
+           (SELECT oid FROM pg_database WHERE datname = current_database()),
+           'data_keys'::regclass::oid),
+       (SELECT identity FROM key_epochs ORDER BY epoch DESC LIMIT 1)
+"""
+_RECORD_EPOCH = """
+INSERT INTO key_epochs (epoch, identity, reason)
+SELECT coalesce(max(epoch), 0) + 1, %(identity)b::text,
+       CASE WHEN %(identity)b::text = '' THEN 'told' WHEN max(epoch) IS NULL THEN 'first'
+            ELSE 'moved' END
+FROM key_epochs
+HAVING (array_agg(identity ORDER BY epoch DESC))[1] IS DISTINCT FROM %(identity)b::text
+RETURNING epoch
+"""
+_Columns = tuple[str, str, str, int, str, bool, int, datetime, bool]
 
 
 class PostgresDataKeyStore:
@@ -67,24 +88,8 @@ class PostgresDataKeyStore:
 
     def add(self, records: Sequence[DataKeyRecord]) -> None:
         """Adds versions that are not there yet; a key's highest version becomes active."""
-        if not records:
-            return
-        parameters = {
-            "tenants": [record.tenant for record in records],
-            "fields": [record.field for record in records],
-            "purposes": [record.purpose for record in records],
-            "versions": [record.version for record in records],
-            "wrapped": [record.wrapped for record in records],
-            "uses": [record.uses for record in records],
-        }
-
-        def write(connection: Connection) -> None:
-            # Rare, so replicas take turns: the statements below need not be clever.
-            execute(connection, _LOCK, {"lock": _LOCK_NUMBER})
-            execute(connection, _RETIRE, parameters)
-            execute(connection, _ADD, parameters)
-
-        self._run(write)
+        if records:
+            self._in_turn(lambda connection: _write(connection, records))
 
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
         """Adds ``uses`` to a version's counter and returns the new total."""
@@ -100,9 +105,49 @@ class PostgresDataKeyStore:
             raise StoreUnavailable("the database has no such key version", reason=Reason.INTERNAL)
         return cast("int", rows[0][0])
 
+    def counting(self) -> Counting:
+        """Tells which database counts now, and which one has counted so far."""
+        rows = self._run(lambda connection: execute(connection, _COUNTING, {}))
+        return Counting(*cast("tuple[str, str | None]", rows[0]))
+
+    def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
+        """Adds the versions and records the identity, unless it is recorded already."""
+
+        def begin(connection: Connection) -> bool:
+            if not execute(connection, _RECORD_EPOCH, {"identity": identity}):
+                return False
+            _write(connection, records)
+            return True
+
+        return self._in_turn(begin)
+
+    def _in_turn(self, work: Callable[[Connection], T]) -> T:
+        def locked(connection: Connection) -> T:
+            # Rare, so replicas take turns: the statements need not be clever.
+            execute(connection, _LOCK, {"lock": _LOCK_NUMBER})
+            return work(connection)
+
+        return self._run(locked)
+
     def _run(self, work: Callable[[Connection], T]) -> T:
         def attempt() -> T:
             with transaction(self._engine) as opened:
                 return work(opened.connection)
 
         return retried(attempt)
+
+
+def _write(connection: Connection, records: Sequence[DataKeyRecord]) -> None:
+    if not records:
+        return
+    parameters = {
+        "tenants": [record.tenant for record in records],
+        "fields": [record.field for record in records],
+        "purposes": [record.purpose for record in records],
+        "versions": [record.version for record in records],
+        "wrapped": [record.wrapped for record in records],
+        "uses": [record.uses for record in records],
+        "restored": [record.restored for record in records],
+    }
+    execute(connection, _RETIRE, parameters)
+    execute(connection, _ADD, parameters)

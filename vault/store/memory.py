@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import DataKeyRecord, IndexPlace, LimitKey, WindowUse
+from vault.service.ports import Counting, DataKeyRecord, IndexPlace, LimitKey, WindowUse
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
@@ -245,6 +245,8 @@ class MemoryDataKeyStore:
         self._clock = clock
         self._lock = RLock()
         self._records: dict[tuple[str, str, str, int], DataKeyRecord] = {}
+        self._counted: str | None = None
+        self.identity = "memory"
 
     def all(self) -> Sequence[DataKeyRecord]:
         """Returns every version of every key, ordered by tenant, field, purpose, version."""
@@ -271,6 +273,20 @@ class MemoryDataKeyStore:
             total = record.uses + uses
             self._records[tenant, field, purpose, version] = replace(record, uses=total)
             return total
+
+    def counting(self) -> Counting:
+        """Tells which database counts now, and which one has counted so far."""
+        with self._lock:
+            return Counting(self.identity, self._counted)
+
+    def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
+        """Adds the versions and records the identity, unless it is recorded already."""
+        with self._lock:
+            if self._counted == identity:
+                return False
+            self._counted = identity
+            self.add(records)
+            return True
 
     def _activate_highest(self, added: DataKeyRecord) -> None:
         same = [

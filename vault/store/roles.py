@@ -18,6 +18,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "token_index": ("SELECT", "INSERT", "DELETE"),
     "token_subjects": ("SELECT", "INSERT", "DELETE"),
     "data_keys": ("SELECT", "INSERT", "UPDATE (uses, active)"),
+    "key_epochs": ("SELECT", "INSERT"),
     "field_shapes": ("SELECT", "INSERT"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),

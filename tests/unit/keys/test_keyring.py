@@ -12,7 +12,7 @@ from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalKeys
 from vault.model import DEFAULT_TENANT, TokenSpace
-from vault.service.ports import DataKeyRecord
+from vault.service.ports import Counting, DataKeyRecord
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 SSN = TokenSpace(DEFAULT_TENANT, "us_ssn")
@@ -25,6 +25,8 @@ class Table:
         self.records: dict[tuple[str, str, str, int], DataKeyRecord] = {}
         self.looks = 0
         self.away = False
+        self.identity = "here"
+        self.counted: str | None = None
 
     def all(self) -> Sequence[DataKeyRecord]:
         self.looks += 1
@@ -48,6 +50,16 @@ class Table:
         place = (tenant, field, purpose, version)
         self.records[place] = replace(self.records[place], uses=self.records[place].uses + uses)
         return self.records[place].uses
+
+    def counting(self) -> Counting:
+        return Counting(self.identity, self.counted)
+
+    def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
+        if self.counted == identity:
+            return False
+        self.counted = identity
+        self.add(records)
+        return True
 
     def uses(self, space: TokenSpace, version: int = 1) -> int:
         return self.records[space.tenant, space.field, "field", version].uses
@@ -337,6 +349,97 @@ def test_start_fails_when_the_store_is_away(house: House) -> None:
     with pytest.raises(StoreUnavailable):
         ring.start()
     assert ring.status() == (False, "the database is away", 0.0)
+
+
+def active(house: House, space: TokenSpace, purpose: str = "field") -> list[int]:
+    return [
+        record.version
+        for record in house.table.records.values()
+        if record.active and (record.field, record.purpose) == (space.field, purpose)
+    ]
+
+
+def test_a_restored_database_begins_new_versions_of_the_keys_that_are_counted(
+    house: House,
+) -> None:
+    before = house.ring()
+    sealed = before.active(CARD).seal(b"4111", scope="field", token="t")
+    before.close()
+    house.table.identity = "elsewhere"
+    after = house.ring()
+    assert (active(house, CARD), active(house, SSN)) == ([2], [2])
+    assert active(house, CARD, "index") == [1]
+    assert after.audit(DEFAULT_TENANT).version == 1
+    assert after.for_encryption(CARD, 1).version == 2
+    assert after.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    after.reload()
+    assert active(house, CARD) == [2]
+
+
+def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(house: House) -> None:
+    ring = house.ring(max_uses=1000)
+    for identity in ("elsewhere", "and back"):
+        house.table.identity = identity
+        ring.reload()
+    assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (3, 1)
+    ring.for_encryption(CARD, 1000)
+    ring.for_encryption(CARD, 1)
+    assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (4, 4)
+
+
+def test_replicas_that_find_a_restored_database_begin_one_version(house: House) -> None:
+    rings = [house.ring(), house.ring()]
+    house.table.identity = "elsewhere"
+    racing = threading.Barrier(2)
+    generate = house.wrapper.generate
+
+    def late_generate(contexts: Sequence[bytes]) -> Sequence[str]:
+        racing.wait(5)
+        return generate(contexts)
+
+    house.wrapper.generate = late_generate  # type: ignore[method-assign]
+    threads = [threading.Thread(target=ring.reload) for ring in rings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sealed = rings[0].active(CARD).seal(b"4111", scope="field", token="t")
+    assert rings[1].active(CARD).open(sealed, scope="field", token="t") == b"4111"
+    assert active(house, CARD) == [2]
+
+
+def test_a_counter_that_was_set_back_begins_a_new_version(house: House) -> None:
+    ring = house.ring(block=1000)
+    ring.for_encryption(CARD, 1000)
+    ring.for_encryption(CARD, 1000)
+    place = (DEFAULT_TENANT, "card_number", "field", 1)
+    house.table.records[place] = replace(house.table.records[place], uses=1000)
+    assert ring.for_encryption(CARD, 1000).version == 2
+    assert ring.for_tokens(CARD).version == 1
+
+
+def test_no_key_is_made_beside_keys_that_do_not_open(house: House) -> None:
+    house.ring("card_number").close()
+    house.wrapper = Wrapper()  # another key server, or an older one
+    before = dict(house.table.records)
+    with pytest.raises(KeysUnavailable) as refusal:
+        house.ring("card_number", "us_ssn")
+    told = str(refusal.value)
+    assert "3 of 3 data keys do not open (default audit version 1, card_number field" in told
+    assert "no key is made" in told
+    assert house.table.records == before
+
+
+def test_the_refusal_names_what_does_not_open_and_no_more(house: House) -> None:
+    house.ring()
+    place = (DEFAULT_TENANT, "us_ssn", "index", 1)
+    wrapped = "vault:v7:" + "A" * 40
+    house.table.records[place] = replace(house.table.records[place], wrapped=wrapped)
+    with pytest.raises(KeysUnavailable) as refusal:
+        house.ring()
+    told = str(refusal.value)
+    assert "1 of 5 data keys do not open (us_ssn index version 1, wrapped by v7)" in told
+    assert "AAAA" not in told
 
 
 def test_keys_do_not_show_and_do_not_leave(house: House) -> None:

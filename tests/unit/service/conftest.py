@@ -58,6 +58,7 @@ class FixedKeys:
     """A KeySource with two versions of every key, made of fixed bytes."""
 
     active_version: int = 1
+    maker_version: int | None = None
     available: bool = True
     charged: list[int] = field(default_factory=list)
 
@@ -67,6 +68,9 @@ class FixedKeys:
 
     def active(self, space: TokenSpace) -> FieldKey:
         return self.version(space, self.active_version)
+
+    def for_tokens(self, space: TokenSpace) -> FieldKey:
+        return self.version(space, self.maker_version or self.active_version)
 
     def version(self, space: TokenSpace, version: int) -> FieldKey:
         if not self.available:

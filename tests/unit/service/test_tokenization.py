@@ -324,3 +324,15 @@ def test_nothing_is_recorded_where_the_store_itself_is_away(house: House) -> Non
         house.tokenize("ssn", ["123456789"])
 
     assert house.work.events == ()
+
+
+def test_after_a_restore_a_value_gets_its_lost_token_again(house: House) -> None:
+    lost = house.tokenize("card", ["4111111111111111"])
+    house.work._tables = type(house.work._tables)()  # as if restored from before
+    house.keys.active_version, house.keys.maker_version = 2, 1
+    again = house.tokenize("card", ["4111111111111111"])
+    assert again.values == lost.values
+    (described,) = house.describe("card", list(again.values)).descriptions
+    assert described is not None
+    assert described.key_version == 2
+    assert house.detokenize("card", list(again.values)).values == ["4111111111111111"]

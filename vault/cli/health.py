@@ -1,0 +1,38 @@
+"""``tokenvault health``: one question to the health server, for probes without gRPC."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["health"]
+
+
+def health(
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where the health server is.")
+    ] = "127.0.0.1:50052",
+    service: Annotated[
+        str,
+        typer.Option(help="readiness, liveness, or one probe: database, keys, policy."),
+    ] = "readiness",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 3.0,
+) -> None:
+    """Prints how a server stands. Exit code 0 if it serves, 1 if not, 4 if it does not answer."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    from vault.cli.exits import ExitCode
+
+    with grpc.insecure_channel(address) as channel:
+        ask = health_pb2.HealthCheckRequest(service=service)
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)
+        except grpc.RpcError as error:
+            typer.echo(f"tokenvault: no answer: {error.code().name}", err=True)
+            raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    typer.echo(status)
+    if status != "SERVING":
+        raise typer.Exit(ExitCode.FOUND)
