@@ -51,6 +51,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._spans = Counter(
+            "tokenvault_trace_spans",
+            "Spans by what became of them: exported, failed, or dropped from a full queue.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
     def call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
         self._calls.labels(rpc, code).inc()
@@ -60,6 +67,10 @@ class Metrics:
         """Counts a batch's items by outcome."""
         for outcome, count in counts.items():
             self._items.labels(rpc, field, outcome).inc(count)
+
+    def spans(self, outcome: str, count: int) -> None:
+        """Counts spans that left the queue, or found no place in it."""
+        self._spans.labels(outcome).inc(count)
 
 
 class StateMetrics:
