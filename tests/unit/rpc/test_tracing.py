@@ -156,6 +156,11 @@ def test_what_a_caller_does_not_sample_stays_out() -> None:
     assert Traced().call(("traceparent", f"00-{TRACE}-{PARENT}-00")) is None
 
 
+def test_a_variable_can_turn_traces_off_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert Traced().call() is None
+
+
 def test_the_environment_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"card={CANARY}")
     monkeypatch.setenv("OTEL_SERVICE_NAME", CANARY)
