@@ -21,9 +21,9 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt pyproject.to
 	touch $@
 
 lock: $(BIN)/uv
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml -o requirements/server.txt
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra tracing -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --group build -o requirements/build.txt
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra dev --group test --group build --group bench -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra dev --extra tracing --group test --group build --group bench -o requirements/dev.txt
 	echo "uv==$(UV_VERSION)" | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) - -o requirements/bootstrap.txt
 
 $(BIN)/uv:

@@ -42,6 +42,7 @@ __all__ = [
     "ReaperSettings",
     "ServerSettings",
     "Settings",
+    "TracingSettings",
     "load_settings",
     "parse_duration",
     "read_secret",
@@ -102,6 +103,19 @@ def _database_url(value: str) -> str:
 def _https(value: str) -> str:
     if urlsplit(value).scheme != "https":
         raise ValueError("write an https:// address: keys never travel in the clear")
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = url.scheme == "https" and url.hostname and (url.port is None or url.port > 0)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if not plain or url.username or url.password or url.query or url.path.strip("/"):
+        raise ValueError(
+            "write https://host:port, without a path: traces never travel in the clear"
+        )
     return value.rstrip("/")
 
 
@@ -317,6 +331,24 @@ class ReaperSettings(_Section):
     """Tokens in one transaction."""
 
 
+class TracingSettings(_Section):
+    """Traces to an OpenTelemetry collector; there are none without this section."""
+
+    endpoint: Annotated[str, AfterValidator(_origin)]
+    """``https://host:port`` of the collector: OTLP over gRPC with TLS, 4317 by default."""
+    ca: FilePath
+    """Certificate authority of the collector, PEM."""
+    headers_file: FilePath | None = None
+    """``name: value`` lines sent with every export, such as a key; a secret."""
+    service_name: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")] = "tokenvault"
+    sample_ratio: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.01
+    """Share of the calls that are traced; callers cannot raise it."""
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 2048
+    """Spans that may wait; one too many is dropped and counted."""
+    timeout: Duration = timedelta(seconds=5)
+    """Longest time for one export."""
+
+
 class LogSettings(_Section):
     """The log: JSON lines on standard error."""
 
@@ -334,6 +366,7 @@ class Settings(_Section):
     audit: AuditSettings = AuditSettings()
     reaper: ReaperSettings = ReaperSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

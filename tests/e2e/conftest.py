@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -104,6 +105,7 @@ class Server:
 
     site: Site
     settings: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     log: Path = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -129,7 +131,9 @@ class Server:
         """Starts the server and returns once it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vault.dev.server", "--config", self.settings], stderr=log
+                [sys.executable, "-m", "vault.dev.server", "--config", self.settings],
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
         self.await_health("readiness", serving=True)
 
@@ -195,8 +199,12 @@ def start_server(site: Site) -> Iterator[StartServer]:
     """Starts servers of the module's site; they end with the module."""
     servers: list[Server] = []
 
-    def start(name: str = "server", changes: Mapping[str, Section] | None = None) -> Server:
-        server = Server(site, site.write_settings(name, changes or {}))
+    def start(
+        name: str = "server",
+        changes: Mapping[str, Section] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Server:
+        server = Server(site, site.write_settings(name, changes or {}), environment or {})
         server.start()
         servers.append(server)
         return server

@@ -1,4 +1,4 @@
-"""No value and no key where none may be: logs, metrics, error details, audit, database.
+"""No value and no key where none may be: logs, metrics, traces, error details, audit, database.
 
 Every path that a value can take, the failing ones too, is walked with canary values.
 This test stays green for ever.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
@@ -17,9 +19,12 @@ import grpc
 import psycopg
 import pytest
 
-from vault.client import CallError, Client, ItemError
+from tests.e2e.collector import collecting
+from vault.client import CallError, Client, ClientToken, ItemError
 from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
+from vault.dev.issuer import Issuer
+from vault.dev.ports import remembered_port
 from vault.dev.postgres import find_binaries
 from vault.keys.hashicorp import HashicorpKeys
 from vault.v1 import tokenization_service_pb2 as messages
@@ -38,6 +43,7 @@ GOOD = {
     "account_id": ["85927146385927"],
 }
 BROKEN = ["4929309216281846", "859-27-146X", "no mail quetzal", "canary\tquetzal", "\u202ecanary"]
+IDP = "https://idp.example.org"
 SCAN = b"canary scan of a passport, quetzal"
 
 
@@ -59,12 +65,41 @@ def disguises(secret: bytes) -> Iterator[bytes]:
 @pytest.fixture(scope="module")
 def traces(start_server: StartServer, site: Site) -> dict[str, bytes]:
     """Walks every path with canaries; returns what was left behind, by place."""
-    server = start_server("searched")
-    details = [*_tokens(server), *_bytes(server), *_unparsed(server)]
-    with urlopen(f"http://{server.metrics}/metrics", timeout=5) as page:
-        metrics = page.read()
-    server.stop()
+    home = site.directory / "searched"
+    home.mkdir()
+    issuer = Issuer(home)
+    with collecting(site) as collector:
+        server = start_server(
+            "searched",
+            {
+                "tracing": {
+                    "endpoint": f"https://localhost:{collector.port}",
+                    "ca": str(site.authority.certificate_path),
+                    "sample_ratio": 1,
+                    "queue": 100_000,
+                },
+                "jwt": {"port": remembered_port(home / "jwt_port")},
+                "jwt.issuers#1": {
+                    "issuer": IDP,
+                    "audience": "tokenvault",
+                    "algorithms": ["ES256"],
+                    "jwks_file": str(issuer.jwks_path),
+                },
+            },
+        )
+        details = [
+            *_tokens(server),
+            *_bytes(server),
+            *_unparsed(server),
+            *_oversight(server),
+            *_bearers(server, issuer, home),
+        ]
+        with urlopen(f"http://{server.metrics}/metrics", timeout=5) as page:
+            metrics = page.read()
+        server.stop()
+    assert b'outcome="dropped"' not in metrics
     return {
+        "traces": collector.raw(),
         "error details": "\n".join(details).encode(),
         "metrics": metrics,
         "log": server.log.read_bytes(),
@@ -122,6 +157,40 @@ def _unparsed(server: Server) -> Iterator[str]:
             yield repr(caught.value)
 
 
+def _oversight(server: Server) -> Iterator[str]:
+    with server.client("auditor") as auditor, server.client("pipeline") as pipeline:
+        assert list(auditor.verify_audit().findings) == []
+        auditor.get_policy()
+        for call in (pipeline.verify_audit, pipeline.get_policy):
+            with pytest.raises(CallError) as caught:
+                call()
+            yield f"{caught.value!r} {caught.value}"
+
+
+def _bearers(server: Server, issuer: Issuer, home: Path) -> Iterator[str]:
+    """Callers with a JWT: a good one, one without a role, and one whose signature is not."""
+    now = int(time.time())
+    claims = {"iss": IDP, "aud": "tokenvault", "iat": now, "exp": now + 300, "jti": "good"}
+    mine = issuer.sign({**claims, "sub": "alice", "groups": ["pipeline"]})
+    other = issuer.sign({**claims, "sub": "bob", "groups": ["quetzal canary"]})
+    ca = server.site.authority.certificate_path
+    for n, token in enumerate((mine, other, f"{mine[:-8]}AAAAAAAA", SCAN.hex())):
+        BEARERS.append(token)
+        file = home / f"bearer-{n}"
+        file.touch(0o600)
+        file.write_text(token)
+        with Client(server.jwt_address, ClientToken(ca, file)) as client:
+            try:
+                client.tokenize("us_ssn", [*GOOD["us_ssn"], *BROKEN])
+            except CallError as error:
+                yield f"{error!r} {error}"
+            else:
+                assert token == mine
+
+
+BEARERS: list[str] = []
+
+
 def _details(errors: Mapping[int, ItemError]) -> Iterator[str]:
     yield from (repr(error) for error in errors.values())
 
@@ -148,7 +217,10 @@ def _dump(site: Site) -> bytes:
     return dump + raw
 
 
-@pytest.mark.parametrize("place", ["error details", "metrics", "log", "database"])
+PLACES = ["error details", "metrics", "log", "database", "traces"]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_no_value_is_there(traces: dict[str, bytes], place: str) -> None:
     seen = traces[place]
     assert seen
@@ -163,6 +235,30 @@ def test_the_search_would_find_a_value(traces: dict[str, bytes]) -> None:
     assert b"CARD_NUMBER" in traces["database"].upper()
     assert b"VALUE_NOT_IN_FORMAT" in traces["error details"]
     assert b"Detokenize" in traces["log"]
+    assert b"alice" in traces["log"]
+    assert b"UNAUTHENTICATED" in traces["log"]
+    # Every RPC there is was walked, and every kind of refusal.
+    for rpc in ("Tokenize", "Detokenize", "Lookup", "Describe", "Encrypt", "Decrypt"):
+        assert b"Service/" + rpc.encode() in traces["traces"]
+    for rpc in ("VerifyAudit", "GetPolicy"):
+        assert rpc.encode() in traces["traces"]
+    for reason in (b"DENIED", b"FIELD_NOT_FOUND", b"BATCH_TOO_LARGE", b"UNAUTHENTICATED"):
+        assert reason in traces["traces"]
+    assert b"card_number" in traces["traces"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_bearer_token_is_there(traces: dict[str, bytes], place: str) -> None:
+    assert len(BEARERS) == 4
+    for token in BEARERS:
+        # The whole, and a signature on its own.
+        for part in (token, token.rpartition(".")[2]):
+            assert traces[place].find(part.encode()) == -1, f"a bearer token is in the {place}"
+
+
+def test_no_trace_names_a_caller(traces: dict[str, bytes]) -> None:
+    for caller in (b"spiffe://", b"alice", b"127.0.0.1"):
+        assert traces["traces"].find(caller) == -1
 
 
 def test_no_key_is_there(traces: dict[str, bytes], site: Site) -> None:

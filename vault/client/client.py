@@ -17,6 +17,7 @@ from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.token import ClientToken
+from vault.client.traceparent import Headers, trace_headers
 from vault.v1 import audit_service_pb2 as audit
 from vault.v1 import encryption_service_pb2 as encryption
 from vault.v1 import item_error_pb2, policy_service_pb2
@@ -43,7 +44,9 @@ _MAX_ANSWER_BYTES = 64 << 20
 class _Rpc(Protocol[RequestT, ResponseT]):
     """A unary call of a generated stub."""
 
-    def __call__(self, request: RequestT, timeout: float | None = None) -> ResponseT: ...
+    def __call__(
+        self, request: RequestT, timeout: float | None = None, metadata: Headers | None = None
+    ) -> ResponseT: ...
 
 
 class _BatchAnswer(Protocol):
@@ -301,9 +304,11 @@ class Client:
         request: Callable[[list[Item]], Request],
     ) -> Iterator[tuple[Batch[Item], BatchAnswer]]:
         """Sends the batches, several at once; yields them with their answers, in order."""
+        # Taken here: the pool's threads know no current span.
+        headers = trace_headers()
 
         def send(batch: Batch[Item]) -> BatchAnswer:
-            return self._call(rpc, request(batch.items))
+            return self._call(rpc, request(batch.items), headers)
 
         if len(plan.batches) == 1:
             answers = iter([send(plan.batches[0])])
@@ -313,8 +318,13 @@ class Client:
             _collect(batch, answer, plan.errors)
             yield batch, answer
 
-    def _call(self, rpc: _Rpc[Request, Answer], request: Request) -> Answer:
-        return with_retries(lambda left: rpc(request, timeout=left), self._retry, self._timeout)
+    def _call(
+        self, rpc: _Rpc[Request, Answer], request: Request, headers: Headers | None = None
+    ) -> Answer:
+        found = trace_headers() if headers is None else headers
+        return with_retries(
+            lambda left: rpc(request, timeout=left, metadata=found), self._retry, self._timeout
+        )
 
 
 _OPTIONS = (

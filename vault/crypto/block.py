@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from numpy.typing import NDArray
 
-from vault.crypto.secret import Secret
+from vault.crypto.secret import KeyBytes, Secret
 
 __all__ = ["BLOCK", "Aes"]
 
@@ -26,12 +26,12 @@ class Aes(Secret):
 
     __slots__ = ("_cipher", "_idle")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes | bytearray) -> None:
         """Takes a key of 16, 24 or 32 bytes. Raises ValueError for another length."""
         if len(key) not in _KEY_LENGTHS:
             raise ValueError("an AES key must be 16, 24 or 32 bytes")
         # ECB is only the bare block function here; the modes are FF1's and FF3-1's own.
-        self._cipher = Cipher(AES(bytes(key)), ECB())  # noqa: S305
+        self._cipher = Cipher(AES(KeyBytes(key)), ECB())  # noqa: S305
         self._idle: list[CipherContext] = []
 
     def lend(self) -> CipherContext:

@@ -44,7 +44,7 @@ class DerivedFF1(Secret):
 
     __slots__ = ("_cipher", "_tweak")
 
-    def __init__(self, key: bytes, tweaks: TweakKey) -> None:
+    def __init__(self, key: bytes | bytearray, tweaks: TweakKey) -> None:
         @lru_cache(_RADICES_KEPT)
         def cipher(radix: int) -> FF1:
             return FF1(key, radix)
@@ -86,7 +86,7 @@ class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
 
     __slots__ = ("_context",)
 
-    def __init__(self, key: bytes, tweaks: TweakKey) -> None:
+    def __init__(self, key: bytes | bytearray, tweaks: TweakKey) -> None:
         @lru_cache(_TWEAKS_KEPT)
         def context(radix: int, source: TweakInput) -> _Context:
             digest = tweaks.digest(source)

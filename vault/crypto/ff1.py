@@ -32,7 +32,7 @@ class FF1(Secret):
 
     __slots__ = ("_aes", "max_length", "min_length", "radix")
 
-    def __init__(self, key: bytes, radix: int) -> None:
+    def __init__(self, key: bytes | bytearray, radix: int) -> None:
         """Takes a key of 16, 24 or 32 bytes. Raises ValueError for key or radix."""
         check_radix(radix)
         self._aes = Aes(key)

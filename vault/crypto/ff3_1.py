@@ -17,7 +17,7 @@ from vault.crypto.domain import check_radix, ff3_1_max_length, min_length
 from vault.crypto.ff3_1_batch import run_batch
 from vault.crypto.ff3_1_tweak import ROUNDS, tweak_words
 from vault.crypto.numerals import check_numerals, from_number, to_number
-from vault.crypto.secret import Secret
+from vault.crypto.secret import KeyBytes, Secret
 
 __all__ = ["FF3_1"]
 
@@ -36,10 +36,12 @@ class FF3_1(Secret):  # noqa: N801 - the standard's name
 
     __slots__ = ("aes", "max_length", "min_length", "radix")
 
-    def __init__(self, key: bytes, radix: int) -> None:
+    def __init__(self, key: bytes | bytearray, radix: int) -> None:
         """Takes a key of 16, 24 or 32 bytes. Raises ValueError for key or radix."""
         check_radix(radix)
-        self.aes = Aes(bytes(key)[::-1])
+        backwards = KeyBytes(key)
+        backwards.reverse()
+        self.aes = Aes(backwards)
         self.radix = radix
         self.min_length = min_length(radix)
         self.max_length = ff3_1_max_length(radix)

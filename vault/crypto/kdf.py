@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from vault.crypto.encoding import length_prefixed, u32, utf8
+from vault.crypto.secret import KeyBytes
 
 __all__ = ["KEY_LENGTH", "Label", "expand", "sub_key"]
 
@@ -32,12 +33,14 @@ class Label(Enum):
     AUDIT = b"tokenvault/v1/audit"
 
 
-def expand(key: bytes, label: Label, *parts: bytes) -> bytes:
+def expand(key: bytes | bytearray, label: Label, *parts: bytes) -> KeyBytes:
     """Derives 32 bytes from a uniformly random key, a label and length-prefixed parts."""
     info = length_prefixed(label.value, *parts)
-    return HKDFExpand(SHA256(), KEY_LENGTH, info).derive(key)
+    derived = KeyBytes(KEY_LENGTH)
+    HKDFExpand(SHA256(), KEY_LENGTH, info).derive_into(key, derived)
+    return derived
 
 
-def sub_key(root: bytes, label: Label, tenant: str, field: str, version: int) -> bytes:
+def sub_key(root: bytes, label: Label, tenant: str, field: str, version: int) -> KeyBytes:
     """Derives the 32-byte sub-key of one purpose from a root key."""
     return expand(root, label, utf8(tenant), utf8(field), u32(version))

@@ -15,7 +15,7 @@ class Prf(Secret):
 
     __slots__ = ("_start",)
 
-    def __init__(self, key: bytes, prefix: bytes = b"") -> None:
+    def __init__(self, key: bytes | bytearray, prefix: bytes = b"") -> None:
         self._start = HMAC(key, SHA256())
         self._start.update(prefix)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn, SupportsIndex
 
-__all__ = ["ROOT_LENGTH", "Secret", "check_root"]
+__all__ = ["ROOT_LENGTH", "KeyBytes", "Secret", "check_root"]
 
 ROOT_LENGTH = 32
 
@@ -16,6 +16,27 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a key cannot be pickled or copied")
+
+
+class KeyBytes(bytearray):
+    """A key's bytes, overwritten when nobody holds them any more.
+
+    At its end rather than at a call of ours: a key that were wiped while a cipher still
+    uses it would encipher under zeros.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self[:] = bytes(len(self))
+
+    def __repr__(self) -> str:
+        return "<KeyBytes>"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a key cannot be pickled or copied")

@@ -31,6 +31,7 @@ from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
 from vault.rpc.policy_source import PolicySource
 from vault.rpc.servicers import Method, methods
+from vault.rpc.spans import OFF, SpannedKeys, Spans
 from vault.rpc.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
@@ -45,7 +46,7 @@ from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
 
-__all__ = ["Backend", "open_backend"]
+__all__ = ["Backend", "open_backend", "replica_name"]
 
 # For key uses, which are reserved while a call's transaction is open, and for probes, the
 # policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
@@ -74,7 +75,9 @@ class Backend:
 
 
 @contextmanager
-def open_backend(settings: Settings, audit_metrics: AuditMetrics) -> Iterator[Backend]:
+def open_backend(
+    settings: Settings, audit_metrics: AuditMetrics, spans: Spans = OFF
+) -> Iterator[Backend]:
     """Opens everything for the length of the block.
 
     Raises:
@@ -97,16 +100,16 @@ def open_backend(settings: Settings, audit_metrics: AuditMetrics) -> Iterator[Ba
         wrapper.log_in()
         keyring = Keyring(
             PostgresDataKeyStore(side),
-            wrapper,
+            SpannedKeys(wrapper, spans),
             first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
         )
         stack.callback(keyring.close)
         keyring.start()
-        replica = _replica(settings)
+        replica = replica_name(settings)
         audit_key, audit_key_of = _audit_keys(keyring)
         lanes = LanePool(replica, audit_key)
-        work = PostgresUnitOfWork(engine, lanes)
+        work = PostgresUnitOfWork(engine, lanes, spans)
 
         def prepare(policy: Policy) -> None:
             work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
@@ -158,7 +161,8 @@ def _engine(settings: DatabaseSettings, connections: int, application: str) -> E
     )
 
 
-def _replica(settings: Settings) -> str:
+def replica_name(settings: Settings) -> str:
+    """Returns this process's name in audit and traces."""
     return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
 
 

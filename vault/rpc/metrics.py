@@ -63,6 +63,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._spans = Counter(
+            "tokenvault_trace_spans",
+            "Spans by what became of them: exported, failed, or dropped from a full queue.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
     def call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
         self._calls.labels(rpc, code).inc()
@@ -76,6 +83,10 @@ class Metrics:
     def reaped(self, count: int) -> None:
         """Counts expired tokens that were made tombstones."""
         self._reaped.inc(count)
+
+    def spans(self, outcome: str, count: int) -> None:
+        """Counts spans that left the queue, or found no place in it."""
+        self._spans.labels(outcome).inc(count)
 
 
 class AuditMetrics:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from vault.rpc.logging import frames_of, get_log
 from vault.rpc.metrics import Metrics
 from vault.rpc.refusals import RefusalCounter
 from vault.rpc.servicers import BoundCall, Method
+from vault.rpc.spans import OFF, Attributes, CallSpan, Spans
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
 
 __all__ = ["Limits", "Pipeline"]
@@ -70,6 +71,8 @@ class _Call:
     started: float = field(default_factory=time.perf_counter)
     principal: str = ""
     field_name: str = ""
+    items: int = 0
+    bug: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     in_service: bool = False
 
@@ -84,6 +87,7 @@ class Pipeline(_BytesHandler):
         identify: tells who calls on this listener.
         audit: writes the record of a refused call. Raises VaultError.
         refusals: counts the calls that get no record of their own.
+        spans: where traces begin.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Pipeline(_BytesHandler):
         audit: Callable[[AuditEvent], None],
         refusals: RefusalCounter,
         metrics: Metrics,
+        spans: Spans = OFF,
     ) -> None:
         self._methods = methods
         self._permissions = permissions
@@ -107,6 +112,7 @@ class Pipeline(_BytesHandler):
         self._refusals = refusals
         self._metrics = metrics
         self._identify = identify
+        self._spans = spans
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -123,31 +129,37 @@ class Pipeline(_BytesHandler):
     def _serve(self, name: str, method: Method, raw: bytes, context: grpc.ServicerContext) -> bytes:
         remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
         call = _Call(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
-        try:
-            encoded = self._answer(call, name, method, raw, context)
-        except VaultError as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - its text must not reach the caller
-            failure = self._bug(call, error)
-        else:
-            self._finish(call, "OK")
-            context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-            return encoded
-        self._finish(call, status_code(failure.reason).name, failure)
+        with self._spans.call(name, context.invocation_metadata) as span:
+            try:
+                encoded = self._answer(call, name, method, raw, context)
+            except VaultError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001 - its text must not reach the caller
+                failure = self._bug(call, error)
+            else:
+                self._finish(span, call, "OK")
+                context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+                return encoded
+            self._finish(span, call, status_code(failure.reason).name, failure)
         return context.abort_with_status(call_status(failure, call.request_id))
 
     def _bug(self, call: _Call, error: Exception) -> VaultError:
+        call.bug = type(error).__name__
         # Type and place only: an exception's text may quote what was worked on.
         _log.error(
             "unexpected error",
             rpc=call.rpc,
-            error=type(error).__name__,
+            error=call.bug,
             frames=frames_of(error),
             request_id=call.request_id,
         )
         return VaultError(f"internal error; request {call.request_id}")
 
-    def _finish(self, call: _Call, code: str, failure: VaultError | None = None) -> None:
+    def _finish(
+        self, span: CallSpan | None, call: _Call, code: str, failure: VaultError | None = None
+    ) -> None:
+        if span is not None:
+            span.end(code, lambda: _attributes(call, failure))
         seconds = time.perf_counter() - call.started
         self._metrics.call(call.rpc, code, seconds)
         self._metrics.items(call.rpc, call.field_name, call.counts)
@@ -173,7 +185,9 @@ class Pipeline(_BytesHandler):
         try:
             identity = self._identify(context)
             call.principal = str(identity.principal)
-            with self._gate.pass_through(call.deadline):
+            with ExitStack() as place:
+                with self._spans.step("gate"):
+                    place.enter_context(self._gate.pass_through(call.deadline))
                 return self._admitted(call, name, method, raw, identity)
         except VaultError as error:
             if error.reason in _COUNTED and not call.in_service:
@@ -188,8 +202,10 @@ class Pipeline(_BytesHandler):
             identity.principal, call.peer, identity.credential, call.request_id, call.deadline
         )
         try:
-            self._permit(name, caller, policy)
-            bound = self._bind(method, raw)
+            with self._spans.step("parse"):
+                self._permit(name, caller, policy)
+                bound = self._bind(method, raw)
+            call.items = bound.items or 0
             call.field_name = bound.field_name if bound.field_name in policy.fields else ""
             call.in_service = True
             answer = bound.run(caller, policy)
@@ -225,6 +241,21 @@ class Pipeline(_BytesHandler):
                 reason=Reason.BATCH_TOO_LARGE,
             )
         return bound
+
+
+def _attributes(call: _Call, failure: VaultError | None) -> Attributes:
+    """What a span may say. Who called is left out: traces leave for third parties."""
+    found: dict[str, str | int] = {
+        "tokenvault.request_id": call.request_id,
+        "tokenvault.batch_size": call.items,
+    }
+    if call.field_name:
+        found["tokenvault.field"] = call.field_name
+    found.update((f"tokenvault.items.{outcome}", count) for outcome, count in call.counts.items())
+    if failure is not None:
+        found["tokenvault.reason"] = failure.reason.value
+        found["error.type"] = call.bug or failure.reason.value
+    return found
 
 
 def _refusal(call: _Call, caller: Caller, policy: Policy, error: VaultError) -> AuditEvent:

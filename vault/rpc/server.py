@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 
 from vault.config import ServerSettings, Settings
-from vault.errors import VaultError
+from vault.errors import ConfigError, VaultError
 from vault.rpc.admission import Gate
-from vault.rpc.backend import Backend, open_backend
+from vault.rpc.backend import Backend, open_backend, replica_name
 from vault.rpc.doors import Door, open_doors
 from vault.rpc.hardening import forbid_dumps
 from vault.rpc.health import HealthServer
@@ -29,6 +29,7 @@ from vault.rpc.port_lock import port_lock
 from vault.rpc.probing import Prober
 from vault.rpc.reaper import Reaper
 from vault.rpc.refusals import RefusalCounter
+from vault.rpc.spans import OFF, Spans
 from vault.rpc.supervisor import Supervisor
 from vault.rpc.worker_report import Failure, Report, encode
 
@@ -151,7 +152,9 @@ def serving(
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
         doors = stack.enter_context(open_doors(settings, allow_development=allow_development))
-        backend = stack.enter_context(open_backend(settings, AuditMetrics(metrics.registry)))
+        spans = _spans(settings, metrics, stack)
+        audit_metrics = AuditMetrics(metrics.registry)
+        backend = stack.enter_context(open_backend(settings, audit_metrics, spans))
         if tell is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
             stack.callback(stop)
@@ -161,7 +164,7 @@ def serving(
         gate = Gate(server.max_workers, server.max_concurrent_rpcs)
         counters = [_refusals(door, backend) for door in doors]
         listeners = [
-            Listener(server, door, _pipeline(server, door, backend, gate, refusals, metrics))
+            Listener(server, door, _pipeline(server, door, backend, gate, refusals, metrics, spans))
             for door, refusals in zip(doors, counters, strict=True)
         ]
         for refusals in counters:
@@ -182,6 +185,18 @@ def serving(
             policy=backend.policy().digest,
         )
         yield backend.reload
+
+
+def _spans(settings: Settings, metrics: Metrics, stack: ExitStack) -> Spans:
+    if settings.tracing is None:
+        return OFF
+    try:
+        # An extra: who does not trace need not have it.
+        from vault.rpc.tracing import open_tracing
+    except ImportError:
+        raise ConfigError('tracing: install the extra: pip install "tokenvault[tracing]"') from None
+    tracing = open_tracing(settings.tracing, replica_name(settings), metrics.spans)
+    return stack.enter_context(tracing)
 
 
 def _health(
@@ -211,6 +226,7 @@ def _pipeline(
     gate: Gate,
     refusals: RefusalCounter,
     metrics: Metrics,
+    spans: Spans,
 ) -> Pipeline:
     return Pipeline(
         backend.methods,
@@ -222,4 +238,5 @@ def _pipeline(
         backend.audit,
         refusals,
         metrics,
+        spans,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 
 from vault.audit.lanes import LanePool
 from vault.audit.postgres import PostgresAuditLog
+from vault.rpc.spans import OFF, Spans
 from vault.service.ports import Transaction
 from vault.store.limits import PostgresLimitStore
 from vault.store.shapes import PostgresShapeStore
@@ -32,9 +34,10 @@ class _PostgresTransaction:
 class PostgresUnitOfWork:
     """The UnitOfWork of one server process; threads share it."""
 
-    def __init__(self, engine: Engine, lanes: LanePool) -> None:
+    def __init__(self, engine: Engine, lanes: LanePool, spans: Spans = OFF) -> None:
         self._engine = engine
         self._lanes = lanes
+        self._spans = spans
 
     def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T:
         """Runs ``work`` and commits; runs it again, bounded, after a deadlock.
@@ -48,11 +51,16 @@ class PostgresUnitOfWork:
         return retried(lambda: self._attempt(work, deadline), deadline)
 
     def _attempt(self, work: Callable[[Transaction], T], deadline: float | None) -> T:
-        with transaction(self._engine, deadline) as opened:
+        # The commit begins where the block below ends, so its span is closed out here.
+        with (
+            self._spans.step("transaction"),
+            ExitStack() as commit,
+            transaction(self._engine, deadline) as opened,
+        ):
             connection = opened.connection
             audit = PostgresAuditLog(connection, self._lanes, opened.now)
             opened.at_end.append(lambda ending: _settle(audit, ending))
-            return work(
+            answer = work(
                 _PostgresTransaction(
                     PostgresTokenStore(connection),
                     audit,
@@ -60,6 +68,8 @@ class PostgresUnitOfWork:
                     PostgresLimitStore(connection),
                 )
             )
+            commit.enter_context(self._spans.step("commit"))
+            return answer
 
 
 def _settle(audit: PostgresAuditLog, ending: Ending) -> None:

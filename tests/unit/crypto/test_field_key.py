@@ -127,7 +127,7 @@ def test_values_and_tweaks_must_be_as_many(generator: Generator) -> None:
 
 def test_no_sub_key_is_used_twice() -> None:
     keys = [
-        sub_key(root, label, tenant, field, version)
+        bytes(sub_key(root, label, tenant, field, version))
         for root, label, tenant, field, version in product(
             (ROOT, OTHER_ROOT), Label, ("a", "ab"), ("bc", "c"), (1, 2)
         )

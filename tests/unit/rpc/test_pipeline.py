@@ -49,11 +49,15 @@ class Context:
 
     pem: bytes | None
     remaining: float = 5.0
+    metadata: tuple[tuple[str, str], ...] = ()
     status: grpc.Status | None = None
     trailing: dict[str, str | bytes] = field(default_factory=dict)
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:4242"
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self.metadata
 
     def time_remaining(self) -> float:
         return self.remaining
