@@ -65,7 +65,7 @@ bench-overload: install
 	$(BIN)/python -m tests.bench.bench_overload
 
 soak: install
-	$(BIN)/pytest -m soak --timeout=1800
+	$(BIN)/pytest -m soak -s --timeout=1800
 
 demo: install
 	$(BIN)/python deploy/demo/run.py
