@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/vault/v1/*.proto)
 LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check test bench bench-server soak demo clean
+.PHONY: install lock lock-check proto proto-check check test bench bench-server bench-overload soak demo clean
 
 install: $(VENV)/.installed
 
@@ -59,10 +59,14 @@ bench: install
 
 # The whole server, TLS, policy, store and audit, beside a handler that does nothing.
 bench-server: install
-	$(BIN)/python tests/bench/bench_server.py
+	$(BIN)/python -m tests.bench.bench_server
+
+# Ten times the load that the machine can take: who is refused, how, and what the rest sees.
+bench-overload: install
+	$(BIN)/python -m tests.bench.bench_overload
 
 soak: install
-	$(BIN)/pytest -m soak --timeout=1800
+	$(BIN)/pytest -m soak -s --timeout=1800
 
 demo: install
 	$(BIN)/python deploy/demo/run.py

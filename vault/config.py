@@ -186,14 +186,19 @@ class ServerSettings(_Section):
     """Prometheus page; leave the key out for the default."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that share the port: about one per core. Each has database connections,
-    keys and the two bounds below of its own."""
+    keys and the bounds below of its own."""
     lock_directory: FilePath | None = None
     """Where the lock file of the port is; the system's directory for temporary files if
     left out."""
     max_workers: Count = 8
     """Calls worked on at once, by each of the workers."""
-    max_concurrent_rpcs: Count = 64
-    """Calls worked on or waiting in each worker; more are refused with OVERLOADED."""
+    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=1024)] = 128
+    """Calls worked on or waiting in each worker; more are refused with OVERLOADED. Each may
+    hold a request of max_message_bytes."""
+    max_concurrent_per_principal: Count | None = None
+    """How many of them may be one principal's; half if left out. Principals queue apart."""
+    max_connections: Count = 1000
+    """Connections of each listener in each worker; more are closed at once."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     """Items in one request."""
     max_message_bytes: Annotated[int, Field(ge=65_536, le=64 << 20)] = 4 << 20
@@ -215,7 +220,14 @@ class ServerSettings(_Section):
             raise ValueError("port, health_port and metrics_port must differ")
         if self.max_concurrent_rpcs < self.max_workers:
             raise ValueError("max_concurrent_rpcs must be at least max_workers")
+        if (self.max_concurrent_per_principal or 0) > self.max_concurrent_rpcs:
+            raise ValueError("max_concurrent_per_principal must be at most max_concurrent_rpcs")
         return self
+
+    @property
+    def principal_share(self) -> int:
+        """Calls that one principal may have in a worker."""
+        return self.max_concurrent_per_principal or (self.max_concurrent_rpcs + 1) // 2
 
 
 class JwtIssuerSettings(_Section):

@@ -1,34 +1,33 @@
 """`make bench-server`: the whole server over TLS, beside a handler that does nothing.
 
-One run starts a development environment and, on the same machine, a server whose handler
-only answers its input back. Prints unary rates with p50 and p99, and values a second in
-batches, each also as a share of the trivial handler's.
+One run starts a development environment with one worker, then with two, and on the same
+machine a server whose handler only answers its input back. Prints one table: unary calls
+of 1 to 64 callers, and batches of two callers, each also as a share of the trivial
+handler's rate under the same generator.
 """
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import platform
+import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 
-from vault.client import ClientTls
+from tests.bench.load import Generator, Rate, Target, Work, tokens_of
 from vault.dev.authority import Authority
 from vault.dev.environment import DevEnvironment
 from vault.v1 import tokenization_service_pb2 as messages
-from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
 CALLERS = (1, 4, 16, 64)
 BATCHES = (100, 1_000, 10_000)
-SECONDS = 1.5
+BATCH_CALLERS = 2
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
 _OPTIONS = [("grpc.max_receive_message_length", 16 << 20)]
 
 
@@ -38,19 +37,6 @@ def echo(
     """Answers the values as they came: what gRPC, TLS and protobuf cost on their own."""
     del context
     return messages.TokenizeResponse(tokens=request.values)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What one measurement saw: calls and values a second, and latencies in milliseconds."""
-
-    calls: float
-    values: float
-    p50: float
-    p99: float
-
-
-Call = Callable[[TokenizationServiceStub, int], object]
 
 
 def serve_echo(cert: Path, key: Path, ca: Path, ready: multiprocessing.Queue[int]) -> None:
@@ -74,151 +60,79 @@ def serve_echo(cert: Path, key: Path, ca: Path, ready: multiprocessing.Queue[int
     server.wait_for_termination()
 
 
-def measure(address: str, tls: ClientTls, callers: int, size: int, call: Call) -> Rate:
-    """Lets ``callers`` threads, each on a connection of its own, call for some seconds."""
-    latencies: list[float] = []
-    start = threading.Barrier(callers + 1)
-    numbers = itertools.count()
-
-    def work() -> None:
-        options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-        with grpc.secure_channel(address, tls.credentials(), options=options) as channel:
-            stub = TokenizationServiceStub(channel)
-            call(stub, next(numbers))
-            start.wait()
-            end = time.perf_counter() + SECONDS
-            while (began := time.perf_counter()) < end:
-                call(stub, next(numbers))
-                latencies.append(time.perf_counter() - began)
-
-    with futures.ThreadPoolExecutor(callers) as pool:
-        jobs = [pool.submit(work) for _ in range(callers)]
-        start.wait()
-        for job in jobs:
-            job.result()
-    latencies.sort()
-    calls = len(latencies) / SECONDS
-    return Rate(
-        calls, calls * size, *(1000 * latencies[int(len(latencies) * q)] for q in (0.5, 0.99))
-    )
+@contextmanager
+def trivial_server(pki: Path) -> Iterator[str]:
+    """The address of the trivial server."""
+    authority = Authority(pki)
+    files = authority.issue_server("echo")
+    context = multiprocessing.get_context("spawn")
+    ready: multiprocessing.Queue[int] = context.Queue()
+    arguments = (files.cert, files.key, authority.certificate_path, ready)
+    process = context.Process(target=serve_echo, args=arguments, daemon=True)
+    process.start()
+    try:
+        yield f"127.0.0.1:{ready.get(timeout=30)}"
+    finally:
+        process.terminate()
 
 
-def tokenizer(field: str, size: int, *, fresh: bool) -> Call:
-    """Returns a call that tokenizes a batch: new values every time, or the same ones."""
-
-    def call(stub: TokenizationServiceStub, number: int) -> object:
-        base = (number * size if fresh else 0) + 10**15
-        values = [str(base + each) for each in range(size)]
-        answer = stub.Tokenize(messages.TokenizeRequest(field=field, values=values), timeout=60)
-        if answer.errors:
-            raise SystemExit(f"{field}: {answer.errors[0].reason}")
-        return answer
-
-    return call
-
-
-def detokenizer(field: str, tokens: Sequence[str]) -> Call:
-    """Returns a call that detokenizes one batch, over and over."""
-    request = messages.DetokenizeRequest(field=field, tokens=tokens, view="full")
-
-    def call(stub: TokenizationServiceStub, number: int) -> object:
-        del number
-        answer = stub.Detokenize(request, timeout=60)
-        if answer.errors:
-            raise SystemExit(f"{field}: {answer.errors[0].reason}")
-        return answer
-
-    return call
-
-
-def tokens_of(address: str, tls: ClientTls, field: str, size: int) -> list[str]:
-    """Tokenizes a batch to detokenize later."""
-    with grpc.secure_channel(address, tls.credentials(), options=_OPTIONS) as channel:
-        values = [str(10**15 + each) for each in range(size)]
-        request = messages.TokenizeRequest(field=field, values=values)
-        return list(TokenizationServiceStub(channel).Tokenize(request, timeout=60).tokens)
-
-
-def row(name: str, callers: int, size: int, rate: Rate, baseline: Rate | None) -> None:
+def row(name: str, workers: str, at: tuple[int, int], rate: Rate, share: str) -> None:
     """Prints one measurement."""
-    share = f"{rate.calls / baseline.calls:6.0%}" if baseline else "      "
+    callers, size = at
     print(
-        f"{name:34} {callers:3d} x {size:6,d}  {rate.calls:8,.0f} calls/s"
-        f"  {rate.values:11,.0f} values/s  p50 {rate.p50:7.1f} ms  p99 {rate.p99:7.1f} ms  {share}",
+        f"{name:26} {workers:>7} {callers:7d} {size:7,d} {rate.calls:9,.0f}"
+        f" {rate.calls * size:11,.0f} {rate.p50:9.1f} {rate.p99:9.1f}"
+        f" {rate.client_cores:8.2f} {share:>10}",
         flush=True,
     )
 
 
-def compare(
-    name: str,
-    trivial_server: tuple[str, ClientTls],
-    real: tuple[str, ClientTls],
-    call: Call,
-    at: tuple[int, int],
-) -> None:
-    """Measures a real call beside the trivial one, in turn."""
-    callers, size = at
-    trivial = measure(*trivial_server, callers, size, tokenizer("echo", size, fresh=False))
-    row("trivial handler", callers, size, trivial, None)
-    row(name, callers, size, measure(*real, callers, size, call), trivial)
+def kinds(writer: Target, size: int) -> Iterator[tuple[str, str, Work]]:
+    """Every kind of call: name, role, work."""
+    for storage, field in (("vaultless", "account_id"), ("vaulted", "national_id")):
+        yield f"{storage} Tokenize, new", "pipeline", Work(field, size, fresh=True)
+        if storage == "vaulted":
+            yield f"{storage} Tokenize, known", "pipeline", Work(field, size)
+        tokens = tokens_of(writer, field, size)
+        yield f"{storage} Detokenize", "restore_pipeline", Work(field, size, tokens=tokens)
+
+
+def measure(directory: Path, workers: int, generator: Generator) -> None:
+    """Prints every measurement of a server with so many workers."""
+    with (
+        DevEnvironment(directory, port=0, workers=workers) as dev,
+        trivial_server(directory / "pki") as trivial,
+    ):
+        roles = {
+            role: Target(dev.address, dev.ca, pair.cert, pair.key)
+            for role, pair in dev.clients.items()
+        }
+        writer = roles["pipeline"]
+        nothing = Target(trivial, writer.ca, writer.cert, writer.key)
+        # Enough calls for a percentile of batches that take a second each.
+        long = {10_000: 3 * SECONDS}
+        for at in [(n, 1) for n in CALLERS] + [(BATCH_CALLERS, size) for size in BATCHES]:
+            callers, size = at
+            seconds = long.get(size, SECONDS)
+            base = generator.measure(nothing, Work("echo", size), callers, seconds)
+            row("trivial handler", "-", at, base, "")
+            for name, role, work in kinds(writer, size):
+                rate = generator.measure(roles[role], work, callers, seconds)
+                row(name, str(workers), at, rate, f"{rate.calls / base.calls:.0%}")
 
 
 def main() -> None:
     """Runs every measurement and prints it."""
     cores, python = multiprocessing.cpu_count(), platform.python_version()
-    print(f"{platform.machine()}, {cores} cores, Python {python}")
-    with tempfile.TemporaryDirectory() as name, DevEnvironment(Path(name) / "dev", port=0) as dev:
-        authority = Authority(Path(name) / "dev" / "pki")
-        files = authority.issue_server("echo")
-        context = multiprocessing.get_context("spawn")
-        ready: multiprocessing.Queue[int] = context.Queue()
-        arguments = (files.cert, files.key, authority.certificate_path, ready)
-        process = context.Process(target=serve_echo, args=arguments, daemon=True)
-        process.start()
-        roles = {role: ClientTls(dev.ca, pair.cert, pair.key) for role, pair in dev.clients.items()}
-        writer = (dev.address, roles["pipeline"])
-        reader = (dev.address, roles["restore_pipeline"])
-        trivial_server = (f"127.0.0.1:{ready.get(timeout=30)}", roles["pipeline"])
-        for at in [(callers, 1) for callers in CALLERS] + [(2, size) for size in BATCHES]:
-            size = at[1]
-            compare(
-                "vaultless Tokenize",
-                trivial_server,
-                writer,
-                tokenizer("account_id", size, fresh=True),
-                at,
-            )
-            vaultless = tokens_of(*writer, "account_id", size)
-            compare(
-                "vaultless Detokenize",
-                trivial_server,
-                reader,
-                detokenizer("account_id", vaultless),
-                at,
-            )
-            compare(
-                "vaulted Tokenize, new values",
-                trivial_server,
-                writer,
-                tokenizer("national_id", size, fresh=True),
-                at,
-            )
-            compare(
-                "vaulted Tokenize, known values",
-                trivial_server,
-                writer,
-                tokenizer("national_id", size, fresh=False),
-                at,
-            )
-            vaulted = tokens_of(*writer, "national_id", size)
-            compare(
-                "vaulted Detokenize",
-                trivial_server,
-                reader,
-                detokenizer("national_id", vaulted),
-                at,
-            )
-        process.terminate()
+    print(f"{platform.machine()}, {cores} cores shared with the clients, Python {python}")
+    print(
+        f"{'':26} {'workers':>7} {'callers':>7} {'batch':>7} {'calls/s':>9} {'values/s':>11}"
+        f" {'p50 ms':>9} {'p99 ms':>9} {'client':>8} {'of trivial':>10}"
+    )
+    with tempfile.TemporaryDirectory() as name, Generator() as generator:
+        for workers in (1, 2):
+            measure(Path(name) / f"dev-{workers}", workers, generator)
+    print("client: cores that the load generator burnt")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,12 @@ def test_what_is_no_duration(text: object) -> None:
         ("[database]", 'drain = "0s"\n[database]', "server.drain: must be longer than zero"),
         ("[database]", "drain = 10\n[database]", 'write a number and a unit, such as "10s"'),
         ("[database]", "port = 50052\n[database]", "server: port, health_port and metrics_port"),
-        ("[database]", "max_workers = 65\n[database]", "max_concurrent_rpcs must be at least"),
+        ("[database]", "max_workers = 129\n[database]", "max_concurrent_rpcs must be at least"),
+        (
+            "[database]",
+            "max_concurrent_per_principal = 129\n[database]",
+            "max_concurrent_per_principal must be at most",
+        ),
         ("[database]", "max_workers = true\n[database]", "server.max_workers: "),
         ("[server]", "[server", "is not TOML"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import psycopg
 import structlog
@@ -23,15 +22,20 @@ _CANCELED = "57014"
 def execute(
     connection: Connection, statement: str, parameters: Mapping[str, object]
 ) -> Sequence[tuple[object, ...]]:
-    """Runs a statement in psycopg's placeholders, returns its rows. Raises AuditUnavailable."""
+    """Runs a statement in psycopg's placeholders, returns its rows. Raises AuditUnavailable.
+
+    Straight on the driver, as the store does: SQLAlchemy's result costs as much again.
+    """
     failure: AuditUnavailable
     try:
-        result = connection.exec_driver_sql(statement, dict(parameters))
-        rows = result.all() if result.returns_rows else ()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        cursor = driver.execute(statement, parameters)
+        rows: Sequence[tuple[object, ...]] = cursor.fetchall() if cursor.description else ()
     except DRIVER_ERRORS as error:
         failure = translate(error)
     else:
-        return cast("Sequence[tuple[object, ...]]", rows)
+        return rows
     raise failure
 
 

@@ -65,6 +65,7 @@ class DevEnvironment:
         *,
         policy: Path | None = None,
         port: int | None = None,
+        workers: int = 1,
     ) -> None:
         """Starts nothing yet.
 
@@ -72,10 +73,12 @@ class DevEnvironment:
             directory: where everything is kept; made if missing.
             policy: the policy file; the sample policy if None.
             port: the service's port; the one of the last start, or a free one, if None.
+            workers: server processes on the port.
         """
         self.directory = directory.absolute()
         self._policy = (policy or deployed("policy.yaml")).absolute()
         self._port = port
+        self._workers = workers
         self._tell: Callable[[str], None] = lambda _: None
         self._stack = ExitStack()
         self._parts: dict[str, Part] = {}
@@ -189,6 +192,7 @@ class DevEnvironment:
             openbao,
             role,
             token_callers.settings(issuer.jwks_path),
+            workers=self._workers,
         )
         write_private(self.settings, toml)
         self._start_server()

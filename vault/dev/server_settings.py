@@ -52,6 +52,8 @@ def render(
     openbao: DevOpenBao,
     role: AppRole,
     issuers: Sequence[IssuerSettings],
+    *,
+    workers: int = 1,
 ) -> str:
     """Returns the TOML of the development server's settings."""
     certificate = authority.issue_server("server")
@@ -67,6 +69,7 @@ def render(
             "key": str(certificate.key),
             "client_ca": str(authority.certificate_path),
             "trust_domain": trust_domain,
+            "workers": workers,
         },
         "database": {
             "url": f"postgresql://{SERVICE}@{LOOPBACK}:{postgres.port}/{DATABASE}",

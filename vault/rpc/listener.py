@@ -14,9 +14,17 @@ from vault.rpc.pipeline import Pipeline
 
 __all__ = ["Listener"]
 
-# Threads that only tell callers that the server is full, with a reason; beyond them
-# gRPC refuses by itself, without one.
-_SPARE_THREADS = 32
+# Threads that only tell callers that the server is full, with a reason. A handful: they
+# need the interpreter alone, and more of them would only take it from the work.
+_SPARE_THREADS = 4
+# Calls that wait, for milliseconds, for a spare thread to tell them; beyond them gRPC
+# refuses by itself, without a reason.
+_UNTOLD = 512
+# Calls that gRPC's core holds while Python has no time even to refuse them; from here on
+# it drops more and more of them (CANCELLED), and beyond twice as many all.
+_PENDING = 128
+# Who connects and then does not shake hands.
+_HANDSHAKE_SECONDS = 10
 
 
 class Listener:
@@ -30,7 +38,7 @@ class Listener:
             self._pool,
             handlers=[pipeline],
             options=_options(settings),
-            maximum_concurrent_rpcs=threads,
+            maximum_concurrent_rpcs=threads + _UNTOLD,
         )
         bind(
             door.key,
@@ -55,6 +63,14 @@ def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
         # Without workers, a second server on the port would silently share its calls.
         ("grpc.so_reuseport", int(settings.workers > 1)),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A connection holds memory and its handshake costs more than a call.
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        # Calls that Python has not taken over yet; gRPC's own 1000 to 3000 are seconds.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
+        # More on one connection wait at the caller's end, not at this one.
+        ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs),
         ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age.total_seconds())),
         ("grpc.max_connection_age_grace_ms", _milliseconds(settings.drain.total_seconds())),
         ("grpc.keepalive_time_ms", 60_000),

@@ -2,14 +2,16 @@
 
 One generic handler serves every RPC on raw bytes, so that a request is parsed only once
 its caller is known, and so that nothing gRPC does by itself with an exception (sending
-its text to the caller) ever happens.
+its text to the caller) ever happens. It takes the request as a stream of one message:
+so it is received once the caller has a place, and who sends it slowly, or never, holds
+a place of his own and no other thread.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,16 +124,18 @@ class Pipeline(_BytesHandler):
         method = self._methods.get(name)
         if method is None:
             return None
-        return grpc.unary_unary_rpc_method_handler(partial(self._serve, name, method))
+        return grpc.stream_unary_rpc_method_handler(partial(self._serve, name, method))
 
     # -- errors and metrics -----------------------------------------------------------
 
-    def _serve(self, name: str, method: Method, raw: bytes, context: grpc.ServicerContext) -> bytes:
+    def _serve(
+        self, name: str, method: Method, sent: Iterator[bytes], context: grpc.ServicerContext
+    ) -> bytes:
         remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
         call = _Call(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
         with self._spans.call(name, context.invocation_metadata) as span:
             try:
-                encoded = self._answer(call, name, method, raw, context)
+                encoded = self._answer(call, name, method, sent, context)
             except VaultError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - its text must not reach the caller
@@ -163,7 +167,10 @@ class Pipeline(_BytesHandler):
         seconds = time.perf_counter() - call.started
         self._metrics.call(call.rpc, code, seconds)
         self._metrics.items(call.rpc, call.field_name, call.counts)
-        _log.info(
+        # A flood must not fill the log either: it has one line a minute for these.
+        flood = failure is not None and failure.reason in _COUNTED and not call.in_service
+        log = _log.debug if flood else _log.info
+        log(
             "call",
             rpc=call.rpc,
             code=code,
@@ -180,15 +187,22 @@ class Pipeline(_BytesHandler):
     # -- identity, permission, limits, work -------------------------------------------
 
     def _answer(
-        self, call: _Call, name: str, method: Method, raw: bytes, context: grpc.ServicerContext
+        self,
+        call: _Call,
+        name: str,
+        method: Method,
+        sent: Iterator[bytes],
+        context: grpc.ServicerContext,
     ) -> bytes:
         try:
             identity = self._identify(context)
             call.principal = str(identity.principal)
-            with ExitStack() as place:
-                with self._spans.step("gate"):
-                    place.enter_context(self._gate.pass_through(call.deadline))
-                return self._admitted(call, name, method, raw, identity)
+            with self._gate.place(call.principal):
+                raw = _received(sent)
+                with ExitStack() as slot:
+                    with self._spans.step("gate"):
+                        slot.enter_context(self._gate.slot(call.principal, call.deadline))
+                    return self._admitted(call, name, method, raw, identity)
         except VaultError as error:
             if error.reason in _COUNTED and not call.in_service:
                 self._refusals.count(error.reason, error.message)
@@ -256,6 +270,19 @@ def _attributes(call: _Call, failure: VaultError | None) -> Attributes:
         found["tokenvault.reason"] = failure.reason.value
         found["error.type"] = call.bug or failure.reason.value
     return found
+
+
+def _received(sent: Iterator[bytes]) -> bytes:
+    """Returns the request's one message. Raises VaultError where the caller sends none."""
+    try:
+        for raw in sent:
+            return raw
+    except grpc.RpcError:
+        # Nobody is there to read this: the caller has cancelled, or its time is over.
+        raise VaultError(
+            "the call ended before its request was here", reason=Reason.DEADLINE_EXCEEDED
+        ) from None
+    raise InvalidRequest("the call carries no request")
 
 
 def _refusal(call: _Call, caller: Caller, policy: Policy, error: VaultError) -> AuditEvent:

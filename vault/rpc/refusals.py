@@ -65,6 +65,7 @@ class RefusalCounter:
         with self._lock:
             counts, self._counts = self._counts, Counter()
         for (reason, detail), count in counts.items():
+            _log.warning("calls refused", reason=reason.value, detail=detail, count=count)
             try:
                 self._write(self._event(reason, detail, count))
             except VaultError as error:

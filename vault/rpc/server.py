@@ -161,7 +161,7 @@ def serving(
         health = _health(server, backend, metrics, tell)
         stack.callback(health.stop)
         # One gate: the bounds are the server's, through whichever door calls come.
-        gate = Gate(server.max_workers, server.max_concurrent_rpcs)
+        gate = Gate(server.max_workers, server.max_concurrent_rpcs, server.principal_share)
         counters = [_refusals(door, backend) for door in doors]
         listeners = [
             Listener(server, door, _pipeline(server, door, backend, gate, refusals, metrics, spans))

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -106,15 +106,19 @@ def _told(opened: OpenTransaction) -> Iterator[None]:
 
 
 def execute(connection: Connection, statement: str, parameters: Parameters) -> Sequence[Columns]:
-    """Runs a statement of ``vault.store.sql`` and returns its rows. Raises StoreUnavailable."""
+    """Runs a statement of ``vault.store.sql`` and returns its rows. Raises StoreUnavailable.
+
+    Straight on the driver: SQLAlchemy's result costs as much as the statement itself. It
+    keeps the pool, begins and commits; a connection lost here is found when it is given back.
+    """
     failure: StoreUnavailable
     try:
-        result = connection.exec_driver_sql(statement, dict(parameters))
-        rows = result.all() if result.returns_rows else ()
+        cursor = _driver_of(connection).execute(statement, parameters)
+        rows: Sequence[Columns] = cursor.fetchall() if cursor.description else ()
     except DRIVER_ERRORS as error:
         failure = translate(error)
     else:
-        return cast("Sequence[Columns]", rows)
+        return rows
     raise failure
 
 
@@ -181,9 +185,13 @@ def _commit(opened: OpenTransaction) -> None:
 def _is_sound(connection: Connection) -> bool:
     if connection.invalidated:
         return False
+    return _driver_of(connection).info.transaction_status is TransactionStatus.INTRANS
+
+
+def _driver_of(connection: Connection) -> psycopg.Connection[Columns]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    return driver.info.transaction_status is TransactionStatus.INTRANS
+    return driver
 
 
 def _give_back(connection: Connection) -> None:

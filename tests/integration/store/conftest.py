@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar, Self
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, event
+from psycopg.abc import Params, Query
+from sqlalchemy import Engine, event
 
 from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
@@ -42,21 +44,32 @@ def owner(database: Database) -> Iterator[Owner]:
         yield connection
 
 
+class _Noting(psycopg.Cursor[tuple[object, ...]]):
+    """Notes every statement, SQLAlchemy's and our own straight ones."""
+
+    sent: ClassVar[list[str]] = []
+
+    def execute(
+        self,
+        query: Query,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        self.sent.append(str(query))
+        # Overloaded in psycopg, by kinds of query that only newer Pythons have.
+        return super().execute(query, params, prepare=prepare, binary=binary)  # type: ignore[arg-type,misc]
+
+
 @pytest.fixture
 def statements(engine: Engine) -> Iterator[list[str]]:
     """The statements sent to Postgres so far, BEGIN and COMMIT left out."""
-    sent: list[str] = []
 
-    def note(
-        connection: Connection,
-        cursor: object,
-        statement: str,
-        parameters: object,
-        context: object,
-        executemany: bool,
-    ) -> None:
-        sent.append(statement)
+    def note(connection: psycopg.Connection, record: object) -> None:
+        connection.cursor_factory = _Noting
 
-    event.listen(engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(engine, "before_cursor_execute", note)
+    event.listen(engine, "connect", note)
+    yield _Noting.sent
+    event.remove(engine, "connect", note)
+    _Noting.sent.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
 from vault.errors import AuditUnavailable, Denied, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
@@ -36,6 +37,7 @@ principals:
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
 """
 
+Sent = TokenizeRequest | bytes | Iterator[bytes]
 Run = Callable[[Caller, Policy, TokenizeRequest], Answer]
 
 
@@ -111,14 +113,16 @@ class Server:
             ask.field, len(ask.values), lambda caller, policy: self.run(caller, policy, ask)
         )
 
-    def call(self, context: Context, request: TokenizeRequest | bytes) -> bytes:
+    def call(self, context: Context, request: Sent) -> bytes:
         handler = self.pipeline.service(_Details(TOKENIZE))
         assert handler is not None
-        assert handler.unary_unary is not None
-        raw = request if isinstance(request, bytes) else request.SerializeToString()
-        return handler.unary_unary(raw, cast("grpc.ServicerContext", context))
+        assert handler.stream_unary is not None
+        if isinstance(request, TokenizeRequest):
+            request = request.SerializeToString()
+        sent = iter([request]) if isinstance(request, bytes) else request
+        return handler.stream_unary(sent, cast("grpc.ServicerContext", context))
 
-    def refused(self, context: Context, request: TokenizeRequest | bytes) -> tuple[str, str, str]:
+    def refused(self, context: Context, request: Sent) -> tuple[str, str, str]:
         """Returns (code, reason, message) of a call that must fail."""
         with pytest.raises(Aborted):
             self.call(context, request)
@@ -233,6 +237,46 @@ def test_a_full_server_says_so(caller: Context) -> None:
     assert server.audit == []
     server.refusals.flush()
     assert [event.reason for event in server.audit] == ["OVERLOADED"]
+
+
+def unread(_: object) -> bytes:
+    pytest.fail("the request was received")
+
+
+def cancelled(_: object) -> bytes:
+    raise grpc.RpcError
+
+
+def test_a_request_is_received_only_once_its_caller_has_a_place(caller: Context) -> None:
+    full, stranger = Server(echo, gate=Gate(0, 0)), Context(None)
+    assert full.refused(caller, map(unread, [0]))[1] == "OVERLOADED"
+    assert Server(echo).refused(stranger, map(unread, [0]))[1] == "UNAUTHENTICATED"
+
+
+def test_a_caller_who_sends_no_request_leaves_his_place(caller: Context) -> None:
+    server = Server(echo, gate=Gate(1, 1))
+    assert server.refused(caller, iter([]))[1] == "INVALID_REQUEST"
+    assert server.refused(caller, map(cancelled, [0]))[1] == "DEADLINE_EXCEEDED"
+    assert server.call(caller, ask("1"))
+
+
+def test_one_caller_cannot_take_every_place(caller: Context) -> None:
+    gate = Gate(4, 4, share=2)
+    server = Server(echo, gate=gate)
+    with gate.place(GOOD), gate.place(GOOD):
+        assert server.refused(caller, ask("1"))[1] == "OVERLOADED"
+    with gate.place("spiffe://example.org/noisy"), gate.place("spiffe://example.org/noisy"):
+        assert server.call(caller, ask("1"))
+
+
+def test_a_flood_of_refusals_does_not_fill_the_log(caller: Context) -> None:
+    server = Server(echo, gate=Gate(0, 0))
+    with capture_logs() as logs:
+        for _ in range(3):
+            server.refused(caller, ask("1"))
+        server.refusals.flush()
+    assert [line["log_level"] for line in logs if line["event"] == "call"] == ["debug"] * 3
+    assert [line["count"] for line in logs if line["event"] == "calls refused"] == [3]
 
 
 def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:

@@ -1,0 +1,122 @@
+"""Ten times the load that this machine can take: told quickly, bounded, survived."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from tests.bench.flood import flood, processes_of, refusal, watching
+from tests.bench.load import Target, Work, tokens_of
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Server, StartServer
+
+SECONDS = 5.0
+SMALL = {"max_workers": 4, "max_concurrent_rpcs": 16, "max_connections": 80}
+NEW = Work("national_id", 1, fresh=True)
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer) -> Server:
+    return start_server("small", {"server": SMALL})
+
+
+def target(server: Server, identity: str) -> Target:
+    tls = server.site.tls(identity)
+    return Target(server.address, tls.ca, tls.cert, tls.key)
+
+
+def capacity(target: Target) -> float:
+    """Calls a second of one caller: within a small factor of what the server can take."""
+    with target.connected() as stub:
+        NEW.call(stub, 0)
+        began, done = time.monotonic(), 0
+        while time.monotonic() < began + 1:
+            done += 1
+            NEW.call(stub, done)
+    return done
+
+
+def test_ten_times_the_load_is_refused_and_survived(server: Server) -> None:
+    noisy, quiet = target(server, "pipeline"), target(server, "restore-pipeline")
+    known = Work("national_id", 1, tokens=tokens_of(noisy, "national_id", 1))
+    rate = min(3000.0, 10 * capacity(noisy))
+    health = server._port("health_port")
+    with watching(server.settings, health, quiet, known) as watch:
+        told = flood(noisy, NEW, rate, SECONDS)
+    # Every call was answered: done, refused with a reason, or dropped before it was begun.
+    assert set(told.outcomes) <= {"OK", "REFUSED", "BARE", "CANCELLED"}, told.outcomes
+    assert told.outcomes.total() == told.offered
+    assert told.outcomes["OK"] > 0
+    assert told.outcomes["REFUSED"] > 0
+    assert told.latency("REFUSED", 0.5) < 5
+    # Health answered, one process lived through it, and its memory is bounded.
+    assert watch.unhealthy == []
+    assert watch.slowest_health < 2
+    assert len(watch.lives) == 1
+    assert max(watch.resident) < watch.resident[0] + 150
+    # Another caller had the places that the flood could not take.
+    assert watch.quiet
+    assert watch.quiet_failures["REFUSED"] == 0
+    # Afterwards all is as before.
+    assert capacity(noisy) > 5
+    with server.client("auditor") as auditor:
+        assert list(auditor.verify_audit().findings) == []
+
+
+def test_a_caller_who_never_sends_his_requests_holds_only_his_own_places(server: Server) -> None:
+    noisy, quiet = target(server, "pipeline"), target(server, "restore-pipeline")
+    known = Work("national_id", 1, tokens=tokens_of(noisy, "national_id", 1))
+    over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        over.wait(30)
+        yield from ()
+
+    with ExitStack() as stack:
+        stack.callback(over.set)
+        pending = []
+        for _ in range(3 * SMALL["max_concurrent_rpcs"]):
+            credentials = server.site.tls("pipeline").credentials()
+            channel = stack.enter_context(grpc.secure_channel(noisy.address, credentials))
+            send = channel.stream_unary("/vault.v1.TokenizationService/Tokenize", None, None)
+            pending.append(send.future(nothing(), timeout=20))
+        share = SMALL["max_concurrent_rpcs"] // 2
+        end = time.monotonic() + 15
+        while sum(call.done() for call in pending) < len(pending) - share:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        ended = [call for call in pending if call.done()]
+        failures = [failure for call in ended if (failure := call.exception())]
+        assert {refusal(failure) for failure in failures} == {"REFUSED"}
+        with quiet.connected() as stub:
+            for number in range(20):
+                known.call(stub, number)
+
+
+def test_one_connection_too_many_is_closed(server: Server) -> None:
+    tls = server.site.tls("pipeline")
+    with ExitStack() as stack:
+        opened = 0
+        for _ in range(SMALL["max_connections"] + 20):
+            channel = stack.enter_context(
+                grpc.secure_channel(
+                    server.address, tls.credentials(), [("grpc.use_local_subchannel_pool", 1)]
+                )
+            )
+            try:
+                grpc.channel_ready_future(channel).result(timeout=1)
+            except grpc.FutureTimeoutError:
+                break
+            opened += 1
+        assert SMALL["max_connections"] - 20 <= opened <= SMALL["max_connections"]
+        assert server.health("readiness") == "SERVING"
+    with server.client("pipeline") as client:
+        assert client.tokenize("national_id", ["0000000001"]).errors == {}
+    assert processes_of(server.settings) == [server.process.pid]
