@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from vault.crypto.limbs import Digits
 
-__all__ = ["CodeTable"]
+__all__ = ["CodeTable", "Codes"]
+
+Codes = NDArray[np.uint8] | NDArray[np.uint32]
+"""Code points: 8 bits each where all are ASCII, else 32."""
 
 _ASCII_END = 128
 _CODE = np.dtype("<u4")
@@ -43,12 +46,31 @@ class CodeTable:
         digits = self._positions[np.frombuffer(text.encode("ascii"), np.uint8)]
         return digits if digits.max(initial=0) < _ASCII_END else None
 
-    def _search(self, text: str) -> NDArray[np.uint16] | None:
-        # surrogatepass: a lone surrogate is in no alphabet, and comes out as foreign below.
-        codes = np.frombuffer(text.encode(_ENCODING, "surrogatepass"), _CODE)
+    def positions(self, codes: Codes) -> tuple[Digits, NDArray[np.bool_] | None]:
+        """Returns each code point's position, and where they are foreign (None: nowhere).
+
+        What stands in place of a foreign code point's position means nothing.
+        """
+        if self._ascii:
+            # 255 is foreign in the table, as all above 127 are.
+            digits = self._positions[codes if codes.dtype == np.uint8 else np.minimum(codes, 255)]
+            foreign = digits >= _ASCII_END
+            return digits, foreign if foreign.any() else None
         at = np.searchsorted(self._sorted, codes)
         at[at == len(self._sorted)] = 0
-        return self._order[at] if bool((self._sorted[at] == codes).all()) else None
+        foreign = self._sorted[at] != codes
+        return self._order[at], foreign if foreign.any() else None
+
+    def codes(self, digits: Digits) -> Codes:
+        """Returns the code points of positions that are known to be in the alphabet."""
+        return self._codes[digits]
+
+    def _search(self, text: str) -> Digits | None:
+        # surrogatepass: a lone surrogate is in no alphabet, and comes out as foreign below.
+        digits, foreign = self.positions(
+            np.frombuffer(text.encode(_ENCODING, "surrogatepass"), _CODE)
+        )
+        return digits if foreign is None else None
 
     def decode(self, digits: NDArray[np.integer]) -> str:
         """Returns the characters at positions that are known to be in the alphabet."""

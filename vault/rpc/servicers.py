@@ -22,7 +22,7 @@ from vault.v1 import item_error_pb2
 from vault.v1 import policy_service_pb2 as policies
 from vault.v1 import tokenization_service_pb2 as tokenization
 
-__all__ = ["Answer", "BoundCall", "Method", "methods"]
+__all__ = ["Answer", "BoundCall", "Method", "item_errors", "methods"]
 
 Request = TypeVar("Request", bound=Message)
 
@@ -86,27 +86,29 @@ def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
     def tokenize(caller: Caller, policy: Policy, ask: tokenization.TokenizeRequest) -> Answer:
         result = service.tokenize(caller, policy, ask.field, ask.values)
         message = tokenization.TokenizeResponse(
-            tokens=result.values, errors=_errors(result.failures)
+            tokens=result.values, errors=item_errors(result.failures)
         )
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
     def detokenize(caller: Caller, policy: Policy, ask: tokenization.DetokenizeRequest) -> Answer:
         result = service.detokenize(caller, policy, ask.field, ask.tokens, ask.view)
         message = tokenization.DetokenizeResponse(
-            values=result.values, errors=_errors(result.failures), view=result.view
+            values=result.values, errors=item_errors(result.failures), view=result.view
         )
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
     def lookup(caller: Caller, policy: Policy, ask: tokenization.LookupRequest) -> Answer:
         result = service.lookup(caller, policy, ask.field, ask.values)
-        message = tokenization.LookupResponse(tokens=result.values, errors=_errors(result.failures))
+        message = tokenization.LookupResponse(
+            tokens=result.values, errors=item_errors(result.failures)
+        )
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
     def describe(caller: Caller, policy: Policy, ask: tokenization.DescribeRequest) -> Answer:
         result = service.describe(caller, policy, ask.field, ask.tokens)
         message = tokenization.DescribeResponse(
             descriptions=[_description(each) for each in result.descriptions],
-            errors=_errors(result.failures),
+            errors=item_errors(result.failures),
         )
         return Answer(message, outcome_counts(len(result.descriptions), result.failures))
 
@@ -143,14 +145,14 @@ def _encryption(service: EncryptionService) -> Mapping[str, Method]:
     def encrypt(caller: Caller, policy: Policy, ask: encryption.EncryptRequest) -> Answer:
         result = service.encrypt(caller, policy, ask.field, ask.plaintexts, ask.context)
         message = encryption.EncryptResponse(
-            ciphertexts=result.values, errors=_errors(result.failures)
+            ciphertexts=result.values, errors=item_errors(result.failures)
         )
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
     def decrypt(caller: Caller, policy: Policy, ask: encryption.DecryptRequest) -> Answer:
         result = service.decrypt(caller, policy, ask.field, ask.ciphertexts, ask.context)
         message = encryption.DecryptResponse(
-            plaintexts=result.values, errors=_errors(result.failures)
+            plaintexts=result.values, errors=item_errors(result.failures)
         )
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
@@ -200,7 +202,8 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
     }
 
 
-def _errors(failures: Mapping[int, Failure]) -> Iterable[item_error_pb2.ItemError]:
+def item_errors(failures: Mapping[int, Failure]) -> Iterable[item_error_pb2.ItemError]:
+    """Writes a batch's failures as the answer has them, by rising index."""
     return [
         item_error_pb2.ItemError(
             index=index,

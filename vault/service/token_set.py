@@ -1,0 +1,54 @@
+"""What the audit's token-set digest is taken over, of a column, without sorting strings."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.crypto.codes import Codes
+from vault.formats.row_order import sorted_rows
+from vault.formats.text_column import TextColumn
+from vault.service.results import token_set_message
+
+__all__ = ["packed_token_set"]
+
+# Cells of the table below. Above it one very long token among many would cost too much.
+_MOST_CELLS = 1 << 23
+
+
+def packed_token_set(tokens: TextColumn) -> bytes:
+    """Returns ``token_set_message`` of a column."""
+    lengths = np.diff(tokens.offsets)
+    width = int(lengths.max(initial=0))
+    # Zero fills the table up, so it must not be a character.
+    if not 0 < width * len(tokens) <= _MOST_CELLS or not tokens.codes.all():
+        return token_set_message(tokens)
+    table = _table(tokens, lengths, width)
+    order, first = sorted_rows(table)
+    chosen = order[first]
+    prefixes = _prefixes(width)
+    message: Codes = np.empty((len(chosen), prefixes.shape[1] + width), table.dtype)
+    message[:, : prefixes.shape[1]] = prefixes[lengths[chosen]]
+    message[:, prefixes.shape[1] :] = table[chosen]
+    return token_set_message(()) + _without_zeros(message)
+
+
+def _table(tokens: TextColumn, lengths: NDArray[np.int64], width: int) -> Codes:
+    """Returns a row of characters per token, filled up with zeros on the right."""
+    if len(tokens.codes) == width * len(tokens):
+        return tokens.codes.reshape(len(tokens), width)
+    table: Codes = np.zeros((len(tokens), width), tokens.codes.dtype)
+    table[np.arange(width) < lengths[:, np.newaxis]] = tokens.codes
+    return table
+
+
+def _prefixes(width: int) -> NDArray[np.uint8]:
+    """Returns ``n:`` for each length up to a width, filled up with zeros on the left."""
+    size = len(f"{width}:")
+    texts = [f"{length}:".encode().rjust(size, b"\0") for length in range(width + 1)]
+    return np.frombuffer(b"".join(texts), np.uint8).reshape(-1, size)
+
+
+def _without_zeros(message: Codes) -> bytes:
+    data: bytes = message[message != 0].tobytes()
+    return data if message.dtype == np.uint8 else data.decode("utf-32-le").encode()
