@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from vault.client import CallError, Client
+from vault.client import CallError, Client, PackedColumn
 from vault.model import Action, Principal
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.load import parse_policy
@@ -39,6 +39,8 @@ VIEWS = ("", "full", "token", "last4", "nothing")
 # Whoever has a right on some field may learn that another name is no field.
 WITH_FIELD_RIGHTS = frozenset(ROLES) - {"auditor", "stranger"}
 REAL_FIELDS = FIELDS[:-1]
+TOKENIZES = ("Tokenize", "TokenizeColumn")
+DETOKENIZES = ("Detokenize", "DetokenizeColumn")
 WITH_LAST4 = ("card_number", "us_ssn")
 
 
@@ -57,17 +59,20 @@ Ask = Callable[[Question], str]
 def _allowed() -> Iterator[Question]:
     """Everything that anybody may do, one line per sentence of the policy."""
     for field in REAL_FIELDS:
-        yield Question("pipeline", "Tokenize", field, "")
+        for rpc in TOKENIZES:
+            yield Question("pipeline", rpc, field, "")
         yield Question("steward", "Lookup", field, "")
         yield Question("steward", "Describe", field, "")
-        for view in ("", "full", "token"):
-            yield Question("restore-pipeline", "Detokenize", field, view)
-    for field in WITH_LAST4:
-        yield Question("restore-pipeline", "Detokenize", field, "last4")
-    for view in ("", "last4", "token"):
-        yield Question("support", "Detokenize", "card_number", view)
-    for view in ("", "full", "last4", "token"):
-        yield Question("fraud-analyst", "Detokenize", "card_number", view)
+        for rpc in DETOKENIZES:
+            for view in ("", "full", "token"):
+                yield Question("restore-pipeline", rpc, field, view)
+    for rpc in DETOKENIZES:
+        for field in WITH_LAST4:
+            yield Question("restore-pipeline", rpc, field, "last4")
+        for view in ("", "last4", "token"):
+            yield Question("support", rpc, "card_number", view)
+        for view in ("", "full", "last4", "token"):
+            yield Question("fraud-analyst", rpc, "card_number", view)
     yield Question("crypto-service", "Encrypt", "national_id", "")
     yield Question("crypto-service", "Decrypt", "national_id", "")
     yield Question("auditor", "VerifyAudit", "", "")
@@ -81,10 +86,11 @@ def questions() -> Iterator[Question]:
     """Every question there is."""
     for role in ROLES:
         for field in FIELDS:
-            for rpc in ("Tokenize", "Lookup", "Describe", "Encrypt", "Decrypt"):
+            for rpc in (*TOKENIZES, "Lookup", "Describe", "Encrypt", "Decrypt"):
                 yield Question(role, rpc, field, "")
-            for view in VIEWS:
-                yield Question(role, "Detokenize", field, view)
+            for rpc in DETOKENIZES:
+                for view in VIEWS:
+                    yield Question(role, rpc, field, view)
         for rpc in ("VerifyAudit", "GetPolicy"):
             yield Question(role, rpc, "", "")
 
@@ -96,7 +102,7 @@ def expected(asked: Question) -> str:
     if asked.field == "nothing" and asked.role in WITH_FIELD_RIGHTS:
         return "FIELD_NOT_FOUND"
     sees_all = asked._replace(view="full") in ALLOWED
-    if asked.rpc == "Detokenize" and sees_all:
+    if asked.rpc in DETOKENIZES and sees_all:
         return "INVALID_REQUEST"  # no such view; they may see everything anyway
     return "DENIED"
 
@@ -119,9 +125,12 @@ def test_every_decision_over_the_wire(server: Server) -> None:
 
 
 def _call(client: Client, asked: Question) -> str:
+    x = PackedColumn.of(["x"])
     calls: dict[str, Callable[[], object]] = {
         "Tokenize": lambda: client.tokenize(asked.field, ["x"]),
         "Detokenize": lambda: client.detokenize(asked.field, ["x"], asked.view),
+        "TokenizeColumn": lambda: client.tokenize_column(asked.field, x),
+        "DetokenizeColumn": lambda: client.detokenize_column(asked.field, x, asked.view),
         "Lookup": lambda: client.lookup(asked.field, ["x"]),
         "Describe": lambda: client.describe(asked.field, ["x"]),
         "Encrypt": lambda: client.encrypt(asked.field, [b"x"]),
@@ -139,6 +148,8 @@ def _call(client: Client, asked: Question) -> str:
 ACTIONS = {
     "Tokenize": Action.TOKENIZE,
     "Detokenize": Action.DETOKENIZE,
+    "TokenizeColumn": Action.TOKENIZE,
+    "DetokenizeColumn": Action.DETOKENIZE,
     "Lookup": Action.LOOKUP,
     "Describe": Action.DESCRIBE,
     "Encrypt": Action.ENCRYPT,

@@ -29,6 +29,7 @@ FORMATS = {
     "mixed_case": "{alphabet: alphanumeric, min: 6, max: 20}, generator: ff1",
     "greek": "{alphabet: αβγδεζηθικλμ\U00020000, min: 6, max: 20}, generator: ff1",
     "card_invalid": "card, generator: ff1",
+    "card_three": "card, keep: {last: 3}, generator: ff1",
     "card_valid": "card, min: 15, keep: {last: 4}, token_luhn: valid, generator: ff1",
 }
 LINES = [f"  {name}: {{format: {text}, storage: vaultless}}" for name, text in FORMATS.items()]

@@ -24,12 +24,15 @@ class CodeTable:
     points, for a table up to the highest code point would take megabytes.
     """
 
-    __slots__ = ("_ascii", "_codes", "_order", "_positions", "_sorted")
+    __slots__ = ("_ascii", "_code_bytes", "_codes", "_order", "_positions", "_sorted")
 
     def __init__(self, characters: str) -> None:
         codes = np.frombuffer(characters.encode(_ENCODING), _CODE)
         self._ascii = characters.isascii()
         self._codes = codes.astype(np.uint8) if self._ascii else codes
+        self._code_bytes = np.zeros(256, np.uint8)
+        if self._ascii:
+            self._code_bytes[: len(codes)] = codes
         self._order = np.argsort(codes).astype(np.uint16)
         self._sorted = codes[self._order]
         # No position of an ASCII alphabet reaches 128, so 255 can stand for a foreign character.
@@ -53,7 +56,8 @@ class CodeTable:
         """
         if self._ascii:
             # 255 is foreign in the table, as all above 127 are.
-            digits = self._positions[codes if codes.dtype == np.uint8 else np.minimum(codes, 255)]
+            narrow = np.minimum(codes, 255).astype(np.uint8, copy=False)
+            digits = _translated(narrow, self._positions)
             foreign = digits >= _ASCII_END
             return digits, foreign if foreign.any() else None
         at = np.searchsorted(self._sorted, codes)
@@ -63,7 +67,7 @@ class CodeTable:
 
     def codes(self, digits: Digits) -> Codes:
         """Returns the code points of positions that are known to be in the alphabet."""
-        return self._codes[digits]
+        return _translated(digits, self._code_bytes) if self._ascii else self._codes[digits]
 
     def _search(self, text: str) -> Digits | None:
         # surrogatepass: a lone surrogate is in no alphabet, and comes out as foreign below.
@@ -76,3 +80,10 @@ class CodeTable:
         """Returns the characters at positions that are known to be in the alphabet."""
         data: bytes = self._codes[digits.reshape(-1)].tobytes()
         return data.decode("ascii" if self._ascii else _ENCODING)
+
+
+def _translated(source: NDArray[np.integer], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Looks bytes up in a table of 256: several times as fast as indexing with an array."""
+    data = source.tobytes().translate(table.tobytes())
+    # Through a bytearray, for whoever got it may write into it.
+    return np.frombuffer(bytearray(data), np.uint8).reshape(source.shape)

@@ -15,7 +15,6 @@ from vault.crypto.limbs import Digits
 __all__ = ["distinct_rows", "sorted_rows"]
 
 _WORD_END = 1 << 64
-_BYTES = 256
 
 Indexes = NDArray[np.int64]
 
@@ -50,11 +49,12 @@ def distinct_rows(table: Codes | Digits) -> tuple[Indexes, Indexes]:
 
 def _words(table: Codes | Digits) -> list[NDArray[np.uint64]]:
     """Packs each row into numbers that compare as the rows do, the weightiest first."""
-    used, ranks = _ranks(table)
-    radix = max(2, used)
+    least = int(table.min())
+    radix = max(2, int(table.max()) - least + 1)
     per_word = 1
     while radix ** (per_word + 1) <= _WORD_END:
         per_word += 1
+    ranks = table - table.dtype.type(least)
     words = []
     for start in range(0, ranks.shape[1], per_word):
         columns = ranks[:, start : start + per_word].T
@@ -64,14 +64,3 @@ def _words(table: Codes | Digits) -> list[NDArray[np.uint64]]:
             word += column
         words.append(word)
     return words
-
-
-def _ranks(table: Codes | Digits) -> tuple[int, NDArray[np.unsignedinteger]]:
-    """Returns how many characters occur in a table, and the table in terms of them."""
-    if table.dtype != np.uint8:
-        known = np.unique(table)
-        return len(known), np.searchsorted(known, table).astype(np.uint32)
-    used = np.flatnonzero(np.bincount(table.reshape(-1), minlength=_BYTES))
-    rank_of = np.zeros(_BYTES, np.uint8)
-    rank_of[used] = np.arange(len(used))
-    return len(used), rank_of[table]

@@ -72,7 +72,7 @@ class RowFormat(Protocol):
         """Writes what follows from the other columns of values, in place."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Rows:
     """Items of one length. Quiet in ``repr``.
 
@@ -119,10 +119,14 @@ def split_rows(
         digits, foreign = rules.row_alphabet.positions(column.codes)
         for length in wanted:
             at = np.flatnonzero(lengths == length)
-            cells = _cells(column.offsets, at, length)
-            rows, plain = digits[cells], np.ones(len(at), np.bool_)
+            # A column of one length need not be gathered.
+            whole = (len(column), length)
+            cells = None if len(found) == 1 else _cells(column.offsets, at, length)
+            rows = digits.reshape(whole) if cells is None else digits[cells]
+            plain = np.ones(len(at), np.bool_)
             if foreign is not None:
-                plain[foreign[cells].any(axis=1)] = False
+                strange = foreign.reshape(whole) if cells is None else foreign[cells]
+                plain[strange.any(axis=1)] = False
                 # What is foreign has no position: any will do in rows that are left out.
                 rows[~plain] = 0
             taken = Rows(at, rows).where(plain & accept(rows))

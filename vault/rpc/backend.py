@@ -20,6 +20,7 @@ from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
+from vault.rpc.column_servicers import column_methods
 from vault.rpc.health import Probe
 from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
@@ -108,14 +109,14 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
         stack.callback(policies.close)
         policies.start()
         admission = Admission(work)
+        tokens = TokenizationService(admission, keyring)
         reader = PostgresAuditReader(engine, lambda version: keyring.audit(DEFAULT_TENANT, version))
         oversight = OversightService(admission, reader)
         yield Backend(
-            methods=methods(
-                TokenizationService(admission, keyring),
-                EncryptionService(admission, keyring),
-                oversight,
-            ),
+            methods={
+                **methods(tokens, EncryptionService(admission, keyring), oversight),
+                **column_methods(tokens),
+            },
             policy=policies.current,
             reload=policies.reload,
             audit=oversight.record_refusal,

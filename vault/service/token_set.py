@@ -27,9 +27,12 @@ def packed_token_set(tokens: TextColumn) -> bytes:
     order, first = sorted_rows(table)
     chosen = order[first]
     prefixes = _prefixes(width)
-    message: Codes = np.empty((len(chosen), prefixes.shape[1] + width), table.dtype)
-    message[:, : prefixes.shape[1]] = prefixes[lengths[chosen]]
-    message[:, prefixes.shape[1] :] = table[chosen]
+    size = prefixes.shape[1]
+    message: Codes = np.empty((len(chosen), size + width), table.dtype)
+    # One length, as mostly: one prefix for all.
+    alike = len(tokens.codes) == width * len(tokens)
+    message[:, :size] = prefixes[-1] if alike else prefixes[lengths[chosen]]
+    message[:, size:] = np.take(table, chosen, axis=0)
     return token_set_message(()) + _without_zeros(message)
 
 
@@ -50,5 +53,7 @@ def _prefixes(width: int) -> NDArray[np.uint8]:
 
 
 def _without_zeros(message: Codes) -> bytes:
+    if message.dtype == np.uint8:
+        return message.tobytes().translate(None, b"\0")
     data: bytes = message[message != 0].tobytes()
-    return data if message.dtype == np.uint8 else data.decode("utf-32-le").encode()
+    return data.decode("utf-32-le").encode()

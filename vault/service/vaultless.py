@@ -165,6 +165,8 @@ class _Made:
                 texts[index] = text
             return Conversion(texts, failures, token_set_message(self.tokens))
         column = join_texts(self._size, self.rows, self._alphabet, self.texts)
+        if self.rows == self.token_rows and not (self.texts or failures):
+            return Conversion(column, failures, packed_token_set(column))
         tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
         return Conversion(column, failures, packed_token_set(tokens))
 
