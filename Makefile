@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/vault/v1/*.proto)
 LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check test bench bench-server soak demo clean
+.PHONY: install lock lock-check proto proto-check check test bench bench-columns bench-server soak demo clean
 
 install: $(VENV)/.installed
 
@@ -59,6 +59,10 @@ bench: install
 # The whole server, TLS, policy, store and audit, beside a handler that does nothing.
 bench-server: install
 	$(BIN)/python tests/bench/bench_server.py
+
+# Columns of a vaultless field, beside the same server without policy and audit.
+bench-columns: install
+	$(BIN)/python tests/bench/bench_columns.py
 
 soak: install
 	$(BIN)/pytest -m soak --timeout=1800

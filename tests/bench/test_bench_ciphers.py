@@ -103,7 +103,8 @@ def test_plain_ciphers(capsys: pytest.CaptureFixture[str]) -> None:
             print(f"{length:>3} {name:<12}" + "".join(cells))
         card = results["digits", 16]
         print(f"16 digits: {card['FF3-1'] / card['fastfpe FF3-1']:.0f} x fastfpe,", end=" ")
-        print(f"{card['FF3-1'] / card['ff3']:.0f} x ff3")
+        print(f"{card['FF3-1'] / card['ff3']:.0f} x ff3,", end=" ")
+        print(f"{card['FF3-1'] / card['AES x8']:.2f} of eight AES-256 blocks a value")
     card = results["digits", 16]
     assert card["FF3-1"] > 5 * card["fastfpe FF3-1"]
     assert card["FF1"] > 5 * card["fastfpe FF1"]

@@ -23,23 +23,23 @@ def packed_token_set(tokens: TextColumn) -> bytes:
     # Zero fills the table up, so it must not be a character.
     if not 0 < width * len(tokens) <= _MOST_CELLS or not tokens.codes.all():
         return token_set_message(tokens)
-    table = _table(tokens, lengths, width)
+    alike = len(tokens.codes) == width * len(tokens)
+    table = tokens.codes.reshape(-1, width) if alike else _table(tokens, lengths, width)
     order, first = sorted_rows(table)
     chosen = order[first]
     prefixes = _prefixes(width)
     size = prefixes.shape[1]
     message: Codes = np.empty((len(chosen), size + width), table.dtype)
-    # One length, as mostly: one prefix for all.
-    alike = len(tokens.codes) == width * len(tokens)
-    message[:, :size] = prefixes[-1] if alike else prefixes[lengths[chosen]]
+    for at, column in enumerate(prefixes.T):
+        # One length, as mostly: one prefix for all.
+        message[:, at] = column[width] if alike else column[lengths[chosen]]
     message[:, size:] = np.take(table, chosen, axis=0)
-    return token_set_message(()) + _without_zeros(message)
+    content = message.tobytes() if alike and message.dtype == np.uint8 else _packed(message)
+    return token_set_message(()) + content
 
 
 def _table(tokens: TextColumn, lengths: NDArray[np.int64], width: int) -> Codes:
     """Returns a row of characters per token, filled up with zeros on the right."""
-    if len(tokens.codes) == width * len(tokens):
-        return tokens.codes.reshape(len(tokens), width)
     table: Codes = np.zeros((len(tokens), width), tokens.codes.dtype)
     table[np.arange(width) < lengths[:, np.newaxis]] = tokens.codes
     return table
@@ -52,7 +52,7 @@ def _prefixes(width: int) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(texts), np.uint8).reshape(-1, size)
 
 
-def _without_zeros(message: Codes) -> bytes:
+def _packed(message: Codes) -> bytes:
     if message.dtype == np.uint8:
         return message.tobytes().translate(None, b"\0")
     data: bytes = message[message != 0].tobytes()

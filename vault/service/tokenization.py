@@ -176,7 +176,7 @@ class TokenizationService:
         def work(transaction: Transaction) -> ColumnResult:
             made = convert(self._keys.version(permit.space, VAULTLESS_KEY_VERSION))
             counts = outcome_counts(len(made.texts), made.failures)
-            self._record(transaction, permit, counts, made.token_set, _VAULTLESS)
+            self._record(transaction, permit, counts, made.token_set(), _VAULTLESS)
             return ColumnResult(made.texts, made.failures, permit.view)
 
         return work

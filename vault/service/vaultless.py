@@ -48,12 +48,18 @@ class Conversion:
     Attributes:
         texts: one per item, empty where ``failures`` names the index.
         failures: by rising index.
-        token_set: what the audit's digest is taken over.
+        tokens: the token cores, for the audit.
     """
 
     texts: Sequence[str] = field(repr=False)
     failures: dict[int, Failure]
-    token_set: bytes = field(repr=False)
+    tokens: Sequence[str] = field(repr=False)
+
+    def token_set(self) -> bytes:
+        """Returns what the audit's digest is taken over."""
+        if isinstance(self.tokens, TextColumn):
+            return packed_token_set(self.tokens)
+        return token_set_message(self.tokens)
 
 
 def tokenize_column(
@@ -163,12 +169,12 @@ class _Made:
             texts = [""] * self._size
             for index, text in self.texts:
                 texts[index] = text
-            return Conversion(texts, failures, token_set_message(self.tokens))
+            return Conversion(texts, failures, self.tokens)
         column = join_texts(self._size, self.rows, self._alphabet, self.texts)
         if self.rows == self.token_rows and not (self.texts or failures):
-            return Conversion(column, failures, packed_token_set(column))
+            return Conversion(column, failures, column)
         tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
-        return Conversion(column, failures, packed_token_set(tokens))
+        return Conversion(column, failures, tokens)
 
 
 def _split(
