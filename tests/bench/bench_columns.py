@@ -53,6 +53,7 @@ BATCHES = (1_000, 10_000, 50_000)
 IN_FLIGHT = (1, 4)
 ROUNDS = 5
 SECONDS = 1.0
+CALLS, WARM = 40, 5
 MOST = 100_000
 SERVICE = "/vault.v1.TokenizationService/"
 OPTIONS = [("grpc.max_receive_message_length", 16 << 20)]
@@ -158,6 +159,12 @@ class Connection:
         self._channel = grpc.secure_channel(address, tls.credentials(), options=OPTIONS)
         grpc.channel_ready_future(self._channel).result(timeout=60)
 
+    def once(self, rpc: str, request: bytes) -> float:
+        """Returns the seconds of one call."""
+        began = time.perf_counter()
+        self._channel.unary_unary(SERVICE + rpc, None, None)(request, timeout=60)
+        return time.perf_counter() - began
+
     def rate(self, rpc: str, request: bytes, size: int, in_flight: int = 1) -> float:
         """Returns values a second over a second or so, with so many calls at a time."""
         call = self._channel.unary_unary(SERVICE + rpc, None, None)
@@ -254,16 +261,21 @@ def where_time_goes(settings: Path, whole: Connection) -> None:
         for size in BATCHES:
             asked = requests(size)
             for rpc in RPCS:
-                calls = max(10, 200_000 // size)
-                for number in range(calls + 3):
-                    if number == 3:
-                        clock.own.clear()
+                method = backend.methods[SERVICE + rpc]
+                found: list[dict[str, float]] = []
+                # A wire call after each call in here, so that both see the same machine.
+                for _ in range(CALLS):
+                    clock.own.clear()
                     with clock.step("decode"):
-                        bound = backend.methods[SERVICE + rpc](asked[rpc])
+                        bound = method(asked[rpc])
                     with clock.step("encode"):
                         bound.run(caller, backend.policy()).message.SerializeToString()
-                steps = {name: 1000 * spent / calls for name, spent in clock.own.items()}
-                seen = 1000 * size / whole.rate(rpc, asked[rpc], size)
+                    found.append({**clock.own, "whole call": whole.once(rpc, asked[rpc])})
+                steps = {
+                    name: 1000 * statistics.median(each[name] for each in found[WARM:])
+                    for name in found[-1]
+                }
+                seen = steps.pop("whole call")
                 steps["gRPC, TLS, client"] = seen - sum(steps.values())
                 table[rpc, size] = {**steps, "whole call": seen}
     names = list(dict.fromkeys(name for steps in table.values() for name in steps))
