@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/vault/v1/*.proto)
 LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check test bench bench-server bench-overload soak demo clean
+.PHONY: install lock lock-check proto proto-check check test bench bench-columns bench-server bench-overload soak demo clean
 
 install: $(VENV)/.installed
 
@@ -64,6 +64,10 @@ bench-server: install
 # Ten times the load that the machine can take: who is refused, how, and what the rest sees.
 bench-overload: install
 	$(BIN)/python -m tests.bench.bench_overload
+
+# Columns of a vaultless field, beside the same server without policy and audit.
+bench-columns: install
+	$(BIN)/python tests/bench/bench_columns.py
 
 soak: install
 	$(BIN)/pytest -m soak -s --timeout=1800

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from vault.client import CallError, Client
+from vault.client import CallError, Client, PackedColumn
 from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.load import parse_policy
@@ -41,6 +41,8 @@ VIEWS = ("", "full", "token", "last4", "nothing")
 WITH_FIELD_RIGHTS = frozenset(ROLES) - {"auditor", "stranger"}
 REAL_FIELDS = FIELDS[:-1]
 VAULTED_FIELDS = tuple(name for name in REAL_FIELDS if name != "account_id")
+TOKENIZES = ("Tokenize", "TokenizeColumn")
+DETOKENIZES = ("Detokenize", "DetokenizeColumn")
 WITH_LAST4 = ("card_number", "us_ssn")
 
 
@@ -59,17 +61,20 @@ Ask = Callable[[Question], str]
 def _allowed() -> Iterator[Question]:
     """Everything that anybody may do, one line per sentence of the policy."""
     for field in REAL_FIELDS:
-        yield Question("pipeline", "Tokenize", field, "")
+        for rpc in TOKENIZES:
+            yield Question("pipeline", rpc, field, "")
         yield Question("steward", "Lookup", field, "")
         yield Question("steward", "Describe", field, "")
-        for view in ("", "full", "token"):
-            yield Question("restore-pipeline", "Detokenize", field, view)
-    for field in WITH_LAST4:
-        yield Question("restore-pipeline", "Detokenize", field, "last4")
-    for view in ("", "last4", "token"):
-        yield Question("support", "Detokenize", "card_number", view)
-    for view in ("", "full", "last4", "token"):
-        yield Question("fraud-analyst", "Detokenize", "card_number", view)
+        for rpc in DETOKENIZES:
+            for view in ("", "full", "token"):
+                yield Question("restore-pipeline", rpc, field, view)
+    for rpc in DETOKENIZES:
+        for field in WITH_LAST4:
+            yield Question("restore-pipeline", rpc, field, "last4")
+        for view in ("", "last4", "token"):
+            yield Question("support", rpc, "card_number", view)
+        for view in ("", "full", "last4", "token"):
+            yield Question("fraud-analyst", rpc, "card_number", view)
     yield Question("crypto-service", "Encrypt", "national_id", "")
     yield Question("crypto-service", "Decrypt", "national_id", "")
     for field in VAULTED_FIELDS:
@@ -88,10 +93,11 @@ def questions() -> Iterator[Question]:
     """Every question there is."""
     for role in ROLES:
         for field in FIELDS:
-            for rpc in ("Tokenize", "Lookup", "Describe", "Erase", "Encrypt", "Decrypt"):
+            for rpc in (*TOKENIZES, "Lookup", "Describe", "Erase", "Encrypt", "Decrypt"):
                 yield Question(role, rpc, field, "")
-            for view in VIEWS:
-                yield Question(role, "Detokenize", field, view)
+            for rpc in DETOKENIZES:
+                for view in VIEWS:
+                    yield Question(role, rpc, field, view)
         for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "GetPolicy"):
             yield Question(role, rpc, "", "")
 
@@ -105,7 +111,7 @@ def expected(asked: Question) -> str:
     if asked == ("privacy-officer", "Erase", "account_id", ""):
         return "INVALID_REQUEST"  # allowed, but nothing is stored of a vaultless field
     sees_all = asked._replace(view="full") in ALLOWED
-    if asked.rpc == "Detokenize" and sees_all:
+    if asked.rpc in DETOKENIZES and sees_all:
         return "INVALID_REQUEST"  # no such view; they may see everything anyway
     return "DENIED"
 
@@ -128,9 +134,12 @@ def test_every_decision_over_the_wire(server: Server) -> None:
 
 
 def _call(client: Client, asked: Question) -> str:
+    x = PackedColumn.of(["x"])
     calls: dict[str, Callable[[], object]] = {
         "Tokenize": lambda: client.tokenize(asked.field, ["x"]),
         "Detokenize": lambda: client.detokenize(asked.field, ["x"], asked.view),
+        "TokenizeColumn": lambda: client.tokenize_column(asked.field, x),
+        "DetokenizeColumn": lambda: client.detokenize_column(asked.field, x, asked.view),
         "Lookup": lambda: client.lookup(asked.field, ["x"]),
         "Describe": lambda: client.describe(asked.field, ["x"]),
         "Erase": lambda: client.erase(asked.field, tokens=["x"]),
@@ -151,6 +160,8 @@ def _call(client: Client, asked: Question) -> str:
 ACTIONS = {
     "Tokenize": Action.TOKENIZE,
     "Detokenize": Action.DETOKENIZE,
+    "TokenizeColumn": Action.TOKENIZE,
+    "DetokenizeColumn": Action.DETOKENIZE,
     "Lookup": Action.LOOKUP,
     "Describe": Action.DESCRIBE,
     "Erase": Action.ERASE,

@@ -12,6 +12,7 @@ with Client("localhost:50051", tls) as client:
 from vault.client.client import Client, ClientTls
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
+from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.token import ClientToken
 
@@ -25,5 +26,7 @@ __all__ = [
     "Descriptions",
     "Erased",
     "ItemError",
+    "PackedAnswer",
+    "PackedColumn",
     "RetryPolicy",
 ]

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from vault.client.errors import ItemError
 
-__all__ = ["Batch", "Plan", "plan_batches"]
+__all__ = ["Batch", "Plan", "plan_batches", "too_long"]
 
 Item = TypeVar("Item", str, bytes)
 
@@ -61,7 +61,7 @@ def plan_batches(column: Sequence[Item | None], *, max_items: int, max_bytes: in
         if size is None:
             errors[index] = _error(index, "VALUE_NOT_IN_FORMAT", "the item is not valid Unicode")
         elif size > max_bytes:
-            errors[index] = _error(index, "VALUE_TOO_LONG", "the item does not fit in a request")
+            errors[index] = too_long(index)
         else:
             if not batches or room < size or len(batches[-1].items) == max_items:
                 batches.append(Batch())
@@ -81,6 +81,11 @@ def _size(item: str | bytes) -> int | None:
         return len(item.encode()) + _ITEM_OVERHEAD
     except UnicodeEncodeError:  # a lone surrogate; the exception quotes the value
         return None
+
+
+def too_long(index: int) -> ItemError:
+    """Returns the error of an item that fits in no request."""
+    return _error(index, "VALUE_TOO_LONG", "the item does not fit in a request")
 
 
 def _error(index: int, reason: str, message: str) -> ItemError:

@@ -12,9 +12,16 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from vault.client.batches import Batch, Plan, plan_batches
+from vault.client.batches import Batch, Plan, plan_batches, too_long
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
+from vault.client.packed import (
+    PackedAnswer,
+    PackedBatch,
+    PackedColumn,
+    join_batches,
+    split_column,
+)
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.token import ClientToken
 from vault.client.traceparent import Headers, trace_headers
@@ -23,6 +30,7 @@ from vault.v1 import encryption_service_pb2 as encryption
 from vault.v1 import item_error_pb2, policy_service_pb2
 from vault.v1 import tokenization_service_pb2 as tokenization
 from vault.v1.audit_service_pb2_grpc import AuditServiceStub
+from vault.v1.column_pb2 import StringColumn
 from vault.v1.encryption_service_pb2_grpc import EncryptionServiceStub
 from vault.v1.policy_service_pb2_grpc import PolicyServiceStub
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
@@ -165,6 +173,33 @@ class Client:
             answered,
         )
         return replace(column, view=views.pop() if len(views) == 1 else view)
+
+    def tokenize_column(self, field: str, values: PackedColumn) -> PackedAnswer:
+        """Does what ``tokenize`` does, on a packed column: no string is made of any item."""
+        return self._packed(
+            values,
+            self._tokenization.TokenizeColumn,
+            lambda column: tokenization.TokenizeColumnRequest(field=field, values=column),
+            lambda answer: answer.tokens,
+        )
+
+    def detokenize_column(self, field: str, tokens: PackedColumn, view: str = "") -> PackedAnswer:
+        """Does what ``detokenize`` does, on a packed column."""
+        views: set[str] = set()
+
+        def answered(answer: tokenization.DetokenizeColumnResponse) -> StringColumn:
+            views.add(answer.view)
+            return answer.values
+
+        found = self._packed(
+            tokens,
+            self._tokenization.DetokenizeColumn,
+            lambda column: tokenization.DetokenizeColumnRequest(
+                field=field, tokens=column, view=view
+            ),
+            answered,
+        )
+        return replace(found, view=views.pop() if len(views) == 1 else view)
 
     def lookup(self, field: str, values: Sequence[str | None]) -> Column:
         """Returns the live token of each value and creates nothing."""
@@ -315,8 +350,35 @@ class Client:
         else:
             answers = self._pool.map(send, plan.batches)
         for batch, answer in zip(plan.batches, answers, strict=True):
-            _collect(batch, answer, plan.errors)
+            _collect(batch.indexes, answer, plan.errors)
             yield batch, answer
+
+    def _packed(
+        self,
+        column: PackedColumn,
+        rpc: _Rpc[Request, BatchAnswer],
+        request: Callable[[StringColumn], Request],
+        answered: Callable[[BatchAnswer], StringColumn],
+    ) -> PackedAnswer:
+        batches = split_column(column, max_items=self._batch_size, max_bytes=_MAX_REQUEST_BYTES)
+        errors: dict[int, ItemError] = {}
+        headers = trace_headers()
+
+        def send(batch: PackedBatch) -> BatchAnswer | None:
+            return (
+                None if batch.message is None else self._call(rpc, request(batch.message), headers)
+            )
+
+        send_all = map if len(batches) == 1 else self._pool.map
+        answers = list(send_all(send, batches))
+        for batch, answer in zip(batches, answers, strict=True):
+            indexes = range(batch.start, batch.start + batch.size)
+            if answer is None:
+                errors[batch.start] = too_long(batch.start)
+            else:
+                _collect(indexes, answer, errors)
+        columns = [None if answer is None else answered(answer) for answer in answers]
+        return PackedAnswer(join_batches(batches, columns), errors, column.skipped)
 
     def _call(
         self, rpc: _Rpc[Request, Answer], request: Request, headers: Headers | None = None
@@ -340,11 +402,11 @@ _OPTIONS = (
 )
 
 
-def _collect(batch: Batch[Item], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
+def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
     for error in answer.errors:
-        if not 0 <= error.index < len(batch.indexes):
+        if not 0 <= error.index < len(indexes):
             raise _malformed()
-        index = batch.indexes[error.index]
+        index = indexes[error.index]
         errors[index] = ItemError(index, error.reason, error.message, error.retryable)
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.codes import CodeTable
+from vault.crypto.codes import Codes, CodeTable
 from vault.crypto.domain import MAX_RADIX, MIN_RADIX
 from vault.crypto.limbs import Digits
 from vault.errors import FormatError
@@ -112,6 +112,17 @@ class Alphabet:
             raise ValueError(_OUTSIDE)
         text = self._table.decode(digits)
         return [text[start : start + length] for start in range(0, rows * length, length)]
+
+    def positions(self, codes: Codes) -> tuple[Digits, NDArray[np.bool_] | None]:
+        """Returns the position of each code point, and which are foreign (None: none is).
+
+        What stands in a foreign one's place is not a position.
+        """
+        return self._table.positions(codes)
+
+    def codes(self, digits: Digits) -> Codes:
+        """Returns the code point at each position. Raises IndexError for one outside."""
+        return self._table.codes(digits)
 
 
 def _check_character(character: str) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vault.crypto.batch import Integers, KeyGroups, narrow
 from vault.crypto.encoding import u32
@@ -37,6 +38,17 @@ class DerivedCipher(Protocol):
         self, radix: int, digits: Integers, tweaks: Sequence[TweakInput], *, decrypt: bool
     ) -> Integers:
         """Runs the rows of an (n, length) array, each under its own tweak."""
+
+    def rows(
+        self,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: NDArray[np.int64],
+        *,
+        decrypt: bool,
+    ) -> Integers:
+        """Runs the rows of an (n, length) array, row ``i`` under ``tweaks[of_row[i]]``."""
 
 
 class DerivedFF1(Secret):
@@ -73,6 +85,23 @@ class DerivedFF1(Secret):
         derived = list(map(self._tweak, tweaks))
         return run(digits, derived if len(set(derived)) > 1 else derived[0])
 
+    def rows(
+        self,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: NDArray[np.int64],
+        *,
+        decrypt: bool,
+    ) -> Integers:
+        """Runs the rows of an array, row ``i`` under ``tweaks[of_row[i]]``."""
+        cipher = self._cipher(radix)
+        run = cipher.decrypt_batch if decrypt else cipher.encrypt_batch
+        derived = list(map(self._tweak, tweaks))
+        if len(derived) == 1:
+            return run(digits, derived[0])
+        return run(digits, list(map(derived.__getitem__, of_row.tolist())))
+
 
 class _Context(NamedTuple):
     """The cipher and tweak of one tweak input."""
@@ -107,12 +136,27 @@ class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
     ) -> Integers:
         """Runs the rows of an array, sorted by key: only the AES calls are made per key."""
         numbers = {source: i for i, source in enumerate(dict.fromkeys(tweaks))}
-        contexts = [self._context(radix, source) for source in numbers]
-        cipher = contexts[0].cipher
-        checked = narrow(digits, radix, cipher.min_length, cipher.max_length)
         of_row = np.array([numbers[source] for source in tweaks], np.int64)
+        return self.rows(radix, digits, list(numbers), of_row, decrypt=decrypt)
+
+    def rows(
+        self,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: NDArray[np.int64],
+        *,
+        decrypt: bool,
+    ) -> Integers:
+        """Runs the rows of an array, row ``i`` under ``tweaks[of_row[i]]``."""
+        contexts = [self._context(radix, source) for source in tweaks]
+        cipher, tweak = contexts[0]
+        if len(contexts) == 1:
+            run = cipher.decrypt_batch if decrypt else cipher.encrypt_batch
+            return run(digits, tweak)
+        checked = narrow(digits, radix, cipher.min_length, cipher.max_length)
         order = np.argsort(of_row, kind="stable")
-        bounds = np.searchsorted(of_row[order], np.arange(len(numbers) + 1)).tolist()
+        bounds = np.searchsorted(of_row[order], np.arange(len(contexts) + 1)).tolist()
         groups = KeyGroups([context.cipher.aes for context in contexts], bounds)
         row_tweaks = [contexts[i].tweak for i in of_row[order].tolist()]
         result = np.empty_like(checked, order="C")

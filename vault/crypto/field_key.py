@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hmac import compare_digest
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vault.crypto.aead import BoundAead, key_version_of
 from vault.crypto.alphabet import Alphabet
+from vault.crypto.batch import Integers
 from vault.crypto.blind_index import IndexKey
 from vault.crypto.derived import DerivedCipher, DerivedFF1, DerivedFF3_1
 from vault.crypto.encoding import data_key_context, u32, utf8
@@ -110,6 +114,39 @@ class FieldKey(Secret):
     ) -> list[str]:
         """Reverses ``encipher_texts``; the same shapes and errors."""
         return self._run_texts(generator, alphabet, texts, tweaks, decrypt=True)
+
+    def encipher_rows(
+        self,
+        generator: Generator,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: NDArray[np.int64],
+    ) -> Integers:
+        """Enciphers the rows of an (n, length) array, row ``i`` under ``tweaks[of_row[i]]``.
+
+        The same values as ``encipher`` gives, without an object for any of them.
+
+        Args:
+            tweaks: distinct, each with a row; at least one.
+
+        Raises:
+            ValueError: as ``encipher``.
+        """
+        cipher = self._cipher_of(generator)
+        return cipher.rows(radix, digits, tweaks, of_row, decrypt=False)
+
+    def decipher_rows(
+        self,
+        generator: Generator,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: NDArray[np.int64],
+    ) -> Integers:
+        """Reverses ``encipher_rows``; the same shapes and errors."""
+        cipher = self._cipher_of(generator)
+        return cipher.rows(radix, digits, tweaks, of_row, decrypt=True)
 
     def _run(
         self,

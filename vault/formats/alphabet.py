@@ -12,8 +12,11 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.domain import ff3_1_max_length
+from vault.crypto.limbs import Digits
 from vault.formats.contract import (
     FormatOptionError,
     FormatOptions,
@@ -28,6 +31,7 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import Layout, plain, split, weave
 from vault.formats.named import read_alphabet
+from vault.formats.rows import Cut, Mask
 from vault.model import Generator, Storage
 
 __all__ = ["MAX_LENGTH", "PlainAlphabet"]
@@ -153,6 +157,34 @@ class PlainAlphabet:
         head, middle, tail = self._cut(core)
         alphabet, _ = self._drawn_from(middle)
         return RandomPlan(alphabet, len(middle), lambda made: head + made + tail)
+
+    @property
+    def row_alphabet(self) -> Alphabet:
+        """See ``RowFormat``."""
+        return self._alphabet
+
+    @property
+    def row_lengths(self) -> range:
+        """See ``RowFormat``."""
+        return range(self._min, self._max + 1)
+
+    def cut(self, length: int) -> Cut:
+        """See ``RowFormat``."""
+        return Cut(self._first, length - self._last, length - self._last)
+
+    def value_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``. All of them: the alphabet and the length are the whole rule."""
+        return np.ones(len(rows), np.bool_)
+
+    def token_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``. All of them, as ``min`` is above what is kept."""
+        return np.ones(len(rows), np.bool_)
+
+    def close_tokens(self, rows: Digits) -> None:
+        """See ``RowFormat``. Nothing follows from the other columns."""
+
+    def close_values(self, rows: Digits) -> None:
+        """See ``RowFormat``. Nothing follows from the other columns."""
 
     def _cut(self, core: str) -> tuple[str, str, str]:
         end = len(core) - self._last

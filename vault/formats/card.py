@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from vault.crypto.alphabet import NAMED
+import numpy as np
+
+from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.limbs import Digits
 from vault.formats.contract import (
     FormatOptionError,
     FormatOptions,
@@ -25,7 +28,8 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.layout import Layout, plain, split, weave
-from vault.formats.luhn import closing_digit, luhn_sum
+from vault.formats.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
+from vault.formats.rows import Cut, Mask
 from vault.model import Generator, Storage
 
 __all__ = ["Card"]
@@ -142,6 +146,43 @@ class Card:
         del attempt
         head, middle, tail = self._cut(core)
         return RandomPlan(_DIGITS, len(middle), lambda made: self._close(head, made, tail))
+
+    @property
+    def row_alphabet(self) -> Alphabet:
+        """See ``RowFormat``."""
+        return _DIGITS
+
+    @property
+    def row_lengths(self) -> range:
+        """See ``RowFormat``."""
+        return range(self._min, self._max + 1)
+
+    def cut(self, length: int) -> Cut:
+        """See ``RowFormat``."""
+        end = length - self._last
+        return Cut(self._first, end if self._residue is None else end - 1, end)
+
+    def value_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``."""
+        fits: Mask = luhn_sums(rows) == 0
+        return fits
+
+    def token_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``."""
+        if self._residue is None:
+            return np.ones(len(rows), np.bool_)
+        fits: Mask = luhn_sums(rows) == self._residue
+        return fits
+
+    def close_tokens(self, rows: Digits) -> None:
+        """See ``RowFormat``."""
+        if self._residue is not None:
+            close_rows(rows, self._last, self._residue)
+
+    def close_values(self, rows: Digits) -> None:
+        """See ``RowFormat``."""
+        if self._residue is not None:
+            close_rows(rows, self._last, 0)
 
     def _cut(self, core: str) -> tuple[str, str, str]:
         """Returns what is kept, enciphered and kept; the digit to recompute is left out."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["closing_digit", "luhn_sum"]
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.crypto.limbs import Digits
+
+__all__ = ["close_rows", "closing_digit", "luhn_sum", "luhn_sums"]
 
 # Counted from the right, every second digit weighs double, with its digits added up.
 _DOUBLED = tuple(sum(divmod(2 * digit, 10)) for digit in range(10))
@@ -12,6 +17,7 @@ _DOUBLE_WEIGHT = bytes(
 )
 # The inverse of doubling, which is a permutation of the ten digits.
 _HALVED = tuple(_DOUBLED.index(weight) for weight in range(10))
+_DOUBLED_ROWS, _HALVED_ROWS = np.array(_DOUBLED, np.uint8), np.array(_HALVED, np.uint8)
 
 
 def luhn_sum(digits: str) -> int:
@@ -26,3 +32,20 @@ def closing_digit(before: str, after: str, residue: int) -> str:
     """Returns the one digit between two runs of digits that makes the Luhn sum ``residue``."""
     weight = (residue - luhn_sum(f"{before}0{after}")) % 10
     return str(_HALVED[weight] if len(after) % 2 else weight)
+
+
+def luhn_sums(rows: Digits) -> NDArray[np.uint16]:
+    """Returns ``luhn_sum`` of each row of an (n, length) array of decimal digits."""
+    single = rows[:, ::-2].sum(axis=1, dtype=np.uint16)
+    double = _DOUBLED_ROWS[rows[:, -2::-2]].sum(axis=1, dtype=np.uint16)
+    total: NDArray[np.uint16] = single + double
+    total -= total // 10 * 10
+    return total
+
+
+def close_rows(rows: Digits, after: int, residue: int) -> None:
+    """Sets the digit before the last ``after`` ones so that each row's sum is ``residue``."""
+    at = rows.shape[1] - after - 1
+    rows[:, at] = 0
+    weights = (residue + 10 - luhn_sums(rows)) % 10
+    rows[:, at] = _HALVED_ROWS[weights] if after % 2 else weights

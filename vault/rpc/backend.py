@@ -24,6 +24,7 @@ from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
 from vault.rpc.audit_integration import AuditIntegration
+from vault.rpc.column_servicers import column_methods
 from vault.rpc.erasure import erasure_methods
 from vault.rpc.health import Probe
 from vault.rpc.metrics import AuditMetrics
@@ -130,13 +131,11 @@ def open_backend(
         integration.start()
         reader = PostgresAuditReader(engine, audit_key_of)
         oversight = OversightService(admission, AuditDesk(reader, audit_key, audit_key_of))
+        tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods={
-                **methods(
-                    TokenizationService(admission, keyring),
-                    EncryptionService(admission, keyring),
-                    oversight,
-                ),
+                **methods(tokens, EncryptionService(admission, keyring), oversight),
+                **column_methods(tokens),
                 **erasure_methods(ErasureService(admission, keyring)),
             },
             policy=policies.current,

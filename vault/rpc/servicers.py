@@ -53,7 +53,7 @@ class BoundCall:
 
 
 Method = Callable[[bytes], BoundCall]
-"""Parses a request. Raises google.protobuf.message.DecodeError."""
+"""Parses a request. Raises google.protobuf.message.DecodeError and InvalidRequest."""
 
 
 def methods(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.field_key import TweakInput
+from vault.crypto.field_key import FieldKey, TweakInput
 from vault.errors import DecryptionFailed, FormatError, Reason
 from vault.formats import Plan
 from vault.model import Failure, StoredToken, TokenSpace, TokenState
@@ -48,14 +48,11 @@ def _gone(row: StoredToken | None) -> Failure | None:
     return NO_TOKEN if row is None else _TOMBSTONES.get(row.state)
 
 
-def decipher_tokens(
-    keys: KeySource, space: TokenSpace, field: Field, tokens: Sequence[str]
-) -> list[str | Failure]:
+def decipher_tokens(key: FieldKey, field: Field, tokens: Sequence[str]) -> list[str | Failure]:
     """Returns the value core behind each vaultless token core, in order.
 
     FPE has no integrity: every string in the format deciphers to something.
     """
-    key = keys.version(space, VAULTLESS_KEY_VERSION)
     values: list[str | Failure] = [NO_TOKEN] * len(tokens)
     groups: dict[Alphabet, list[tuple[int, Plan]]] = {}
     for at, token in enumerate(tokens):

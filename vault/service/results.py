@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,7 +27,7 @@ class ColumnResult:
         view: the view that was answered (Detokenize), else empty.
     """
 
-    values: list[str] = field(repr=False)
+    values: Sequence[str] = field(repr=False)
     failures: Mapping[int, Failure]
     view: str = ""
 

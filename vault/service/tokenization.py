@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from vault.crypto.field_key import FieldKey
 from vault.errors import InvalidRequest, Reason
+from vault.formats import Parsed
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -17,13 +19,11 @@ from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, parse_col
 from vault.service.minting import (
     VAULTLESS_KEY_VERSION,
     Wanted,
-    encipher_cores,
     ensure_tokens,
     holds,
 )
 from vault.service.ports import KeySource, Transaction
 from vault.service.reading import (
-    decipher_tokens,
     describe_rows,
     describe_vaultless,
     open_rows,
@@ -37,6 +37,7 @@ from vault.service.results import (
 )
 from vault.service.rows import UNOPENED
 from vault.service.shapes import ShapeRecord
+from vault.service.vaultless import Conversion, detokenize_column, tokenize_column
 
 __all__ = ["TokenizationService"]
 
@@ -44,10 +45,9 @@ _EXHAUSTED = Failure(
     Reason.FORMAT_SPACE_EXHAUSTED,
     "no free token of this format was found for the value; widen the field's format",
 )
-_FIXED_POINT = Failure(
-    Reason.FORMAT_SPACE_EXHAUSTED,
-    "this value's vaultless token would equal the value; use vaulted storage for the field",
-)
+Work = Callable[[Transaction], ColumnResult]
+Parse = Callable[[str], Parsed]
+
 _VAULTLESS = frozenset({VAULTLESS_KEY_VERSION})
 
 
@@ -60,54 +60,47 @@ class TokenizationService:
         self._shapes = ShapeRecord()
 
     def tokenize(
-        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+        self,
+        caller: Caller,
+        policy: Policy,
+        field: str,
+        values: Sequence[str],
+        *,
+        rpc: str = "Tokenize",
     ) -> ColumnResult:
         """Returns each value's token, making those that do not exist yet."""
-        permit = self._admission.admit_field("Tokenize", caller, policy, Action.TOKENIZE, field)
-        share = permit.field.scope is not Scope.NONE
-        column = parse_column(values, permit.field.format.parse, share=share)
+        permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
+        work = self._making(permit, values, permit.field.format.parse)
 
-        def work(transaction: Transaction) -> ColumnResult:
+        def claim_and_work(transaction: Transaction) -> ColumnResult:
             self._shapes.claim(transaction.shapes, permit.space, permit.field)
-            tokens, versions = self._tokens_of(transaction, permit, column)
-            return self._answer(transaction, permit, column, tokens, tokens, versions)
+            return work(transaction)
 
-        result = self._admission.carry_out(permit, column.size, work)
+        result = self._admission.carry_out(permit, len(values), claim_and_work)
         self._shapes.remember(permit.space, permit.field)
         return result
 
     def detokenize(
-        self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str], view: str
+        self,
+        caller: Caller,
+        policy: Policy,
+        field: str,
+        tokens: Sequence[str],
+        view: str,
+        *,
+        rpc: str = "Detokenize",
     ) -> ColumnResult:
         """Returns a view of the value behind each token."""
-        permit = self._admission.admit_field(
-            "Detokenize", caller, policy, Action.DETOKENIZE, field, view
-        )
-        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
-        show = _view(permit)
-
-        def work(transaction: Transaction) -> ColumnResult:
-            values, versions = self._values_of(transaction, permit, column.cores)
-            shown = [
-                value if isinstance(value, Failure) else show(token, value)
-                for token, value in zip(column.cores, values, strict=True)
-            ]
-            return self._answer(transaction, permit, column, shown, column.cores, versions)
-
-        return self._admission.carry_out(permit, column.size, work)
+        permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
+        return self._admission.carry_out(permit, len(tokens), self._revealing(permit, tokens))
 
     def lookup(
         self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
     ) -> ColumnResult:
         """Returns each value's live token and creates nothing."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
-        column = parse_column(values, permit.field.format.parse)
-
-        def work(transaction: Transaction) -> ColumnResult:
-            tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
-            return self._answer(transaction, permit, column, tokens, tokens, versions)
-
-        return self._admission.carry_out(permit, column.size, work)
+        work = self._finding(permit, values, permit.field.format.parse)
+        return self._admission.carry_out(permit, len(values), work)
 
     def describe(
         self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str]
@@ -128,12 +121,69 @@ class TokenizationService:
 
         return self._admission.carry_out(permit, column.size, work)
 
-    def _tokens_of(
-        self, transaction: Transaction, permit: FieldPermit, column: Column
-    ) -> tuple[Answers, frozenset[int]]:
+    def _making(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
+        """Returns the work of Tokenize."""
         if permit.field.storage is Storage.VAULTLESS:
-            return self._vaultless_tokens(permit, column.cores), _VAULTLESS
-        wanted = self._wanted(permit, column.cores)
+            return self._enciphering(permit, values, parse)
+        column = parse_column(values, parse, share=permit.field.scope is not Scope.NONE)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            tokens, versions = self._tokens_of(transaction, permit, column.cores)
+            return self._answer(transaction, permit, column, tokens, tokens, versions)
+
+        return work
+
+    def _finding(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
+        """Returns the work of Lookup."""
+        if permit.field.storage is Storage.VAULTLESS:
+            return self._enciphering(permit, values, parse)
+        column = parse_column(values, parse)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
+            return self._answer(transaction, permit, column, tokens, tokens, versions)
+
+        return work
+
+    def _revealing(self, permit: FieldPermit, tokens: Sequence[str]) -> Work:
+        """Returns the work of Detokenize."""
+        show = _view(permit)
+        if permit.field.storage is Storage.VAULTLESS:
+            return self._vaultless(
+                permit, lambda key: detokenize_column(key, permit.field, tokens, permit.view, show)
+            )
+        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+
+        def work(transaction: Transaction) -> ColumnResult:
+            rows = transaction.tokens.find_by_token(permit.space, column.cores)
+            values = open_rows(self._keys, permit.space, column.cores, rows)
+            shown = [
+                value if isinstance(value, Failure) else show(token, value)
+                for token, value in zip(column.cores, values, strict=True)
+            ]
+            return self._answer(transaction, permit, column, shown, column.cores, _versions(rows))
+
+        return work
+
+    def _enciphering(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
+        """Returns the work of Tokenize and Lookup on a vaultless field."""
+        return self._vaultless(
+            permit, lambda key: tokenize_column(key, permit.field, values, parse)
+        )
+
+    def _vaultless(self, permit: FieldPermit, convert: Callable[[FieldKey], Conversion]) -> Work:
+        def work(transaction: Transaction) -> ColumnResult:
+            made = convert(self._keys.version(permit.space, VAULTLESS_KEY_VERSION))
+            counts = outcome_counts(len(made.texts), made.failures)
+            self._record(transaction, permit, counts, made.token_set(), _VAULTLESS)
+            return ColumnResult(made.texts, made.failures, permit.view)
+
+        return work
+
+    def _tokens_of(
+        self, transaction: Transaction, permit: FieldPermit, cores: Sequence[str]
+    ) -> tuple[Answers, frozenset[int]]:
+        wanted = self._wanted(permit, cores)
         minted = ensure_tokens(transaction.tokens, self._keys, permit.space, permit.field, wanted)
         tokens = [
             (UNOPENED if at in minted.unopened else _EXHAUSTED) if token is None else token
@@ -147,20 +197,10 @@ class TokenizationService:
         macs = self._keys.index(permit.space).macs(permit.field.scope.value, cores)
         return [Wanted(core, mac) for core, mac in zip(cores, macs, strict=True)]
 
-    def _vaultless_tokens(self, permit: FieldPermit, cores: Sequence[str]) -> Answers:
-        key = self._keys.version(permit.space, VAULTLESS_KEY_VERSION)
-        tokens = encipher_cores(key, permit.field, cores, [0] * len(cores))
-        return [
-            _FIXED_POINT if token == core else token
-            for core, token in zip(cores, tokens, strict=True)
-        ]
-
     def _live_tokens_of(
         self, transaction: Transaction, permit: FieldPermit, cores: Sequence[str]
     ) -> tuple[Answers, frozenset[int]]:
         field = permit.field
-        if field.storage is Storage.VAULTLESS:
-            return self._vaultless_tokens(permit, cores), _VAULTLESS
         if field.scope is Scope.NONE:
             raise InvalidRequest(
                 "a value of this field has no token of its own (scope none): nothing to look up"
@@ -178,15 +218,6 @@ class TokenizationService:
         if row is None:
             return NOT_LIVE
         return row.token if holds(self._keys, permit.space, row, core) else UNOPENED
-
-    def _values_of(
-        self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
-    ) -> tuple[Answers, frozenset[int]]:
-        if permit.field.storage is Storage.VAULTLESS:
-            values = decipher_tokens(self._keys, permit.space, permit.field, tokens)
-            return values, _VAULTLESS
-        rows = transaction.tokens.find_by_token(permit.space, tokens)
-        return open_rows(self._keys, permit.space, tokens, rows), _versions(rows)
 
     def _descriptions_of(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
@@ -208,14 +239,25 @@ class TokenizationService:
         """Renders the answers and writes the call's audit record."""
         rendered, failures = column.answer(permit.field.format, answers)
         message = token_set_message(token for token in tokens if isinstance(token, str))
+        counts = outcome_counts(column.size, failures)
+        self._record(transaction, permit, counts, message, versions)
+        return ColumnResult(rendered, failures, permit.view)
+
+    def _record(
+        self,
+        transaction: Transaction,
+        permit: FieldPermit,
+        counts: Mapping[str, int],
+        token_set: bytes,
+        versions: Iterable[int],
+    ) -> None:
         event = replace(
             permit.event,
-            counts=outcome_counts(column.size, failures),
+            counts=counts,
             key_versions=tuple(sorted(versions)),
-            token_digest=self._keys.audit(permit.caller.tenant).mac(message),
+            token_digest=self._keys.audit(permit.caller.tenant).mac(token_set),
         )
         transaction.audit.append(event)
-        return ColumnResult(rendered, failures, permit.view)
 
 
 def _versions(rows: Mapping[bytes, StoredToken] | Mapping[str, StoredToken]) -> frozenset[int]:

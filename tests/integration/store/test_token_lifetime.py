@@ -64,7 +64,7 @@ class House:
     def tokenize(self, field: str, values: list[str]) -> list[str]:
         result = self.tokens.tokenize(CALLER, POLICY, field, values)
         assert result.failures == {}
-        return result.values
+        return list(result.values)
 
     def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
         return self.tokens.detokenize(CALLER, POLICY, field, tokens, "")

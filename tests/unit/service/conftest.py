@@ -121,14 +121,14 @@ class House:
         return self.tokens.tokenize(self.caller(name), self.policy, field, values)
 
     def detokenize(
-        self, field: str, tokens: list[str], name: str = "restorer", view: str = ""
+        self, field: str, tokens: Sequence[str], name: str = "restorer", view: str = ""
     ) -> ColumnResult:
         return self.tokens.detokenize(self.caller(name), self.policy, field, tokens, view)
 
     def lookup(self, field: str, values: list[str]) -> ColumnResult:
         return self.tokens.lookup(self.caller("steward"), self.policy, field, values)
 
-    def describe(self, field: str, tokens: list[str]) -> DescribeResult:
+    def describe(self, field: str, tokens: Sequence[str]) -> DescribeResult:
         return self.tokens.describe(self.caller("steward"), self.policy, field, tokens)
 
     def erase(

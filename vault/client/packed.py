@@ -1,0 +1,186 @@
+"""Packed columns: Arrow's layout, for callers whose data is in Arrow or NumPy already.
+
+Nothing here needs pyarrow: an array's buffers come in by the buffer protocol, and the
+answer's bytes go out the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.client.errors import CallError, ItemError
+from vault.v1.column_pb2 import StringColumn
+
+__all__ = ["PackedAnswer", "PackedBatch", "PackedColumn", "join_batches", "split_column"]
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_OFFSET = np.dtype("<i4")
+_OFFSET_BYTES = 5  # per item: its offset and its bit, rounded up
+_Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedColumn:
+    """A column of strings in Arrow's layout (``utf8``). Any buffers: bytes, NumPy, pyarrow.
+
+    Attributes:
+        data: the UTF-8 texts, one after the other.
+        offsets: little-endian 32-bit integers, one more than there are items: where each
+            text begins, and where the last one ends. Need not begin with 0.
+        validity: a bit per item, least significant first, 0 where it is null; empty or
+            None where none is.
+    """
+
+    data: Buffer = field(repr=False)
+    offsets: Buffer = field(repr=False)
+    validity: Buffer | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, texts: Sequence[str | None]) -> PackedColumn:
+        """Packs strings. Raises UnicodeEncodeError for a lone surrogate."""
+        parts = [(text or "").encode() for text in texts]
+        offsets = np.zeros(len(parts) + 1, _OFFSET)
+        np.cumsum([len(part) for part in parts], out=offsets[1:])
+        return _column(b"".join(parts), offsets, np.array([text is not None for text in texts]))
+
+    def __len__(self) -> int:
+        return max(0, memoryview(self.offsets).nbytes // _OFFSET.itemsize - 1)
+
+    @property
+    def skipped(self) -> int:
+        """Number of null and empty items."""
+        return int((~self._there() | (np.diff(self._ends()) == 0)).sum())
+
+    def strings(self) -> list[str | None]:
+        """Returns the items as strings."""
+        data, ends = bytes(self.data), self._ends().tolist()
+        return [
+            data[ends[at] : ends[at + 1]].decode() if there else None
+            for at, there in enumerate(self._there().tolist())
+        ]
+
+    def _ends(self) -> NDArray[np.int64]:
+        """Returns the offsets. Raises ValueError where they do not fit the data."""
+        if memoryview(self.offsets).nbytes % _OFFSET.itemsize:
+            raise ValueError("offsets are 32-bit integers")
+        ends = np.frombuffer(memoryview(self.offsets), _OFFSET).astype(np.int64)
+        if not len(ends):
+            return np.zeros(1, np.int64)
+        if ends[0] < 0 or ends[-1] > memoryview(self.data).nbytes or (np.diff(ends) < 0).any():
+            raise ValueError("offsets must not fall, nor lie outside of the data")
+        return ends
+
+    def _there(self) -> _Flags:
+        """Returns which items are not null. Raises ValueError for too few bits."""
+        if self.validity is None or not memoryview(self.validity).nbytes:
+            return np.ones(len(self), np.bool_)
+        bits = np.unpackbits(np.frombuffer(memoryview(self.validity), np.uint8), bitorder="little")
+        if len(bits) < len(self):
+            raise ValueError("validity has a bit for each item")
+        there: _Flags = bits[: len(self)].astype(np.bool_)
+        return there
+
+
+@dataclass(frozen=True, slots=True)
+class PackedAnswer:
+    """A packed column of the request's length and order.
+
+    Attributes:
+        column: one answer per item; null where ``errors`` names the index; null and empty
+            items as they were given.
+        errors: the items that failed, by index.
+        skipped: number of null and empty items, which were not worked on.
+        view: the view that was answered (detokenize), else empty.
+    """
+
+    column: PackedColumn
+    errors: dict[int, ItemError]
+    skipped: int
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """A run of items: a request, or (``message`` None) one item that fits in none."""
+
+    start: int
+    size: int
+    empty: _Flags = field(repr=False)
+    message: StringColumn | None = field(repr=False)
+
+
+def split_column(column: PackedColumn, *, max_items: int, max_bytes: int) -> list[PackedBatch]:
+    """Splits a column into requests. Raises ValueError for buffers that do not fit."""
+    ends, there = column._ends(), column._there()  # noqa: SLF001 - this module's own
+    data = memoryview(column.data).cast("B")
+    empty = there & (np.diff(ends) == 0)
+    room = max(1, max_bytes - _OFFSET_BYTES * max_items)
+    batches = []
+    for start, stop in _cuts(ends, max_items, room):
+        message = None
+        if ends[stop] - ends[start] <= room:
+            # An empty item is no value. It goes as null and comes back as it was.
+            sent = there[start:stop] & ~empty[start:stop]
+            part = bytes(data[ends[start] : ends[stop]])
+            message = _message(part, ends[start : stop + 1] - ends[start], sent)
+        batches.append(PackedBatch(start, stop - start, empty[start:stop], message))
+    return batches
+
+
+def _cuts(ends: NDArray[np.int64], max_items: int, room: int) -> Iterator[tuple[int, int]]:
+    start, size = 0, len(ends) - 1
+    while start < size:
+        fitting = int(np.searchsorted(ends, ends[start] + room, side="right")) - 1
+        stop = min(size, start + max_items, max(start + 1, fitting))
+        yield start, stop
+        start = stop
+
+
+def join_batches(
+    batches: Sequence[PackedBatch], answers: Sequence[StringColumn | None]
+) -> PackedColumn:
+    """Puts the answers together. Raises CallError where one does not fit its request."""
+    parts, lengths, there = [], [], []
+    for batch, answer in zip(batches, answers, strict=True):
+        if answer is None:
+            lengths.append(np.zeros(batch.size, np.int64))
+            there.append(batch.empty)
+            continue
+        column = PackedColumn(answer.data, answer.offsets, answer.validity)
+        try:
+            ends, own = column._ends(), column._there()  # noqa: SLF001
+        except ValueError:
+            raise _malformed() from None
+        if len(own) != batch.size or ends[0] != 0 or ends[-1] != len(answer.data):
+            raise _malformed()
+        parts.append(answer.data)
+        lengths.append(np.diff(ends))
+        there.append(own | batch.empty)
+    offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
+    np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]), out=offsets[1:])
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise ValueError("the answers are longer than 2 GiB; pass fewer items")
+    return _column(b"".join(parts), offsets, np.concatenate([np.zeros(0, np.bool_), *there]))
+
+
+def _message(data: bytes, offsets: NDArray[np.integer], there: _Flags) -> StringColumn:
+    bits = b"" if there.all() else np.packbits(there, bitorder="little").tobytes()
+    return StringColumn(data=data, offsets=offsets.astype(_OFFSET).tobytes(), validity=bits)
+
+
+def _column(data: bytes, offsets: NDArray[np.integer], there: _Flags) -> PackedColumn:
+    message = _message(data, offsets, there)
+    return PackedColumn(message.data, message.offsets, message.validity)
+
+
+def _malformed() -> CallError:
+    return CallError(
+        "INTERNAL", "INTERNAL", "the server's answer does not fit the request", retryable=False
+    )

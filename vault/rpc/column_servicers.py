@@ -1,0 +1,66 @@
+"""TokenizeColumn and DetokenizeColumn: the use cases of Tokenize and Detokenize, packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vault.errors import InvalidRequest
+from vault.model import Caller, Failure
+from vault.policy.model import Policy
+from vault.rpc.column_codec import SentColumn, decode_column
+from vault.rpc.servicers import Answer, BoundCall, Method, item_errors
+from vault.service.results import ColumnResult, outcome_counts
+from vault.service.tokenization import TokenizationService
+from vault.v1.tokenization_service_pb2 import (
+    DetokenizeColumnRequest,
+    DetokenizeColumnResponse,
+    TokenizeColumnRequest,
+    TokenizeColumnResponse,
+)
+
+__all__ = ["column_methods"]
+
+
+def column_methods(service: TokenizationService) -> Mapping[str, Method]:
+    """Returns the RPCs on packed columns by their full method names."""
+
+    def tokenize(raw: bytes) -> BoundCall:
+        ask = TokenizeColumnRequest.FromString(raw)
+        if ask.region:
+            raise InvalidRequest("a packed column takes no region")
+        # Here and not in the work: what is malformed is refused, and recorded, before it.
+        sent = decode_column(ask.values)
+
+        def run(caller: Caller, policy: Policy) -> Answer:
+            result = service.tokenize(caller, policy, ask.field, sent.texts, rpc="TokenizeColumn")
+            message = TokenizeColumnResponse(
+                tokens=sent.answer(result.values, result.failures),
+                errors=item_errors(_placed(sent, result)),
+            )
+            return Answer(message, outcome_counts(len(result.values), result.failures))
+
+        return BoundCall(ask.field, sent.size, run)
+
+    def detokenize(raw: bytes) -> BoundCall:
+        ask = DetokenizeColumnRequest.FromString(raw)
+        sent = decode_column(ask.tokens)
+
+        def run(caller: Caller, policy: Policy) -> Answer:
+            result = service.detokenize(
+                caller, policy, ask.field, sent.texts, ask.view, rpc="DetokenizeColumn"
+            )
+            message = DetokenizeColumnResponse(
+                values=sent.answer(result.values, result.failures),
+                errors=item_errors(_placed(sent, result)),
+                view=result.view,
+            )
+            return Answer(message, outcome_counts(len(result.values), result.failures))
+
+        return BoundCall(ask.field, sent.size, run)
+
+    prefix = "/vault.v1.TokenizationService/"
+    return {f"{prefix}TokenizeColumn": tokenize, f"{prefix}DetokenizeColumn": detokenize}
+
+
+def _placed(sent: SentColumn, result: ColumnResult) -> Mapping[int, Failure]:
+    return {sent.index_of(at): failure for at, failure in result.failures.items()}

@@ -1,0 +1,218 @@
+"""Columns of vaultless fields: values to tokens and back, with nothing stored.
+
+There are two roads. Plain items (see ``vault.formats.rows``) go through the cipher as
+arrays; all others are parsed, planned and rendered item by item. Both give the same
+answers, and ``split_rows`` alone decides which item takes which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vault.crypto.batch import Integers
+from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.limbs import Digits
+from vault.errors import Reason
+from vault.formats import Parsed
+from vault.formats.row_order import Indexes, distinct_rows
+from vault.formats.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
+from vault.formats.text_column import TextColumn
+from vault.model import Failure, Generator
+from vault.policy.model import Field
+from vault.service.columns import NO_TOKEN, Answers, parse_column
+from vault.service.minting import encipher_cores
+from vault.service.reading import decipher_tokens
+from vault.service.results import token_set_message
+from vault.service.token_set import packed_token_set
+
+__all__ = ["FIXED_POINT", "Conversion", "detokenize_column", "tokenize_column"]
+
+FIXED_POINT = Failure(
+    Reason.FORMAT_SPACE_EXHAUSTED,
+    "this value's vaultless token would equal the value; use vaulted storage for the field",
+)
+# Fewer items are answered before the arrays are made.
+_FEWEST_FOR_ROWS = 64
+
+Show = Callable[[str, str], str]
+RowCipher = Callable[[Generator, int, Integers, Sequence[TweakInput], Indexes], Integers]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What became of a column.
+
+    Attributes:
+        texts: one per item, empty where ``failures`` names the index.
+        failures: by rising index.
+        tokens: the token cores, for the audit.
+    """
+
+    texts: Sequence[str] = field(repr=False)
+    failures: dict[int, Failure]
+    tokens: Sequence[str] = field(repr=False)
+
+    def token_set(self) -> bytes:
+        """Returns what the audit's digest is taken over."""
+        if isinstance(self.tokens, TextColumn):
+            return packed_token_set(self.tokens)
+        return token_set_message(self.tokens)
+
+
+def tokenize_column(
+    key: FieldKey, policy_field: Field, values: Sequence[str], parse: Callable[[str], Parsed]
+) -> Conversion:
+    """Returns the token of each value. A value whose token would be itself fails.
+
+    Args:
+        parse: takes a value apart that is not plain.
+    """
+    made = _Made(len(values), policy_field)
+    rules, groups, rest = _split(policy_field, values, lambda rules: rules.value_rows)
+
+    def encipher(cores: list[str]) -> Answers:
+        tokens = encipher_cores(key, policy_field, cores, [0] * len(cores))
+        return [
+            FIXED_POINT if token == core else token
+            for core, token in zip(cores, tokens, strict=True)
+        ]
+
+    if rules is not None:
+        for group in groups:
+            digits = _run(key.encipher_rows, policy_field, rules, group)
+            rules.close_tokens(digits)
+            tokens, _ = made.moved(group, digits, FIXED_POINT)
+            made.rows.append(tokens)
+            made.token_rows.append(tokens)
+    column = parse_column(_at(values, rest), parse)
+    answers = encipher(column.cores)
+    made.tokens.extend(token for token in answers if isinstance(token, str))
+    made.add(rest, column.answer(policy_field.format, answers))
+    return made.conversion()
+
+
+def detokenize_column(
+    key: FieldKey, policy_field: Field, tokens: Sequence[str], view: str, show: Show
+) -> Conversion:
+    """Returns a view of the value behind each token.
+
+    FPE has no integrity: every string in the format deciphers to something.
+
+    Args:
+        show: makes the view of a token core and its value core.
+    """
+    made = _Made(len(tokens), policy_field)
+    rules, groups, rest = _split(policy_field, tokens, lambda rules: rules.token_rows)
+    if rules is not None:
+        for group in groups:
+            digits = _run(key.decipher_rows, policy_field, rules, group)
+            rules.close_values(digits)
+            # A fixed point was never handed out as a token, so it is none.
+            values, asked = made.moved(group, digits, NO_TOKEN)
+            made.token_rows.append(group)
+            if view in ("full", "token"):
+                made.rows.append(values if view == "full" else asked)
+            else:
+                texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
+                made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
+    column = parse_column(_at(tokens, rest), policy_field.format.parse_token, malformed=NO_TOKEN)
+    answers = [
+        value if isinstance(value, Failure) else show(token, value)
+        for token, value in zip(
+            column.cores, decipher_tokens(key, policy_field, column.cores), strict=True
+        )
+    ]
+    made.tokens.extend(column.cores)
+    made.add(rest, column.answer(policy_field.format, answers))
+    return made.conversion()
+
+
+class _Made:
+    """What has been made of a column so far, on both roads.
+
+    Attributes:
+        rows: answers as rows.
+        texts: answers made one by one, by index.
+        token_rows, tokens: token cores for the audit.
+        failures: by index.
+    """
+
+    def __init__(self, size: int, policy_field: Field) -> None:
+        rules = policy_field.format
+        self._size = size
+        self._alphabet = rules.row_alphabet if isinstance(rules, RowFormat) else None
+        self.rows: list[Rows] = []
+        self.texts: list[tuple[int, str]] = []
+        self.token_rows: list[Rows] = []
+        self.tokens: list[str] = []
+        self.failures: dict[int, Failure] = {}
+
+    def moved(self, group: Rows, digits: Digits, unmoved: Failure) -> tuple[Rows, Rows]:
+        """Returns what rows became and what they were; those that stayed equal fail."""
+        mask = (digits != group.digits).any(axis=1)
+        self.failures.update(dict.fromkeys(group.at[~mask].tolist(), unmoved))
+        return Rows(group.at, digits).where(mask), group.where(mask)
+
+    def add(self, at: Sequence[int], answers: tuple[Sequence[str], dict[int, Failure]]) -> None:
+        """Takes over the answers of items that went one by one."""
+        texts, failures = answers
+        self.texts.extend(zip(at, texts, strict=True))
+        self.failures.update((at[index], failure) for index, failure in failures.items())
+
+    def conversion(self) -> Conversion:
+        """Returns the whole column."""
+        failures = dict(sorted(self.failures.items()))
+        if self._alphabet is None or not self.token_rows:
+            texts = [""] * self._size
+            for index, text in self.texts:
+                texts[index] = text
+            return Conversion(texts, failures, self.tokens)
+        column = join_texts(self._size, self.rows, self._alphabet, self.texts)
+        if self.rows == self.token_rows and not (self.texts or failures):
+            return Conversion(column, failures, column)
+        tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
+        return Conversion(column, failures, tokens)
+
+
+def _split(
+    policy_field: Field,
+    items: Sequence[str],
+    accept: Callable[[RowFormat], Callable[[Digits], Mask]],
+) -> tuple[RowFormat | None, list[Rows], Sequence[int]]:
+    """Returns the rules for rows, the plain items as rows, and the indexes of all others."""
+    rules = policy_field.format
+    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, RowFormat):
+        return None, [], range(len(items))
+    groups, rest = split_rows(TextColumn.of(items), rules, accept(rules))
+    return rules, groups, rest.tolist()
+
+
+def _at(items: Sequence[str], indexes: Sequence[int]) -> Sequence[str]:
+    if len(indexes) == len(items):
+        return items
+    return [items[index] for index in indexes]
+
+
+def _run(cipher: RowCipher, policy_field: Field, rules: RowFormat, group: Rows) -> Digits:
+    """Returns the rows with their free columns through the cipher; the others as they were."""
+    digits = group.digits
+    first, free, end = rules.cut(digits.shape[1])
+    kept = digits[:, [*range(first), *range(end, digits.shape[1])]]
+    tweaks, of_row = _tweaks(policy_field.scope.value, rules, kept)
+    made = digits.copy()
+    made[:, first:free] = cipher(
+        policy_field.generator, rules.row_alphabet.radix, digits[:, first:free], tweaks, of_row
+    )
+    return made
+
+
+def _tweaks(scope: str, rules: RowFormat, kept: Digits) -> tuple[list[TweakInput], Indexes]:
+    """Returns the distinct tweaks of rows by what they keep, and each row's number in them."""
+    if not kept.size:
+        return [TweakInput(scope, "", 0)], np.zeros(len(kept), np.int64)
+    examples, of_row = distinct_rows(kept)
+    texts = rules.row_alphabet.decode_many(kept[examples])
+    return [TweakInput(scope, text, 0) for text in texts], of_row
