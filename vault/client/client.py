@@ -138,12 +138,17 @@ class Client:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def tokenize(self, field: str, values: Sequence[str | None]) -> Column:
-        """Returns a token for each value."""
+    def tokenize(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+        """Returns a token for each value.
+
+        Args:
+            region: ISO 3166-1 code of the country that phone numbers without a country code
+                are of (``US``), in place of the policy's.
+        """
         return self._strings(
             values,
             self._tokenization.Tokenize,
-            lambda items: tokenization.TokenizeRequest(field=field, values=items),
+            lambda items: tokenization.TokenizeRequest(field=field, values=items, region=region),
             lambda answer: answer.tokens,
         )
 
@@ -163,12 +168,12 @@ class Client:
         )
         return replace(column, view=views.pop() if len(views) == 1 else view)
 
-    def lookup(self, field: str, values: Sequence[str | None]) -> Column:
-        """Returns the live token of each value and creates nothing."""
+    def lookup(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+        """Returns the live token of each value and creates nothing; ``region`` as above."""
         return self._strings(
             values,
             self._tokenization.Lookup,
-            lambda items: tokenization.LookupRequest(field=field, values=items),
+            lambda items: tokenization.LookupRequest(field=field, values=items, region=region),
             lambda answer: answer.tokens,
         )
 

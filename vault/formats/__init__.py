@@ -15,6 +15,7 @@ from vault.formats.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    Regional,
     TokenCheck,
     TokenLuhn,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
+    "Regional",
     "TokenCheck",
     "TokenLuhn",
     "build_format",

@@ -30,6 +30,7 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
+    "Regional",
     "TokenCheck",
     "TokenLuhn",
     "not_in_format",
@@ -227,6 +228,22 @@ class Divided(Protocol):
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """Returns where a value core's parts begin and end, by name. Never fails."""
+
+
+@runtime_checkable
+class Regional(Protocol):
+    """A format whose values may be written as one region writes them."""
+
+    def for_region(self, region: str) -> Format:
+        """Returns the format for values of a region, in place of the policy's.
+
+        A region decides which values are accepted and nothing else: not a core, not a
+        token. So a value has one token whatever region it came with, and a token is read
+        without knowing any.
+
+        Raises:
+            FormatOptionError: there is no such region.
+        """
 
 
 def random_misfit(generator: Generator, storage: Storage) -> str | None:

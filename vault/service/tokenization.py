@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vault.errors import InvalidRequest, Reason
+from vault.formats import Format
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -28,6 +29,7 @@ from vault.service.reading import (
     describe_vaultless,
     open_rows,
 )
+from vault.service.regions import format_for_region
 from vault.service.results import (
     ColumnResult,
     DescribeResult,
@@ -61,12 +63,18 @@ class TokenizationService:
         self._shapes = ShapeRecord()
 
     def tokenize(
-        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+        self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""
     ) -> ColumnResult:
-        """Returns each value's token, making those that do not exist yet."""
+        """Returns each value's token, making those that do not exist yet.
+
+        Args:
+            region: of the whole batch, for a format whose values are of regions; empty for
+                the policy's.
+        """
         permit = self._admission.admit_field("Tokenize", caller, policy, Action.TOKENIZE, field)
         share = permit.field.scope is not Scope.NONE
-        column = parse_column(values, permit.field.format.parse, share=share)
+        form = self._format_of(permit, region)
+        column = parse_column(values, form.parse, share=share)
 
         def work(transaction: Transaction) -> ColumnResult:
             self._shapes.claim(transaction.shapes, permit.space, permit.field)
@@ -98,11 +106,11 @@ class TokenizationService:
         return self._admission.carry_out(permit, column.size, work)
 
     def lookup(
-        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+        self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""
     ) -> ColumnResult:
-        """Returns each value's live token and creates nothing."""
+        """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
-        column = parse_column(values, permit.field.format.parse)
+        column = parse_column(values, self._format_of(permit, region).parse)
 
         def work(transaction: Transaction) -> ColumnResult:
             tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
@@ -128,6 +136,9 @@ class TokenizationService:
             return DescribeResult(described, answer.failures)
 
         return self._admission.carry_out(permit, column.size, work)
+
+    def _format_of(self, permit: FieldPermit, region: str) -> Format:
+        return self._admission.attempt(permit, lambda: format_for_region(permit.field, region))
 
     def _tokens_of(
         self, transaction: Transaction, permit: FieldPermit, column: Column

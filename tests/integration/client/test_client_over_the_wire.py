@@ -132,3 +132,17 @@ def test_one_failed_batch_fails_the_column(client: Client, service: Scripted) ->
     with pytest.raises(CallError) as caught:
         client.tokenize("f", list("abcdefghi"))
     assert caught.value.code == "PERMISSION_DENIED"
+
+
+def test_a_region_goes_with_every_batch(client: Client, service: Scripted) -> None:
+    regions: list[str] = []
+
+    def answer(ask: messages.TokenizeRequest, _: grpc.ServicerContext) -> messages.TokenizeResponse:
+        regions.append(ask.region)
+        return messages.TokenizeResponse(tokens=ask.values)
+
+    service.answer = answer
+    client.tokenize("phone", ["030 901820"] * 1001, region="DE")
+    client.lookup("phone", ["030 901820"], region="AT")
+    client.tokenize("phone", ["030 901820"])
+    assert regions == ["DE", "DE", "AT", ""]
