@@ -18,6 +18,7 @@ from vault.formats.contract import (
     Regional,
     TokenCheck,
     TokenLuhn,
+    Worded,
 )
 from vault.formats.layout import Layout
 from vault.formats.table import FORMATS, build_format
@@ -40,5 +41,6 @@ __all__ = [
     "Regional",
     "TokenCheck",
     "TokenLuhn",
+    "Worded",
     "build_format",
 ]

@@ -8,7 +8,7 @@ value again, code point for code point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, Protocol, runtime_checkable
 
@@ -33,6 +33,7 @@ __all__ = [
     "Regional",
     "TokenCheck",
     "TokenLuhn",
+    "Worded",
     "not_in_format",
     "random_misfit",
     "refuse_unfit",
@@ -228,6 +229,17 @@ class Divided(Protocol):
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """Returns where a value core's parts begin and end, by name. Never fails."""
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A format whose values are words, of which a view can show the first letters."""
+
+    def words(self, core: str) -> Sequence[str]:
+        """Returns a value core's words, in order: all that is written of it, none empty.
+
+        Told by the value alone: whoever presents a token chooses its separators.
+        """
 
 
 @runtime_checkable

@@ -10,9 +10,9 @@ whoever reads it, and knows no region.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
@@ -31,7 +31,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
-from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.model import Generator, Storage
 
 __all__ = ["Phone"]
@@ -41,7 +41,7 @@ _LONGEST = 20
 _LONGEST_TEXT = 2 * _LONGEST
 _DEFAULT_MIN = 6
 _OPTIONS = frozenset({"region", "invalid", "min"})
-_GAP = re.compile("[ ()./\u00a0\u2010\u2011\u2013-]+")
+_GAP = re.compile(f"[()./{SPACES}{HYPHENS}]+")
 _NUMBER = re.compile(r"\+?[0-9]+")
 _DIGITS = NAMED["digits"]
 
@@ -54,8 +54,10 @@ class Phone:
     storages = frozenset(Storage)
     parts = ("country",)
 
-    def __init__(self, options: FormatOptions) -> None:
+    def __init__(self, options: FormatOptions, prefix: str | None = None) -> None:
+        """Takes the options and, for a batch of another region, the field's own prefix."""
         refuse_unfit(self.name, options, _OPTIONS)
+        self._options = options
         self._region = options.region
         self._invalid: InvalidNumbers = options.invalid or "refuse"
         self._min = _DEFAULT_MIN if options.min is None else options.min
@@ -65,14 +67,12 @@ class Phone:
             raise FormatOptionError("invalid", "invalid is refuse or random")
         if not 1 <= self._min <= _LONGEST:
             raise FormatOptionError("min", f"min of a phone number is from 1 to {_LONGEST}")
-        self._prefix = international_prefix(self._region) if self._region else ""
+        own = international_prefix(self._region) if self._region else ""
+        self._prefix = own if prefix is None else prefix
 
     def for_region(self, region: str) -> Format:
         """See ``Regional``. The field's own international prefix goes on to count."""
-        _check_region(region)
-        other = copy.copy(self)
-        other._region = region
-        return other
+        return Phone(replace(self._options, region=region), self._prefix)
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. The region counts by its international prefix alone."""

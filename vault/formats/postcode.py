@@ -17,7 +17,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import classes_of, draw_characters, possibilities
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import RandomOnly
 from vault.model import Generator, Storage
 
@@ -25,7 +25,7 @@ __all__ = ["Postcode"]
 
 _LONGEST = 9
 _LONGEST_TEXT = 2 * _LONGEST
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 
 
 @dataclass(frozen=True, slots=True)

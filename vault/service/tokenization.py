@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from vault.errors import InvalidRequest, Reason
 from vault.formats import Format
+from vault.formats.layout import plain
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -93,6 +94,7 @@ class TokenizationService:
             "Detokenize", caller, policy, Action.DETOKENIZE, field, view
         )
         column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        column = _laid_out(permit, column)
         show = _view(permit)
 
         def work(transaction: Transaction) -> ColumnResult:
@@ -232,6 +234,14 @@ class TokenizationService:
 
 def _versions(rows: Mapping[bytes, StoredToken] | Mapping[str, StoredToken]) -> frozenset[int]:
     return frozenset(row.key_version for row in rows.values())
+
+
+def _laid_out(permit: FieldPermit, column: Column) -> Column:
+    """Returns the column as it is answered: what a view writes anew has no value's layout."""
+    view = permit.field.views.get(permit.view)
+    if view is None or not view.write:
+        return column
+    return replace(column, places=[(index, slot, plain(0)) for index, slot, _ in column.places])
 
 
 def _view(permit: FieldPermit) -> Callable[[str, str], str]:

@@ -143,6 +143,8 @@ def test_a_region_goes_with_every_batch(client: Client, service: Scripted) -> No
 
     service.answer = answer
     client.tokenize("phone", ["030 901820"] * 1001, region="DE")
+    assert len(regions) > 1
+    assert set(regions) == {"DE"}
     client.lookup("phone", ["030 901820"], region="AT")
     client.tokenize("phone", ["030 901820"])
-    assert regions == ["DE", "DE", "AT", ""]
+    assert regions[-2:] == ["AT", ""]
