@@ -21,6 +21,7 @@ __all__ = [
     "DateOrder",
     "Divided",
     "EmailDomain",
+    "Finite",
     "Format",
     "FormatOptionError",
     "FormatOptions",
@@ -229,6 +230,14 @@ class Divided(Protocol):
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """Returns where a value core's parts begin and end, by name. Never fails."""
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """A format whose values share so few random tokens that a field can use them up."""
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """Returns how many tokens there are, and a plan that draws each equally likely."""
 
 
 @runtime_checkable

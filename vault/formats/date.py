@@ -184,6 +184,10 @@ class Date:
         del token_core
         raise ValueError("format date is not vaultless")
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return (self._last - self._first).days + 1, self.random_plan("", 0)
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         del core, attempt

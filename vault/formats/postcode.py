@@ -131,6 +131,11 @@ class Postcode(RandomOnly):
         """See ``Divided``. The area is a US or Canadian first three, a UK outward code."""
         return {"area": (0, self._country.area(core))}
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``. Of the shape that has the fewest."""
+        shortest = self._country.shortest
+        return possibilities(self._country.choices(shortest)), self.random_plan(shortest, 0)
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         del attempt

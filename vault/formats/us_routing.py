@@ -85,6 +85,10 @@ class UsRouting:
         """See ``Format``."""
         return Plan(_DIGITS, token_core[:_FREE], "", lambda made: made + aba_check(made))
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return int(_DIGITS.radix**_FREE), self.random_plan("", 0)
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         del core, attempt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
 from vault.service.oversight import OversightService
 from vault.service.shapes import check_shapes
+from vault.service.spaces import spaces_left
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
@@ -42,6 +44,7 @@ __all__ = ["Backend", "open_backend"]
 # For key uses, which are reserved while a call's transaction is open, and for probes and
 # the policy's exchange, which must not queue behind calls.
 _SIDE_CONNECTIONS = 4
+_SPACES_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Backend:
         reload: has the policy file read again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
         probes: what readiness depends on, by name.
+        spaces: measures the share left of fields' tokens, by field. Raises VaultError.
     """
 
     methods: Mapping[str, Method]
@@ -61,6 +65,7 @@ class Backend:
     reload: Callable[[], None]
     audit: Callable[[AuditEvent], None]
     probes: Mapping[str, Probe]
+    spaces: Callable[[], Mapping[str, float]]
 
 
 @contextmanager
@@ -124,6 +129,7 @@ def open_backend(settings: Settings) -> Iterator[Backend]:
                 "keys": lambda: _probe_keys(keyring, wrapper),
                 "policy": policies.probe,
             },
+            spaces=lambda: _spaces(work, policies.current()),
         )
 
 
@@ -138,6 +144,13 @@ def _engine(settings: DatabaseSettings, connections: int, application: str) -> E
 
 def _replica(settings: Settings) -> str:
     return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
+
+
+def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
+    return work.run(
+        lambda transaction: spaces_left(transaction.tokens, policy, DEFAULT_TENANT),
+        deadline=time.monotonic() + _SPACES_SECONDS,
+    )
 
 
 def _probe_database(engine: Engine) -> None:
