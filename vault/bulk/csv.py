@@ -15,7 +15,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -45,11 +45,24 @@ def tokenize_csv(
     target: Path | BinaryIO,
     options: CsvOptions,
     *,
+    regions: Mapping[str, str] | None = None,
     rejects: Path | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Replaces the values of the chosen columns by their tokens. See ``convert_csv``."""
-    return convert_csv(client.tokenize, source, target, options, rejects=rejects, progress=progress)
+    """Replaces the values of the chosen columns by their tokens. See ``convert_csv``.
+
+    Args:
+        regions: by field, the country that its phone numbers are of in this file.
+    """
+    chosen = regions or {}
+    strange = chosen.keys() - set(options.columns.values())
+    if strange:
+        raise CsvError(f"a region is given for field {min(strange)!r}, which no column holds")
+
+    def convert(field_name: str, values: Sequence[str]) -> Column:
+        return client.tokenize(field_name, values, region=chosen.get(field_name, ""))
+
+    return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
 
 
 def detokenize_csv(

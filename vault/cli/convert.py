@@ -69,6 +69,14 @@ DelimiterOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option(min=1, max=10_000, help="Values in one request.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")]
+RegionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="FIELD=XX",
+        help="Country that a field's phone numbers are of in this file, as phone=DE (repeat).",
+    ),
+]
 ViewOption = Annotated[
     str, typer.Option(help="View of the values, such as last4. Default: the one you may see.")
 ]
@@ -78,6 +86,7 @@ def tokenize(
     source: InputArgument,
     column: ColumnOption,
     output: OutputOption = "-",
+    region: RegionOption = None,
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     delimiter: DelimiterOption = None,
@@ -96,6 +105,7 @@ def tokenize(
     chosen column. Empty cells stay empty. Exit code 1 if any cell failed.
     """
     _refuse_stop_on_stream(on_reject, output)
+    regions = _regions(region or [])
     options = CsvOptions(chosen_columns(column), delimiter, on_reject)
     connection = find_connection(dev, role, address, ca, cert, key, default_role="pipeline")
     with (
@@ -104,7 +114,13 @@ def tokenize(
         progress_bar(source) as progress,
     ):
         summary = tokenize_csv(
-            client, input_of(source), _target(output), options, rejects=rejects, progress=progress
+            client,
+            input_of(source),
+            _target(output),
+            options,
+            regions=regions,
+            rejects=rejects,
+            progress=progress,
         )
     _finish(summary, options, output, rejects, as_json)
 
@@ -170,6 +186,18 @@ def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
         if name in chosen:
             raise typer.BadParameter(f"--column names {name!r} twice")
         chosen[name] = field
+    return chosen
+
+
+def _regions(pairs: Sequence[str]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for pair in pairs:
+        field, _, region = pair.partition("=")
+        if not field or not region:
+            raise typer.BadParameter(f"--region {pair!r} is not FIELD=XX, as in phone=DE")
+        if field in chosen:
+            raise typer.BadParameter(f"--region names {field!r} twice")
+        chosen[field] = region
     return chosen
 
 

@@ -149,12 +149,17 @@ class Client:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def tokenize(self, field: str, values: Sequence[str | None]) -> Column:
-        """Returns a token for each value."""
+    def tokenize(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+        """Returns a token for each value.
+
+        Args:
+            region: ISO 3166-1 code of the country that phone numbers without a country code
+                are of (``US``), in place of the policy's.
+        """
         return self._strings(
             values,
             self._tokenization.Tokenize,
-            lambda items: tokenization.TokenizeRequest(field=field, values=items),
+            lambda items: tokenization.TokenizeRequest(field=field, values=items, region=region),
             lambda answer: answer.tokens,
         )
 
@@ -174,12 +179,16 @@ class Client:
         )
         return replace(column, view=views.pop() if len(views) == 1 else view)
 
-    def tokenize_column(self, field: str, values: PackedColumn) -> PackedAnswer:
+    def tokenize_column(
+        self, field: str, values: PackedColumn, *, region: str = ""
+    ) -> PackedAnswer:
         """Does what ``tokenize`` does, on a packed column: no string is made of any item."""
         return self._packed(
             values,
             self._tokenization.TokenizeColumn,
-            lambda column: tokenization.TokenizeColumnRequest(field=field, values=column),
+            lambda column: tokenization.TokenizeColumnRequest(
+                field=field, values=column, region=region
+            ),
             lambda answer: answer.tokens,
         )
 
@@ -201,12 +210,12 @@ class Client:
         )
         return replace(found, view=views.pop() if len(views) == 1 else view)
 
-    def lookup(self, field: str, values: Sequence[str | None]) -> Column:
-        """Returns the live token of each value and creates nothing."""
+    def lookup(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+        """Returns the live token of each value and creates nothing; ``region`` as above."""
         return self._strings(
             values,
             self._tokenization.Lookup,
-            lambda items: tokenization.LookupRequest(field=field, values=items),
+            lambda items: tokenization.LookupRequest(field=field, values=items, region=region),
             lambda answer: answer.tokens,
         )
 

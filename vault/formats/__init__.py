@@ -6,6 +6,7 @@ from vault.formats.contract import (
     DateOrder,
     Divided,
     EmailDomain,
+    Finite,
     Format,
     FormatOptionError,
     FormatOptions,
@@ -15,8 +16,10 @@ from vault.formats.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    Regional,
     TokenCheck,
     TokenLuhn,
+    Worded,
 )
 from vault.formats.layout import Layout
 from vault.formats.table import FORMATS, build_format
@@ -26,6 +29,7 @@ __all__ = [
     "DateOrder",
     "Divided",
     "EmailDomain",
+    "Finite",
     "Format",
     "FormatOptionError",
     "FormatOptions",
@@ -36,7 +40,9 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
+    "Regional",
     "TokenCheck",
     "TokenLuhn",
+    "Worded",
     "build_format",
 ]

@@ -27,7 +27,7 @@ from vault.formats.contract import (
     too_long,
     too_short,
 )
-from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.formats.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
 from vault.formats.rows import Cut, Mask
 from vault.model import Generator, Storage
@@ -39,7 +39,7 @@ _KEEP_FIRST = (0, 6, 8)
 _MOST_KEPT_LAST = 4
 _LONGEST_TEXT = 2 * _LONGEST
 _OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "token_luhn"})
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _DIGITS = NAMED["digits"]
 # Luhn sum of a token; None: not set, all digits that are not kept are enciphered.
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
@@ -210,5 +210,5 @@ def _read(text: str) -> Parsed:
     if not core:
         raise too_short("the card number has no digit")
     if not (core.isdigit() and core.isascii()):
-        raise not_in_format("a card number has only the digits 0-9, spaces and hyphens")
+        raise not_in_format("a card number has only the digits 0-9, spaces, hyphens and dots")
     return Parsed(core, Layout(len(core), gaps))

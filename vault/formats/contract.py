@@ -8,7 +8,7 @@ value again, code point for code point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ __all__ = [
     "DateOrder",
     "Divided",
     "EmailDomain",
+    "Finite",
     "Format",
     "FormatOptionError",
     "FormatOptions",
@@ -30,8 +31,10 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
+    "Regional",
     "TokenCheck",
     "TokenLuhn",
+    "Worded",
     "not_in_format",
     "random_misfit",
     "refuse_unfit",
@@ -227,6 +230,41 @@ class Divided(Protocol):
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """Returns where a value core's parts begin and end, by name. Never fails."""
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """A format whose values share so few random tokens that a field can use them up."""
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """Returns how many tokens there are, and a plan that draws each equally likely."""
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A format whose values are words, of which a view can show the first letters."""
+
+    def words(self, core: str) -> Sequence[str]:
+        """Returns a value core's words, in order: all that is written of it, none empty.
+
+        Told by the value alone: whoever presents a token chooses its separators.
+        """
+
+
+@runtime_checkable
+class Regional(Protocol):
+    """A format whose values may be written as one region writes them."""
+
+    def for_region(self, region: str) -> Format:
+        """Returns the format for values of a region, in place of the policy's.
+
+        A region decides which values are accepted and nothing else: not a core, not a
+        token. So a value has one token whatever region it came with, and a token is read
+        without knowing any.
+
+        Raises:
+            FormatOptionError: there is no such region.
+        """
 
 
 def random_misfit(generator: Generator, storage: Storage) -> str | None:

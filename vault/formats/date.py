@@ -25,12 +25,12 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import draw_number
-from vault.formats.layout import Layout, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, weave
 from vault.model import Generator, Storage
 
 __all__ = ["Date"]
 
-_SHORTEST_TEXT, _LONGEST_TEXT = 8, 10
+_SHORTEST_TEXT, _LONGEST_TEXT = 8, 15
 _WINDOW_DIGITS = 6
 _WINDOW = 10**_WINDOW_DIGITS
 _EARLIEST = datetime.date(600, 1, 1)
@@ -40,11 +40,17 @@ _DIGITS = NAMED["digits"]
 # In a core, stands for the leading zero that was left out of a month or a day.
 _LEFT_OUT = "\x1f"
 _YEAR, _SHORT = "([0-9]{4})", "([0-9]{1,2})"
-_GAP, _SAME_GAP = "([-/. ]?)", r"\2"
+# Around a mark there may be a space on either side, as in 29. 3. 1982; a date with dots may
+# end in one, as in 1982. 03. 29.
+_MARKS = [f"{before}{mark}{after}" for mark in f"/.{HYPHENS}" for before in ("", " ")
+          for after in ("", " ")]  # fmt: skip
+_GAPS = ("", *SPACES, *_MARKS)
+_GAP = f"({'|'.join(map(re.escape, sorted(_GAPS, key=len, reverse=True)))})"
+_SAME_GAP = r"\2"
 _TEXTS: Mapping[DateOrder, re.Pattern[str]] = {
-    "ymd": re.compile(_YEAR + _GAP + _SHORT + _SAME_GAP + _SHORT),
-    "dmy": re.compile(_SHORT + _GAP + _SHORT + _SAME_GAP + _YEAR),
-    "mdy": re.compile(_SHORT + _GAP + _SHORT + _SAME_GAP + _YEAR),
+    "ymd": re.compile(_YEAR + _GAP + _SHORT + _SAME_GAP + _SHORT + r"(\.?)"),
+    "dmy": re.compile(_SHORT + _GAP + _SHORT + _SAME_GAP + _YEAR + r"(\.?)"),
+    "mdy": re.compile(_SHORT + _GAP + _SHORT + _SAME_GAP + _YEAR + r"(\.?)"),
 }
 # Where the year, the month and the day are in a core of eight characters.
 _PLACES: Mapping[DateOrder, tuple[slice, slice, slice]] = {
@@ -77,8 +83,11 @@ class Date:
         self._first, self._last = _window(options)
         ends = (2, 4) if self._order != "ymd" else (4, 6)
         self._layouts = {
-            gap: Layout(8, tuple((end, gap) for end in ends) if gap else ())
-            for gap in ("", "-", "/", ".", " ")
+            (gap, last): Layout(
+                8, (*[(end, gap) for end in ends if gap], *[(8, last)] * bool(last))
+            )
+            for gap in _GAPS
+            for last in ("", ".")
         }
 
     def shape(self) -> Mapping[str, str | int | bool]:
@@ -112,13 +121,13 @@ class Date:
         match = self._text.fullmatch(text)
         if match is None:
             raise self._fault(text)
-        one, gap, two, three = match.groups()
-        if not gap and len(text) != _SHORTEST_TEXT:
+        one, gap, two, three, last = match.groups()
+        if (not gap and len(text) != _SHORTEST_TEXT) or (last and "." not in gap):
             raise self._fault(text)
         core = f"{one:{_LEFT_OUT}>2}{two:{_LEFT_OUT}>2}{three:{_LEFT_OUT}>2}"
         if not self._first <= self._date(core) <= self._last:
             raise not_in_format(f"the field has dates from {self._first} to {self._last}")
-        return Parsed(core, self._layouts[gap])
+        return Parsed(core, self._layouts[gap, last])
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -174,6 +183,10 @@ class Date:
         """Raises ValueError: a date is vaulted."""
         del token_core
         raise ValueError("format date is not vaultless")
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return (self._last - self._first).days + 1, self.random_plan("", 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

@@ -20,14 +20,14 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import draw_within_classes
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import RandomOnly
 from vault.model import Generator, Storage
 
 __all__ = ["DocumentNumber"]
 
 _DEFAULT_MIN, _LONGEST = 6, 40
-_GAP = re.compile(r"[ ./*<-]+")
+_GAP = re.compile(f"[,./*<()+{SPACES}{HYPHENS}]+")
 _CORE = re.compile("[0-9a-z]*")
 
 

@@ -27,7 +27,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import classes_of, draw_characters
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.model import Generator, Storage
 
 __all__ = ["Iban"]
@@ -37,7 +37,7 @@ _LONGEST_TEXT = 2 * _LONGEST
 # The registry has no account of fewer digits, but for such as are letters nearly throughout.
 _FEWEST_DIGITS = 10
 _OPTIONS = frozenset({"countries", "token_check"})
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _SHAPE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
 _PIECE = re.compile(r"([0-9]+)!([nac])")
 _CLASSES = {"n": "[0-9]", "a": "[a-z]", "c": "[0-9a-z]"}
@@ -186,7 +186,7 @@ def _read(text: str) -> Parsed:
         raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
     letters, gaps = split(text, _GAP)
     if not letters.isascii():
-        raise not_in_format("an IBAN has only the letters A-Z, digits, spaces and hyphens")
+        raise not_in_format("an IBAN has only the letters A-Z, digits, spaces, hyphens and dots")
     if len(letters) < _SHORTEST:
         raise too_short("the IBAN is too short")
     if len(letters) > _LONGEST:

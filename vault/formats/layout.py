@@ -10,7 +10,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Layout", "fold", "plain", "split", "weave"]
+__all__ = ["HYPHENS", "SPACES", "Layout", "fold", "plain", "split", "weave"]
+
+SPACES = " \u00a0\u2009\u202f"
+"""Spaces that stand between groups of digits: plain, no-break, thin, narrow no-break."""
+
+HYPHENS = "\u2010\u2011\u2012\u2013-"
+"""Hyphens and dashes that word processors make of ``-``, and it; last, as classes want it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -6,7 +6,7 @@ import re
 
 from vault.errors import FormatError
 from vault.formats.contract import Parsed, not_in_format, too_long, too_short
-from vault.formats.layout import Layout, plain
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain
 
 __all__ = ["ITIN_GROUPS", "LENGTH", "read_nine_digits"]
 
@@ -20,8 +20,9 @@ ITIN_GROUPS = frozenset(
 """Middle two digits that the IRS issues ITINs with (Publication 1915)."""
 
 _WRITTEN_LENGTH = 11
-_ALLOWED = re.compile(r"[0-9 -]*")
-_LAYOUTS = {mark: Layout(LENGTH, ((3, mark), (5, mark))) for mark in ("-", " ")}
+_MARKS = f".{SPACES}{HYPHENS}"
+_ALLOWED = re.compile(f"[0-9{_MARKS}]*")
+_LAYOUTS = {mark: Layout(LENGTH, ((3, mark), (5, mark))) for mark in _MARKS}
 
 
 def read_nine_digits(text: str, what: str) -> Parsed:
@@ -45,10 +46,12 @@ def read_nine_digits(text: str, what: str) -> Parsed:
 
 def _fault(text: str, what: str) -> FormatError:
     if not _ALLOWED.fullmatch(text):
-        return not_in_format(f"{what} has only the digits 0-9, hyphens and spaces")
-    digits = len(text) - text.count(" ") - text.count("-")
+        return not_in_format(f"{what} has only the digits 0-9, hyphens, dots and spaces")
+    digits = len(text) - sum(map(text.count, _MARKS))
     if digits < LENGTH:
         return too_short(f"{what} has nine digits, and the value has fewer")
     if digits > LENGTH:
         return too_long(f"{what} has nine digits, and the value has more")
-    return not_in_format(f"{what} is written plain, or 3-2-4 with two hyphens or two spaces")
+    return not_in_format(
+        f"{what} is written plain, or 3-2-4 with the same hyphen, dot or space twice"
+    )

@@ -2,6 +2,10 @@
 
 The letters are a-z or, if the policy says so, those of the script the name begins in.
 
+A value's core marks where its words begin, for the view ``initials``: a reader may move a
+token's separators, and must not choose by that which letters are shown. A token's core has
+no such marks, and a value is written without them.
+
 NFC and NFD spellings are two values: they are two sequences of code points, and each comes
 back as it was.
 """
@@ -9,7 +13,7 @@ back as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vault.crypto.alphabet import Alphabet
 from vault.formats.contract import (
@@ -22,7 +26,7 @@ from vault.formats.contract import (
     too_long,
     too_short,
 )
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
 from vault.formats.scripts import SCRIPTS, fewest_letters, script_of
 from vault.model import Generator, Storage
@@ -33,7 +37,10 @@ _LONGEST = 256
 _LONGEST_TOKEN = 2 * _LONGEST
 # Two letters leave 676 tokens; five are the fewest with a domain of at least 10^6.
 _SHORTEST_TOKEN = 5
-_GAP = re.compile(r"[ \-'’.,]+")
+# Besides spaces and hyphens what stands between the parts of names, or around one.
+_GAP = re.compile(rf"""[{SPACES}\u3000'‘’.,·・‧"“”„«»()/&{HYPHENS}]+""")
+# Begins a word in a core: refused in values, and in no token.
+_WORD = "\x1f"
 # Controls, line and paragraph separators, and lone surrogates, which UTF-8 cannot carry.
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -53,7 +60,7 @@ class PersonName(RandomOnly):
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        return {"rules": 1, "script": "own"} if self._own else {"rules": 1}
+        return {"rules": 2, "script": "own"} if self._own else {"rules": 2}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """See ``Format``. Of the script with the fewest tokens."""
@@ -66,7 +73,8 @@ class PersonName(RandomOnly):
             raise too_long(f"the name has more than {_LONGEST} characters")
         if _REFUSED.search(text):
             raise not_in_format("a name has no control characters, line breaks or lone surrogates")
-        return _read(text)
+        parsed = _read(text)
+        return Parsed(_marked(parsed), parsed.layout)
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -79,17 +87,33 @@ class PersonName(RandomOnly):
 
     def render(self, core: str, layout: Layout) -> str:
         """See ``Format``."""
-        return weave(core, layout)
+        return weave(core.replace(_WORD, ""), layout)
+
+    def words(self, core: str) -> Sequence[str]:
+        """See ``Worded``."""
+        return core.split(_WORD)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         alphabet = script_of(core) if self._own else LETTERS
-        length = max(len(core), fewest_letters(alphabet) + attempt)
-        return RandomPlan(alphabet, length, str)
+        letters = core.replace(_WORD, "")
+        length = max(len(letters), fewest_letters(alphabet) + attempt)
+        # The value's own letters make its own core: no token, as a token is not its value.
+        return RandomPlan(alphabet, length, lambda made: core if made == letters else made)
 
 
 def _is_over(core: str, alphabet: Alphabet) -> bool:
     return all(character in alphabet for character in core)
+
+
+def _marked(parsed: Parsed) -> str:
+    """Returns the core with marks where the gaps within it are."""
+    core, layout = parsed.core, parsed.layout
+    inner = [at for at, _ in layout.gaps if 0 < at < len(core)]
+    if not inner:
+        return core
+    cuts = zip([0, *inner], [*inner, len(core)], strict=True)
+    return _WORD.join([core[start:end] for start, end in cuts])
 
 
 def _read(text: str) -> Parsed:

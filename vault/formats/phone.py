@@ -2,16 +2,22 @@
 
 The core is the digits, with a leading ``+`` where there is one; the punctuation is layout.
 A token keeps its value's country code and begins as its value does.
+
+A batch may be of another region than the field: its numbers are then judged by that region's
+numbering plan, and taken apart as the field's. What a token keeps is therefore the same for
+whoever reads it, and knows no region.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
 from vault.formats.contract import (
+    Format,
     FormatOptionError,
     FormatOptions,
     InvalidNumbers,
@@ -25,7 +31,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
-from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.model import Generator, Storage
 
 __all__ = ["Phone"]
@@ -35,7 +41,7 @@ _LONGEST = 20
 _LONGEST_TEXT = 2 * _LONGEST
 _DEFAULT_MIN = 6
 _OPTIONS = frozenset({"region", "invalid", "min"})
-_GAP = re.compile("[ ()./\u00a0\u2010\u2011\u2013-]+")
+_GAP = re.compile(f"[()./{SPACES}{HYPHENS}]+")
 _NUMBER = re.compile(r"\+?[0-9]+")
 _DIGITS = NAMED["digits"]
 
@@ -48,18 +54,25 @@ class Phone:
     storages = frozenset(Storage)
     parts = ("country",)
 
-    def __init__(self, options: FormatOptions) -> None:
+    def __init__(self, options: FormatOptions, prefix: str | None = None) -> None:
+        """Takes the options and, for a batch of another region, the field's own prefix."""
         refuse_unfit(self.name, options, _OPTIONS)
+        self._options = options
         self._region = options.region
         self._invalid: InvalidNumbers = options.invalid or "refuse"
         self._min = _DEFAULT_MIN if options.min is None else options.min
-        if self._region is not None and self._region not in REGIONS:
-            raise FormatOptionError("region", "region is a two-letter country code, as in US")
+        if self._region is not None:
+            _check_region(self._region)
         if self._invalid not in {"refuse", "random"}:
             raise FormatOptionError("invalid", "invalid is refuse or random")
         if not 1 <= self._min <= _LONGEST:
             raise FormatOptionError("min", f"min of a phone number is from 1 to {_LONGEST}")
-        self._prefix = international_prefix(self._region) if self._region else ""
+        own = international_prefix(self._region) if self._region else ""
+        self._prefix = own if prefix is None else prefix
+
+    def for_region(self, region: str) -> Format:
+        """See ``Regional``. The field's own international prefix goes on to count."""
+        return Phone(replace(self._options, region=region), self._prefix)
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. The region counts by its international prefix alone."""
@@ -82,7 +95,8 @@ class Phone:
         if len(parsed.core) - kept_length(parsed.core, self._prefix) < self._min:
             raise too_short(
                 f"the phone number has fewer than {self._min} digits after its country code, "
-                "or after its first digit where it has none"
+                "or after its first digit where it has none: write it with + and the country "
+                "code, or lower the field's min"
             )
         if self._invalid == "refuse" and not can_exist(parsed.core, self._region):
             raise self._fault(parsed.core)
@@ -93,7 +107,8 @@ class Phone:
             return not_in_format("there is no such phone number in the country of its code")
         if self._region is None:
             return not_in_format(
-                "write the phone number with + and the country code, or set the field's region"
+                "write the phone number with + and the country code, or set the region of the "
+                "field or the batch"
             )
         return not_in_format(
             f"there is no such phone number in {self._region}; write a foreign one with + and "
@@ -139,6 +154,11 @@ class Phone:
         at = kept_length(core, self._prefix)
         head = core[:at]
         return Plan(_DIGITS, core[at:], head, lambda made: head + made)
+
+
+def _check_region(region: str) -> None:
+    if region not in REGIONS:
+        raise FormatOptionError("region", "region is a two-letter country code, as in US")
 
 
 def _read(text: str) -> Parsed:

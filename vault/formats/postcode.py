@@ -17,7 +17,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import classes_of, draw_characters, possibilities
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import RandomOnly
 from vault.model import Generator, Storage
 
@@ -25,7 +25,7 @@ __all__ = ["Postcode"]
 
 _LONGEST = 9
 _LONGEST_TEXT = 2 * _LONGEST
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,11 @@ class Postcode(RandomOnly):
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """See ``Divided``. The area is a US or Canadian first three, a UK outward code."""
         return {"area": (0, self._country.area(core))}
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``. Of the shape that has the fewest."""
+        shortest = self._country.shortest
+        return possibilities(self._country.choices(shortest)), self.random_plan(shortest, 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

@@ -86,6 +86,10 @@ class UsItin:
         text = token_core[_AREA] + token_core[5:]
         return Plan(_DIGITS, text, group, lambda made: f"9{made[:2]}{group}{made[2:]}")
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return possibilities(_CHOICES), draw_characters(_CHOICES, str)
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         del core, attempt

@@ -19,7 +19,7 @@ from vault.formats.contract import (
     too_long,
     too_short,
 )
-from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.model import Generator, Storage
 
 __all__ = ["UsRouting"]
@@ -27,7 +27,7 @@ __all__ = ["UsRouting"]
 _LENGTH = 9
 _FREE = _LENGTH - 1
 _LONGEST_TEXT = 2 * _LENGTH
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _DIGITS = NAMED["digits"]
 
 
@@ -85,6 +85,10 @@ class UsRouting:
         """See ``Format``."""
         return Plan(_DIGITS, token_core[:_FREE], "", lambda made: made + aba_check(made))
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return int(_DIGITS.radix**_FREE), self.random_plan("", 0)
+
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
         del core, attempt
@@ -101,7 +105,7 @@ def _read(text: str) -> Parsed:
         raise too_long("the routing number has more than nine digits, or too many separators")
     core, gaps = split(text, _GAP)
     if core and not (core.isdigit() and core.isascii()):
-        raise not_in_format("a routing number has only the digits 0-9, spaces and hyphens")
+        raise not_in_format("a routing number has only the digits 0-9, spaces, hyphens and dots")
     if len(core) != _LENGTH:
         fault = too_short if len(core) < _LENGTH else too_long
         raise fault("a routing number has nine digits")

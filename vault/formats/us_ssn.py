@@ -118,5 +118,11 @@ class UsSsn:
             return draw_characters(choices, lambda made: made + tail)
         return RandomPlan(_DIGITS, self._enciphered, lambda made: made + tail)
 
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``. Where last digits are kept, all endings together."""
+        heads = [_NEVER_ISSUED] if self._never_issued else [_DIGITS.characters] * _GROUP_END
+        choices = [*heads, *[_DIGITS.characters] * (LENGTH - _GROUP_END)]
+        return possibilities(choices), draw_characters(choices, str)
+
     def _serial(self) -> list[str]:
         return [_DIGITS.characters] * (self._enciphered - _GROUP_END)

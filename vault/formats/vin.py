@@ -22,7 +22,7 @@ from vault.formats.contract import (
     too_long,
     too_short,
 )
-from vault.formats.layout import Layout, plain, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.model import Generator, Storage
 
 __all__ = ["Vin"]
@@ -30,7 +30,7 @@ __all__ = ["Vin"]
 _LENGTH = 17
 _LONGEST_TEXT = 2 * _LENGTH
 _CHECK = 8
-_GAP = re.compile(r"[ -]+")
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _CHARACTERS = Alphabet("0123456789ABCDEFGHJKLMNPRSTUVWXYZ")
 _CORE = re.compile(f"[{_CHARACTERS.characters}]*")
 
@@ -129,7 +129,8 @@ def _read(text: str) -> Parsed:
     core, gaps = split(text, _GAP)
     if not _CORE.fullmatch(core):
         raise not_in_format(
-            "a vehicle identification number has digits and the capitals A-Z without I, O and Q"
+            "a vehicle identification number has digits and letters A-Z without I, O and Q; "
+            "write the letters as capitals"
         )
     if len(core) != _LENGTH:
         fault = too_short if len(core) < _LENGTH else too_long

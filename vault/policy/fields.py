@@ -34,6 +34,7 @@ _KEYS = OPTION_KEYS | {
     "scope",
     "ttl",
     "views",
+    "mask",
     "acknowledge",
 }
 _UNBUILT = {
@@ -70,7 +71,7 @@ def _read_field(name: str, entry: Entry) -> Field | None:
     _check_name(name, entry)
     entries = entry.section(_KEYS, required=("format", "generator"), unbuilt=_UNBUILT)
     format_name, form = read_format(entries)
-    views = read_views(entries.get("views"), form)
+    views = read_views(entries.get("views"), form, entries.get("mask"))
     making = _read_making(entry, entries)
     if form is not None and making is not None:
         _check_making(form, making)

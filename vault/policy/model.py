@@ -35,7 +35,7 @@ class Field:
     """A named kind of sensitive data: what it looks like and how its tokens are made.
 
     Attributes:
-        views: the field's own views by name; ``full`` and ``token`` are not among them.
+        views: the field's views by name, its format's too, but not ``full`` and ``token``.
         acknowledged: risks that the policy's author accepts in writing.
         ttl: how long a token lives after its value was last tokenized, or None for ever.
             Not part of the shape: it decides no token.

@@ -2,75 +2,127 @@
 
 from __future__ import annotations
 
-from vault.formats import Divided, Format
+import re
+
+from vault.formats import Divided, Format, Worded
 from vault.policy.entry import Entry, did_you_mean, listed, quoted
 from vault.policy.format_entry import text_or_none, whole_or_none
 from vault.policy.names import NAME, NAME_RULE
-from vault.policy.views import RESERVED, View
+from vault.policy.views import DEFAULT_MASK, INITIALS, RESERVED, View, built_in_views
 
 __all__ = ["read_views"]
 
-_KEYS = frozenset({"show", "show_first", "show_last", "mask"})
+_KEYS = frozenset({"show", "show_first", "show_last", "mask", "write"})
+_WRITES = "template"
+_PART = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
+_MOST_WRITTEN = 512
 
 
-def read_views(entry: Entry | None, form: Format | None) -> dict[str, View]:
-    """Returns the views by name, as far as they can be read.
+def read_views(entry: Entry | None, form: Format | None, mask: Entry | None) -> dict[str, View]:
+    """Returns the field's views by name, the built-in ones among them, as far as they can be read.
 
     Args:
         form: the field's format, or None where it has a problem of its own.
+        mask: what hides characters in views that name nothing else.
     """
-    if entry is None:
-        return {}
-    views: dict[str, View] = {}
-    for name, each in entry.named().items():
+    default = _read_mask(mask) or DEFAULT_MASK
+    views = dict(built_in_views(form, default)) if form else {}
+    for name, each in entry.named().items() if entry else ():
         if not NAME.fullmatch(name):
             each.fail(f"a view's name {NAME_RULE}")
         if name in RESERVED:
             each.fail(f"{name!r} is built in and cannot be defined: choose another name")
-        views[name] = _read_view(each, form)
+        views[name] = _read_view(each, form, default)
     return views
 
 
-def _read_view(entry: Entry, form: Format | None) -> View:
+def _read_view(entry: Entry, form: Format | None, default: str) -> View:
     before = entry.problems
     entries = entry.section(_KEYS)
+    if "write" in entries:
+        for key in entries.keys() - {"write"}:
+            entries[key].fail("a view with 'write' has nothing else: remove it")
+        return _read_write(entries["write"], form)
     first = whole_or_none(entries.get("show_first"), 0) or 0
     last = whole_or_none(entries.get("show_last"), 0) or 0
-    mask = text_or_none(entries.get("mask"))
-    if mask is not None and not _is_mask(mask):
-        entries["mask"].fail(
-            "must be one visible character that is neither a letter nor a digit, "
-            "so that a masked value is never taken for a real one"
-        )
+    mask = _read_mask(entries.get("mask")) or default
+    divided, worded = _divided(form), _worded(form)
     if "show" in entries:
         if first + last:
             entries["show"].fail("stands alone: remove 'show_first' and 'show_last'")
-        divided = _divided(form)
-        parts = _read_parts(entries["show"], divided) if form else ()
-        return View(mask=mask or "*", parts=parts, form=divided)
+        parts = _read_parts(entries["show"], divided, worded) if form else ()
+        return View(mask=mask, parts=parts, form=divided, worded=worded)
     if entry.problems == before and first + last == 0:
         entry.fail(
-            "shows nothing: set 'show', 'show_first' or 'show_last', or grant the view token"
+            "shows nothing: set 'show', 'show_first' or 'show_last', or grant the view masked or "
+            "token"
         )
-    return View(first, last, mask if mask is not None else "*")
+    return View(first, last, mask, worded=worded)
+
+
+def _read_mask(entry: Entry | None) -> str | None:
+    mask = text_or_none(entry)
+    if entry is not None and mask is not None and not _is_mask(mask):
+        entry.fail(
+            "must be one visible character that is neither a letter nor a digit, "
+            "so that a masked value is never taken for a real one"
+        )
+    return mask
+
+
+def _read_write(entry: Entry, form: Format | None) -> View:
+    text = entry.text() or ""
+    divided = _divided(form)
+    if form is not None and form.name != _WRITES:
+        entry.fail("only values of a template can be written anew: use 'show'")
+        divided = None
+    pieces = _PART.split(text)
+    parts = pieces[1::2]
+    if not parts:
+        entry.fail("names no group of the template, as {serial}")
+    if len(text) > _MOST_WRITTEN or any(
+        each in "{}" or not each.isprintable() for each in _rest(pieces)
+    ):
+        entry.fail(
+            f"is visible text of at most {_MOST_WRITTEN} characters, with groups as {{name}}"
+        )
+    if divided is not None:
+        for name in parts:
+            if name not in divided.parts:
+                entry.fail(_no_part(name, divided.parts))
+        if set(parts) >= set(divided.parts):
+            entry.fail("shows every part: grant the view full, or leave one out")
+    return View(form=divided, write=tuple(pieces))
+
+
+def _rest(pieces: list[str]) -> str:
+    return "".join(pieces[::2])
 
 
 def _divided(form: object) -> Divided | None:
     return form if isinstance(form, Divided) else None
 
 
-def _read_parts(entry: Entry, form: Divided | None) -> tuple[str, ...]:
-    known = form.parts if form else ()
+def _worded(form: object) -> Worded | None:
+    return form if isinstance(form, Worded) else None
+
+
+def _read_parts(entry: Entry, form: Divided | None, worded: Worded | None) -> tuple[str, ...]:
+    known = form.parts if form else (INITIALS,) if worded else ()
     parts = [(each, each.text()) for each in entry.items()]
     for each, name in parts:
         if name is not None and name not in known:
-            each.fail(
-                f"the field's format has no part {quoted(name)}{did_you_mean(name, known)}; "
-                f"{f'allowed: {listed(known)}' if known else 'it has none'}"
-            )
+            each.fail(_no_part(name, known))
     if len(known) > 1 and {name for _, name in parts} >= set(known):
         entry.fail("shows every part: grant the view full, or leave one out")
     return tuple([name for _, name in parts if name is not None])
+
+
+def _no_part(name: str, known: tuple[str, ...]) -> str:
+    return (
+        f"the field's format has no part {quoted(name)}{did_you_mean(name, known)}; "
+        f"{f'allowed: {listed(known)}' if known else 'it has none'}"
+    )
 
 
 def _is_mask(mask: str) -> bool:

@@ -1,12 +1,18 @@
-"""What a reader gets of a value: all of it, or the part that a view leaves readable."""
+"""What a reader gets of a value: all of it, or the part that a view leaves readable.
+
+Every format brings views that need no definition; a policy may define its own besides, or
+others under their names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from vault.formats import Divided
+from vault.formats import Divided, Format, Worded
 
-__all__ = ["FULL", "RESERVED", "TOKEN", "View"]
+__all__ = ["DEFAULT_MASK", "FULL", "INITIALS", "RESERVED", "TOKEN", "View", "built_in_views"]
 
 FULL = "full"
 """The view that is the whole value."""
@@ -15,6 +21,12 @@ TOKEN = "token"  # noqa: S105  a view's name, not a secret
 """The view that is the token, unchanged."""
 
 RESERVED = frozenset({FULL, TOKEN})
+
+INITIALS = "initials"
+"""The part of a value of words that is the first letter of each; and the view of it."""
+
+DEFAULT_MASK = "*"
+"""What stands for a hidden character, where the policy does not say."""
 
 
 # What PCI DSS 3.4.1 lets a card number show: not half of it hidden, but enough.
@@ -32,21 +44,33 @@ class View:
         mask: the one character that stands for a hidden one.
         parts: names of the parts shown instead, of those that ``form`` tells apart.
         form: the field's format, where there are parts.
+        worded: the field's format, where values are words.
+        write: what is answered instead of a masked value: texts and, between them, names of
+            parts, by turns, a text first and last.
     """
 
     show_first: int = 0
     show_last: int = 0
-    mask: str = "*"
+    mask: str = DEFAULT_MASK
     parts: tuple[str, ...] = ()
     form: Divided | None = field(default=None, compare=False, repr=False)
+    worded: Worded | None = field(default=None, compare=False, repr=False)
+    write: tuple[str, ...] = ()
 
     def apply(self, core: str) -> str:
-        """Returns the core masked, at its own length.
+        """Returns the core masked, at the length it is written in; or what ``write`` says.
 
         Without parts, a core of which less than half would stay hidden is masked whole: four
         digits shown of a five-digit value are the value. At most the first six and the last
         four are shown of 15 characters and more.
         """
+        if self.worded is not None:
+            words = self.worded.words(core)
+            if self.parts == (INITIALS,):
+                return self._show_initials(words)
+            core = "".join(words)
+        if self.write:
+            return self._write(core)
         if self.parts:
             return self._show_parts(core)
         length = len(core)
@@ -62,6 +86,20 @@ class View:
         as_a_card = self.show_first <= _MOST_FIRST and self.show_last <= _MOST_LAST
         return not (as_a_card and length - shown >= _ENOUGH_HIDDEN)
 
+    def _show_initials(self, words: Sequence[str]) -> str:
+        length = sum(map(len, words))
+        if 2 * len(words) > length:
+            return self.mask * length
+        return "".join([word[:1] + self.mask * (len(word) - 1) for word in words])
+
+    def _write(self, core: str) -> str:
+        spans = self.form.spans(core) if self.form else {}
+        pieces = list(self.write)
+        for at in range(1, len(pieces), 2):
+            start, end = spans.get(pieces[at], (0, 0))
+            pieces[at] = core[start:end]
+        return "".join(pieces)
+
     def _show_parts(self, core: str) -> str:
         spans = self.form.spans(core) if self.form else {}
         masked = [self.mask] * len(core)
@@ -69,3 +107,51 @@ class View:
             start, end = spans.get(name, (0, 0))
             masked[start:end] = core[start:end]
         return "".join(masked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a built-in view shows."""
+
+    first: int = 0
+    last: int = 0
+    part: str = ""
+
+
+_MASKED: Mapping[str, _Sight] = {"masked": _Sight()}
+_LAST4 = {"last4": _Sight(last=4)}
+_COUNTRY = {"country_only": _Sight(part="country")}
+_BUILT_IN: Mapping[str, Mapping[str, _Sight]] = {
+    "alphabet": _LAST4,
+    "card": {**_LAST4, "first6_last4": _Sight(first=6, last=4)},
+    "date": {"year_only": _Sight(part="year")},
+    "document_number": _LAST4,
+    "email": {"domain_only": _Sight(part="domain")},
+    "iban": {**_LAST4, **_COUNTRY},
+    "person_name": {INITIALS: _Sight(part=INITIALS)},
+    "phone": {**_LAST4, **_COUNTRY},
+    "us_itin": _LAST4,
+    "us_routing": _LAST4,
+    "us_ssn": _LAST4,
+    "vin": _LAST4,
+}
+
+
+def built_in_views(form: Format, mask: str = DEFAULT_MASK) -> Mapping[str, View]:
+    """Returns the views that a field of a format has without any definition, by name."""
+    known: object = form
+    divided = known if isinstance(known, Divided) else None
+    worded = known if isinstance(known, Worded) else None
+    return MappingProxyType(
+        {
+            name: View(
+                sight.first,
+                sight.last,
+                mask,
+                (sight.part,) if sight.part else (),
+                divided,
+                worded,
+            )
+            for name, sight in {**_MASKED, **_BUILT_IN.get(form.name, {})}.items()
+        }
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from vault.service.erasure import ErasureService
 from vault.service.expiry import ExpiryService
 from vault.service.oversight import OversightService
 from vault.service.shapes import check_shapes
+from vault.service.spaces import spaces_left
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
@@ -52,6 +54,7 @@ __all__ = ["Backend", "open_backend", "replica_name"]
 # For key uses, which are reserved while a call's transaction is open, and for probes, the
 # policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
 _SIDE_CONNECTIONS = 6
+_SPACES_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Backend:
         audit: writes one audit record in a transaction of its own.
         reap: buries a batch of expired tokens; returns how many. Raises VaultError.
         probes: what readiness depends on, by name.
+        spaces: measures the share left of fields' tokens, by field. Raises VaultError.
     """
 
     methods: Mapping[str, Method]
@@ -73,6 +77,7 @@ class Backend:
     audit: Callable[[AuditEvent], None]
     reap: Callable[[], int]
     probes: Mapping[str, Probe]
+    spaces: Callable[[], Mapping[str, float]]
 
 
 @contextmanager
@@ -148,6 +153,7 @@ def open_backend(
                 "policy": policies.probe,
                 "audit": integration.probe,
             },
+            spaces=lambda: _spaces(work, policies.current()),
         )
 
 
@@ -170,6 +176,13 @@ def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int],
     return (
         lambda: keyring.audit(DEFAULT_TENANT),
         lambda version: keyring.audit(DEFAULT_TENANT, version),
+    )
+
+
+def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
+    return work.run(
+        lambda transaction: spaces_left(transaction.tokens, policy, DEFAULT_TENANT),
+        deadline=time.monotonic() + _SPACES_SECONDS,
     )
 
 

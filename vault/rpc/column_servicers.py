@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vault.errors import InvalidRequest
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
 from vault.rpc.column_codec import SentColumn, decode_column
@@ -26,13 +25,13 @@ def column_methods(service: TokenizationService) -> Mapping[str, Method]:
 
     def tokenize(raw: bytes) -> BoundCall:
         ask = TokenizeColumnRequest.FromString(raw)
-        if ask.region:
-            raise InvalidRequest("a packed column takes no region")
         # Here and not in the work: what is malformed is refused, and recorded, before it.
         sent = decode_column(ask.values)
 
         def run(caller: Caller, policy: Policy) -> Answer:
-            result = service.tokenize(caller, policy, ask.field, sent.texts, rpc="TokenizeColumn")
+            result = service.tokenize(
+                caller, policy, ask.field, sent.texts, ask.region, rpc="TokenizeColumn"
+            )
             message = TokenizeColumnResponse(
                 tokens=sent.answer(result.values, result.failures),
                 errors=item_errors(_placed(sent, result)),

@@ -70,6 +70,19 @@ class Metrics:
             registry=self.registry,
         )
 
+        # Every worker measures the same store: the latest figure is as good as any.
+        self._space_left = Gauge(
+            "tokenvault_format_space_left_ratio",
+            "Share of a field's random tokens that is still free, where they can run out.",
+            ["field"],
+            multiprocess_mode="mostrecent",
+            registry=self.registry,
+        )
+
+    def space_left(self, field: str, ratio: float) -> None:
+        """Notes how much is left of a field's tokens, from 0 to 1."""
+        self._space_left.labels(field).set(ratio)
+
     def call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
         self._calls.labels(rpc, code).inc()

@@ -29,6 +29,7 @@ from vault.rpc.port_lock import port_lock
 from vault.rpc.probing import Prober
 from vault.rpc.reaper import Reaper
 from vault.rpc.refusals import RefusalCounter
+from vault.rpc.space_watch import SpaceWatch
 from vault.rpc.spans import OFF, Spans
 from vault.rpc.supervisor import Supervisor
 from vault.rpc.worker_report import Failure, Report, encode
@@ -176,6 +177,9 @@ def serving(
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)
+        spaces = SpaceWatch(backend.spaces, metrics.space_left)
+        stack.callback(spaces.stop)
+        spaces.start()
         health.start()
         stack.callback(health.drain)
         _log.info(

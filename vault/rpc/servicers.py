@@ -84,7 +84,7 @@ def _method(
 
 def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
     def tokenize(caller: Caller, policy: Policy, ask: tokenization.TokenizeRequest) -> Answer:
-        result = service.tokenize(caller, policy, ask.field, ask.values)
+        result = service.tokenize(caller, policy, ask.field, ask.values, ask.region)
         message = tokenization.TokenizeResponse(
             tokens=result.values, errors=item_errors(result.failures)
         )
@@ -98,7 +98,7 @@ def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
         return Answer(message, outcome_counts(len(result.values), result.failures))
 
     def lookup(caller: Caller, policy: Policy, ask: tokenization.LookupRequest) -> Answer:
-        result = service.lookup(caller, policy, ask.field, ask.values)
+        result = service.lookup(caller, policy, ask.field, ask.values, ask.region)
         message = tokenization.LookupResponse(
             tokens=result.values, errors=item_errors(result.failures)
         )

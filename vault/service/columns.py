@@ -7,11 +7,13 @@ scope ``none`` every item has a slot of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
+from vault.formats.layout import plain
 from vault.model import Failure
+from vault.policy.model import Field
 
 __all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
 
@@ -84,3 +86,11 @@ def parse_column(
             cores.append(item.core)
         places.append((index, slot, item.layout))
     return Column(len(texts), cores, places, failures)
+
+
+def laid_out(column: Column, policy_field: Field, view: str) -> Column:
+    """Returns the column as a view of it is answered: what is written anew has no layout."""
+    shown = policy_field.views.get(view)
+    if shown is None or not shown.write:
+        return column
+    return replace(column, places=[(index, slot, plain(0)) for index, slot, _ in column.places])

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from vault.crypto.field_key import FieldKey
 from vault.errors import InvalidRequest, Reason
-from vault.formats import Parsed
+from vault.formats import Format, Parsed
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
-from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, parse_column
+from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, laid_out, parse_column
 from vault.service.minting import (
     VAULTLESS_KEY_VERSION,
     Wanted,
@@ -28,6 +28,7 @@ from vault.service.reading import (
     describe_vaultless,
     open_rows,
 )
+from vault.service.regions import format_for_region
 from vault.service.results import (
     ColumnResult,
     DescribeResult,
@@ -65,12 +66,19 @@ class TokenizationService:
         policy: Policy,
         field: str,
         values: Sequence[str],
+        region: str = "",
         *,
         rpc: str = "Tokenize",
     ) -> ColumnResult:
-        """Returns each value's token, making those that do not exist yet."""
+        """Returns each value's token, making those that do not exist yet.
+
+        Args:
+            region: of the whole batch, for a format whose values are of regions; empty for
+                the policy's.
+            rpc: what the audit calls it.
+        """
         permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
-        work = self._making(permit, values, permit.field.format.parse)
+        work = self._making(permit, values, self._format_of(permit, region).parse)
 
         def claim_and_work(transaction: Transaction) -> ColumnResult:
             self._shapes.claim(transaction.shapes, permit.space, permit.field)
@@ -95,11 +103,11 @@ class TokenizationService:
         return self._admission.carry_out(permit, len(tokens), self._revealing(permit, tokens))
 
     def lookup(
-        self, caller: Caller, policy: Policy, field: str, values: Sequence[str]
+        self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""
     ) -> ColumnResult:
-        """Returns each value's live token and creates nothing."""
+        """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
-        work = self._finding(permit, values, permit.field.format.parse)
+        work = self._finding(permit, values, self._format_of(permit, region).parse)
         return self._admission.carry_out(permit, len(values), work)
 
     def describe(
@@ -120,6 +128,9 @@ class TokenizationService:
             return DescribeResult(described, answer.failures)
 
         return self._admission.carry_out(permit, column.size, work)
+
+    def _format_of(self, permit: FieldPermit, region: str) -> Format:
+        return self._admission.attempt(permit, lambda: format_for_region(permit.field, region))
 
     def _making(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
         """Returns the work of Tokenize."""
@@ -153,6 +164,7 @@ class TokenizationService:
                 permit, lambda key: detokenize_column(key, permit.field, tokens, permit.view, show)
             )
         column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        column = laid_out(column, permit.field, permit.view)
 
         def work(transaction: Transaction) -> ColumnResult:
             rows = transaction.tokens.find_by_token(permit.space, column.cores)

@@ -22,7 +22,7 @@ from vault.formats.rows import Mask, RowFormat, Rows, join_texts, split_rows, st
 from vault.formats.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
-from vault.service.columns import NO_TOKEN, Answers, parse_column
+from vault.service.columns import NO_TOKEN, Answers, laid_out, parse_column
 from vault.service.minting import encipher_cores
 from vault.service.reading import decipher_tokens
 from vault.service.results import token_set_message
@@ -119,6 +119,7 @@ def detokenize_column(
                 texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
                 made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
     column = parse_column(_at(tokens, rest), policy_field.format.parse_token, malformed=NO_TOKEN)
+    column = laid_out(column, policy_field, view)
     answers = [
         value if isinstance(value, Failure) else show(token, value)
         for token, value in zip(

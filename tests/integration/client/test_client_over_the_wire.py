@@ -158,3 +158,19 @@ def test_erasures_count_over_batches_with_the_callers_indexes(
     assert (erased.count, erased.skipped) == (3, 1)
     assert {at: error.reason for at, error in erased.errors.items()} == {4: "TOKEN_NOT_FOUND"}
     assert not any(request.tokens for request in service.erasures)
+
+
+def test_a_region_goes_with_every_batch(client: Client, service: Scripted) -> None:
+    regions: list[str] = []
+
+    def answer(ask: messages.TokenizeRequest, _: grpc.ServicerContext) -> messages.TokenizeResponse:
+        regions.append(ask.region)
+        return messages.TokenizeResponse(tokens=ask.values)
+
+    service.answer = answer
+    client.tokenize("phone", ["030 901820"] * 1001, region="DE")
+    assert len(regions) > 1
+    assert set(regions) == {"DE"}
+    client.lookup("phone", ["030 901820"], region="AT")
+    client.tokenize("phone", ["030 901820"])
+    assert regions[-2:] == ["AT", ""]

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from vault.bulk import OnReject
-from vault.cli.convert import _refuse_stop_on_stream
+from vault.cli.convert import _refuse_stop_on_stream, _regions
 
 
 def test_stop_needs_a_file_that_can_be_taken_back() -> None:
@@ -14,3 +14,13 @@ def test_stop_needs_a_file_that_can_be_taken_back() -> None:
         _refuse_stop_on_stream(OnReject.STOP, "-")
     _refuse_stop_on_stream(OnReject.STOP, "out.csv")
     _refuse_stop_on_stream(OnReject.SKIP_ROW, "-")
+
+
+def test_regions_are_given_by_field() -> None:
+    assert _regions(["phone=DE", "fax=US"]) == {"phone": "DE", "fax": "US"}
+
+
+@pytest.mark.parametrize("pairs", [["DE"], ["=DE"], ["phone="], ["phone=DE", "phone=US"]])
+def test_regions_that_cannot_be_read_are_refused(pairs: list[str]) -> None:
+    with pytest.raises(typer.BadParameter, match="--region"):
+        _regions(pairs)

@@ -51,7 +51,7 @@ def test_a_value_is_its_digits_and_its_separators(text: str) -> None:
         ("4" * 20, Reason.VALUE_TOO_LONG),
         ("4111" + " " * 40 + "111111111111", Reason.VALUE_TOO_LONG),
         ("4111111111111112", Reason.VALUE_NOT_IN_FORMAT),
-        ("4111.1111.1111.1111", Reason.VALUE_NOT_IN_FORMAT),
+        ("4111_1111_1111_1111", Reason.VALUE_NOT_IN_FORMAT),
         ("٤١١١١١١١١١١١١١١١", Reason.VALUE_NOT_IN_FORMAT),
         ("4111111111111¹¹¹", Reason.VALUE_NOT_IN_FORMAT),
         ("4111111111111111\n", Reason.VALUE_NOT_IN_FORMAT),

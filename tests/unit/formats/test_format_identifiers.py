@@ -63,7 +63,7 @@ def test_check_digits_are_those_of_the_oracle() -> None:
         ("DE89 3704 0044 0532 0130", Reason.VALUE_NOT_IN_FORMAT),
         ("ZZ89 3704 0044 0532 0130 00", Reason.VALUE_NOT_IN_FORMAT),
         ("DEE9 3704 0044 0532 0130 00", Reason.VALUE_NOT_IN_FORMAT),
-        ("DE89.3704.0044.0532.0130.00", Reason.VALUE_NOT_IN_FORMAT),
+        ("DE89_3704_0044_0532_0130_00", Reason.VALUE_NOT_IN_FORMAT),
         ("DE８９ 3704 0044 0532 0130 00", Reason.VALUE_NOT_IN_FORMAT),
         ("DE89" + "0" * 31, Reason.VALUE_TOO_LONG),
         ("LV" + iban_check("lv", "bank" + "x" * 13) + "BANK" + "X" * 13, Reason.VALUE_TOO_SHORT),

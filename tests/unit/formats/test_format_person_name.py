@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, build_format
+from vault.formats import FormatOptionError, FormatOptions, Worded, build_format
+from vault.formats.layout import plain
 from vault.model import Generator, Storage
 
 NAME = build_format("person_name", FormatOptions())
@@ -53,7 +54,7 @@ def test_tokens(text: str, token: str) -> None:
         "\u0301\u0301",
         "ẞẞ",
         " -Ek- ",
-        "\u00a0",
+        "\u00a0X\u3000y",
         "ⅣⅣ",
         "Ⓐ",
         "\U0001f468\u200d\U0001f469",
@@ -72,7 +73,29 @@ def test_nfc_and_nfd_are_two_values() -> None:
 
 
 def test_case_and_separators_are_not_in_the_core() -> None:
-    assert NAME.parse("ANNE-MARIE").core == NAME.parse("Anne Marie").core == "annemarie"
+    one, other = (NAME.parse(text).core for text in (" ANNE-MARIE.", "Anne  Marie"))
+    assert one == other
+    assert NAME.render(one, plain(9)) == "annemarie"
+
+
+def test_where_words_begin_is_in_the_core_and_not_in_a_token() -> None:
+    assert isinstance(NAME, Worded)
+    assert NAME.words(NAME.parse("Anne-Marie O'Neal, Jr.").core) == [
+        "anne",
+        "marie",
+        "o",
+        "neal",
+        "jr",
+    ]
+    assert NAME.parse("Anne Marie").core != NAME.parse("Annemarie").core
+    assert NAME.parse_token("Qwer-Tzuio").core == "qwertzuio"
+
+
+def test_the_letters_of_a_value_are_never_its_token() -> None:
+    core = NAME.parse("Anne Marie").core
+    plan = NAME.random_plan(core, 0)
+    assert plan.build("annemarie") == core
+    assert plan.build("annemarif") == "annemarif"
 
 
 def test_short_names_get_longer_tokens_with_each_attempt() -> None:

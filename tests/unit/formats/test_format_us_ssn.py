@@ -31,7 +31,7 @@ def test_the_written_forms(text: str) -> None:
         ("123-45 6789", Reason.VALUE_NOT_IN_FORMAT),
         ("123--456789", Reason.VALUE_NOT_IN_FORMAT),
         (" 123456789", Reason.VALUE_NOT_IN_FORMAT),
-        ("123.45.6789", Reason.VALUE_NOT_IN_FORMAT),
+        ("123_45_6789", Reason.VALUE_NOT_IN_FORMAT),
         ("12345678x", Reason.VALUE_NOT_IN_FORMAT),
         ("١٢٣٤٥٦٧٨٩", Reason.VALUE_NOT_IN_FORMAT),
         ("12345678²", Reason.VALUE_NOT_IN_FORMAT),

@@ -72,7 +72,10 @@ def test_a_whole_policy_becomes_a_model() -> None:
     card, account = made.fields["card"], made.fields["id"]
     assert (card.format_name, card.generator) == ("card", Generator.FF1)
     assert (card.storage, card.scope) == (Storage.VAULTED, Scope.FIELD)
-    assert card.views == {"last4": View(show_last=4)}
+    assert {name: card.views[name] for name in ("last4", "masked")} == {
+        "last4": View(show_last=4),
+        "masked": View(),
+    }
     assert account.format_name == "alphabet"
     assert account.storage is Storage.VAULTLESS
     assert account.effective_domain == 10**10
@@ -340,7 +343,11 @@ def test_a_value_too_long_for_ff3_1_is_refused() -> None:
         ("fields: [card], allow: [decrypt]", "roles.r[0]", "has no 'view'"),
         ("fields: [card], allow: [decrypt], view: last4", "roles.r[0].view", "its view is full"),
         ("fields: [card], allow: [detokenize], view: last", "roles.r[0].view", "mean 'last4'"),
-        ("fields: ['*'], allow: [detokenize], view: last4", "roles.r[0].view", "not a view of ssn"),
+        (
+            "fields: ['*'], allow: [detokenize], view: first6_last4",
+            "roles.r[0].view",
+            "view of ssn",
+        ),
         ("fields: [card], allow: [tokenize], view: full", "roles.r[0].view", "remove it"),
         ("fields: [card], deny: [detokenize], view: full", "roles.r[0].view", "remove it"),
         ("fields: [card], alow: [tokenize]", "roles.r[0].alow", "did you mean 'allow'"),
