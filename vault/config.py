@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,8 @@ Item = TypeVar("Item")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
+_HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
 _MAX_SECRET_BYTES = 65536
 _SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -97,6 +99,12 @@ def _database_url(value: str) -> str:
         raise ValueError("write postgresql://user@host:port/database")
     if secret:
         raise ValueError("leave the password out of it and name a file in password_file")
+    several = "," in url.netloc
+    if several and not _HOSTS.fullmatch(url.netloc.rpartition("@")[2]):
+        raise ValueError("write several hosts as host:port,host:port")
+    target = parse_qs(url.query).get("target_session_attrs", ["read-write"])
+    if several and not {"read-write", "primary"}.issuperset(target):
+        raise ValueError("leave target_session_attrs out: only a server that takes writes will do")
     return value
 
 
@@ -256,7 +264,8 @@ class DatabaseSettings(_Section):
     """Postgres, as the service role."""
 
     url: Annotated[str, AfterValidator(_database_url)]
-    """``postgresql://user@host:port/database?sslmode=verify-full``, without a password."""
+    """``postgresql://user@host:port/database?sslmode=verify-full``, without a password. Of
+    several hosts, ``host:port,host:port``, the first that takes writes is used."""
     password_file: FilePath | None = None
     pool_size: Count = 8
     """Connections for calls; at least server.max_workers, or calls wait for each other."""

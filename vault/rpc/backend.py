@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
 from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.config import DatabaseSettings, Settings, read_secret
-from vault.errors import KeysUnavailable, StoreUnavailable
+from vault.errors import KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
@@ -36,12 +36,14 @@ from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
+from vault.store.transaction import transaction
 
 __all__ = ["Backend", "open_backend"]
 
 # For key uses, which are reserved while a call's transaction is open, and for probes and
 # the policy's exchange, which must not queue behind calls.
 _SIDE_CONNECTIONS = 4
+_PROBE_PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +143,8 @@ def _replica(settings: Settings) -> str:
 
 
 def _probe_database(engine: Engine) -> None:
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = '2s'"))
-            connection.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        raise StoreUnavailable("the database does not answer") from None
+    with transaction(engine, time.monotonic() + _PROBE_PATIENCE):
+        pass
 
 
 def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:
