@@ -5,7 +5,10 @@ Files are read at each login, so that whoever replaces them need not restart the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
+import os
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,8 +24,13 @@ _KUBERNETES_REFUSED = (
 )
 _APPROLE_REFUSED = (
     "key server: the AppRole login is refused; check role_id_file and secret_id_file, and "
-    "whether the secret id has expired"
+    "whether the secret id has expired; tried again once a file changes, or in five minutes"
 )
+_REPEAT = 300.0
+
+
+class _Refused(KeysUnavailable):
+    """The key server does not let the service in with what it has."""
 
 
 class Granted(NamedTuple):
@@ -49,20 +57,46 @@ class Method(Protocol):
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
 
 
-class AppRole(NamedTuple):
-    """By the role id and secret id of an AppRole."""
+class AppRole:
+    """By the role id and secret id of an AppRole.
 
-    mount: str
-    role_id_file: Path
-    secret_id_file: Path
+    What was refused is not sent again at once. A key server locks a role after a few refused
+    logins (OpenBao and HashiCorp Vault: five, for 15 minutes), and then refuses the secret id
+    that would be right as well: repeating would keep the service out after it was mended.
+    """
+
+    def __init__(
+        self,
+        mount: str,
+        role_id_file: Path,
+        secret_id_file: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._mount = mount
+        self._role_id_file = role_id_file
+        self._secret_id_file = secret_id_file
+        self._clock = clock
+        # What tells the ids again without keeping them, and when they may be sent again.
+        self._salt = os.urandom(32)
+        self._refused = b""
+        self._not_before = 0.0
 
     def log_in(self, connection: Connection) -> Granted:
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
         body = {
-            "role_id": read_secret(self.role_id_file, "keys.auth.role_id_file"),
-            "secret_id": read_secret(self.secret_id_file, "keys.auth.secret_id_file"),
+            "role_id": read_secret(self._role_id_file, "keys.auth.role_id_file"),
+            "secret_id": read_secret(self._secret_id_file, "keys.auth.secret_id_file"),
         }
-        return _exchange(connection, self.mount, body, _APPROLE_REFUSED)
+        mark = hmac.digest(self._salt, "\0".join(body.values()).encode(), "sha256")
+        known = hmac.compare_digest(mark, self._refused)
+        if known and self._clock() < self._not_before:
+            raise _Refused(_APPROLE_REFUSED)
+        try:
+            return _exchange(connection, self._mount, body, _APPROLE_REFUSED)
+        except _Refused:
+            self._refused, self._not_before = mark, self._clock() + _REPEAT
+            raise
 
 
 class Kubernetes(NamedTuple):
@@ -132,7 +166,7 @@ def _exchange(
         answer = connection.write(f"auth/{mount}/login", body)
     except KeyServerError as error:
         if error.fault in {Fault.INVALID, Fault.FORBIDDEN}:
-            raise KeysUnavailable(refused) from None
+            raise _Refused(refused) from None
         raise
     granted = part(answer, "auth")
     token = granted.get("client_token")

@@ -52,6 +52,7 @@ _GRACE = 1.0
 # No statement of ours takes so long, and none may on a server that hangs: after as long
 # without word from the others, no call is admitted either (vault.rpc.policy_source).
 _LONGEST_SILENCE = 15.0
+_SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
 # Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
 _SURELY_ROLLED_BACK = ("23", "40")
@@ -148,7 +149,7 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
 def _begin(engine: Engine, connection: Connection, deadline: float | None) -> datetime:
     remaining = _remaining(deadline)
     answer_by = time.monotonic() + remaining + _GRACE
-    bound(connection, answer_by=answer_by, patience=_LONGEST_SILENCE)
+    bound(connection, answer_by=answer_by, patience=_SHORT_SILENCE)
     parameters = {
         "statement_timeout": _milliseconds(remaining),
         "lock_timeout": _milliseconds(min(remaining, _LOCK_TIMEOUT)),
@@ -165,6 +166,7 @@ def _begin(engine: Engine, connection: Connection, deadline: float | None) -> da
         read_only, now = row[-2:]
         assert isinstance(now, datetime)
         if not read_only:
+            bound(connection, answer_by=answer_by, patience=_LONGEST_SILENCE)
             return now
         failure = _demoted(engine, connection)
     raise failure

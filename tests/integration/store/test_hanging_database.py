@@ -58,9 +58,9 @@ def test_a_server_that_hangs_holds_nobody_beyond_the_deadline(engine: Engine, pi
 
 
 def test_nor_beyond_our_patience(engine: Engine, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LONGEST_SILENCE", 0.5)
+    monkeypatch.setattr(module, "_SHORT_SILENCE", 0.5)
     began = time.monotonic()
-    with frozen(pid), pytest.raises(StoreUnavailable, match="not available"):
+    with frozen(pid), pytest.raises(StoreUnavailable):
         number(engine, 60)
     assert time.monotonic() - began < 3
 
