@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -45,6 +45,7 @@ __all__ = [
     "TracingSettings",
     "load_settings",
     "parse_duration",
+    "read_projected_token",
     "read_secret",
 ]
 
@@ -53,7 +54,10 @@ Item = TypeVar("Item")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
+_HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
 _MAX_SECRET_BYTES = 65536
+_SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 def parse_duration(text: object) -> timedelta:
@@ -97,6 +101,12 @@ def _database_url(value: str) -> str:
         raise ValueError("write postgresql://user@host:port/database")
     if secret:
         raise ValueError("leave the password out of it and name a file in password_file")
+    several = "," in url.netloc
+    if several and not _HOSTS.fullmatch(url.netloc.rpartition("@")[2]):
+        raise ValueError("write several hosts as host:port,host:port")
+    target = parse_qs(url.query).get("target_session_attrs", ["read-write"])
+    if several and not {"read-write", "primary"}.issuperset(target):
+        raise ValueError("leave target_session_attrs out: only a server that takes writes will do")
     return value
 
 
@@ -281,7 +291,8 @@ class DatabaseSettings(_Section):
     """Postgres, as the service role."""
 
     url: Annotated[str, AfterValidator(_database_url)]
-    """``postgresql://user@host:port/database?sslmode=verify-full``, without a password."""
+    """``postgresql://user@host:port/database?sslmode=verify-full``, without a password. Of
+    several hosts, ``host:port,host:port``, the first that takes writes is used."""
     password_file: FilePath | None = None
     pool_size: Count = 8
     """Connections for calls; at least server.max_workers, or calls wait for each other."""
@@ -290,16 +301,23 @@ class DatabaseSettings(_Section):
 class KeyAuthSettings(_Section):
     """How the service logs in to the key server. Every secret is a file."""
 
-    method: Literal["approle", "token"]
-    mount: str = "approle"
+    method: Literal["approle", "kubernetes", "token"]
+    mount: Annotated[str, Field(min_length=1)] | None = None
+    """Where the method is mounted; named like the method if left out."""
     role_id_file: FilePath | None = None
     secret_id_file: FilePath | None = None
+    role: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] | None = None
+    """The key server's Kubernetes role."""
+    service_account_token_file: FilePath = _SERVICE_ACCOUNT_TOKEN
+    """The pod's projected token; read at each login, since the kubelet replaces it."""
     token_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _check(self) -> KeyAuthSettings:
         if self.method == "approle" and not (self.role_id_file and self.secret_id_file):
             raise ValueError("method approle needs role_id_file and secret_id_file")
+        if self.method == "kubernetes" and not self.role:
+            raise ValueError("method kubernetes needs role")
         if self.method == "token" and not self.token_file:
             raise ValueError("method token needs token_file")
         return self
@@ -458,13 +476,31 @@ def read_secret(path: Path, key: str) -> str:
     Raises:
         ConfigError: the file is missing, empty, or readable by others than its owner.
     """
+    return _read(path, key, 0o077, "is readable by others; chmod 600 it")
+
+
+def read_projected_token(path: Path, key: str) -> str:
+    """Reads a token that an orchestrator keeps in a file and replaces before it ends.
+
+    Who may read it is the kubelet's choice, not ours: 0600 for the pod's own user, 0640
+    where the pod has an fsGroup, 0644 where it has neither, on a volume of the pod's alone.
+    So reading is nobody's business here. Writing is: whoever can replace the token decides
+    which account the service logs in with.
+
+    Raises:
+        ConfigError: the file is missing, empty, or others than its owner can write it.
+    """
+    return _read(path, key, 0o022, "can be written by others; only its owner may")
+
+
+def _read(path: Path, key: str, forbidden: int, complaint: str) -> str:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise ConfigError(f"{key}: {path} is not a regular file")
-            if mode & 0o077:
-                raise ConfigError(f"{key}: {path} is readable by others; chmod 600 it")
+            if mode & forbidden:
+                raise ConfigError(f"{key}: {path} {complaint}")
             secret = file.read(_MAX_SECRET_BYTES).decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from None

@@ -215,6 +215,34 @@ def start_server(site: Site) -> Iterator[StartServer]:
             server.stop()
 
 
+MakeServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def make_server() -> Iterator[MakeServer]:
+    """Starts servers on sites of their own; they end with the module."""
+    servers: list[Server] = []
+
+    def make(
+        directory: Path,
+        openbao: DevOpenBao,
+        postgres: EmbeddedPostgres,
+        database: Database,
+        changes: Mapping[str, Section],
+    ) -> Server:
+        authority = Authority(directory / "pki")
+        site = Site(directory, authority, openbao, openbao.setup(), postgres, database)
+        server = Server(site, site.write_settings("server", changes))
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        if hasattr(server, "process") and server.process.poll() is None:
+            server.stop()
+
+
 @pytest.fixture(scope="module")
 def server(start_server: StartServer) -> Server:
     """One server for the whole module."""

@@ -71,7 +71,7 @@ def test_the_database_goes_and_comes_back(server: Server, client: Client) -> Non
     with server.client("auditor") as auditor:
         assert list(auditor.verify_audit().findings) == []
     log = server.log.read_text()
-    assert "the database does not answer" in log
+    assert "the database is not available" in log
     assert CARD not in log
 
 

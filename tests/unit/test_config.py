@@ -63,6 +63,14 @@ def test_what_is_no_duration(text: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "hosts", ["db1:5432,db2:5433", "a,b,c", "[::1]:1,b:2", "a,b/t?target_session_attrs=primary"]
+)
+def test_several_hosts_of_the_database(tmp_path: Path, hosts: str) -> None:
+    text = MINIMAL.replace("localhost/tokenvault", hosts)
+    assert load_settings(settings_file(tmp_path, text)).database.url.endswith(hosts)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('trust_domain = "example.org"', "", "server.trust_domain: is missing"),
@@ -74,6 +82,14 @@ def test_what_is_no_duration(text: object) -> None:
         ("tokenvault@", "tokenvault:hunter2@", "database.url: leave the password out"),
         ('/tokenvault"', '/t?password=hunter2"', "database.url: leave the password out"),
         ("postgresql:", "mysql:", "database.url: write postgresql://"),
+        ("@localhost/", "@a:1,b:x/", "database.url: write several hosts as host:port,host:port"),
+        ("@localhost/", "@a:1,/", "database.url: write several hosts as host:port,host:port"),
+        ("@localhost/", ":hunter2@a:1,b:2/", "database.url: leave the password out"),
+        (
+            '@localhost/tokenvault"',
+            '@a,b/t?target_session_attrs=any"',
+            "leave target_session_attrs",
+        ),
         ('"token"\ntoken_file = "token"', '"token"', "keys.auth: method token needs token_file"),
         ('method = "token"', 'method = "approle"', "needs role_id_file and secret_id_file"),
         ("[database]", "port = 70000\n[database]", "server.port: "),

@@ -38,15 +38,14 @@ def migrate(
 
     Runs as the owner of the tables; safe to run by many at once, and again.
     """
-    from sqlalchemy import make_url
-
     from vault.config import load_settings, read_secret
     from vault.errors import ConfigError
     from vault.rpc.logging import configure_logging
+    from vault.store.address import psycopg_url
     from vault.store.migrate import migrate as migrate_schema
 
     configure_logging("warning")
-    url = make_url(load_settings(config).database.url)
+    url = psycopg_url(load_settings(config).database.url)
     if not url.username:
         raise ConfigError("database.url: name the service's role, as in postgresql://role@host/db")
     password = read_secret(password_file, "--password-file") if password_file else None

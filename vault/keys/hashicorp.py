@@ -13,6 +13,7 @@ from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.login import Login
+from vault.keys.methods import choose
 from vault.keys.unopened import Unopened, Why
 
 __all__ = ["HashicorpKeys", "KeyServerStatus"]
@@ -63,7 +64,7 @@ class HashicorpKeys:
         for key, name in (
             ("keys.transit_mount", settings.transit_mount),
             ("keys.key_name", settings.key_name),
-            ("keys.auth.mount", settings.auth.mount),
+            ("keys.auth.mount", settings.auth.mount or settings.auth.method),
         ):
             if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
                 raise ConfigError(f"{key}: is not a name of the key server")
@@ -73,7 +74,8 @@ class HashicorpKeys:
             timeout=settings.timeout,
             namespace=settings.namespace,
         )
-        self._login = Login(self._connection, settings.auth, refuse_root=refuse_root, clock=clock)
+        method = choose(settings.auth)
+        self._login = Login(self._connection, method, refuse_root=refuse_root, clock=clock)
         self._datakey = f"{settings.transit_mount}/datakey/wrapped/{settings.key_name}"
         self._decrypt = f"{settings.transit_mount}/decrypt/{settings.key_name}"
         self._problem = "not asked yet"

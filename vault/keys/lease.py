@@ -16,7 +16,8 @@ FOREVER = math.inf
 _GRACE = 0.1
 _SHORTEST = 0.05
 _FIRST_RETRY = 0.5
-_LONGEST_RETRY = 30.0
+# Also how long the service stays without keys after the key server has come back.
+_LONGEST_RETRY = 10.0
 
 
 @dataclass(frozen=True, slots=True)

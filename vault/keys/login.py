@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from threading import Event, Lock, Thread
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vault.config import KeyAuthSettings, read_secret
-from vault.errors import ConfigError, KeysUnavailable, VaultError
+from vault.errors import ConfigError, VaultError
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
+from vault.keys.methods import Method, part, seconds
 
 __all__ = ["Login"]
 
@@ -23,22 +23,18 @@ _TRANSIENT = frozenset({Fault.UNREACHABLE, Fault.UNTRUSTED, Fault.SEALED, Fault.
 
 
 class Login:
-    """Logs in by AppRole or by a token file, and renews or replaces the login in time.
-
-    Secrets are read from their files at each login, so that they can be replaced while
-    the service runs.
-    """
+    """Logs in, and renews or replaces the login in time."""
 
     def __init__(
         self,
         connection: Connection,
-        auth: KeyAuthSettings,
+        method: Method,
         *,
         refuse_root: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
-        self._auth = auth
+        self._method = method
         self._refuse_root = refuse_root
         self._clock = clock
         self._lock = Lock()
@@ -121,9 +117,9 @@ class Login:
                 raise
             self._log_in()  # revoked, or past its longest life: no renewal will succeed
             return
-        granted = _mapping(answer, "auth")
+        granted = part(answer, "auth")
         self._lease = lease.renewed(
-            _seconds(granted, "lease_duration"),
+            seconds(granted, "lease_duration"),
             renewable=granted.get("renewable") is True,
             now=self._clock(),
         )
@@ -131,75 +127,13 @@ class Login:
             self._log_in()
 
     def _log_in(self) -> None:
-        if self._auth.method == "approle":
-            token, lease, policies = self._by_approle()
-        else:
-            token, lease, policies = self._by_token()
-        if self._refuse_root and "root" in policies:
+        granted = self._method.log_in(self._connection)
+        if self._refuse_root and "root" in granted.policies:
             self._connection.use_token("")
             raise ConfigError(
                 "keys.auth: a root token is refused; log in as a role that has only the policy "
                 "of deploy/hashicorp-vault/tokenvault-service.hcl"
             )
-        self._connection.use_token(token)
-        self._lease = lease
-
-    def _by_approle(self) -> tuple[str, Lease, frozenset[str]]:
-        auth = self._auth
-        if auth.role_id_file is None or auth.secret_id_file is None:
-            raise ConfigError("keys.auth: method approle needs role_id_file and secret_id_file")
-        body = {
-            "role_id": read_secret(auth.role_id_file, "keys.auth.role_id_file"),
-            "secret_id": read_secret(auth.secret_id_file, "keys.auth.secret_id_file"),
-        }
-        try:
-            answer = self._connection.write(f"auth/{auth.mount}/login", body)
-        except KeyServerError as error:
-            if error.fault in {Fault.INVALID, Fault.FORBIDDEN}:
-                raise KeysUnavailable(
-                    "key server: the AppRole login is refused; check role_id_file and "
-                    "secret_id_file, and whether the secret id has expired"
-                ) from None
-            raise
-        granted = _mapping(answer, "auth")
-        token = granted.get("client_token")
-        if not isinstance(token, str) or not token:
-            raise KeyServerError(Fault.UNEXPECTED)
-        return token, self._lease_of(granted, "lease_duration"), _names(granted.get("policies"))
-
-    def _by_token(self) -> tuple[str, Lease, frozenset[str]]:
-        if self._auth.token_file is None:
-            raise ConfigError("keys.auth: method token needs token_file")
-        token = read_secret(self._auth.token_file, "keys.auth.token_file")
-        self._connection.use_token(token)
-        found = _mapping(self._connection.read("auth/token/lookup-self"), "data")
-        return token, self._lease_of(found, "ttl"), _names(found.get("policies"))
-
-    def _lease_of(self, source: Mapping[str, object], key: str) -> Lease:
-        seconds = _seconds(source, key)
-        # A look-up writes 0 both for "no end" and for "less than a second is left".
-        endless = seconds == 0 and source.get("expire_time") is None
-        renewable = source.get("renewable") is True
-        return Lease.granted(
-            FOREVER if endless else seconds, renewable=renewable, now=self._clock()
-        )
-
-
-def _mapping(answer: Mapping[str, object], key: str) -> Mapping[str, object]:
-    part = answer.get(key)
-    if not isinstance(part, dict):
-        raise KeyServerError(Fault.UNEXPECTED)
-    return part
-
-
-def _seconds(source: Mapping[str, object], key: str) -> int:
-    seconds = source.get(key)
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0:
-        raise KeyServerError(Fault.UNEXPECTED)
-    return seconds
-
-
-def _names(value: object) -> frozenset[str]:
-    if not isinstance(value, list):
-        raise KeyServerError(Fault.UNEXPECTED)
-    return frozenset(str(name) for name in value)
+        self._connection.use_token(granted.token)
+        duration = FOREVER if granted.seconds is None else granted.seconds
+        self._lease = Lease.granted(duration, renewable=granted.renewable, now=self._clock())

@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
 from vault.audit.desk import AuditDesk
 from vault.audit.integrator import Integrator
@@ -19,7 +18,7 @@ from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
-from vault.errors import KeysUnavailable, StoreUnavailable
+from vault.errors import KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
@@ -48,6 +47,7 @@ from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
+from vault.store.transaction import transaction
 
 __all__ = ["Backend", "open_backend", "replica_name"]
 
@@ -55,6 +55,7 @@ __all__ = ["Backend", "open_backend", "replica_name"]
 # policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
 _SIDE_CONNECTIONS = 6
 _SPACES_SECONDS = 10.0
+_PROBE_PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +188,8 @@ def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
 
 
 def _probe_database(engine: Engine) -> None:
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = '2s'"))
-            connection.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        raise StoreUnavailable("the database does not answer") from None
+    with transaction(engine, time.monotonic() + _PROBE_PATIENCE):
+        pass
 
 
 def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:

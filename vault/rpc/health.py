@@ -7,8 +7,9 @@ while keys still serve from memory: whoever asks sees it before calls begin to f
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -22,6 +23,7 @@ __all__ = ["HealthServer", "Probe"]
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_NUMBER = re.compile(r"[0-9]+")
 _log = get_log(__name__)
 
 
@@ -31,6 +33,7 @@ class HealthServer:
     Args:
         interval: seconds between two rounds.
         ready: is told at once whether the server is ready.
+        found: is told after each round what the probes found.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class HealthServer:
         probes: Mapping[str, Probe],
         interval: float,
         ready: Callable[[bool], None],
+        found: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._ready = ready
-        self._troubles: Set[str] | None = None
+        self._found = found
+        self._troubles: Mapping[str, str] | None = None
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
@@ -81,11 +86,13 @@ class HealthServer:
     def _answer(self, found: Mapping[str, str]) -> None:
         """Answers according to a round; logs only what has changed."""
         troubles = {name: text for name, text in found.items() if text}
+        # Seconds that are counted down are no change.
+        gist = {name: _NUMBER.sub("#", text) for name, text in troubles.items()}
         with self._lock:
-            # Texts may count seconds; what is wrong is what counts as a change.
-            if self._draining or troubles.keys() == self._troubles:
+            self._found(found)
+            if self._draining or gist == self._troubles:
                 return
-            self._troubles = troubles.keys()
+            self._troubles = gist
             ready = troubles.keys() <= ADVISORY
             self._set(ready=ready)
             for name, text in found.items():

@@ -158,6 +158,12 @@ class StateMetrics:
         self._ready = Gauge(
             "tokenvault_ready", "1 while the server is ready to serve.", registry=registry
         )
+        self._probes = Gauge(
+            "tokenvault_probe",
+            "1 while what readiness depends on is well; the log says what is wrong.",
+            ["probe"],
+            registry=registry,
+        )
         self._workers = Gauge(
             "tokenvault_workers", "Worker processes that serve.", registry=registry
         )
@@ -170,6 +176,11 @@ class StateMetrics:
     def ready(self, ready: bool) -> None:
         """Notes whether the server is ready."""
         self._ready.set(ready)
+
+    def probes(self, found: Mapping[str, str]) -> None:
+        """Notes by name what is wrong, "" where all is well."""
+        for name, trouble in found.items():
+            self._probes.labels(name).set(not trouble)
 
     def workers(self, count: int) -> None:
         """Notes how many workers serve."""

@@ -105,8 +105,12 @@ class PolicySource:
         return policy
 
     def probe(self) -> None:
-        """Raises StoreUnavailable where calls would fail."""
-        self.current()
+        """Raises StoreUnavailable where calls would fail, and says what is in the way."""
+        try:
+            self.current()
+        except StoreUnavailable as error:
+            problem = self._problems.get(_UNCONFIRMED, "")
+            raise StoreUnavailable(": ".join(filter(None, [error.message, problem]))) from None
 
     def reload(self) -> None:
         """Has the file read again now, changed or not. Safe in a signal handler."""

@@ -215,7 +215,12 @@ def _health(
     state = StateMetrics(metrics.registry)
     state.workers(1)
     return HealthServer(
-        server.health_host, server.health_port, backend.probes, interval, state.ready
+        server.health_host,
+        server.health_port,
+        backend.probes,
+        interval,
+        ready=state.ready,
+        found=state.probes,
     )
 
 

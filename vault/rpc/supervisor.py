@@ -110,7 +110,8 @@ class Supervisor:
                 server.health_port,
                 self._probes(),
                 server.probe_interval.total_seconds(),
-                state.ready,
+                ready=state.ready,
+                found=state.probes,
             )
             outlasting.callback(health.stop)
             state.workers(self._serving())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine
 
-from vault.errors import ConfigError
+from vault.store.address import psycopg_url
+from vault.store.bounded import use_bounded_connections
 
-__all__ = ["make_engine", "psycopg_url"]
+__all__ = ["make_engine"]
 
+# Of each host in turn; how long a name's look-up takes is the resolver's setting.
 _CONNECT_ARGS: dict[str, int | str] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -33,14 +35,15 @@ def make_engine(
     Postgres's own texts may: they go through ``vault.store.failures``.
 
     Args:
-        url: ``postgresql://user@host:port/database``, best without a password.
+        url: ``postgresql://user@host:port/database``, best without a password; of several
+            hosts (``host:port,host:port``) the one that takes writes is used.
         password: the password, read from a file by the caller.
         pool_timeout: seconds to wait for a free connection.
 
     Raises:
         ConfigError: the URL is not one of Postgres.
     """
-    return create_engine(
+    engine = create_engine(
         psycopg_url(url, password),
         hide_parameters=True,
         isolation_level="READ COMMITTED",
@@ -50,15 +53,5 @@ def make_engine(
         pool_recycle=1800,
         connect_args={**_CONNECT_ARGS, "application_name": application},
     )
-
-
-def psycopg_url(url: URL | str, password: str | None = None) -> URL:
-    """Returns the URL with our driver and the password. Raises ConfigError."""
-    try:
-        parsed = make_url(url)
-    except Exception:  # noqa: BLE001 - the text of any parser's error may quote a password
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "postgresql":
-        raise ConfigError("database url: write postgresql://user@host:port/database")
-    parsed = parsed.set(drivername="postgresql+psycopg")
-    return parsed if password is None else parsed.set(password=password)
+    use_bounded_connections(engine)
+    return engine

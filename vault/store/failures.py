@@ -13,7 +13,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vault.errors import Reason, StoreUnavailable
 
-__all__ = ["DRIVER_ERRORS", "Conflict", "deadline_exceeded", "sqlstate_of", "translate"]
+__all__ = [
+    "DRIVER_ERRORS",
+    "Conflict",
+    "deadline_exceeded",
+    "read_only_server",
+    "sqlstate_of",
+    "translate",
+]
 
 _log = structlog.get_logger(__name__)
 
@@ -24,7 +31,7 @@ DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, ValueError)
 _CONFLICTS = {"40001", "40P01"}
 _CANCELED = "57014"
 _MESSAGES = {
-    "25006": "the database is read-only",
+    "25006": "the database is read-only: it is a standby, or was demoted",
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
     "53300": "the database has no free connection",
@@ -34,6 +41,23 @@ _MESSAGES = {
     "28P01": "the database refuses the service's login",
     "42501": "the service's role lacks a privilege: run `tokenvault migrate`",
     "42P01": "the database's schema is not complete: run `tokenvault migrate`",
+}
+# A connection that is refused has no SQLSTATE in libpq, only a text: the server's own, in
+# English unless its lc_messages says otherwise, and then the general message does.
+_REFUSALS = {
+    "too many clients": "53300",
+    "connection slots are reserved": "53300",
+    "too many connections": "53300",
+    "is starting up": "57P03",
+    "is shutting down": "57P03",
+    "is in recovery": "57P03",
+    "not accepting connections": "57P03",
+    "not yet accepting connections": "57P03",
+    "session is read-only": "25006",
+    "server is in hot standby mode": "25006",
+    "authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "No space left on device": "53100",
 }
 _BUGS = ("21", "22", "23", "42")  # the statement is at fault, not the database's state
 _SETUP = {"42501", "42P01"}
@@ -46,7 +70,21 @@ class Conflict(StoreUnavailable):
 def sqlstate_of(error: BaseException) -> str:
     """Returns the five-character SQLSTATE of a driver's error, or an empty string."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    return (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
+    if not isinstance(original, psycopg.Error):
+        return ""
+    return original.sqlstate or _refusal_of(original)
+
+
+def _refusal_of(error: psycopg.Error) -> str:
+    if not isinstance(error, psycopg.OperationalError):
+        return ""
+    text = str(error)
+    return next((state for part, state in _REFUSALS.items() if part in text), "")
+
+
+def read_only_server() -> StoreUnavailable:
+    """Makes the error of a server that takes no writes, such as a standby."""
+    return StoreUnavailable(_MESSAGES["25006"])
 
 
 def deadline_exceeded() -> StoreUnavailable:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
 import vault
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.engine import psycopg_url
+from vault.store.address import psycopg_url
 from vault.store.failures import DRIVER_ERRORS, translate
 from vault.store.roles import check_service_role, grant
 

@@ -43,6 +43,7 @@ SELECT set_config('statement_timeout', %(statement_timeout)s, true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
        CASE current_setting('synchronous_commit')
             WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
+       current_setting('transaction_read_only') = 'on',
        clock_timestamp()
 """
 

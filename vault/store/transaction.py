@@ -19,10 +19,12 @@ from sqlalchemy.exc import DBAPIError
 
 from vault.errors import StoreUnavailable
 from vault.store import sql
+from vault.store.bounded import bound
 from vault.store.failures import (
     DRIVER_ERRORS,
     Conflict,
     deadline_exceeded,
+    read_only_server,
     sqlstate_of,
     translate,
 )
@@ -45,6 +47,12 @@ Columns = tuple[object, ...]
 MAX_ATTEMPTS = 5
 _DEFAULT_TIMEOUT = 30.0  # seconds, for work without a deadline
 _LOCK_TIMEOUT = 5.0
+# For the answer to a statement_timeout to arrive.
+_GRACE = 1.0
+# No statement of ours takes so long, and none may on a server that hangs: after as long
+# without word from the others, no call is admitted either (vault.rpc.policy_source).
+_LONGEST_SILENCE = 15.0
+_SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
 # Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
 _SURELY_ROLLED_BACK = ("23", "40")
@@ -87,7 +95,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
     """
     connection = _connect(engine, deadline)
     try:
-        opened = OpenTransaction(connection, _begin(connection, deadline))
+        opened = OpenTransaction(connection, _begin(engine, connection, deadline))
         with _told(opened):
             yield opened
             _remaining(deadline)
@@ -142,8 +150,10 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
     raise failure
 
 
-def _begin(connection: Connection, deadline: float | None) -> datetime:
+def _begin(engine: Engine, connection: Connection, deadline: float | None) -> datetime:
     remaining = _remaining(deadline)
+    answer_by = time.monotonic() + remaining + _GRACE
+    bound(connection, answer_by=answer_by, patience=_SHORT_SILENCE)
     parameters = {
         "statement_timeout": _milliseconds(remaining),
         "lock_timeout": _milliseconds(min(remaining, _LOCK_TIMEOUT)),
@@ -157,10 +167,24 @@ def _begin(connection: Connection, deadline: float | None) -> datetime:
         stale = isinstance(error, DBAPIError) and error.connection_invalidated
         failure = Conflict("the database closed an idle connection") if stale else translate(error)
     else:
-        now = row[-1]
+        read_only, now = row[-2:]
         assert isinstance(now, datetime)
-        return now
+        if not read_only:
+            bound(connection, answer_by=answer_by, patience=_LONGEST_SILENCE)
+            return now
+        failure = _demoted(engine, connection)
     raise failure
+
+
+def _demoted(engine: Engine, connection: Connection) -> StoreUnavailable:
+    """Lets go of all connections: this server was the primary and is no more.
+
+    What it would answer may be old, and every pooled connection leads to it. The next call
+    connects anew, to whichever server takes writes by then.
+    """
+    connection.invalidate()
+    engine.dispose()
+    return read_only_server()
 
 
 def _commit(opened: OpenTransaction) -> None:

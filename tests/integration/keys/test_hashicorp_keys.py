@@ -192,6 +192,21 @@ def test_a_wrong_secret_id_is_refused_without_being_quoted(
     assert failure.value.__suppress_context__
 
 
+def test_a_wrong_secret_id_does_not_lock_the_role(
+    openbao: DevOpenBao, keys_settings: KeysSettings, app_role: AppRole, private_tmp: Path
+) -> None:
+    """Five refused logins would: the sixth, with the right secret id, would be refused too."""
+    secret = write_private(private_tmp / "secret_id", "not-the-secret-id")
+    auth = keys_settings.auth.model_copy(update={"secret_id_file": secret})
+    keys = HashicorpKeys(keys_settings.model_copy(update={"auth": auth}))
+    for _ in range(8):
+        with pytest.raises(KeysUnavailable, match="AppRole login is refused"):
+            keys.log_in()
+    write_private(secret, read_secret(app_role.secret_id_file, "secret_id"))
+    keys.log_in()
+    keys.close()
+
+
 def test_a_secret_file_open_to_others_is_refused(
     keys_settings: KeysSettings, private_tmp: Path
 ) -> None:

@@ -58,3 +58,23 @@ def test_any_postgres_url_gets_our_driver() -> None:
     assert engine.url.password == "secret"
     assert "secret" not in repr(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("FATAL:  sorry, too many clients already", "no free connection"),
+        ("FATAL:  remaining connection slots are reserved for roles", "no free connection"),
+        ("FATAL:  the database system is starting up", "starting up"),
+        ("failed: session is read-only", "read-only"),
+        ('FATAL:  password authentication failed for user "canary"', "refuses the service's login"),
+        ("FATAL:  canary", "not available"),
+    ],
+)
+def test_refused_connections_are_told_apart_although_libpq_gives_no_state(
+    text: str, told: str
+) -> None:
+    failure = translate(OperationalError("connect", None, psycopg.OperationalError(text)))
+    assert failure.reason is Reason.STORE_UNAVAILABLE
+    assert told in failure.message
+    assert "canary" not in failure.message

@@ -1,0 +1,73 @@
+"""A connection that does not wait for ever.
+
+``statement_timeout`` is kept by Postgres, so a server that hangs (stopped, its storage gone,
+the network cut behind a proxy) does not keep it: without a limit of our own every thread of
+the service would wait there, far beyond its call's deadline.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+__all__ = ["BoundedConnection", "bound", "use_bounded_connections"]
+
+T = TypeVar("T")
+
+
+class BoundedConnection(psycopg.Connection[TupleRow]):
+    """Gives up, and closes itself, when an answer does not come in time.
+
+    Attributes:
+        answer_by: ``time.monotonic()`` until which answers are waited for.
+        patience: seconds that any one answer may take.
+    """
+
+    answer_by: float = math.inf
+    patience: float = math.inf
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Waits for an answer. Raises psycopg.OperationalError when the time is over."""
+        ends = min(
+            self.answer_by,
+            time.monotonic() + min(self.patience, math.inf if timeout is None else timeout),
+        )
+        if ends == math.inf:
+            return super().wait(gen, interval)
+        try:
+            return super().wait(gen, interval, max(0.0, ends - time.monotonic()))
+        except psycopg.OperationalError:
+            if time.monotonic() >= ends:
+                # The answer may still come, to whoever would use the connection next.
+                self.close()
+            raise
+
+
+def bound(connection: Connection, *, answer_by: float, patience: float) -> None:
+    """Limits how long this use of a pooled connection waits for answers."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, BoundedConnection):
+        driver.answer_by, driver.patience = answer_by, patience
+
+
+def use_bounded_connections(engine: Engine) -> None:
+    """Has an engine open such connections; without limits until ``bound`` sets some."""
+
+    def connect(
+        _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]
+    ) -> BoundedConnection:
+        return BoundedConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
+
+    def unbind(driver: object, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        if isinstance(driver, BoundedConnection):
+            driver.answer_by, driver.patience = math.inf, math.inf
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "checkout", unbind)
