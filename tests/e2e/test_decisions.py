@@ -20,9 +20,13 @@ from vault.policy.load import parse_policy
 from vault.policy.model import Policy
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Server
+    from tests.e2e.conftest import Server, Site, StartServer
 
-SAMPLE = Path(__file__).parents[2] / "deploy/policy.yaml"
+SAMPLE = (Path(__file__).parents[2] / "deploy/policy.yaml").read_text(encoding="utf-8")
+# The sample allows only; here one rule takes back what another gives.
+STEWARD = '    - {fields: ["*"], allow: [lookup, describe]}\n'
+DENIES = SAMPLE.replace(STEWARD, f"{STEWARD}    - {{fields: [us_ssn], deny: [lookup]}}\n")
+WITHOUT_DENY = parse_policy(SAMPLE, "sample")
 
 ROLES = (
     "pipeline",
@@ -63,7 +67,8 @@ def _allowed() -> Iterator[Question]:
     for field in REAL_FIELDS:
         for rpc in TOKENIZES:
             yield Question("pipeline", rpc, field, "")
-        yield Question("steward", "Lookup", field, "")
+        if field != "us_ssn":
+            yield Question("steward", "Lookup", field, "")
         yield Question("steward", "Describe", field, "")
         for rpc in DETOKENIZES:
             for view in ("", "full", "token"):
@@ -124,6 +129,15 @@ def differences(ask: Ask) -> list[str]:
         if answer != expected(asked):
             wrong.append(f"{asked}: {answer}, not {expected(asked)}")
     return wrong
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer, site: Site) -> Server:
+    """A server with a policy that also denies."""
+    assert DENIES != SAMPLE
+    path = site.directory / "denies.yaml"
+    path.write_text(DENIES, encoding="utf-8")
+    return start_server(changes={"policy": {"path": str(path)}})
 
 
 def test_every_decision_over_the_wire(server: Server) -> None:
@@ -207,6 +221,13 @@ def _lets_auditors_erase(
     return Allow((), "") if action is Action.ERASE and "auditor" in str(principal) else decision
 
 
+def _skips_deny(
+    policy: Policy, principal: Principal, action: Action, field: str | None, view: str
+) -> Allow | Deny:
+    # As if no rule said deny: the sample is the same policy without that rule.
+    return decide(WITHOUT_DENY, principal, action, field, view)
+
+
 def _never_denies(
     policy: Policy, principal: Principal, action: Action, field: str | None, view: str
 ) -> Allow | Deny:
@@ -220,7 +241,7 @@ def _is_vaulted(policy: Policy, field: str) -> bool:
 
 
 def _in_process(judge: Decide) -> Ask:
-    policy = parse_policy(SAMPLE.read_text(encoding="utf-8"), "sample")
+    policy = parse_policy(DENIES, "denies")
 
     def ask(asked: Question) -> str:
         principal = Principal("spiffe", f"spiffe://example.org/{asked.role}")
@@ -246,6 +267,7 @@ def test_decide_itself_agrees_with_the_table() -> None:
         _skips_the_field,
         _skips_the_action,
         _lets_auditors_erase,
+        _skips_deny,
         _never_denies,
     ],
 )
