@@ -39,7 +39,8 @@ VIEWS = ("", "full", "token", "last4", "nothing")
 # Whoever has a right on some field may learn that another name is no field.
 WITH_FIELD_RIGHTS = frozenset(ROLES) - {"auditor", "stranger"}
 REAL_FIELDS = FIELDS[:-1]
-WITH_LAST4 = ("card_number", "us_ssn")
+# The first two by definition, the others by their format.
+WITH_LAST4 = ("card_number", "us_ssn", "national_id", "account_id")
 
 
 class Question(NamedTuple):

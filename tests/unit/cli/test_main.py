@@ -103,7 +103,7 @@ def test_an_unreachable_service_ends_with_4(
 ) -> None:
     from vault.client import CallError, Client, Column
 
-    def away(self: Client, field: str, values: list[str]) -> Column:
+    def away(self: Client, field: str, values: list[str], region: str = "") -> Column:
         raise CallError("UNAVAILABLE", "UNAVAILABLE", "connection refused", True)
 
     monkeypatch.setattr(Client, "tokenize", away)
@@ -129,7 +129,7 @@ def test_an_interrupted_run_leaves_no_file(
 ) -> None:
     from vault.client import Client, Column
 
-    def stop(self: Client, field: str, values: list[str]) -> Column:
+    def stop(self: Client, field: str, values: list[str], region: str = "") -> Column:
         raise end
 
     monkeypatch.setattr(Client, "tokenize", stop)
