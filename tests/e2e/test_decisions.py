@@ -47,7 +47,8 @@ REAL_FIELDS = FIELDS[:-1]
 VAULTED_FIELDS = tuple(name for name in REAL_FIELDS if name != "account_id")
 TOKENIZES = ("Tokenize", "TokenizeColumn")
 DETOKENIZES = ("Detokenize", "DetokenizeColumn")
-WITH_LAST4 = ("card_number", "us_ssn")
+# The first two by definition, the others by their format.
+WITH_LAST4 = ("card_number", "us_ssn", "national_id", "account_id")
 
 
 class Question(NamedTuple):
