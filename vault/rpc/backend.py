@@ -47,7 +47,7 @@ from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
-from vault.store.transaction import transaction
+from vault.store.transaction import retried, transaction
 
 __all__ = ["Backend", "open_backend", "replica_name"]
 
@@ -188,8 +188,14 @@ def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
 
 
 def _probe_database(engine: Engine) -> None:
-    with transaction(engine, time.monotonic() + _PROBE_PATIENCE):
-        pass
+    deadline = time.monotonic() + _PROBE_PATIENCE
+
+    def attempt() -> None:
+        with transaction(engine, deadline):
+            pass
+
+    # A connection that died while it was idle tells nothing of how the database is now.
+    retried(attempt, deadline)
 
 
 def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:

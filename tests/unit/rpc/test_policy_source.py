@@ -221,6 +221,8 @@ def test_calls_stop_where_the_policy_cannot_be_confirmed(house: House) -> None:
     house.now += 15.0
     source.probe()
     house.now += 0.1
+    with pytest.raises(StoreUnavailable, match=f"of late: {house.board.error.message}"):
+        source.probe()
     with pytest.raises(StoreUnavailable, match="could not be confirmed"):
         source.probe()
     house.board.error = None
