@@ -211,7 +211,7 @@ def compare(whole: Connection, bare: Connection) -> None:
 # step's own time is without those within it.
 STEPS: tuple[tuple[str, object, str], ...] = (
     ("policy", Admission, "admit_field"),
-    ("transaction", PostgresUnitOfWork, "run"),
+    ("transaction and MAC", PostgresUnitOfWork, "run"),
     ("audit record", PostgresAuditLog, "append"),
     ("parse", vaultless, "_split"),
     ("cipher", vaultless, "_run"),
