@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from vault.config import KeysSettings
 from vault.dev.authority import Authority
 from vault.dev.openbao import AppRole, DevOpenBao
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
+
+# A shell without job control ignores SIGINT for what it starts in the background, and every
+# child inherits that: tests of Ctrl-C would press it in vain. A handler is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
