@@ -106,6 +106,7 @@ class Server:
     site: Site
     settings: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    module: str = "vault.dev.server"
     log: Path = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -131,8 +132,9 @@ class Server:
         """Starts the server and returns once it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vault.dev.server", "--config", self.settings],
+                [sys.executable, "-m", self.module, "--config", self.settings],
                 stderr=log,
+                cwd=Path(__file__).parents[2],
                 env={**os.environ, **self.environment},
             )
         self.await_health("readiness", serving=True)
@@ -203,8 +205,10 @@ def start_server(site: Site) -> Iterator[StartServer]:
         name: str = "server",
         changes: Mapping[str, Section] | None = None,
         environment: Mapping[str, str] | None = None,
+        module: str = "vault.dev.server",
     ) -> Server:
-        server = Server(site, site.write_settings(name, changes or {}), environment or {})
+        settings = site.write_settings(name, changes or {})
+        server = Server(site, settings, environment or {}, module)
         server.start()
         servers.append(server)
         return server

@@ -97,7 +97,7 @@ class EmbeddedPostgres:
         self._child = Child(
             "Postgres",
             self._command(),
-            log=self._directory / "postgres.log",
+            log=self.log,
             stop_signal=signal.SIGINT,  # "fast": sessions are ended, then a checkpoint
             grace=30.0,
             identity=self._identity,
@@ -117,6 +117,11 @@ class EmbeddedPostgres:
         if self._child is not None:
             self._child.stop()
             self._child = None
+
+    @property
+    def log(self) -> Path:
+        """The file with the server's own log."""
+        return self._directory / "postgres.log"
 
     def exit_code(self) -> int | None:
         """Returns the exit code of a server that has ended, or None."""
