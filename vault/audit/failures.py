@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vault.errors import AuditUnavailable, Reason
 
-__all__ = ["DRIVER_ERRORS", "execute", "translate"]
+__all__ = ["DRIVER_ERRORS", "execute", "sqlstate_of", "translate"]
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +45,7 @@ def translate(error: BaseException) -> AuditUnavailable:
     Raise the result outside of the ``except`` block: as its context, the driver's error
     would go along.
     """
-    original = error.orig if isinstance(error, DBAPIError) else error
-    state = (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""
+    state = sqlstate_of(error)
     _log.error("audit not available", sqlstate=state, kind=type(error).__name__)
     if state == _CANCELED:
         late = AuditUnavailable(
@@ -56,3 +55,9 @@ def translate(error: BaseException) -> AuditUnavailable:
         late.retryable = False
         return late
     return AuditUnavailable("the audit cannot be written or read, so there is no answer")
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """Returns the five-character SQLSTATE of a driver's error, or an empty string."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return (original.sqlstate or "") if isinstance(original, psycopg.Error) else ""

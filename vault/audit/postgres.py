@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import cast
 from uuid import UUID, uuid4
@@ -9,12 +11,11 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Connection
 
-from vault.audit.failures import execute
+from vault.audit.failures import execute, sqlstate_of, translate
 from vault.audit.lanes import Lane, LanePool
 from vault.audit.record import (
     NO_MAC,
     Opening,
-    Record,
     event_body,
     make_head,
     make_record,
@@ -23,24 +24,28 @@ from vault.audit.record import (
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent
 
-__all__ = ["PostgresAuditLog"]
+__all__ = ["CloseWith", "PostgresAuditLog"]
 
 _log = structlog.get_logger(__name__)
 
+CloseWith = Callable[
+    [str, Sequence[UUID | int | bytes | str], Callable[[BaseException], AuditUnavailable]], None
+]
+
 _OPENING_LOCK = 0x746F6B656E03
 
-# The head moves on from exactly where the lane stands, or no record is written.
+# The head moves on from exactly where the lane stands; otherwise the record would have no
+# writer, and Postgres refuses it, and with it the COMMIT that comes along.
 _APPEND = """
 WITH head AS (
-    UPDATE audit_heads
-    SET number = %(number)b, mac = %(mac)b, key_version = %(key_version)b, head_mac = %(head_mac)b
-    WHERE writer = %(writer)b AND number = %(number)b - 1 AND mac = %(previous)b
+    UPDATE audit_heads SET number = $2, mac = $3, key_version = $4, head_mac = $5
+    WHERE writer = $1 AND number = $2 - 1 AND mac = $6
     RETURNING writer
 )
 INSERT INTO audit_records (writer, number, key_version, previous, mac, body)
-SELECT writer, %(number)b, %(key_version)b, %(previous)b, %(mac)b, %(body)b FROM head
-RETURNING number
+VALUES ((SELECT writer FROM head), $2, $4, $6, $3, $7)
 """
+_NO_HEAD = "23502"  # not_null_violation
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 _LAST_WRITER = """
 SELECT w.ordinal, w.writer, h.number, h.mac
@@ -68,17 +73,31 @@ class PostgresAuditLog:
     ``in_doubt``.
     """
 
-    def __init__(self, connection: Connection, lanes: LanePool, now: datetime) -> None:
-        """Takes when the transaction began by Postgres's clock: the records' time."""
+    def __init__(
+        self, connection: Connection, lanes: LanePool, now: datetime, close_with: CloseWith
+    ) -> None:
+        """Takes the open transaction.
+
+        Args:
+            now: when it began by Postgres's clock: the records' time.
+            close_with: takes the statement that goes along with the COMMIT, its parameters,
+                and what makes our error of its failure.
+        """
         self._connection = connection
         self._lanes = lanes
         self._now = now
+        self._close_with = close_with
         self._leased: Lane | None = None
         self._written: Lane | None = None
         self._named: Lane | None = None
 
     def append(self, event: AuditEvent) -> None:
-        """Writes the call's record. Raises AuditUnavailable, and KeysUnavailable of the key."""
+        """Makes the call's record, to be written with the COMMIT.
+
+        Raises:
+            AuditUnavailable: a second record, or the chain cannot be opened.
+            KeysUnavailable: there is no key for it.
+        """
         if self._written is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
@@ -90,13 +109,20 @@ class PostgresAuditLog:
             event, server=self._lanes.server, writer=lane.writer, number=number, now=self._now
         )
         record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
-        if not execute(self._connection, _APPEND, self._columns(record)):
-            # Another process holds this chain, or the audit was tampered with.
-            self._leased = None
-            self._lanes.lose(lane)
-            _log.error("the audit's chain was changed", writer=str(lane.writer), number=lane.number)
-            raise AuditUnavailable("the audit's chain is not where this server left it")
+        head = make_head(self._lanes.key(), record)
+        placed = (record.writer, record.number, record.mac, record.key_version)
+        values = (*placed, head.head_mac, record.previous, record.body)
+        self._close_with(_APPEND, values, lambda error: self._refused(error, lane))
         self._written = lane.after(record)
+
+    def _refused(self, error: BaseException, lane: Lane) -> AuditUnavailable:
+        if sqlstate_of(error) != _NO_HEAD:
+            return translate(error)
+        # Another process holds this chain, or the audit was tampered with.
+        self._leased = None
+        self._lanes.lose(lane)
+        _log.error("the audit's chain was changed", writer=str(lane.writer), number=lane.number)
+        return AuditUnavailable("the audit's chain is not where this server left it")
 
     def committed(self) -> None:
         """The transaction was committed: the lane moves on."""
@@ -127,20 +153,9 @@ class PostgresAuditLog:
         body = opening_body(opening, server=server, writer=writer, now=self._now)
         record = make_record(self._lanes.key(), writer, 1, NO_MAC, body)
         placed = {"ordinal": opening.ordinal, "server": server, "opened": self._now}
-        execute(self._connection, _OPEN, {**self._columns(record), **placed})
+        head = {"head_mac": make_head(self._lanes.key(), record).head_mac}
+        execute(self._connection, _OPEN, {**asdict(record), **head, **placed})
         return Lane(writer, 1, record.mac)
-
-    def _columns(self, record: Record) -> dict[str, object]:
-        head = make_head(self._lanes.key(), record)
-        return {
-            "writer": record.writer,
-            "number": record.number,
-            "key_version": record.key_version,
-            "previous": record.previous,
-            "mac": record.mac,
-            "body": record.body,
-            "head_mac": head.head_mac,
-        }
 
 
 def _opening(last: tuple[object, ...] | None, lost: Lane | None) -> Opening:

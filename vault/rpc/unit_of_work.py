@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,13 +10,15 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from vault.audit.lanes import LanePool
-from vault.audit.postgres import PostgresAuditLog
+from vault.audit.postgres import CloseWith, PostgresAuditLog
+from vault.errors import VaultError
 from vault.rpc.spans import OFF, Spans
 from vault.service.ports import Transaction
 from vault.store.limits import PostgresLimitStore
+from vault.store.round_trip import Command, Parameter
 from vault.store.shapes import PostgresShapeStore
 from vault.store.tokens import PostgresTokenStore
-from vault.store.transaction import Ending, retried, transaction
+from vault.store.transaction import Closing, Ending, OpenTransaction, retried, transaction
 
 __all__ = ["PostgresUnitOfWork"]
 
@@ -58,7 +60,7 @@ class PostgresUnitOfWork:
             transaction(self._engine, deadline) as opened,
         ):
             connection = opened.connection
-            audit = PostgresAuditLog(connection, self._lanes, opened.now)
+            audit = PostgresAuditLog(connection, self._lanes, opened.now, _closing(opened))
             opened.at_end.append(lambda ending: _settle(audit, ending))
             answer = work(
                 _PostgresTransaction(
@@ -70,6 +72,17 @@ class PostgresUnitOfWork:
             )
             commit.enter_context(self._spans.step("commit"))
             return answer
+
+
+def _closing(opened: OpenTransaction) -> CloseWith:
+    """Has a statement go along with the transaction's COMMIT."""
+
+    def close_with(
+        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]
+    ) -> None:
+        opened.closing = Closing(Command(text, values), refused)
+
+    return close_with
 
 
 def _settle(audit: PostgresAuditLog, ending: Ending) -> None:

@@ -1,4 +1,4 @@
-"""Every statement of the hot path, in psycopg's own placeholders.
+"""Every statement of the hot path, in psycopg's placeholders but for ``SETTINGS``.
 
 ``%(x)b`` sends a parameter in binary: an array of MACs costs a tenth of its text form.
 ``unnest`` with LATERAL, never ``= ANY (array)``: the latter became a sequential scan on
@@ -8,7 +8,6 @@ a table that had grown since its last ANALYZE.
 from __future__ import annotations
 
 __all__ = [
-    "BEGIN",
     "CHARGE",
     "COLUMNS",
     "FIND_BY_MAC",
@@ -24,6 +23,7 @@ __all__ = [
     "RECORDED_SHAPES",
     "RECORD_SHAPE",
     "REPORT",
+    "SETTINGS",
     "SHAPE",
     "UNINDEX",
 ]
@@ -34,10 +34,10 @@ __all__ = [
 # for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
 # where the server's default is not: an answer must not outlive its audit record. A server
 # that stands still while it holds locks loses them.
-BEGIN = """
-SELECT set_config('statement_timeout', %(statement_timeout)s, true),
-       set_config('lock_timeout', %(lock_timeout)s, true),
-       set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, true),
+SETTINGS = """
+SELECT set_config('statement_timeout', $1, true),
+       set_config('lock_timeout', $2, true),
+       set_config('idle_in_transaction_session_timeout', $1, true),
        set_config('enable_seqscan', 'off', true),
        set_config('jit', 'off', true),
        set_config('plan_cache_mode', 'force_custom_plan', true),

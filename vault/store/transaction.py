@@ -8,16 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, Pool
 
-from vault.errors import StoreUnavailable
+from vault.errors import StoreUnavailable, VaultError
 from vault.store import sql
 from vault.store.bounded import bound
 from vault.store.failures import (
@@ -28,9 +27,11 @@ from vault.store.failures import (
     sqlstate_of,
     translate,
 )
+from vault.store.round_trip import Answers, Command, round_trip
 
 __all__ = [
     "MAX_ATTEMPTS",
+    "Closing",
     "Columns",
     "Ending",
     "OpenTransaction",
@@ -56,6 +57,8 @@ _SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
 # Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
 _SURELY_ROLLED_BACK = ("23", "40")
+_BEGIN, _COMMIT = Command("BEGIN"), Command("COMMIT")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
 
 
 class Ending(Enum):
@@ -66,17 +69,31 @@ class Ending(Enum):
     IN_DOUBT = auto()  # the connection was lost in the COMMIT: nobody here can tell
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A statement that goes along with the COMMIT.
+
+    Attributes:
+        refused: makes an error of the driver's, where Postgres did not carry it out.
+    """
+
+    command: Command
+    refused: Callable[[BaseException], VaultError]
+
+
 @dataclass(slots=True)
 class OpenTransaction:
     """A transaction under way.
 
     Attributes:
         now: when it began, by Postgres's clock.
+        closing: the last statement, sent in one round trip with the COMMIT.
         at_end: told how it ended, each exactly once.
     """
 
     connection: Connection
     now: datetime
+    closing: Closing | None = None
     at_end: list[Callable[[Ending], None]] = field(default_factory=list)
     ending: Ending = Ending.ROLLED_BACK
 
@@ -92,10 +109,12 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
         Conflict: rolled back through no fault of its own.
         StoreUnavailable: the database is away, refuses, or was too slow
             (then with reason DEADLINE_EXCEEDED).
+        VaultError: what ``closing`` makes of its own refusal.
     """
+    pool = engine.pool
     connection = _connect(engine, deadline)
     try:
-        opened = OpenTransaction(connection, _begin(engine, connection, deadline))
+        opened = OpenTransaction(connection, _begin(engine, pool, connection, deadline))
         with _told(opened):
             yield opened
             _remaining(deadline)
@@ -150,30 +169,41 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
     raise failure
 
 
-def _begin(engine: Engine, connection: Connection, deadline: float | None) -> datetime:
+def _begin(engine: Engine, pool: Pool, connection: Connection, deadline: float | None) -> datetime:
     remaining = _remaining(deadline)
     answer_by = time.monotonic() + remaining + _GRACE
     bound(connection, answer_by=answer_by, patience=_SHORT_SILENCE)
-    parameters = {
-        "statement_timeout": _milliseconds(remaining),
-        "lock_timeout": _milliseconds(min(remaining, _LOCK_TIMEOUT)),
-    }
+    timeouts = _milliseconds(remaining), _milliseconds(min(remaining, _LOCK_TIMEOUT))
     failure: StoreUnavailable
     try:
-        row = connection.exec_driver_sql(sql.BEGIN, parameters).one()
+        answers = _sent(connection, _BEGIN, Command(sql.SETTINGS, timeouts))
+        if answers.error is not None:
+            raise answers.error
     except DRIVER_ERRORS as error:
-        # A pooled connection may have died while it was idle. Nothing has been done on
-        # it, and SQLAlchemy has just emptied the pool: another try gets a fresh one.
-        stale = isinstance(error, DBAPIError) and error.connection_invalidated
-        failure = Conflict("the database closed an idle connection") if stale else translate(error)
+        stale = _driver_of(connection).closed
+        failure = _replaced(engine, pool, connection) if stale else translate(error)
     else:
-        read_only, now = row[-2:]
-        assert isinstance(now, datetime)
-        if not read_only:
+        settings = answers.results[-1]
+        read_only, now = settings.get_value(0, 7), settings.get_value(0, 8)
+        assert read_only is not None
+        assert now is not None
+        if not any(read_only):
             bound(connection, answer_by=answer_by, patience=_LONGEST_SILENCE)
-            return now
+            return _EPOCH + timedelta(microseconds=int.from_bytes(now, signed=True))
         failure = _demoted(engine, connection)
     raise failure
+
+
+def _replaced(engine: Engine, pool: Pool, connection: Connection) -> StoreUnavailable:
+    """Lets go of a pool's connections: this one had died while it was idle.
+
+    The others are as old, unless somebody else has found that out and filled the pool anew.
+    Nothing has been done on it: another try gets a fresh one.
+    """
+    connection.invalidate()
+    if engine.pool is pool:
+        engine.dispose()
+    return Conflict("the database closed an idle connection")
 
 
 def _demoted(engine: Engine, connection: Connection) -> StoreUnavailable:
@@ -192,18 +222,37 @@ def _commit(opened: OpenTransaction) -> None:
         # A failed statement whose error the work swallowed: Postgres would answer the
         # COMMIT with a quiet ROLLBACK, and the call would be answered without a record.
         raise StoreUnavailable("the transaction failed and was rolled back")
-    failure: StoreUnavailable
+    closing = opened.closing
+    commands = (_COMMIT,) if closing is None else (closing.command, _COMMIT)
+    failure: VaultError
     opened.ending = Ending.IN_DOUBT
     try:
-        opened.connection.commit()
+        answers = _sent(opened.connection, *commands)
     except DRIVER_ERRORS as error:
-        if sqlstate_of(error).startswith(_SURELY_ROLLED_BACK):
-            opened.ending = Ending.ROLLED_BACK
         failure = translate(error)
     else:
-        opened.ending = Ending.COMMITTED
-        return
+        if answers.error is None:
+            opened.ending = Ending.COMMITTED
+            return
+        closing_failed = closing is not None and not answers.results
+        if _is_rolled_back(answers.error, closing_failed=closing_failed):
+            opened.ending = Ending.ROLLED_BACK
+        refused = closing.refused if closing is not None and closing_failed else translate
+        failure = refused(answers.error)
     raise failure
+
+
+def _is_rolled_back(error: psycopg.Error, *, closing_failed: bool) -> bool:
+    """Tells whether an error instead of the COMMIT's answer leaves no doubt."""
+    state = sqlstate_of(error)
+    if closing_failed:
+        # Postgres skips the COMMIT after it; but a session that ends may have done both.
+        return not (state == "" or state.startswith("57P"))
+    return state.startswith(_SURELY_ROLLED_BACK)
+
+
+def _sent(connection: Connection, *commands: Command) -> Answers:
+    return round_trip(_driver_of(connection), commands)
 
 
 def _is_sound(connection: Connection) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self
 
 import psycopg
@@ -14,7 +14,9 @@ from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.store import transaction
 from vault.store.engine import make_engine
+from vault.store.round_trip import Answers, Command, round_trip
 
 Owner = psycopg.Connection[tuple[object, ...]]
 AUDIT_KEY = MacKey(1, bytes(32))
@@ -63,8 +65,17 @@ class _Noting(psycopg.Cursor[tuple[object, ...]]):
 
 
 @pytest.fixture
-def statements(engine: Engine) -> Iterator[list[str]]:
+def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements sent to Postgres so far, BEGIN and COMMIT left out."""
+
+    def noted(
+        driver: psycopg.Connection[tuple[object, ...]], commands: Sequence[Command]
+    ) -> Answers:
+        texts = (command.text for command in commands)
+        _Noting.sent.extend(text for text in texts if text not in ("BEGIN", "COMMIT"))
+        return round_trip(driver, commands)
+
+    monkeypatch.setattr(transaction, "round_trip", noted)
 
     def note(connection: psycopg.Connection, record: object) -> None:
         connection.cursor_factory = _Noting

@@ -1,0 +1,113 @@
+"""Several statements in one round trip to Postgres, in libpq's pipeline mode.
+
+For what every call needs: BEGIN with its settings, and the audit record with COMMIT. It goes
+straight to libpq, because psycopg's own pipeline costs more per statement than the trip that
+it saves; only the waiting is psycopg's. Nothing is prepared, so poolers may sit in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import Wait
+
+__all__ = ["Answers", "Command", "Parameter", "round_trip"]
+
+Parameter = UUID | int | bytes | str
+_Encoded = tuple[bytes, list[bytes], list[int]]
+
+# By Python type: Postgres's type as its binary protocol numbers it, and its bytes.
+_BINARY: dict[type[Parameter], tuple[int, Callable[..., bytes]]] = {
+    UUID: (2950, lambda value: value.bytes),
+    int: (20, lambda value: value.to_bytes(8, signed=True)),
+    bytes: (17, bytes),
+    str: (25, str.encode),
+}
+_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A statement with Postgres's own placeholders ($1), and what they stand for.
+
+    All of a round trip's commands are written before an answer is read: no large ones.
+    """
+
+    text: str
+    parameters: Sequence[Parameter] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What Postgres answered, one result per command, in binary.
+
+    Attributes:
+        error: of the first command that failed, without Postgres's words; Postgres has
+            skipped all after it. None where every one was done.
+    """
+
+    results: Sequence[PGresult]
+    error: psycopg.Error | None = None
+
+
+def round_trip(
+    driver: psycopg.Connection[tuple[object, ...]], commands: Sequence[Command]
+) -> Answers:
+    """Sends commands, all at once, and waits for their answers.
+
+    Raises:
+        psycopg.OperationalError: the connection was lost, or was too slow for its bounds.
+        ValueError: a parameter cannot be encoded; nothing was sent.
+    """
+    sent = [_encoded(command) for command in commands]
+    return driver.wait(_exchange(driver.pgconn, sent))
+
+
+def _encoded(command: Command) -> _Encoded:
+    kinds = [_BINARY[type(value)] for value in command.parameters]
+    values = [encode(value) for value, (_, encode) in zip(command.parameters, kinds, strict=True)]
+    return command.text.encode(), values, [oid for oid, _ in kinds]
+
+
+def _exchange(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[Answers]:
+    pgconn.enter_pipeline_mode()
+    for text, values, types in sent:
+        formats = [Format.BINARY] * len(values)
+        pgconn.send_query_params(text, values, types, formats, Format.BINARY)
+    pgconn.pipeline_sync()
+    while pgconn.flush():
+        yield Wait.W
+    results: list[PGresult] = []
+    error: psycopg.Error | None = None
+    while True:
+        while pgconn.is_busy():
+            yield Wait.R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if pgconn.status == ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection was lost")
+        if result is None:
+            continue  # the end of one command's results
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            break
+        if error is None and result.status in _DONE:
+            results.append(result)
+        elif error is None:
+            error = _error_of(result)
+    pgconn.exit_pipeline_mode()
+    return Answers(results, error)
+
+
+def _error_of(result: PGresult) -> psycopg.Error:
+    """The error of a result: its kind, and none of its texts, which quote what was sent."""
+    state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode("ascii", "replace")
+    try:
+        return psycopg.errors.lookup(state)()
+    except KeyError:
+        return psycopg.DatabaseError()
