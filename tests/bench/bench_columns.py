@@ -1,9 +1,9 @@
 """`make bench-columns`: Tokenize and TokenizeColumn of a vaultless field, all on and cut out.
 
-One run starts the whole server (TLS, identity, policy, Postgres, audit), and beside it a
-server that does the same work without policy and audit: the same gRPC, TLS, protobuf,
-format and cipher. One client calls both in turn, with 16-digit values. Then a copy of
-the whole server's parts in this process says where its time goes.
+One run starts the whole server, and beside it the same server with policy and audit cut out
+(``cut_out_server``) and bare handlers: gRPC, TLS, protobuf, format and cipher alone. One
+client calls all three in turn, with 16-digit values. Then a copy of the whole server's parts
+in this process says where its time goes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn
 
 FIELD = "account_id"
-POLICY = Path(__file__).parents[2] / "deploy/policy.yaml"
+ROOT = Path(__file__).parents[2]
+POLICY = ROOT / "deploy/policy.yaml"
 BATCHES = (1_000, 10_000, 50_000)
 # One call after the other, and as many at a time as the SDK has.
 IN_FLIGHT = (1, 4)
@@ -104,26 +105,26 @@ def bare_handlers() -> dict[str, Callable[[bytes], bytes]]:
 
 
 def serve_bare(pair: Paths, ready: multiprocessing.Queue[int]) -> None:
-    """Runs the server without policy and audit in a process of its own, until it is ended."""
+    """Runs the bare handlers in a process of their own, until it is ended."""
     cert, key, ca = (Path(path).read_bytes() for path in pair)
-    server = grpc.server(futures.ThreadPoolExecutor(8), options=OPTIONS)
+    listener = grpc.server(futures.ThreadPoolExecutor(8), options=OPTIONS)
 
     def handler(work: Callable[[bytes], bytes]) -> grpc.RpcMethodHandler[bytes, bytes]:
         return grpc.unary_unary_rpc_method_handler(lambda raw, _: work(raw))
 
     handlers = {name: handler(work) for name, work in bare_handlers().items()}
     service = grpc.method_handlers_generic_handler(SERVICE.strip("/"), handlers)
-    server.add_generic_rpc_handlers((service,))
+    listener.add_generic_rpc_handlers((service,))
     credentials = grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=True)
-    port = server.add_secure_port("127.0.0.1:0", credentials)
-    server.start()
+    port = listener.add_secure_port("127.0.0.1:0", credentials)
+    listener.start()
     ready.put(port)
-    server.wait_for_termination()
+    listener.wait_for_termination()
 
 
 @contextmanager
 def bare_server(authority: Authority) -> Iterator[str]:
-    """Yields the address of the server without policy and audit."""
+    """Yields the address of the bare handlers."""
     files = authority.issue_server("bare")
     pair = str(files.cert), str(files.key), str(authority.certificate_path)
     context = multiprocessing.get_context("spawn")
@@ -135,7 +136,7 @@ def bare_server(authority: Authority) -> Iterator[str]:
 
 
 @contextmanager
-def whole_server(dev: DevEnvironment, directory: Path) -> Iterator[tuple[str, Path]]:
+def server(dev: DevEnvironment, directory: Path, module: str) -> Iterator[tuple[str, Path]]:
     """Yields address and settings of a server like the environment's, for larger batches."""
     directory.mkdir()
 
@@ -145,11 +146,11 @@ def whole_server(dev: DevEnvironment, directory: Path) -> Iterator[tuple[str, Pa
     text = re.sub(r"(?m)^(\w*port) = \d+$", other_port, dev.settings.read_text("utf-8"))
     settings = directory / "server.toml"
     settings.write_text(text.replace("[server]\n", f"[server]\nmax_batch = {MOST}\n"))
-    server = load_settings(settings).server
-    command = [sys.executable, "-m", "vault.dev.server", "--config", str(settings)]
+    port = load_settings(settings).server.port
+    command = [sys.executable, "-m", module, "--config", str(settings)]
     with (directory / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log)
-    yield f"127.0.0.1:{server.port}", settings
+        process = subprocess.Popen(command, stderr=log, cwd=ROOT)
+    yield f"127.0.0.1:{port}", settings
     process.terminate()
     process.wait(20)
 
@@ -189,20 +190,22 @@ class Connection:
         return calls * size / (time.perf_counter() - began)
 
 
-def compare(whole: Connection, bare: Connection) -> None:
-    """Prints values a second of both servers, turn and turn about."""
-    print(f"\nvalues/s, median of {ROUNDS} turns")
-    print(f"{'':16}{'batch':>8}{'in flight':>11}{'all on':>12}{'cut out':>12}{'ratio':>8}")
+def compare(whole: Connection, cut_out: Connection, bare: Connection) -> None:
+    """Prints values a second of the three servers, turn and turn about."""
+    print(f"\nvalues/s, median of {ROUNDS} turns; ratios: all on to cut out, all on to bare")
+    print(f"{'':16}{'batch':>8}{'in flight':>11}{'all on':>12}{'cut out':>12}{'bare':>12}")
     for size in BATCHES:
         asked = requests(size)
         for rpc, in_flight in itertools.product(RPCS, IN_FLIGHT):
-            at = rpc, asked[rpc], size, in_flight
-            whole.rate(*at)
-            bare.rate(*at)
-            pairs = [(whole.rate(*at), bare.rate(*at)) for _ in range(ROUNDS)]
-            on, off = (statistics.median(side) for side in zip(*pairs, strict=True))
+            servers = whole, cut_out, bare
+            turns = [
+                [one.rate(rpc, asked[rpc], size, in_flight) for one in servers]
+                for _ in range(1 + ROUNDS)
+            ]
+            on, cut, less = (statistics.median(own) for own in zip(*turns[1:], strict=True))
             print(
-                f"{rpc:16}{size:8,d}{in_flight:11d}{on:12,.0f}{off:12,.0f}{on / off:8.2f}",
+                f"{rpc:16}{size:8,d}{in_flight:11d}{on:12,.0f}{cut:12,.0f}{less:12,.0f}"
+                f"{on / cut:8.2f}{on / less:6.2f}",
                 flush=True,
             )
 
@@ -298,11 +301,14 @@ def main() -> None:
         tls = ClientTls(dev.ca, pair.cert, pair.key)
         authority = Authority(Path(name) / "dev" / "pki")
         with (
-            whole_server(dev, Path(name) / "whole") as (address, settings),
+            server(dev, Path(name) / "whole", "vault.dev.server") as (address, settings),
+            server(dev, Path(name) / "cut", "tests.bench.cut_out_server") as (cut_address, _),
             bare_server(authority) as bare_address,
         ):
-            whole, bare = Connection(address, tls), Connection(bare_address, tls)
-            compare(whole, bare)
+            whole, cut_out, bare = (
+                Connection(each, tls) for each in (address, cut_address, bare_address)
+            )
+            compare(whole, cut_out, bare)
             where_time_goes(settings, whole)
 
 

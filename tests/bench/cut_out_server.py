@@ -1,0 +1,68 @@
+"""The server with policy and audit cut out, and so without a transaction: the bench's baseline.
+
+Everything else of a vaultless call is there: gRPC, TLS, identity, the bounds on calls,
+metrics, log, keys, format, cipher. Never a server for anything else: it lets everybody do
+everything. Run like ``vault.dev.server``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TypeVar, cast
+from unittest.mock import patch
+
+from vault.dev.server import main
+from vault.model import Action, AuditEvent, Caller
+from vault.policy.model import Policy
+from vault.rpc.pipeline import Pipeline
+from vault.service.admission import Admission, FieldPermit
+from vault.service.ports import Transaction
+from vault.service.shapes import ShapeRecord
+from vault.service.tokenization import TokenizationService
+from vault.service.vaultless import Conversion
+
+T = TypeVar("T")
+
+EVENT = AuditEvent("", "", "", "", "", "", "")
+NO_TRANSACTION = cast("Transaction", SimpleNamespace(shapes=None))
+
+
+def admit(
+    _: Admission,
+    _rpc: str,
+    caller: Caller,
+    policy: Policy,
+    action: Action,
+    field: str,
+    view: str = "",
+) -> FieldPermit:
+    return FieldPermit(caller, EVENT, action, policy.fields[field], view or "full")
+
+
+def carry_out(
+    _: Admission, _permit: FieldPermit, _items: int, work: Callable[[Transaction], T]
+) -> T:
+    return work(NO_TRANSACTION)
+
+
+def nothing(*_: object) -> None:
+    """In the place of a check or a record."""
+
+
+CUT = (
+    (Pipeline, "_permit", nothing),
+    (Admission, "admit_field", admit),
+    (Admission, "carry_out", carry_out),
+    (ShapeRecord, "claim", nothing),
+    (TokenizationService, "_record", nothing),
+    (Conversion, "token_set", nothing),
+)
+
+if __name__ == "__main__":
+    with ExitStack() as stack:
+        for owner, name, instead in CUT:
+            stack.enter_context(patch.object(owner, name, instead))
+        sys.exit(main(sys.argv[1:]))
