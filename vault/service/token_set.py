@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vault.crypto.codes import Codes
-from vault.formats.row_order import sorted_rows
+from vault.formats.row_order import as_items, sorted_rows
 from vault.formats.text_column import TextColumn
 from vault.service.results import token_set_message
 
@@ -26,16 +26,28 @@ def packed_token_set(tokens: TextColumn) -> bytes:
     alike = len(tokens.codes) == width * len(tokens)
     table = tokens.codes.reshape(-1, width) if alike else _table(tokens, lengths, width)
     order, first = sorted_rows(table)
-    chosen = order[first]
+    chosen = order if first.all() else order[first]
+    if alike and table.dtype == np.uint8:
+        return _message_of_one_length(table, chosen)
     prefixes = _prefixes(width)
     size = prefixes.shape[1]
     message: Codes = np.empty((len(chosen), size + width), table.dtype)
     for at, column in enumerate(prefixes.T):
-        # One length, as mostly: one prefix for all.
-        message[:, at] = column[width] if alike else column[lengths[chosen]]
+        message[:, at] = column[lengths[chosen]]
     message[:, size:] = np.take(table, chosen, axis=0)
-    content = message.tobytes() if alike and message.dtype == np.uint8 else _packed(message)
-    return token_set_message(()) + content
+    return token_set_message(()) + _packed(message)
+
+
+def _message_of_one_length(table: Codes, chosen: NDArray[np.int64]) -> bytes:
+    """As mostly, of bytes: one prefix for all, and each token moved in one piece."""
+    width = table.shape[1]
+    head, prefix = token_set_message(()), f"{width}:".encode()
+    message = np.empty(len(head) + len(chosen) * (len(prefix) + width), np.uint8)
+    message[: len(head)] = np.frombuffer(head, np.uint8)
+    items = message[len(head) :].view([("prefix", f"V{len(prefix)}"), ("token", f"V{width}")])
+    items["prefix"] = np.frombuffer(prefix, f"V{len(prefix)}")
+    items["token"] = as_items(table)[chosen]
+    return message.tobytes()
 
 
 def _table(tokens: TextColumn, lengths: NDArray[np.int64], width: int) -> Codes:

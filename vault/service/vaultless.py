@@ -17,7 +17,7 @@ from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.limbs import Digits
 from vault.errors import Reason
 from vault.formats import Parsed
-from vault.formats.row_order import Indexes, distinct_rows
+from vault.formats.row_order import Indexes, as_items, distinct_rows
 from vault.formats.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
 from vault.formats.text_column import TextColumn
 from vault.model import Failure, Generator
@@ -153,7 +153,7 @@ class _Made:
 
     def moved(self, group: Rows, digits: Digits, unmoved: Failure) -> tuple[Rows, Rows]:
         """Returns what rows became and what they were; those that stayed equal fail."""
-        mask = (digits != group.digits).any(axis=1)
+        mask: Mask = as_items(digits) != as_items(group.digits)
         self.failures.update(dict.fromkeys(group.at[~mask].tolist(), unmoved))
         return Rows(group.at, digits).where(mask), group.where(mask)
 
