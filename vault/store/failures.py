@@ -16,6 +16,7 @@ from vault.errors import Reason, StoreUnavailable
 __all__ = [
     "DRIVER_ERRORS",
     "Conflict",
+    "LockTimeout",
     "deadline_exceeded",
     "read_only_server",
     "sqlstate_of",
@@ -30,12 +31,13 @@ DRIVER_ERRORS = (SQLAlchemyError, psycopg.Error, ValueError)
 
 _CONFLICTS = {"40001", "40P01"}
 _CANCELED = "57014"
+_LOCK_TIMEOUT = "55P03"
 _MESSAGES = {
     "25006": "the database is read-only: it is a standby, or was demoted",
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
     "53300": "the database has no free connection",
-    "55P03": "the database waited too long for a lock",
+    _LOCK_TIMEOUT: "the database waited too long for a lock",
     "57P03": "the database is starting up",
     "28000": "the database refuses the service's login",
     "28P01": "the database refuses the service's login",
@@ -65,6 +67,10 @@ _SETUP = {"42501", "42P01"}
 
 class Conflict(StoreUnavailable):
     """The transaction was rolled back through no fault of its own: run it again."""
+
+
+class LockTimeout(StoreUnavailable):
+    """A statement waited for a lock as long as it may."""
 
 
 def sqlstate_of(error: BaseException) -> str:
@@ -108,6 +114,8 @@ def translate(error: BaseException) -> StoreUnavailable:
     _log.warning("database error", sqlstate=state, kind=type(error).__name__)
     if state == _CANCELED:
         return deadline_exceeded()
+    if state == _LOCK_TIMEOUT:
+        return LockTimeout(_MESSAGES[state])
     if isinstance(error, PoolTimeout):
         return StoreUnavailable("no database connection is free", reason=Reason.OVERLOADED)
     if (state.startswith(_BUGS) and state not in _SETUP) or isinstance(error, ValueError):

@@ -25,6 +25,7 @@ __all__ = [
     "REPORT",
     "SETTINGS",
     "SHAPE",
+    "SHORT_LOCK_TIMEOUT",
     "UNINDEX",
 ]
 
@@ -46,6 +47,9 @@ SELECT set_config('statement_timeout', $1, true),
        current_setting('transaction_read_only') = 'on',
        clock_timestamp()
 """
+
+# From here on in this transaction.
+SHORT_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', '100ms', true)"
 
 COLUMNS = (
     "t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created, t.expires"

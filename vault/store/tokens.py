@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,7 +14,7 @@ from sqlalchemy import Connection
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
 from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
-from vault.store.failures import Conflict
+from vault.store.failures import Conflict, LockTimeout
 from vault.store.transaction import Columns, Parameters, execute
 
 __all__ = ["PostgresTokenStore"]
@@ -103,12 +104,18 @@ class PostgresTokenStore:
         """Inserts tokens and their index rows; returns the token cores inserted.
 
         Raises Conflict where going on could deadlock: index rows are waited for in order,
-        and those of an earlier insert are still held. Who lost a race to a token that was
-        erased at once comes here.
+        but who lost a race to a token that was erased at once still holds those of its
+        first insert. It waits for a moment only.
         """
         asked = {(_index(space, each), each.mac) for each in new if each.mac is not None}
         if self._held and not asked <= self._held:
+            execute(self._connection, sql.SHORT_LOCK_TIMEOUT, {})
+            with suppress(LockTimeout):
+                return self._insert_all(space, new)
             raise Conflict("another transaction was quicker")
+        return self._insert_all(space, new)
+
+    def _insert_all(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         stored: set[str] = set()
         for kind, group in groupby(sorted(new, key=_order), _kind):
             stored |= self._insert(space, kind, list(group))
