@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.spellings import ACCEPTED, POLICY, REFUSED
-from vault.client import CallError
+from vault.client import CallError, PackedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,19 @@ def test_a_batch_has_a_region(client: Client) -> None:
         with pytest.raises(CallError, match="region") as caught:
             client.tokenize(field, values, region=region)
         assert caught.value.reason == "INVALID_REQUEST"
+
+
+def test_a_packed_batch_has_a_region_too(client: Client) -> None:
+    values: list[str | None] = ["(415) 555-2671", None, "030 901820"]
+    american = client.tokenize_column("phone", PackedColumn.of(values), region="US")
+    tokens = american.column.strings()
+    assert sorted(american.errors) == [2]
+    assert tokens == [client.tokenize("phone", values[:1], region="US").values[0], None, None]
+    restored = client.detokenize_column("phone", PackedColumn.of(tokens[:1])).column
+    assert restored.strings() == values[:1]
+    with pytest.raises(CallError, match="region") as caught:
+        client.tokenize_column("phone", PackedColumn.of(values), region="Germany")
+    assert caught.value.reason == "INVALID_REQUEST"
 
 
 def test_views_that_no_policy_defined(client: Client, formats_server: Server) -> None:
