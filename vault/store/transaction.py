@@ -224,31 +224,32 @@ def _commit(opened: OpenTransaction) -> None:
         raise StoreUnavailable("the transaction failed and was rolled back")
     closing = opened.closing
     commands = (_COMMIT,) if closing is None else (closing.command, _COMMIT)
-    failure: VaultError
+    failure: VaultError | None
     opened.ending = Ending.IN_DOUBT
     try:
         answers = _sent(opened.connection, *commands)
     except DRIVER_ERRORS as error:
         failure = translate(error)
     else:
-        if answers.error is None:
-            opened.ending = Ending.COMMITTED
-            return
-        closing_failed = closing is not None and not answers.results
-        if _is_rolled_back(answers.error, closing_failed=closing_failed):
-            opened.ending = Ending.ROLLED_BACK
-        refused = closing.refused if closing is not None and closing_failed else translate
-        failure = refused(answers.error)
-    raise failure
+        opened.ending, failure = _judged(answers, closing)
+    if failure is not None:
+        raise failure
 
 
-def _is_rolled_back(error: psycopg.Error, *, closing_failed: bool) -> bool:
-    """Tells whether an error instead of the COMMIT's answer leaves no doubt."""
+def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultError | None]:
+    """Tells what became of a transaction by the answers to its last commands."""
+    error = answers.error
+    if error is None:
+        if answers.results[-1].command_status == b"COMMIT":
+            return Ending.COMMITTED, None
+        return Ending.ROLLED_BACK, StoreUnavailable("the transaction was rolled back")
     state = sqlstate_of(error)
-    if closing_failed:
+    if closing is not None and not answers.results:
         # Postgres skips the COMMIT after it; but a session that ends may have done both.
-        return not (state == "" or state.startswith("57P"))
-    return state.startswith(_SURELY_ROLLED_BACK)
+        sure, failure = state != "" and not state.startswith("57P"), closing.refused(error)
+    else:
+        sure, failure = state.startswith(_SURELY_ROLLED_BACK), translate(error)
+    return Ending.ROLLED_BACK if sure else Ending.IN_DOUBT, failure
 
 
 def _sent(connection: Connection, *commands: Command) -> Answers:
