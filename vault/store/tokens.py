@@ -48,6 +48,10 @@ class _Kind(NamedTuple):
 
 
 _REAPING = 0x746F6B656E04  # the advisory lock of whoever buries expired tokens
+# A look-up is a tenth of a call of the enumeration, and every row needs three.
+_SCOPES = {each.value: each for each in Scope}
+_GENERATORS = {each.value: each for each in Generator}
+_STATES = {each.value: each for each in TokenState}
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
 
 
@@ -237,14 +241,14 @@ def _stored_token(columns: Columns) -> StoredToken:
     token, ciphertext, scope, key_version, generator, state, created, expires, past = cast(
         "_TokenColumns", columns
     )
-    live = state == TokenState.LIVE.value
+    stored = _STATES[state]
     return StoredToken(
         token=token,
         ciphertext=b"" if ciphertext is None or past else ciphertext,
-        scope=Scope(scope),
+        scope=_SCOPES[scope],
         key_version=key_version,
-        generator=Generator(generator),
-        state=TokenState.EXPIRED if live and past else TokenState(state),
+        generator=_GENERATORS[generator],
+        state=TokenState.EXPIRED if past and stored is TokenState.LIVE else stored,
         created=created,
         expires=expires,
     )
