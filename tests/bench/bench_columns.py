@@ -131,8 +131,10 @@ def bare_server(authority: Authority) -> Iterator[str]:
     ready: multiprocessing.Queue[int] = context.Queue()
     process = context.Process(target=serve_bare, args=(pair, ready), daemon=True)
     process.start()
-    yield f"127.0.0.1:{ready.get(timeout=30)}"
-    process.terminate()
+    try:
+        yield f"127.0.0.1:{ready.get(timeout=30)}"
+    finally:
+        process.terminate()
 
 
 @contextmanager
@@ -150,9 +152,11 @@ def server(dev: DevEnvironment, directory: Path, module: str) -> Iterator[tuple[
     command = [sys.executable, "-m", module, "--config", str(settings)]
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log, cwd=ROOT)
-    yield f"127.0.0.1:{port}", settings
-    process.terminate()
-    process.wait(20)
+    try:
+        yield f"127.0.0.1:{port}", settings
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 class Connection:
