@@ -34,18 +34,21 @@ CloseWith = Callable[
 
 _OPENING_LOCK = 0x746F6B656E03
 
-# The head moves on from exactly where the lane stands; otherwise the record would have no
-# writer, and Postgres refuses it, and with it the COMMIT that comes along.
+# The head moves on from exactly where the lane stands, or no record is written. The COMMIT
+# comes along and must then not happen: dividing by the number of records is an error.
 _APPEND = """
 WITH head AS (
     UPDATE audit_heads SET number = $2, mac = $3, key_version = $4, head_mac = $5
     WHERE writer = $1 AND number = $2 - 1 AND mac = $6
     RETURNING writer
+), record AS (
+    INSERT INTO audit_records (writer, number, key_version, previous, mac, body)
+    SELECT writer, $2, $4, $6, $3, $7 FROM head
+    RETURNING number
 )
-INSERT INTO audit_records (writer, number, key_version, previous, mac, body)
-VALUES ((SELECT writer FROM head), $2, $4, $6, $3, $7)
+SELECT 1 / count(*) FROM record
 """
-_NO_HEAD = "23502"  # not_null_violation
+_NO_RECORD = "22012"  # division_by_zero
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 _LAST_WRITER = """
 SELECT w.ordinal, w.writer, h.number, h.mac
@@ -116,7 +119,7 @@ class PostgresAuditLog:
         self._written = lane.after(record)
 
     def _refused(self, error: BaseException, lane: Lane) -> AuditUnavailable:
-        if sqlstate_of(error) != _NO_HEAD:
+        if sqlstate_of(error) != _NO_RECORD:
             return translate(error)
         # Another process holds this chain, or the audit was tampered with.
         self._leased = None

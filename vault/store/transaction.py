@@ -57,7 +57,9 @@ _SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
 # Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
 _SURELY_ROLLED_BACK = ("23", "40")
-_BEGIN, _COMMIT = Command("BEGIN"), Command("COMMIT")
+# Losing a race and reading what won it needs each statement to see what was committed.
+_BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
+_COMMIT = Command("COMMIT")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
 
 

@@ -246,6 +246,46 @@ def test_without_the_audit_there_is_no_answer(work: PostgresUnitOfWork, owner: O
     assert count(owner, "tokens") == 0
 
 
+SWALLOW = """
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER swallow BEFORE {0} ON {1} FOR EACH ROW EXECUTE FUNCTION swallow();
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "table"), [("INSERT", "audit_records"), ("UPDATE", "audit_heads")]
+)
+def test_without_its_record_nothing_is_committed(
+    work: PostgresUnitOfWork, owner: Owner, what: str, table: str
+) -> None:
+    work.run(append)
+    owner.execute(SWALLOW.format(what, table))
+
+    def tokenize(transaction: Transaction) -> None:
+        assert transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]) == {"7"}
+        append(transaction)
+
+    with pytest.raises(AuditUnavailable, match="chain"):
+        work.run(tokenize)
+    assert count(owner, "tokens") == 0
+
+
+def test_the_databases_default_isolation_is_not_ours(
+    database: Database, work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    owner.execute(
+        f"ALTER DATABASE {database.name} SET default_transaction_isolation = serializable"
+    )
+
+    def level(transaction: Transaction) -> object:
+        assert isinstance(transaction.tokens, PostgresTokenStore)
+        connection = transaction.tokens._connection
+        ((found,),) = execute(connection, "SELECT current_setting('transaction_isolation')", {})
+        return found
+
+    assert work.run(level) == "read committed"
+
+
 def test_a_read_only_database_is_unavailable(
     database: Database, work: PostgresUnitOfWork, owner: Owner
 ) -> None:
