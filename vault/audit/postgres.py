@@ -121,9 +121,11 @@ class PostgresAuditLog:
     def _refused(self, error: BaseException, lane: Lane) -> AuditUnavailable:
         if sqlstate_of(error) != _NO_RECORD:
             return translate(error)
-        # Another process holds this chain, or the audit was tampered with.
-        self._leased = None
-        self._lanes.lose(lane)
+        # Another process holds this chain, or the audit was tampered with. One that was opened
+        # in this same transaction goes with it.
+        if self._leased is not None:
+            self._leased = None
+            self._lanes.lose(lane)
         _log.error("the audit's chain was changed", writer=str(lane.writer), number=lane.number)
         return AuditUnavailable("the audit's chain is not where this server left it")
 

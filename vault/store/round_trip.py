@@ -63,10 +63,15 @@ def round_trip(
 
     Raises:
         psycopg.OperationalError: the connection was lost, or was too slow for its bounds.
-        ValueError: a parameter cannot be encoded; nothing was sent.
+        ValueError, OverflowError: a parameter cannot be encoded; nothing was sent.
     """
     sent = [_encoded(command) for command in commands]
-    return driver.wait(_exchange(driver.pgconn, sent))
+    try:
+        return driver.wait(_exchange(driver.pgconn, sent))
+    except BaseException:
+        # Between two answers, or still in pipeline mode: of no use to whoever is next.
+        driver.pgconn.finish()
+        raise
 
 
 def _encoded(command: Command) -> _Encoded:

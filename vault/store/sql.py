@@ -17,6 +17,7 @@ __all__ = [
     "INSERT_UNINDEXED",
     "IN_FORCE",
     "LEAVE",
+    "LOCK_TIMEOUT",
     "OTHERS",
     "PAST",
     "PUT_IN_FORCE",
@@ -48,8 +49,11 @@ SELECT set_config('statement_timeout', $1, true),
        clock_timestamp()
 """
 
-# From here on in this transaction.
-SHORT_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', '100ms', true)"
+# For the rest of this transaction; the first returns what it was, and then changes it.
+SHORT_LOCK_TIMEOUT = """
+SELECT current_setting('lock_timeout'), set_config('lock_timeout', '100ms', true)
+"""
+LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
 
 COLUMNS = (
     "t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created, t.expires"

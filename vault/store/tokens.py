@@ -113,11 +113,16 @@ class PostgresTokenStore:
         """
         asked = {(_index(space, each), each.mac) for each in new if each.mac is not None}
         if self._held and not asked <= self._held:
-            execute(self._connection, sql.SHORT_LOCK_TIMEOUT, {})
-            with suppress(LockTimeout):
-                return self._insert_all(space, new)
-            raise Conflict("another transaction was quicker")
+            return self._insert_soon(space, new)
         return self._insert_all(space, new)
+
+    def _insert_soon(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+        ((before, _),) = execute(self._connection, sql.SHORT_LOCK_TIMEOUT, {})
+        with suppress(LockTimeout):
+            stored = self._insert_all(space, new)
+            execute(self._connection, sql.LOCK_TIMEOUT, {"timeout": before})
+            return stored
+        raise Conflict("another transaction was quicker")
 
     def _insert_all(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         stored: set[str] = set()

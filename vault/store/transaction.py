@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, VaultError
 from vault.store import sql
@@ -55,8 +55,11 @@ _GRACE = 1.0
 _LONGEST_SILENCE = 15.0
 _SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
-# Of the errors Postgres can answer a COMMIT with, those that say it was rolled back.
+# Of the errors Postgres can answer a COMMIT with, those that say it was rolled back, and of
+# the errors of any statement those after which nobody knows: sessions that end, connections
+# that fail, and what says so itself (statement_completion_unknown).
 _SURELY_ROLLED_BACK = ("23", "40")
+_NOBODY_KNOWS = ("57P", "08", "40003")
 # Losing a race and reading what won it needs each statement to see what was committed.
 _BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
 _COMMIT = Command("COMMIT")
@@ -113,10 +116,9 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
             (then with reason DEADLINE_EXCEEDED).
         VaultError: what ``closing`` makes of its own refusal.
     """
-    pool = engine.pool
     connection = _connect(engine, deadline)
     try:
-        opened = OpenTransaction(connection, _begin(engine, pool, connection, deadline))
+        opened = OpenTransaction(connection, _begin(engine, connection, deadline))
         with _told(opened):
             yield opened
             _remaining(deadline)
@@ -171,7 +173,7 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
     raise failure
 
 
-def _begin(engine: Engine, pool: Pool, connection: Connection, deadline: float | None) -> datetime:
+def _begin(engine: Engine, connection: Connection, deadline: float | None) -> datetime:
     remaining = _remaining(deadline)
     answer_by = time.monotonic() + remaining + _GRACE
     bound(connection, answer_by=answer_by, patience=_SHORT_SILENCE)
@@ -183,7 +185,7 @@ def _begin(engine: Engine, pool: Pool, connection: Connection, deadline: float |
             raise answers.error
     except DRIVER_ERRORS as error:
         stale = _driver_of(connection).closed
-        failure = _replaced(engine, pool, connection) if stale else translate(error)
+        failure = _replaced(connection) if stale else translate(error)
     else:
         settings = answers.results[-1]
         read_only, now = settings.get_value(0, 7), settings.get_value(0, 8)
@@ -196,15 +198,14 @@ def _begin(engine: Engine, pool: Pool, connection: Connection, deadline: float |
     raise failure
 
 
-def _replaced(engine: Engine, pool: Pool, connection: Connection) -> StoreUnavailable:
-    """Lets go of a pool's connections: this one had died while it was idle.
+def _replaced(connection: Connection) -> StoreUnavailable:
+    """Lets go of a connection that had died while it was idle, and of all that are as old.
 
-    The others are as old, unless somebody else has found that out and filled the pool anew.
-    Nothing has been done on it: another try gets a fresh one.
+    SQLAlchemy does it where it finds that out itself; those at work are closed when they are
+    given back. Nothing has been done on it: another try gets a fresh one.
     """
-    connection.invalidate()
-    if engine.pool is pool:
-        engine.dispose()
+    with suppress(*DRIVER_ERRORS):
+        connection.exec_driver_sql("SELECT 1")
     return Conflict("the database closed an idle connection")
 
 
@@ -246,12 +247,15 @@ def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultErr
             return Ending.COMMITTED, None
         return Ending.ROLLED_BACK, StoreUnavailable("the transaction was rolled back")
     state = sqlstate_of(error)
+    known = state != "" and not state.startswith(_NOBODY_KNOWS)
     if closing is not None and not answers.results:
-        # Postgres skips the COMMIT after it; but a session that ends may have done both.
-        sure, failure = state != "" and not state.startswith("57P"), closing.refused(error)
-    else:
-        sure, failure = state.startswith(_SURELY_ROLLED_BACK), translate(error)
-    return Ending.ROLLED_BACK if sure else Ending.IN_DOUBT, failure
+        # Postgres skips the COMMIT after it.
+        return _rolled_back(known), closing.refused(error)
+    return _rolled_back(known and state.startswith(_SURELY_ROLLED_BACK)), translate(error)
+
+
+def _rolled_back(surely: bool) -> Ending:
+    return Ending.ROLLED_BACK if surely else Ending.IN_DOUBT
 
 
 def _sent(connection: Connection, *commands: Command) -> Answers:

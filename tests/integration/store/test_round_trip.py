@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from uuid import UUID
 
 import psycopg
@@ -90,6 +90,19 @@ def test_what_cannot_be_encoded_is_not_sent(driver: Driver) -> None:
     assert rows(driver) == []
     assert round_trip(driver, [insert(3, "nul \x00")]).error is not None
     assert rows(driver) == []
+
+
+def test_who_is_interrupted_leaves_no_connection_behind(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(exchange: Generator[object, object, object]) -> object:
+        next(exchange)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        round_trip(driver, [insert(1, "a")])
+    assert driver.closed
 
 
 def test_a_lost_connection_is_an_operational_error(driver: Driver, database: Database) -> None:

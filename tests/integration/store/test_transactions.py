@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -109,8 +110,20 @@ def in_two_inserts(transaction: Transaction) -> None:
         assert transaction.tokens.insert(SPACE, [new_token(mac.hex(), mac)]) == {mac.hex()}
 
 
+def setting(transaction: Transaction, name: str) -> object:
+    assert isinstance(transaction.tokens, PostgresTokenStore)
+    connection = transaction.tokens._connection
+    ((found,),) = execute(connection, "SELECT current_setting(%(name)s)", {"name": name})
+    return found
+
+
 def test_a_second_insert_goes_on_where_nobody_is_in_the_way(work: PostgresUnitOfWork) -> None:
-    work.run(in_two_inserts)
+    def waits(transaction: Transaction) -> tuple[object, object]:
+        before = setting(transaction, "lock_timeout")
+        in_two_inserts(transaction)
+        return before, setting(transaction, "lock_timeout")
+
+    assert work.run(waits) == ("5s", "5s")
     tokens = [bytes([n] * 32).hex() for n in (1, 2)]
     found = work.run(lambda transaction: transaction.tokens.find_by_token(SPACE, tokens))
     assert found.keys() == set(tokens)
@@ -198,6 +211,31 @@ def test_a_stale_pooled_connection_is_replaced(work: PostgresUnitOfWork, owner: 
     assert count(owner, "audit_records") == 3  # an opening and two calls
 
 
+def test_no_more_connections_than_the_pool_has_after_one_was_stale(
+    database: Database, owner: Owner
+) -> None:
+    small = make_engine(database.service_url, pool_size=4)
+    for _ in range(3):
+        with ExitStack() as busy:
+            for _ in range(4):
+                busy.enter_context(transaction(small))
+        with ExitStack() as busy:
+            opened = [busy.enter_context(transaction(small)) for _ in range(3)]
+            pids = [execute(one.connection, "SELECT pg_backend_pid()", {})[0][0] for one in opened]
+            owner.execute(f"{KILL} AND pid <> ALL (%s)", (pids,))
+            with pytest.raises(StoreUnavailable), transaction(small):
+                pass
+    with ExitStack() as busy:
+        for _ in range(4):
+            busy.enter_context(transaction(small))
+        found = owner.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'tokenvault' AND datname = %s",
+            (database.name,),
+        ).fetchone()
+    assert found == (4,)
+    small.dispose()
+
+
 def test_a_connection_lost_at_work_is_unavailable(
     work: PostgresUnitOfWork, owner: Owner, lanes: LanePool
 ) -> None:
@@ -252,13 +290,15 @@ CREATE TRIGGER swallow BEFORE {0} ON {1} FOR EACH ROW EXECUTE FUNCTION swallow()
 """
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["a lane", "no lane yet"])
 @pytest.mark.parametrize(
     ("what", "table"), [("INSERT", "audit_records"), ("UPDATE", "audit_heads")]
 )
 def test_without_its_record_nothing_is_committed(
-    work: PostgresUnitOfWork, owner: Owner, what: str, table: str
+    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool, what: str, table: str, known: bool
 ) -> None:
-    work.run(append)
+    if known:
+        work.run(append)
     owner.execute(SWALLOW.format(what, table))
 
     def tokenize(transaction: Transaction) -> None:
@@ -268,6 +308,8 @@ def test_without_its_record_nothing_is_committed(
     with pytest.raises(AuditUnavailable, match="chain"):
         work.run(tokenize)
     assert count(owner, "tokens") == 0
+    # The next opening names a chain that was lost, not one that never came to be.
+    assert (lanes.lost() is not None) is known
 
 
 def test_the_databases_default_isolation_is_not_ours(
@@ -276,14 +318,8 @@ def test_the_databases_default_isolation_is_not_ours(
     owner.execute(
         f"ALTER DATABASE {database.name} SET default_transaction_isolation = serializable"
     )
-
-    def level(transaction: Transaction) -> object:
-        assert isinstance(transaction.tokens, PostgresTokenStore)
-        connection = transaction.tokens._connection
-        ((found,),) = execute(connection, "SELECT current_setting('transaction_isolation')", {})
-        return found
-
-    assert work.run(level) == "read committed"
+    level = work.run(lambda transaction: setting(transaction, "transaction_isolation"))
+    assert level == "read committed"
 
 
 def test_a_read_only_database_is_unavailable(
