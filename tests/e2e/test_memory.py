@@ -12,12 +12,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -60,10 +62,8 @@ class Closing:
         """How many secrets of each kind are in the process's memory."""
         memory = list(self._memory())
         assert sum(map(len, memory)) > 10_000_000
-        return {
-            kind: sum(any(part.find(each) >= 0 for part in memory) for each in wanted)
-            for kind, wanted in secrets.items()
-        }
+        found = present(memory, {each for wanted in secrets.values() for each in wanted})
+        return {kind: sum(each in found for each in wanted) for kind, wanted in secrets.items()}
 
     def _memory(self) -> Iterator[bytes]:
         maps = Path(f"/proc/{self.process.pid}/maps").read_text().splitlines()
@@ -81,6 +81,23 @@ class Closing:
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None
         return pipe
+
+
+def present(memory: Sequence[bytes], wanted: Collection[bytes]) -> set[bytes]:
+    """Which of the wanted are there: once through the memory for all of them."""
+    alike: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    begins = np.zeros(1 << 16, np.bool_)
+    for each in wanted:
+        alike[each[:8]].append(each)
+        begins[int.from_bytes(each[:2])] = True
+    found: set[bytes] = set()
+    for part in memory:
+        data = np.frombuffer(part, np.uint8)
+        pairs = data[:-1].astype(np.uint16) << 8 | data[1:]
+        for at in np.flatnonzero(begins[pairs]).tolist():
+            candidates = alike.get(part[at : at + 8], ())
+            found.update(each for each in candidates if part.startswith(each, at))
+    return found
 
 
 @contextmanager
