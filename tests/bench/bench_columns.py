@@ -39,12 +39,15 @@ from vault.model import Caller, Principal
 from vault.policy.load import parse_policy
 from vault.rpc import column_servicers
 from vault.rpc.backend import open_backend
-from vault.rpc.column_codec import SentColumn, decode_column
+from vault.rpc.column_codec import decode_column
 from vault.rpc.metrics import AuditMetrics
+from vault.rpc.servicers import Ahead
 from vault.rpc.unit_of_work import PostgresUnitOfWork
 from vault.service import vaultless
 from vault.service.admission import Admission
 from vault.service.vaultless import Conversion, tokenize_column
+from vault.store import transaction
+from vault.store.beginning import Beginning
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn
 
@@ -225,7 +228,9 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("render", vaultless, "join_texts"),
     ("token-set digest", vaultless, "packed_token_set"),
     ("decode", column_servicers, "decode_column"),
-    ("encode", SentColumn, "answer"),
+    ("encode", Ahead, "__call__"),
+    ("wait for BEGIN", Beginning, "time"),
+    ("wait for COMMIT", transaction, "_conclude"),
 )
 
 
@@ -279,8 +284,7 @@ def where_time_goes(settings: Path, whole: Connection) -> None:
                     clock.own.clear()
                     with clock.step("decode"):
                         bound = method(asked[rpc])
-                    with clock.step("encode"):
-                        bound.run(caller, backend.policy()).message.SerializeToString()
+                    bound.run(caller, backend.policy())
                     found.append({**clock.own, "whole call": whole.once(rpc, asked[rpc])})
                 steps = {
                     name: 1000 * statistics.median(each[name] for each in found[WARM:])

@@ -27,7 +27,7 @@ from vault.service.vaultless import Conversion
 T = TypeVar("T")
 
 EVENT = AuditEvent("", "", "", "", "", "", "")
-NO_TRANSACTION = cast("Transaction", SimpleNamespace(shapes=None))
+NO_TRANSACTION = cast("Transaction", SimpleNamespace())
 
 
 def admit(
@@ -43,9 +43,15 @@ def admit(
 
 
 def carry_out(
-    _: Admission, _permit: FieldPermit, _items: int, work: Callable[[Transaction], T]
+    _: Admission,
+    _permit: FieldPermit,
+    _items: int,
+    work: Callable[[Transaction], T],
+    meanwhile: Callable[[T], None],
 ) -> T:
-    return work(NO_TRANSACTION)
+    result = work(NO_TRANSACTION)
+    meanwhile(result)
+    return result
 
 
 def nothing(*_: object) -> None:

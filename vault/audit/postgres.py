@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID, uuid4
 
 import structlog
@@ -24,13 +24,29 @@ from vault.audit.record import (
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent
 
-__all__ = ["CloseWith", "PostgresAuditLog"]
+__all__ = ["CloseWith", "PostgresAuditLog", "Started"]
 
 _log = structlog.get_logger(__name__)
 
 CloseWith = Callable[
     [str, Sequence[UUID | int | bytes | str], Callable[[BaseException], AuditUnavailable]], None
 ]
+
+
+class Started(Protocol):
+    """The transaction that the record is written in. Both raise StoreUnavailable.
+
+    Asked for as late as may be, because its BEGIN is still on its way then.
+    """
+
+    @property
+    def connection(self) -> Connection:
+        """Ready for statements."""
+
+    @property
+    def now(self) -> datetime:
+        """When it began by Postgres's clock: the records' time."""
+
 
 _OPENING_LOCK = 0x746F6B656E03
 
@@ -76,19 +92,15 @@ class PostgresAuditLog:
     ``in_doubt``.
     """
 
-    def __init__(
-        self, connection: Connection, lanes: LanePool, now: datetime, close_with: CloseWith
-    ) -> None:
+    def __init__(self, started: Started, lanes: LanePool, close_with: CloseWith) -> None:
         """Takes the open transaction.
 
         Args:
-            now: when it began by Postgres's clock: the records' time.
             close_with: takes the statement that goes along with the COMMIT, its parameters,
                 and what makes our error of its failure.
         """
-        self._connection = connection
+        self._started = started
         self._lanes = lanes
-        self._now = now
         self._close_with = close_with
         self._leased: Lane | None = None
         self._written: Lane | None = None
@@ -100,16 +112,18 @@ class PostgresAuditLog:
         Raises:
             AuditUnavailable: a second record, or the chain cannot be opened.
             KeysUnavailable: there is no key for it.
+            StoreUnavailable: the transaction could not begin.
         """
         if self._written is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
             )
+        now = self._started.now
         self._leased = self._lanes.lease()
         lane = self._leased or self._open()
         number = lane.number + 1
         body = event_body(
-            event, server=self._lanes.server, writer=lane.writer, number=number, now=self._now
+            event, server=self._lanes.server, writer=lane.writer, number=number, now=now
         )
         record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
         head = make_head(self._lanes.key(), record)
@@ -149,17 +163,18 @@ class PostgresAuditLog:
 
         The lock makes ordinals gapless. It is held until the commit, which follows at once.
         """
-        execute(self._connection, _LOCK, {"lock": _OPENING_LOCK})
-        last = execute(self._connection, _LAST_WRITER, {})
+        connection, now = self._started.connection, self._started.now
+        execute(connection, _LOCK, {"lock": _OPENING_LOCK})
+        last = execute(connection, _LAST_WRITER, {})
         self._named = self._lanes.lost()
         opening = _opening(last[0] if last else None, self._named)
         writer = uuid4()
         server = self._lanes.server
-        body = opening_body(opening, server=server, writer=writer, now=self._now)
+        body = opening_body(opening, server=server, writer=writer, now=now)
         record = make_record(self._lanes.key(), writer, 1, NO_MAC, body)
-        placed = {"ordinal": opening.ordinal, "server": server, "opened": self._now}
+        placed = {"ordinal": opening.ordinal, "server": server, "opened": now}
         head = {"head_mac": make_head(self._lanes.key(), record).head_mac}
-        execute(self._connection, _OPEN, {**asdict(record), **head, **placed})
+        execute(connection, _OPEN, {**asdict(record), **head, **placed})
         return Lane(writer, 1, record.mac)
 
 

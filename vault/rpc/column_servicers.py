@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
 from vault.rpc.column_codec import SentColumn, decode_column
-from vault.rpc.servicers import Answer, BoundCall, Method, item_errors
-from vault.service.results import ColumnResult, outcome_counts
+from vault.rpc.servicers import Ahead, Answer, BoundCall, Method, item_errors
+from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
 from vault.v1.tokenization_service_pb2 import (
     DetokenizeColumnRequest,
@@ -29,14 +29,22 @@ def column_methods(service: TokenizationService) -> Mapping[str, Method]:
         sent = decode_column(ask.values)
 
         def run(caller: Caller, policy: Policy) -> Answer:
-            result = service.tokenize(
-                caller, policy, ask.field, sent.texts, ask.region, rpc="TokenizeColumn"
+            ahead = Ahead(
+                lambda result: TokenizeColumnResponse(
+                    tokens=sent.answer(result.values, result.failures),
+                    errors=item_errors(_placed(sent, result)),
+                )
             )
-            message = TokenizeColumnResponse(
-                tokens=sent.answer(result.values, result.failures),
-                errors=item_errors(_placed(sent, result)),
+            service.tokenize(
+                caller,
+                policy,
+                ask.field,
+                sent.texts,
+                ask.region,
+                rpc="TokenizeColumn",
+                meanwhile=ahead,
             )
-            return Answer(message, outcome_counts(len(result.values), result.failures))
+            return ahead.answer
 
         return BoundCall(ask.field, sent.size, run)
 
@@ -45,15 +53,23 @@ def column_methods(service: TokenizationService) -> Mapping[str, Method]:
         sent = decode_column(ask.tokens)
 
         def run(caller: Caller, policy: Policy) -> Answer:
-            result = service.detokenize(
-                caller, policy, ask.field, sent.texts, ask.view, rpc="DetokenizeColumn"
+            ahead = Ahead(
+                lambda result: DetokenizeColumnResponse(
+                    values=sent.answer(result.values, result.failures),
+                    errors=item_errors(_placed(sent, result)),
+                    view=result.view,
+                )
             )
-            message = DetokenizeColumnResponse(
-                values=sent.answer(result.values, result.failures),
-                errors=item_errors(_placed(sent, result)),
-                view=result.view,
+            service.detokenize(
+                caller,
+                policy,
+                ask.field,
+                sent.texts,
+                ask.view,
+                rpc="DetokenizeColumn",
+                meanwhile=ahead,
             )
-            return Answer(message, outcome_counts(len(result.values), result.failures))
+            return ahead.answer
 
         return BoundCall(ask.field, sent.size, run)
 

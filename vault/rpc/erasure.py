@@ -20,7 +20,7 @@ def erasure_methods(service: ErasureService) -> Mapping[str, Method]:
     def erase(caller: Caller, policy: Policy, ask: EraseRequest) -> Answer:
         result = service.erase(caller, policy, ask.field, ask.tokens, ask.values)
         message = EraseResponse(errors=item_errors(result.failures))
-        return Answer(message, outcome_counts(result.total, result.failures))
+        return Answer.of(message, outcome_counts(result.total, result.failures))
 
     def bind(raw: bytes) -> BoundCall:
         ask = EraseRequest.FromString(raw)

@@ -224,7 +224,6 @@ class Pipeline(_BytesHandler):
             call.in_service = True
             answer = bound.run(caller, policy)
             call.counts = answer.counts
-            return answer.message.SerializeToString()
         except VaultError as error:
             if not call.in_service:
                 self._audit(_refusal(call, caller, policy, error))
@@ -235,6 +234,7 @@ class Pipeline(_BytesHandler):
             with suppress(VaultError):
                 self._audit(_refusal(call, caller, policy, VaultError("internal error")))
             raise
+        return answer.encoded
 
     def _permit(self, name: str, caller: Caller, policy: Policy) -> None:
         if name not in self._permissions:

@@ -14,7 +14,7 @@ from vault.model import Caller, Failure
 from vault.policy.model import Policy
 from vault.service.encryption import EncryptionService
 from vault.service.oversight import OversightService
-from vault.service.results import TokenDescription, outcome_counts
+from vault.service.results import ColumnResult, TokenDescription, outcome_counts
 from vault.service.tokenization import TokenizationService
 from vault.v1 import audit_service_pb2 as audit
 from vault.v1 import encryption_service_pb2 as encryption
@@ -22,7 +22,7 @@ from vault.v1 import item_error_pb2
 from vault.v1 import policy_service_pb2 as policies
 from vault.v1 import tokenization_service_pb2 as tokenization
 
-__all__ = ["Answer", "BoundCall", "Method", "item_errors", "methods"]
+__all__ = ["Ahead", "Answer", "BoundCall", "Method", "item_errors", "methods"]
 
 Request = TypeVar("Request", bound=Message)
 
@@ -31,10 +31,29 @@ _MAX_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, and how many items had which outcome."""
+    """An answer as it goes out, and how many items had which outcome."""
 
-    message: Message = field(repr=False)
+    encoded: bytes = field(repr=False)
     counts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, message: Message, counts: Mapping[str, int] | None = None) -> Answer:
+        """Writes a message out."""
+        return cls(message.SerializeToString(), counts or {})
+
+
+class Ahead:
+    """Writes the answer of a column while its commit is on its way (``UnitOfWork.run``)."""
+
+    answer: Answer
+
+    def __init__(self, write: Callable[[ColumnResult], Message]) -> None:
+        self._write = write
+
+    def __call__(self, result: ColumnResult) -> None:
+        """Takes the result."""
+        counts = outcome_counts(len(result.values), result.failures)
+        self.answer = Answer.of(self._write(result), counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +103,29 @@ def _method(
 
 def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
     def tokenize(caller: Caller, policy: Policy, ask: tokenization.TokenizeRequest) -> Answer:
-        result = service.tokenize(caller, policy, ask.field, ask.values, ask.region)
-        message = tokenization.TokenizeResponse(
-            tokens=result.values, errors=item_errors(result.failures)
+        ahead = Ahead(
+            lambda result: tokenization.TokenizeResponse(
+                tokens=result.values, errors=item_errors(result.failures)
+            )
         )
-        return Answer(message, outcome_counts(len(result.values), result.failures))
+        service.tokenize(caller, policy, ask.field, ask.values, ask.region, meanwhile=ahead)
+        return ahead.answer
 
     def detokenize(caller: Caller, policy: Policy, ask: tokenization.DetokenizeRequest) -> Answer:
-        result = service.detokenize(caller, policy, ask.field, ask.tokens, ask.view)
-        message = tokenization.DetokenizeResponse(
-            values=result.values, errors=item_errors(result.failures), view=result.view
+        ahead = Ahead(
+            lambda result: tokenization.DetokenizeResponse(
+                values=result.values, errors=item_errors(result.failures), view=result.view
+            )
         )
-        return Answer(message, outcome_counts(len(result.values), result.failures))
+        service.detokenize(caller, policy, ask.field, ask.tokens, ask.view, meanwhile=ahead)
+        return ahead.answer
 
     def lookup(caller: Caller, policy: Policy, ask: tokenization.LookupRequest) -> Answer:
         result = service.lookup(caller, policy, ask.field, ask.values, ask.region)
         message = tokenization.LookupResponse(
             tokens=result.values, errors=item_errors(result.failures)
         )
-        return Answer(message, outcome_counts(len(result.values), result.failures))
+        return Answer.of(message, outcome_counts(len(result.values), result.failures))
 
     def describe(caller: Caller, policy: Policy, ask: tokenization.DescribeRequest) -> Answer:
         result = service.describe(caller, policy, ask.field, ask.tokens)
@@ -110,7 +133,7 @@ def _tokenization(service: TokenizationService) -> Mapping[str, Method]:
             descriptions=[_description(each) for each in result.descriptions],
             errors=item_errors(result.failures),
         )
-        return Answer(message, outcome_counts(len(result.descriptions), result.failures))
+        return Answer.of(message, outcome_counts(len(result.descriptions), result.failures))
 
     prefix = "/vault.v1.TokenizationService/"
     return {
@@ -147,14 +170,14 @@ def _encryption(service: EncryptionService) -> Mapping[str, Method]:
         message = encryption.EncryptResponse(
             ciphertexts=result.values, errors=item_errors(result.failures)
         )
-        return Answer(message, outcome_counts(len(result.values), result.failures))
+        return Answer.of(message, outcome_counts(len(result.values), result.failures))
 
     def decrypt(caller: Caller, policy: Policy, ask: encryption.DecryptRequest) -> Answer:
         result = service.decrypt(caller, policy, ask.field, ask.ciphertexts, ask.context)
         message = encryption.DecryptResponse(
             plaintexts=result.values, errors=item_errors(result.failures)
         )
-        return Answer(message, outcome_counts(len(result.values), result.failures))
+        return Answer.of(message, outcome_counts(len(result.values), result.failures))
 
     prefix = "/vault.v1.EncryptionService/"
     return {
@@ -182,7 +205,7 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             )
             for each in report.findings[:_MAX_FINDINGS]
         ]
-        return Answer(
+        return Answer.of(
             audit.VerifyAuditResponse(
                 records=report.records, writers=report.writers, findings=findings
             )
@@ -196,19 +219,21 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             )
             for each in page.records
         ]
-        return Answer(audit.TailAuditResponse(records=records, next=page.next, lag=page.lag))
+        return Answer.of(audit.TailAuditResponse(records=records, next=page.next, lag=page.lag))
 
     def checkpoint_audit(caller: Caller, policy: Policy, _: audit.CheckpointAuditRequest) -> Answer:
         made = service.checkpoint_audit(caller, policy)
         if made is None:
-            return Answer(audit.CheckpointAuditResponse())
-        return Answer(
+            return Answer.of(audit.CheckpointAuditResponse())
+        return Answer.of(
             audit.CheckpointAuditResponse(checkpoint=made.text, time=_timestamp(made.time))
         )
 
     def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
         current = service.get_policy(caller, policy)
-        return Answer(policies.GetPolicyResponse(digest=current.digest, document=current.document))
+        return Answer.of(
+            policies.GetPolicyResponse(digest=current.digest, document=current.document)
+        )
 
     return {
         "/vault.v1.AuditService/VerifyAudit": _method(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -13,7 +13,7 @@ from vault.audit.lanes import LanePool
 from vault.audit.postgres import CloseWith, PostgresAuditLog
 from vault.errors import VaultError
 from vault.rpc.spans import OFF, Spans
-from vault.service.ports import Transaction
+from vault.service.ports import Transaction, nothing
 from vault.store.limits import PostgresLimitStore
 from vault.store.round_trip import Command, Parameter
 from vault.store.shapes import PostgresShapeStore
@@ -25,12 +25,24 @@ __all__ = ["PostgresUnitOfWork"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class _PostgresTransaction:
-    tokens: PostgresTokenStore
-    audit: PostgresAuditLog
-    shapes: PostgresShapeStore
-    limits: PostgresLimitStore
+    """What the work is given. Only what it uses waits for the BEGIN."""
+
+    def __init__(self, opened: OpenTransaction, audit: PostgresAuditLog) -> None:
+        self._opened = opened
+        self.audit = audit
+
+    @cached_property  # it knows what the transaction has inserted
+    def tokens(self) -> PostgresTokenStore:
+        return PostgresTokenStore(self._opened.connection)
+
+    @property
+    def shapes(self) -> PostgresShapeStore:
+        return PostgresShapeStore(self._opened.connection)
+
+    @property
+    def limits(self) -> PostgresLimitStore:
+        return PostgresLimitStore(self._opened.connection)
 
 
 class PostgresUnitOfWork:
@@ -41,7 +53,13 @@ class PostgresUnitOfWork:
         self._lanes = lanes
         self._spans = spans
 
-    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T:
+    def run(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        deadline: float | None = None,
+        meanwhile: Callable[[T], None] = nothing,
+    ) -> T:
         """Runs ``work`` and commits; runs it again, bounded, after a deadlock.
 
         Raises:
@@ -50,26 +68,24 @@ class PostgresUnitOfWork:
                 commit the work may have been done: the audit says.
             AuditUnavailable: the audit record could not be written; nothing was done.
         """
-        return retried(lambda: self._attempt(work, deadline), deadline)
+        return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
 
-    def _attempt(self, work: Callable[[Transaction], T], deadline: float | None) -> T:
+    def _attempt(
+        self,
+        work: Callable[[Transaction], T],
+        deadline: float | None,
+        meanwhile: Callable[[T], None],
+    ) -> T:
         # The commit begins where the block below ends, so its span is closed out here.
         with (
             self._spans.step("transaction"),
             ExitStack() as commit,
             transaction(self._engine, deadline) as opened,
         ):
-            connection = opened.connection
-            audit = PostgresAuditLog(connection, self._lanes, opened.now, _closing(opened))
+            audit = PostgresAuditLog(opened, self._lanes, _closing(opened))
             opened.at_end.append(lambda ending: _settle(audit, ending))
-            answer = work(
-                _PostgresTransaction(
-                    PostgresTokenStore(connection),
-                    audit,
-                    PostgresShapeStore(connection),
-                    PostgresLimitStore(connection),
-                )
-            )
+            answer = work(_PostgresTransaction(opened, audit))
+            opened.meanwhile = partial(meanwhile, answer)
             commit.enter_context(self._spans.step("commit"))
             return answer
 

@@ -25,7 +25,7 @@ from vault.policy.decide import Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
 from vault.service.limits import charge
-from vault.service.ports import LimitKey, Transaction, UnitOfWork
+from vault.service.ports import LimitKey, Transaction, UnitOfWork, nothing
 
 __all__ = ["Admission", "FieldPermit", "Permit"]
 
@@ -96,22 +96,30 @@ class Admission:
         quotas = policy.quotas(action, field)
         return FieldPermit(caller, event, action, policy.fields[field], decision.view, quotas)
 
-    def carry_out(self, permit: FieldPermit, items: int, work: Callable[[Transaction], T]) -> T:
+    def carry_out(
+        self,
+        permit: FieldPermit,
+        items: int,
+        work: Callable[[Transaction], T],
+        meanwhile: Callable[[T], None] = nothing,
+    ) -> T:
         """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
 
         Args:
             items: size of the batch, charged to the caller's limits before the work.
+            meanwhile: as in ``UnitOfWork.run``.
 
         Raises:
             LimitExceeded, and what the work raises.
         """
 
         def charged(transaction: Transaction) -> T:
-            charge(transaction.limits, permit.limit_key, permit.quotas, items)
+            if permit.quotas:
+                charge(transaction.limits, permit.limit_key, permit.quotas, items)
             return work(transaction)
 
-        run = self._work.run
-        return self.attempt(permit, lambda: run(charged, deadline=permit.caller.deadline))
+        deadline, run = permit.caller.deadline, self._work.run
+        return self.attempt(permit, lambda: run(charged, deadline=deadline, meanwhile=meanwhile))
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""

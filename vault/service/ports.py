@@ -38,6 +38,7 @@ __all__ = [
     "Transaction",
     "UnitOfWork",
     "WindowUse",
+    "nothing",
 ]
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ class TokenStore(Protocol):
 
 
 class AuditLog(Protocol):
-    """The audit, within one transaction. Raises AuditUnavailable only."""
+    """The audit, within one transaction. Raises AuditUnavailable or StoreUnavailable only."""
 
     def append(self, event: AuditEvent) -> None:
         """Writes the call's record; it becomes durable with the transaction or not at all."""
@@ -194,17 +195,33 @@ class Transaction(Protocol):
     def limits(self) -> LimitStore: ...
 
 
+def nothing(_: object) -> None:
+    """In the place of work to be done meanwhile, where there is none."""
+
+
 class UnitOfWork(Protocol):
     """Runs work in one transaction.
 
     Raises StoreUnavailable, AuditUnavailable, and what the work raises.
     """
 
-    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T:
+    def run(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        deadline: float | None = None,
+        meanwhile: Callable[[T], None] = nothing,
+    ) -> T:
         """Runs ``work`` and commits; on deadlock or serialisation failure runs it again, bounded.
 
         ``work`` may therefore run more than once and must keep its effects in the
-        transaction. ``deadline`` (``time.monotonic()``) becomes the statement timeout.
+        transaction.
+
+        Args:
+            deadline: (``time.monotonic()``) becomes the statement timeout.
+            meanwhile: told what ``work`` returned while the commit is on its way. What it
+                makes of that must not leave before ``run`` returns; what it raises comes
+                out of ``run``, and the transaction may be committed then.
         """
 
 

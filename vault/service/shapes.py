@@ -9,7 +9,7 @@ from __future__ import annotations
 from vault.errors import PolicyError
 from vault.model import TokenSpace
 from vault.policy.model import Field, Policy
-from vault.service.ports import ShapeStore
+from vault.service.ports import ShapeStore, Transaction
 
 __all__ = ["ShapeRecord", "check_shapes"]
 
@@ -25,14 +25,14 @@ class ShapeRecord:
     def __init__(self) -> None:
         self._known: set[tuple[TokenSpace, str]] = set()
 
-    def claim(self, shapes: ShapeStore, space: TokenSpace, field: Field) -> None:
+    def claim(self, transaction: Transaction, space: TokenSpace, field: Field) -> None:
         """Records the field's shape in the transaction.
 
         Raises PolicyError if another is recorded.
         """
         if (space, field.shape) in self._known:
             return
-        if shapes.record(space, field.shape) != field.shape:
+        if transaction.shapes.record(space, field.shape) != field.shape:
             raise PolicyError(_changed(field.name))
 
     def remember(self, space: TokenSpace, field: Field) -> None:

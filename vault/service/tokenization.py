@@ -22,7 +22,7 @@ from vault.service.minting import (
     ensure_tokens,
     holds,
 )
-from vault.service.ports import KeySource, Transaction
+from vault.service.ports import KeySource, Transaction, nothing
 from vault.service.reading import (
     describe_rows,
     describe_vaultless,
@@ -48,6 +48,7 @@ _EXHAUSTED = Failure(
 )
 Work = Callable[[Transaction], ColumnResult]
 Parse = Callable[[str], Parsed]
+Meanwhile = Callable[[ColumnResult], None]
 
 _VAULTLESS = frozenset({VAULTLESS_KEY_VERSION})
 
@@ -69,6 +70,7 @@ class TokenizationService:
         region: str = "",
         *,
         rpc: str = "Tokenize",
+        meanwhile: Meanwhile = nothing,
     ) -> ColumnResult:
         """Returns each value's token, making those that do not exist yet.
 
@@ -76,15 +78,16 @@ class TokenizationService:
             region: of the whole batch, for a format whose values are of regions; empty for
                 the policy's.
             rpc: what the audit calls it.
+            meanwhile: told the result while the commit is on its way (``UnitOfWork.run``).
         """
         permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
         work = self._making(permit, values, self._format_of(permit, region).parse)
 
         def claim_and_work(transaction: Transaction) -> ColumnResult:
-            self._shapes.claim(transaction.shapes, permit.space, permit.field)
+            self._shapes.claim(transaction, permit.space, permit.field)
             return work(transaction)
 
-        result = self._admission.carry_out(permit, len(values), claim_and_work)
+        result = self._admission.carry_out(permit, len(values), claim_and_work, meanwhile)
         self._shapes.remember(permit.space, permit.field)
         return result
 
@@ -97,10 +100,12 @@ class TokenizationService:
         view: str,
         *,
         rpc: str = "Detokenize",
+        meanwhile: Meanwhile = nothing,
     ) -> ColumnResult:
-        """Returns a view of the value behind each token."""
+        """Returns a view of the value behind each token; ``meanwhile`` as in ``tokenize``."""
         permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
-        return self._admission.carry_out(permit, len(tokens), self._revealing(permit, tokens))
+        work = self._revealing(permit, tokens)
+        return self._admission.carry_out(permit, len(tokens), work, meanwhile)
 
     def lookup(
         self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-__all__ = ["BoundedConnection", "bound", "use_bounded_connections"]
+__all__ = ["BoundedConnection", "bound", "driver_of", "use_bounded_connections"]
 
 T = TypeVar("T")
 
@@ -52,9 +52,16 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
 def bound(connection: Connection, *, answer_by: float, patience: float) -> None:
     """Limits how long this use of a pooled connection waits for answers."""
-    driver = connection.connection.driver_connection
+    driver = driver_of(connection)
     if isinstance(driver, BoundedConnection):
         driver.answer_by, driver.patience = answer_by, patience
+
+
+def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
+    """Returns the connection below SQLAlchemy's."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def use_bounded_connections(engine: Engine) -> None:

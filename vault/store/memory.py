@@ -15,7 +15,14 @@ from typing import TypeVar
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import Counting, DataKeyRecord, IndexPlace, LimitKey, WindowUse
+from vault.service.ports import (
+    Counting,
+    DataKeyRecord,
+    IndexPlace,
+    LimitKey,
+    WindowUse,
+    nothing,
+)
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
@@ -218,7 +225,13 @@ class MemoryUnitOfWork:
         """The audit so far, oldest first."""
         return tuple(self._tables.events)
 
-    def run(self, work: Callable[[_MemoryTransaction], T], *, deadline: float | None = None) -> T:
+    def run(
+        self,
+        work: Callable[[_MemoryTransaction], T],
+        *,
+        deadline: float | None = None,
+        meanwhile: Callable[[T], None] = nothing,
+    ) -> T:
         """Runs ``work`` on a copy of the tables and puts it in their place at the end."""
         del deadline  # nothing here waits
         with self._lock:
@@ -229,6 +242,7 @@ class MemoryUnitOfWork:
             )
             result = work(transaction)
             self._tables = tables
+            meanwhile(result)
             return result
 
     def set_expiry(self, space: TokenSpace, token: str, expires: datetime | None) -> None:

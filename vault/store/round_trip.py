@@ -2,13 +2,15 @@
 
 For what every call needs: BEGIN with its settings, and the audit record with COMMIT. It goes
 straight to libpq, because psycopg's own pipeline costs more per statement than the trip that
-it saves; only the waiting is psycopg's. Nothing is prepared, so poolers may sit in between.
+it saves; only the waiting is psycopg's. Sending and hearing the answer are two steps, so that
+work can be done in between. Nothing is prepared, so poolers may sit in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
@@ -17,8 +19,10 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Wait
 
-__all__ = ["Answers", "Command", "Parameter", "round_trip"]
+__all__ = ["Answers", "Command", "Driver", "Parameter", "RoundTrip"]
 
+T = TypeVar("T")
+Driver = psycopg.Connection[tuple[object, ...]]
 Parameter = UUID | int | bytes | str
 _Encoded = tuple[bytes, list[bytes], list[int]]
 
@@ -56,22 +60,35 @@ class Answers:
     error: psycopg.Error | None = None
 
 
-def round_trip(
-    driver: psycopg.Connection[tuple[object, ...]], commands: Sequence[Command]
-) -> Answers:
-    """Sends commands, all at once, and waits for their answers.
+class RoundTrip:
+    """Commands on their way to Postgres, all at once, and their answers when they are needed."""
 
-    Raises:
-        psycopg.OperationalError: the connection was lost, or was too slow for its bounds.
-        ValueError, OverflowError: a parameter cannot be encoded; nothing was sent.
-    """
-    sent = [_encoded(command) for command in commands]
-    try:
-        return driver.wait(_exchange(driver.pgconn, sent))
-    except BaseException:
-        # Between two answers, or still in pipeline mode: of no use to whoever is next.
-        driver.pgconn.finish()
-        raise
+    def __init__(self, driver: Driver, commands: Sequence[Command]) -> None:
+        """Sends the commands and does not wait for an answer.
+
+        Raises:
+            psycopg.OperationalError: the connection was lost, or was too slow for its bounds.
+            ValueError, OverflowError: a parameter cannot be encoded; nothing was sent.
+        """
+        sent = [_encoded(command) for command in commands]
+        self._driver = driver
+        self._wait(_send(driver.pgconn, sent))
+
+    def answers(self) -> Answers:
+        """Waits for the answers; until then, and only once, nothing else may use the connection.
+
+        Raises:
+            psycopg.OperationalError: the connection was lost, or was too slow for its bounds.
+        """
+        return self._wait(_receive(self._driver.pgconn))
+
+    def _wait(self, exchange: PQGen[T]) -> T:
+        try:
+            return self._driver.wait(exchange)
+        except BaseException:
+            # Between two answers, or still in pipeline mode: of no use to whoever is next.
+            self._driver.pgconn.finish()
+            raise
 
 
 def _encoded(command: Command) -> _Encoded:
@@ -80,7 +97,7 @@ def _encoded(command: Command) -> _Encoded:
     return command.text.encode(), values, [oid for oid, _ in kinds]
 
 
-def _exchange(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[Answers]:
+def _send(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[None]:
     pgconn.enter_pipeline_mode()
     for text, values, types in sent:
         formats = [Format.BINARY] * len(values)
@@ -88,8 +105,12 @@ def _exchange(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[Answers]:
     pgconn.pipeline_sync()
     while pgconn.flush():
         yield Wait.W
+
+
+def _receive(pgconn: PGconn) -> PQGen[Answers]:
     results: list[PGresult] = []
     error: psycopg.Error | None = None
+    pgconn.consume_input()  # mostly it is there already
     while True:
         while pgconn.is_busy():
             yield Wait.R

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import TypeVar
 
-import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, VaultError
-from vault.store import sql
-from vault.store.bounded import bound
-from vault.store.failures import (
-    DRIVER_ERRORS,
-    Conflict,
-    deadline_exceeded,
-    read_only_server,
-    sqlstate_of,
-    translate,
-)
-from vault.store.round_trip import Answers, Command, round_trip
+from vault.store.beginning import Beginning, seconds_left
+from vault.store.bounded import driver_of
+from vault.store.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
+from vault.store.round_trip import Answers, Command, RoundTrip
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -46,24 +37,13 @@ Parameters = Mapping[str, object]
 Columns = tuple[object, ...]
 
 MAX_ATTEMPTS = 5
-_DEFAULT_TIMEOUT = 30.0  # seconds, for work without a deadline
-_LOCK_TIMEOUT = 5.0
-# For the answer to a statement_timeout to arrive.
-_GRACE = 1.0
-# No statement of ours takes so long, and none may on a server that hangs: after as long
-# without word from the others, no call is admitted either (vault.rpc.policy_source).
-_LONGEST_SILENCE = 15.0
-_SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 _FIRST_PAUSE = 0.02
 # Of the errors Postgres can answer a COMMIT with, those that say it was rolled back, and of
 # the errors of any statement those after which nobody knows: sessions that end, connections
 # that fail, and what says so itself (statement_completion_unknown).
 _SURELY_ROLLED_BACK = ("23", "40")
 _NOBODY_KNOWS = ("57P", "08", "40003")
-# Losing a race and reading what won it needs each statement to see what was committed.
-_BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
 _COMMIT = Command("COMMIT")
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
 
 
 class Ending(Enum):
@@ -86,21 +66,39 @@ class Closing:
     refused: Callable[[BaseException], VaultError]
 
 
-@dataclass(slots=True)
 class OpenTransaction:
-    """A transaction under way.
+    """A transaction under way. Its BEGIN has been sent and is waited for where it is needed.
 
     Attributes:
-        now: when it began, by Postgres's clock.
         closing: the last statement, sent in one round trip with the COMMIT.
+        meanwhile: called once the COMMIT is on its way, before its answer.
         at_end: told how it ended, each exactly once.
     """
 
-    connection: Connection
-    now: datetime
-    closing: Closing | None = None
-    at_end: list[Callable[[Ending], None]] = field(default_factory=list)
-    ending: Ending = Ending.ROLLED_BACK
+    def __init__(self, connection: Connection, beginning: Beginning) -> None:
+        self._connection = connection
+        self._beginning = beginning
+        self.closing: Closing | None = None
+        self.meanwhile: Callable[[], None] = _nothing
+        self.at_end: list[Callable[[Ending], None]] = []
+        self.ending = Ending.ROLLED_BACK
+
+    @property
+    def now(self) -> datetime:
+        """When it began, by Postgres's clock. Raises StoreUnavailable if it has not."""
+        return self._beginning.time()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, ready for statements. Raises StoreUnavailable if it is not."""
+        self._beginning.time()
+        return self._connection
+
+    def settle(self) -> None:
+        """Leaves the connection with no answer under way."""
+        if not self._beginning.heard_of:
+            with suppress(StoreUnavailable):
+                self._beginning.time()
 
 
 @contextmanager
@@ -115,16 +113,24 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
         StoreUnavailable: the database is away, refuses, or was too slow
             (then with reason DEADLINE_EXCEEDED).
         VaultError: what ``closing`` makes of its own refusal.
+        Exception: what ``meanwhile`` raises; the transaction was committed all the same.
     """
     connection = _connect(engine, deadline)
     try:
-        opened = OpenTransaction(connection, _begin(engine, connection, deadline))
-        with _told(opened):
-            yield opened
-            _remaining(deadline)
-            _commit(opened)
+        opened = OpenTransaction(connection, Beginning(engine, connection, deadline))
+        try:
+            with _told(opened):
+                yield opened
+                seconds_left(deadline)
+                _commit(opened)
+        finally:
+            opened.settle()
     finally:
         _give_back(connection)
+
+
+def _nothing() -> None:
+    """In the place of work that there is not."""
 
 
 @contextmanager
@@ -144,7 +150,7 @@ def execute(connection: Connection, statement: str, parameters: Parameters) -> S
     """
     failure: StoreUnavailable
     try:
-        cursor = _driver_of(connection).execute(statement, parameters)
+        cursor = driver_of(connection).execute(statement, parameters)
         rows: Sequence[Columns] = cursor.fetchall() if cursor.description else ()
     except DRIVER_ERRORS as error:
         failure = translate(error)
@@ -159,12 +165,12 @@ def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
         with suppress(Conflict):
             return attempt()
         pause = random.uniform(0, _FIRST_PAUSE * 2**number)  # noqa: S311 - jitter
-        time.sleep(min(pause, _remaining(deadline)))
+        time.sleep(min(pause, seconds_left(deadline)))
     return attempt()
 
 
 def _connect(engine: Engine, deadline: float | None) -> Connection:
-    _remaining(deadline)
+    seconds_left(deadline)
     failure: StoreUnavailable
     try:
         return engine.connect()
@@ -173,68 +179,38 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
     raise failure
 
 
-def _begin(engine: Engine, connection: Connection, deadline: float | None) -> datetime:
-    remaining = _remaining(deadline)
-    answer_by = time.monotonic() + remaining + _GRACE
-    bound(connection, answer_by=answer_by, patience=_SHORT_SILENCE)
-    timeouts = _milliseconds(remaining), _milliseconds(min(remaining, _LOCK_TIMEOUT))
-    failure: StoreUnavailable
-    try:
-        answers = _sent(connection, _BEGIN, Command(sql.SETTINGS, timeouts))
-        if answers.error is not None:
-            raise answers.error
-    except DRIVER_ERRORS as error:
-        stale = _driver_of(connection).closed
-        failure = _replaced(connection) if stale else translate(error)
-    else:
-        settings = answers.results[-1]
-        read_only, now = settings.get_value(0, 7), settings.get_value(0, 8)
-        assert read_only is not None
-        assert now is not None
-        if not any(read_only):
-            bound(connection, answer_by=answer_by, patience=_LONGEST_SILENCE)
-            return _EPOCH + timedelta(microseconds=int.from_bytes(now, signed=True))
-        failure = _demoted(engine, connection)
-    raise failure
-
-
-def _replaced(connection: Connection) -> StoreUnavailable:
-    """Lets go of a connection that had died while it was idle, and of all that are as old.
-
-    SQLAlchemy does it where it finds that out itself; those at work are closed when they are
-    given back. Nothing has been done on it: another try gets a fresh one.
-    """
-    with suppress(*DRIVER_ERRORS):
-        connection.exec_driver_sql("SELECT 1")
-    return Conflict("the database closed an idle connection")
-
-
-def _demoted(engine: Engine, connection: Connection) -> StoreUnavailable:
-    """Lets go of all connections: this server was the primary and is no more.
-
-    What it would answer may be old, and every pooled connection leads to it. The next call
-    connects anew, to whichever server takes writes by then.
-    """
-    connection.invalidate()
-    engine.dispose()
-    return read_only_server()
-
-
 def _commit(opened: OpenTransaction) -> None:
     if not _is_sound(opened.connection):
         # A failed statement whose error the work swallowed: Postgres would answer the
         # COMMIT with a quiet ROLLBACK, and the call would be answered without a record.
         raise StoreUnavailable("the transaction failed and was rolled back")
+    trip = _sent(opened)
+    try:
+        opened.meanwhile()
+    finally:
+        _conclude(opened, trip)
+
+
+def _sent(opened: OpenTransaction) -> RoundTrip:
     closing = opened.closing
     commands = (_COMMIT,) if closing is None else (closing.command, _COMMIT)
-    failure: VaultError | None
+    failure: VaultError
     opened.ending = Ending.IN_DOUBT
     try:
-        answers = _sent(opened.connection, *commands)
+        return RoundTrip(driver_of(opened.connection), commands)
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    raise failure
+
+
+def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
+    failure: VaultError | None
+    try:
+        answers = trip.answers()
     except DRIVER_ERRORS as error:
         failure = translate(error)
     else:
-        opened.ending, failure = _judged(answers, closing)
+        opened.ending, failure = _judged(answers, opened.closing)
     if failure is not None:
         raise failure
 
@@ -258,37 +234,13 @@ def _rolled_back(surely: bool) -> Ending:
     return Ending.ROLLED_BACK if surely else Ending.IN_DOUBT
 
 
-def _sent(connection: Connection, *commands: Command) -> Answers:
-    return round_trip(_driver_of(connection), commands)
-
-
 def _is_sound(connection: Connection) -> bool:
     if connection.invalidated:
         return False
-    return _driver_of(connection).info.transaction_status is TransactionStatus.INTRANS
-
-
-def _driver_of(connection: Connection) -> psycopg.Connection[Columns]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
+    return driver_of(connection).info.transaction_status is TransactionStatus.INTRANS
 
 
 def _give_back(connection: Connection) -> None:
     """Rolls back what is still open and gives the connection back; drops a broken one."""
     with suppress(*DRIVER_ERRORS):
         connection.close()
-
-
-def _remaining(deadline: float | None) -> float:
-    """Returns the seconds left. Raises StoreUnavailable (DEADLINE_EXCEEDED) where none are."""
-    if deadline is None:
-        return _DEFAULT_TIMEOUT
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise deadline_exceeded()
-    return remaining
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{math.ceil(seconds * 1000)}ms"

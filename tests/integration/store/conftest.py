@@ -14,9 +14,9 @@ from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.rpc.unit_of_work import PostgresUnitOfWork
-from vault.store import transaction
+from vault.store import beginning, transaction
 from vault.store.engine import make_engine
-from vault.store.round_trip import Answers, Command, round_trip
+from vault.store.round_trip import Command, Driver, RoundTrip
 
 Owner = psycopg.Connection[tuple[object, ...]]
 AUDIT_KEY = MacKey(1, bytes(32))
@@ -68,14 +68,13 @@ class _Noting(psycopg.Cursor[tuple[object, ...]]):
 def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements sent to Postgres so far, BEGIN and COMMIT left out."""
 
-    def noted(
-        driver: psycopg.Connection[tuple[object, ...]], commands: Sequence[Command]
-    ) -> Answers:
+    def noted(driver: Driver, commands: Sequence[Command]) -> RoundTrip:
         texts = (command.text for command in commands)
         _Noting.sent.extend(text for text in texts if not text.startswith(("BEGIN", "COMMIT")))
-        return round_trip(driver, commands)
+        return RoundTrip(driver, commands)
 
-    monkeypatch.setattr(transaction, "round_trip", noted)
+    monkeypatch.setattr(beginning, "RoundTrip", noted)
+    monkeypatch.setattr(transaction, "RoundTrip", noted)
 
     def note(connection: psycopg.Connection, record: object) -> None:
         connection.cursor_factory = _Noting

@@ -15,7 +15,9 @@ from sqlalchemy import Engine
 
 from vault.dev.postgres import Database
 from vault.errors import StoreUnavailable
-from vault.store import transaction as module
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.ports import Transaction
+from vault.store import beginning
 from vault.store.engine import make_engine
 from vault.store.transaction import execute, transaction
 
@@ -58,11 +60,26 @@ def test_a_server_that_hangs_holds_nobody_beyond_the_deadline(engine: Engine, pi
 
 
 def test_nor_beyond_our_patience(engine: Engine, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SHORT_SILENCE", 0.5)
+    monkeypatch.setattr(beginning, "_SHORT_SILENCE", 0.5)
     began = time.monotonic()
     with frozen(pid), pytest.raises(StoreUnavailable):
         number(engine, 60)
     assert time.monotonic() - began < 3
+
+
+def test_work_begins_before_the_server_has_answered(
+    engine: Engine, work: PostgresUnitOfWork, pid: int
+) -> None:
+    done: list[str] = []
+
+    def without_the_database(_: Transaction) -> None:
+        done.append("work")
+
+    with frozen(pid), pytest.raises(StoreUnavailable):
+        work.run(without_the_database, deadline=time.monotonic() + 0.3)
+    assert done == ["work"]
+    # What was under way on that connection went with it.
+    assert number(engine, 10) != pid
 
 
 def test_a_statement_timeout_still_comes_from_the_server(engine: Engine) -> None:

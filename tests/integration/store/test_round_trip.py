@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Generator, Iterator, Sequence
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from vault.dev.postgres import Database
-from vault.store.round_trip import Command, round_trip
+from vault.store.round_trip import Answers, Command, RoundTrip
 
 Driver = psycopg.Connection[tuple[object, ...]]
 CANARY = "4111-CANARY-1111"
@@ -21,6 +22,10 @@ def driver(database: Database) -> Iterator[Driver]:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (number bigint PRIMARY KEY, note text)")
         yield connection
+
+
+def round_trip(driver: Driver, commands: Sequence[Command]) -> Answers:
+    return RoundTrip(driver, commands).answers()
 
 
 def rows(driver: Driver) -> list[tuple[object, ...]]:
@@ -92,17 +97,32 @@ def test_what_cannot_be_encoded_is_not_sent(driver: Driver) -> None:
     assert rows(driver) == []
 
 
+@pytest.mark.parametrize("when", ["sending", "waiting"])
 def test_who_is_interrupted_leaves_no_connection_behind(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
+    trip = RoundTrip(driver, [insert(1, "a")]) if when == "waiting" else None
+
     def interrupted(exchange: Generator[object, object, object]) -> object:
-        next(exchange)
+        next(exchange, None)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(driver, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        round_trip(driver, [insert(1, "a")])
+        trip.answers() if trip is not None else RoundTrip(driver, [insert(1, "a")])
     assert driver.closed
+
+
+def test_other_work_is_done_before_the_answers_are_heard(driver: Driver) -> None:
+    trip = RoundTrip(driver, [BEGIN, insert(1, "a"), COMMIT])
+    with psycopg.connect(driver.info.dsn, autocommit=True) as other:
+        for _ in range(100):
+            if rows(other):
+                break
+            time.sleep(0.05)
+        assert rows(other) == [(1, "a")]
+    assert [result.command_status for result in trip.answers().results][-1] == b"COMMIT"
+    assert rows(driver) == [(1, "a")]
 
 
 def test_a_lost_connection_is_an_operational_error(driver: Driver, database: Database) -> None:

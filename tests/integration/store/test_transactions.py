@@ -6,10 +6,11 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
+from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Engine
 
 from vault.audit.lanes import LanePool
@@ -108,6 +109,13 @@ def in_two_inserts(transaction: Transaction) -> None:
     """As a call does whose second value was another's for a moment, and erased at once."""
     for mac in (bytes([1] * 32), bytes([2] * 32)):
         assert transaction.tokens.insert(SPACE, [new_token(mac.hex(), mac)]) == {mac.hex()}
+
+
+def backend_of(engine: Engine) -> int:
+    with transaction(engine) as opened:
+        ((pid,),) = execute(opened.connection, "SELECT pg_backend_pid()", {})
+    assert isinstance(pid, int)
+    return pid
 
 
 def setting(transaction: Transaction, name: str) -> object:
@@ -329,6 +337,125 @@ def test_a_read_only_database_is_unavailable(
     with pytest.raises(StoreUnavailable, match="read-only") as caught:
         work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]))
     assert caught.value.retryable
+
+
+def test_work_that_fails_before_the_database_has_answered(
+    engine: Engine, work: PostgresUnitOfWork
+) -> None:
+    pid = backend_of(engine)
+
+    def fails(_: Transaction) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        work.run(fails)
+    # Nothing of it is left on the connection.
+    assert backend_of(engine) == pid
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        assert driver.info.transaction_status is TransactionStatus.IDLE
+        assert driver.pgconn.pipeline_status == PipelineStatus.OFF
+
+
+def test_a_stale_connection_that_the_work_did_not_need(
+    work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    def fails(_: Transaction) -> None:
+        raise LookupError
+
+    work.run(append)
+    owner.execute(KILL)
+    with pytest.raises(LookupError):
+        work.run(fails)
+    work.run(append)
+
+
+def test_a_beginning_that_failed_stays_failed(work: PostgresUnitOfWork, owner: Owner) -> None:
+    """Work that swallows the error gets no transaction, and no answer, all the same."""
+
+    def swallow(transaction: Transaction) -> str:
+        for _ in range(2):
+            with suppress(StoreUnavailable):
+                transaction.tokens.find_by_token(SPACE, ["7"])
+                reached.append("a statement")
+        return "an answer"
+
+    reached: list[str] = []
+    name = psycopg.sql.Identifier(owner.info.dbname)
+    setting = "ALTER DATABASE {} SET default_transaction_read_only = on"
+    owner.execute(psycopg.sql.SQL(setting).format(name))
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        work.run(swallow)
+    assert reached == []
+
+
+def test_what_is_done_meanwhile_is_done_once_the_commit_is_on_its_way(
+    work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def tokenize(transaction: Transaction) -> str:
+        transaction.tokens.insert(SPACE, [new_token("7", bytes(32))])
+        append(transaction)
+        return "answer"
+
+    def look(answer: str) -> None:
+        # Postgres commits while this waits: it hears nothing more from here before.
+        until = time.monotonic() + 10
+        while count(owner, "tokens") == 0 and time.monotonic() < until:
+            time.sleep(0.02)
+        seen.append((answer, count(owner, "tokens")))
+
+    assert work.run(tokenize, meanwhile=look) == "answer"
+    assert seen == [("answer", 1)]
+
+
+def test_nothing_is_done_meanwhile_where_nothing_is_committed(work: PostgresUnitOfWork) -> None:
+    seen: list[str] = []
+
+    def fails(transaction: Transaction) -> str:
+        append(transaction)
+        raise LookupError
+
+    def late(transaction: Transaction) -> str:
+        append(transaction)
+        time.sleep(0.3)
+        return "late"
+
+    with pytest.raises(LookupError):
+        work.run(fails, meanwhile=seen.append)
+    with pytest.raises(StoreUnavailable):
+        work.run(late, deadline=time.monotonic() + 0.2, meanwhile=seen.append)
+    assert seen == []
+
+
+# ValueError: what psycopg raises for parameters must not be taken for it.
+@pytest.mark.parametrize("kind", [LookupError, ValueError])
+def test_an_error_meanwhile_goes_out_and_the_commit_stands(
+    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool, kind: type[Exception]
+) -> None:
+    def bug(_: object) -> None:
+        raise kind
+
+    work.run(append)
+    number = lanes._free[-1].number
+    with pytest.raises(kind):
+        work.run(append, meanwhile=bug)
+    assert lanes._free[-1].number == number + 1
+    assert count(owner, "audit_records") == 3  # an opening and two calls
+    work.run(append)
+
+
+def test_a_refused_record_outweighs_an_error_meanwhile(
+    work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    def bug(_: object) -> None:
+        raise LookupError
+
+    owner.execute("REVOKE INSERT ON audit_records FROM tokenvault")
+    with pytest.raises(AuditUnavailable):
+        work.run(append, meanwhile=bug)
 
 
 def test_a_full_pool_is_overload(database: Database) -> None:

@@ -142,7 +142,7 @@ class _Details(grpc.HandlerCallDetails):
 
 
 def echo(caller: Caller, policy: Policy, ask: TokenizeRequest) -> Answer:
-    return Answer(TokenizeResponse(tokens=ask.values), {"ok": len(ask.values)})
+    return Answer.of(TokenizeResponse(tokens=ask.values), {"ok": len(ask.values)})
 
 
 def ask(*values: str) -> TokenizeRequest:

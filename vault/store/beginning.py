@@ -1,0 +1,129 @@
+"""How a transaction begins: BEGIN with its settings, sent at once and heard of when needed."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine
+
+from vault.errors import StoreUnavailable
+from vault.store import sql
+from vault.store.bounded import bound, driver_of
+from vault.store.failures import (
+    DRIVER_ERRORS,
+    Conflict,
+    deadline_exceeded,
+    read_only_server,
+    translate,
+)
+from vault.store.round_trip import Command, RoundTrip
+
+__all__ = ["Beginning", "seconds_left"]
+
+_DEFAULT_TIMEOUT = 30.0  # seconds, for work without a deadline
+_LOCK_TIMEOUT = 5.0
+# For the answer to a statement_timeout to arrive.
+_GRACE = 1.0
+# No statement of ours takes so long, and none may on a server that hangs: after as long
+# without word from the others, no call is admitted either (vault.rpc.policy_source).
+_LONGEST_SILENCE = 15.0
+_SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
+# Losing a race and reading what won it needs each statement to see what was committed.
+_BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
+
+
+class Beginning:
+    """A BEGIN on its way. Work that needs no database is done meanwhile."""
+
+    def __init__(self, engine: Engine, connection: Connection, deadline: float | None) -> None:
+        """Sends it. Raises StoreUnavailable, of which Conflict says: try another connection."""
+        remaining = seconds_left(deadline)
+        self._engine = engine
+        self._connection = connection
+        self._answer_by = time.monotonic() + remaining + _GRACE
+        self._outcome: datetime | StoreUnavailable | None = None
+        timeouts = _milliseconds(remaining), _milliseconds(min(remaining, _LOCK_TIMEOUT))
+        failure: StoreUnavailable
+        try:
+            bound(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
+            commands = (_BEGIN, Command(sql.SETTINGS, timeouts))
+            self._trip = RoundTrip(driver_of(connection), commands)
+        except DRIVER_ERRORS as error:
+            failure = self._translated(error)
+        else:
+            return
+        raise failure
+
+    @property
+    def heard_of(self) -> bool:
+        """Whether the answer is here."""
+        return self._outcome is not None
+
+    def time(self) -> datetime:
+        """Returns when the transaction began, by Postgres's clock; waits for the answer once.
+
+        Raises StoreUnavailable as above, also on a server that takes no writes.
+        """
+        if self._outcome is None:
+            self._outcome = self._answer()
+        if isinstance(self._outcome, StoreUnavailable):
+            raise self._outcome
+        return self._outcome
+
+    def _answer(self) -> datetime | StoreUnavailable:
+        try:
+            answers = self._trip.answers()
+            if answers.error is not None:
+                raise answers.error
+        except DRIVER_ERRORS as error:
+            return self._translated(error)
+        settings = answers.results[-1]
+        read_only, now = settings.get_value(0, 7), settings.get_value(0, 8)
+        assert read_only is not None
+        assert now is not None
+        if any(read_only):
+            return self._demoted()
+        bound(self._connection, answer_by=self._answer_by, patience=_LONGEST_SILENCE)
+        return _EPOCH + timedelta(microseconds=int.from_bytes(now, signed=True))
+
+    def _translated(self, error: BaseException) -> StoreUnavailable:
+        stale = driver_of(self._connection).closed
+        return self._replaced() if stale else translate(error)
+
+    def _replaced(self) -> StoreUnavailable:
+        """Lets go of a connection that had died while it was idle, and of all that are as old.
+
+        SQLAlchemy does it where it finds that out itself; those at work are closed when they
+        are given back. Nothing has been done on it: another try gets a fresh one.
+        """
+        with suppress(*DRIVER_ERRORS):
+            self._connection.exec_driver_sql("SELECT 1")
+        return Conflict("the database closed an idle connection")
+
+    def _demoted(self) -> StoreUnavailable:
+        """Lets go of all connections: this server was the primary and is no more.
+
+        What it would answer may be old, and every pooled connection leads to it. The next call
+        connects anew, to whichever server takes writes by then.
+        """
+        self._connection.invalidate()
+        self._engine.dispose()
+        return read_only_server()
+
+
+def seconds_left(deadline: float | None) -> float:
+    """Returns the seconds left. Raises StoreUnavailable (DEADLINE_EXCEEDED) where none are."""
+    if deadline is None:
+        return _DEFAULT_TIMEOUT
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise deadline_exceeded()
+    return remaining
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{math.ceil(seconds * 1000)}ms"
