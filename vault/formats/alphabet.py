@@ -31,7 +31,7 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import Layout, plain, split, weave
 from vault.formats.named import read_alphabet
-from vault.formats.rows import Cut, Mask
+from vault.formats.rows import Cut, Mask, RowFormat
 from vault.model import Generator, Storage
 
 __all__ = ["MAX_LENGTH", "PlainAlphabet"]
@@ -54,7 +54,7 @@ class _CaseRule:
     matches: re.Pattern[str]
 
 
-class PlainAlphabet:
+class PlainAlphabet(RowFormat):
     """The format ``alphabet``."""
 
     name = "alphabet"

@@ -29,7 +29,7 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.formats.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
-from vault.formats.rows import Cut, Mask
+from vault.formats.rows import Cut, Mask, RowFormat
 from vault.model import Generator, Storage
 
 __all__ = ["Card"]
@@ -45,7 +45,7 @@ _DIGITS = NAMED["digits"]
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
 
 
-class Card:
+class Card(RowFormat):
     """The format ``card``."""
 
     name = "card"

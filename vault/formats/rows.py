@@ -8,9 +8,10 @@ ever takes what is proven to come out the same.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ class Cut(NamedTuple):
     end: int
 
 
-@runtime_checkable
-class RowFormat(Protocol):
+class RowFormat(ABC):
     """A format that can tell by rows what it does with plain items of a vaultless field.
 
     Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
@@ -51,23 +51,32 @@ class RowFormat(Protocol):
     """
 
     @property
-    def row_alphabet(self) -> Alphabet: ...
+    @abstractmethod
+    def row_alphabet(self) -> Alphabet:
+        """The characters of values and tokens that can be rows."""
+
     @property
+    @abstractmethod
     def row_lengths(self) -> range:
         """Lengths of the values and tokens that can be rows."""
 
+    @abstractmethod
     def cut(self, length: int) -> Cut:
         """Returns what the columns of rows of a length are."""
 
+    @abstractmethod
     def value_rows(self, rows: Digits) -> Mask:
         """Tells which rows are values; their length is one of ``row_lengths``."""
 
+    @abstractmethod
     def token_rows(self, rows: Digits) -> Mask:
         """Tells which rows are tokens that a value can stand behind."""
 
+    @abstractmethod
     def close_tokens(self, rows: Digits) -> None:
         """Writes what follows from the other columns of tokens, in place."""
 
+    @abstractmethod
     def close_values(self, rows: Digits) -> None:
         """Writes what follows from the other columns of values, in place."""
 
@@ -109,7 +118,7 @@ def split_rows(
         The rows, one entry per length, and the indexes of all other items.
     """
     lengths = np.diff(column.offsets)
-    found, counts = np.unique(lengths, return_counts=True)
+    found, counts = _counted(lengths)
     wanted = [
         length for length in found[counts >= _FEWEST_ROWS].tolist() if length in rules.row_lengths
     ]
@@ -133,6 +142,14 @@ def split_rows(
             others[taken.at] = False
             groups.append(taken)
     return groups, np.flatnonzero(others)
+
+
+def _counted(lengths: Offsets) -> tuple[Offsets, Offsets]:
+    """Returns the distinct lengths and how many items have each."""
+    first = lengths[:1]
+    if (lengths == first).all():
+        return first, np.full(len(first), len(lengths), np.int64)
+    return np.unique(lengths, return_counts=True)
 
 
 def _cells(offsets: Offsets, at: Offsets, length: int) -> Offsets:
