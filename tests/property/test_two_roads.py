@@ -60,7 +60,7 @@ def arrays_from(fewest: int) -> Iterator[None]:
 
 
 def plain_texts(made: Conversion) -> tuple[list[str], dict[int, object], list[int], bytes]:
-    return list(made.texts), dict(made.failures), list(made.failures), made.token_set()
+    return list(made.texts), dict(made.failures), list(made.failures), bytes(made.token_set())
 
 
 def both_roads_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: str) -> Conversion:

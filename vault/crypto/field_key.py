@@ -234,7 +234,7 @@ class MacKey(Secret):
         """The key version."""
         return self._version
 
-    def mac(self, message: bytes) -> bytes:
+    def mac(self, message: bytes | memoryview) -> bytes:
         """Returns the 32-byte MAC of a message."""
         return self._prf.digest(message)
 

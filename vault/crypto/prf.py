@@ -19,7 +19,7 @@ class Prf(Secret):
         self._start = HMAC(key, SHA256())
         self._start.update(prefix)
 
-    def digest(self, message: bytes) -> bytes:
+    def digest(self, message: bytes | memoryview) -> bytes:
         """Returns the 32-byte MAC of the prefix followed by the message."""
         state = self._start.copy()
         state.update(message)

@@ -15,6 +15,8 @@ from vault.crypto.limbs import Digits
 __all__ = ["as_items", "distinct_rows", "sorted_rows"]
 
 _WORD_END = 1 << 64
+_EIGHT = 8  # bytes of a 64-bit number
+_CACHED = 16384  # rows that are worked on at a time
 
 Indexes = NDArray[np.int64]
 
@@ -60,16 +62,47 @@ def _words(table: Codes | Digits) -> list[NDArray[np.uint64]]:
     """Packs each row into numbers that compare as the rows do, the weightiest first."""
     least = int(table.min())
     radix = max(2, int(table.max()) - least + 1)
+    ranks = table - table.dtype.type(least)
+    if ranks.dtype == np.uint8:
+        parts, radix = _eights(ranks, radix), radix**_EIGHT
+    else:
+        parts = ranks
     per_word = 1
     while radix ** (per_word + 1) <= _WORD_END:
         per_word += 1
-    ranks = table - table.dtype.type(least)
-    words = []
-    for start in range(0, ranks.shape[1], per_word):
-        columns = ranks[:, start : start + per_word].T
-        word = columns[0].astype(np.uint64)
-        for column in columns[1:]:
-            word *= np.uint64(radix)
-            word += column
-        words.append(word)
-    return words
+    return [_word(parts[:, at : at + per_word], radix) for at in range(0, parts.shape[1], per_word)]
+
+
+def _word(parts: NDArray[np.integer], radix: int) -> NDArray[np.uint64]:
+    word = parts[:, 0].astype(np.uint64)
+    for part in parts.T[1:]:
+        word *= np.uint64(radix)
+        word += part
+    return word
+
+
+def _eights(ranks: NDArray[np.uint8], radix: int) -> NDArray[np.uint64]:
+    """Packs eight bytes at a time, filled up on the right with the least.
+
+    By halves: neighbours are the two ends of a number twice as wide, and their sum fits it.
+    """
+    count, width = ranks.shape
+    whole = -(-width // _EIGHT) * _EIGHT
+    if whole != width:
+        filled = np.zeros((count, whole), np.uint8)
+        filled[:, :width] = ranks
+        ranks = filled
+    cells = np.ascontiguousarray(ranks)
+    halves = np.empty_like(cells[:_CACHED])
+    for start in range(0, count, _CACHED):
+        part = cells[start : start + _CACHED]
+        for size in (2, 4, 8):
+            numbers = part.view(f"<u{size}")
+            of = numbers.dtype.type
+            second = np.right_shift(
+                numbers, of(4 * size), out=halves[: len(part)].view(f"<u{size}")
+            )
+            numbers &= of((1 << 4 * size) - 1)
+            numbers *= of(radix ** (size // 2))
+            numbers += second
+    return cells.view("<u8")

@@ -16,7 +16,7 @@ __all__ = ["packed_token_set"]
 _MOST_CELLS = 1 << 23
 
 
-def packed_token_set(tokens: TextColumn) -> bytes:
+def packed_token_set(tokens: TextColumn) -> bytes | memoryview:
     """Returns ``token_set_message`` of a column."""
     lengths = np.diff(tokens.offsets)
     width = int(lengths.max(initial=0))
@@ -38,7 +38,7 @@ def packed_token_set(tokens: TextColumn) -> bytes:
     return token_set_message(()) + _packed(message)
 
 
-def _message_of_one_length(table: Codes, chosen: NDArray[np.int64]) -> bytes:
+def _message_of_one_length(table: Codes, chosen: NDArray[np.int64]) -> memoryview:
     """As mostly, of bytes: one prefix for all, and each token moved in one piece."""
     width = table.shape[1]
     head, prefix = token_set_message(()), f"{width}:".encode()
@@ -47,7 +47,7 @@ def _message_of_one_length(table: Codes, chosen: NDArray[np.int64]) -> bytes:
     items = message[len(head) :].view([("prefix", f"V{len(prefix)}"), ("token", f"V{width}")])
     items["prefix"] = np.frombuffer(prefix, f"V{len(prefix)}")
     items["token"] = as_items(table)[chosen]
-    return message.tobytes()
+    return message.data
 
 
 def _table(tokens: TextColumn, lengths: NDArray[np.int64], width: int) -> Codes:

@@ -265,7 +265,7 @@ class TokenizationService:
         transaction: Transaction,
         permit: FieldPermit,
         counts: Mapping[str, int],
-        token_set: bytes,
+        token_set: bytes | memoryview,
         versions: Iterable[int],
     ) -> None:
         event = replace(

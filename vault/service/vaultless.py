@@ -55,7 +55,7 @@ class Conversion:
     failures: dict[int, Failure]
     tokens: Sequence[str] = field(repr=False)
 
-    def token_set(self) -> bytes:
+    def token_set(self) -> bytes | memoryview:
         """Returns what the audit's digest is taken over."""
         if isinstance(self.tokens, TextColumn):
             return packed_token_set(self.tokens)
