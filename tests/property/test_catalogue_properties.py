@@ -12,6 +12,7 @@ from vault.errors import FormatError
 from vault.formats import FORMATS, Divided, Format, FormatOptions, build_format
 from vault.formats.checks import aba_check, iban_check, vin_check
 from vault.formats.contract import Plan, RandomPlan
+from vault.formats.dialling import REGIONS, country_length, international_prefix, kept_length
 from vault.model import Generator, Storage
 
 DIGITS = "0123456789"
@@ -382,3 +383,20 @@ def test_a_whole_small_domain_maps_one_to_one(
         plan = made.token_plan(made.parse(text).core, Storage.VAULTLESS)
         tokens.add(plan.build(rotated(plan, 1)))
     assert len(tokens) == len(set(texts))
+
+
+PREFIXES = sorted({international_prefix(region) for region in REGIONS})
+
+
+@settings(max_examples=500)
+@given(st.data(), st.sampled_from(PREFIXES))
+def test_what_a_phone_number_keeps_says_so_by_itself(data: st.DataObject, prefix: str) -> None:
+    """Else a token would be taken apart as another number, and come back as a third."""
+    likely = st.sampled_from(DIGITS) | st.sampled_from("018" + prefix)
+    start = data.draw(st.sampled_from(["", "+", prefix, prefix[:-1]]))
+    number = start + data.draw(st.text(likely, min_size=1, max_size=14))
+    kept = kept_length(number, prefix)
+    rest = max(0, len(number) - kept)
+    token = number[:kept] + data.draw(st.text(likely, min_size=rest, max_size=rest))
+    assert kept_length(token, prefix) == kept
+    assert country_length(token, prefix) == country_length(number, prefix)

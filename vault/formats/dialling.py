@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import phonenumbers
 
-__all__ = ["REGIONS", "can_exist", "international_prefix", "kept_length"]
+__all__ = ["REGIONS", "can_exist", "country_length", "international_prefix", "kept_length"]
 
 REGIONS: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """ISO 3166-1 alpha-2 codes of the regions with a numbering plan."""
@@ -32,24 +32,47 @@ def international_prefix(region: str) -> str:
     return prefix if prefix is not None and prefix.isdigit() else ""
 
 
+def country_length(number: str, prefix: str) -> int:
+    """Returns how long ``+`` or the international prefix and the country code are.
+
+    0 in a national number. Arguments as of ``kept_length``.
+    """
+    before = 1 if number.startswith("+") else len(prefix)
+    if not before or not number.startswith(("+", prefix)):
+        return 0
+    code = _country_code_length(number, before)
+    return before + code if code else 0
+
+
 def kept_length(number: str, prefix: str) -> int:
     """Returns how many leading characters of a number a token keeps.
 
     ``+`` or the international prefix with the country code or, in a national number, the
-    leading zeros and the digit after them: the token then begins as its value does, and is
-    read the same way.
+    leading zeros and the digit after them, and as much as tells it from an international one.
+    What is kept says so by itself: whatever follows, as many characters are kept of the token.
 
     Args:
         number: ASCII digits, perhaps after a ``+``.
         prefix: of ``international_prefix``, or nothing.
     """
+    abroad = country_length(number, prefix)
+    if abroad:
+        return abroad
     if number.startswith("+"):
-        return 1 + _country_code_length(number, 1)
-    if prefix and number.startswith(prefix):
-        length = _country_code_length(number, len(prefix))
-        if length:
-            return len(prefix) + length
-    return len(number) - len(number.lstrip("0")) + 1
+        return _told_apart(number, "+")
+    zeros = len(number) - len(number.lstrip("0"))
+    return max(zeros + 1, _told_apart(number, prefix) if prefix else 0)
+
+
+def _told_apart(number: str, prefix: str) -> int:
+    """Returns how many characters show that no country code follows the prefix."""
+    common = 0
+    while common < len(prefix) and number[common : common + 1] == prefix[common]:
+        common += 1
+    if common < len(prefix):
+        return common + 1
+    # No country code begins with 0. Any other digit may begin one that the number ends in.
+    return common + 1 if number[common : common + 1] == "0" else len(number)
 
 
 def _country_code_length(number: str, at: int) -> int:

@@ -30,7 +30,13 @@ from vault.formats.contract import (
     too_long,
     too_short,
 )
-from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
+from vault.formats.dialling import (
+    REGIONS,
+    can_exist,
+    country_length,
+    international_prefix,
+    kept_length,
+)
 from vault.formats.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.model import Generator, Storage
 
@@ -76,7 +82,9 @@ class Phone:
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. The region counts by its international prefix alone."""
-        return {"rules": 1, "international_prefix": self._prefix}
+        # With 00, a number's leading zeros tell by themselves that it is a national one.
+        rules = 1 if self._prefix in {"", "00"} else 2
+        return {"rules": rules, "international_prefix": self._prefix}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """See ``Format``."""
@@ -92,6 +100,7 @@ class Phone:
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
         parsed = _read(text)
+        self._check_reading(parsed.core)
         if len(parsed.core) - kept_length(parsed.core, self._prefix) < self._min:
             raise too_short(
                 f"the phone number has fewer than {self._min} digits after its country code, "
@@ -101,6 +110,21 @@ class Phone:
         if self._invalid == "refuse" and not can_exist(parsed.core, self._region):
             raise self._fault(parsed.core)
         return parsed
+
+    def _check_reading(self, core: str) -> None:
+        """Refuses a batch's national number that the field would take for an international one.
+
+        What a token keeps, and what its country is, goes by the field's prefix alone.
+        """
+        own = international_prefix(self._region) if self._region else ""
+        if core.startswith("+") or own == self._prefix or (own and core.startswith(own)):
+            return
+        if country_length(core, self._prefix):
+            raise not_in_format(
+                f"the phone number begins like an international one of the field's own region "
+                f"({self._prefix}): write it with + and the country code, or have the batch "
+                "in a field without a region"
+            )
 
     def _fault(self, core: str) -> FormatError:
         if core.startswith("+"):
@@ -125,12 +149,7 @@ class Phone:
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """See ``Divided``. Empty in a national number."""
-        length = kept_length(core, self._prefix)
-        prefix = self._prefix
-        abroad = core.startswith("+") or (
-            bool(prefix) and core.startswith(prefix) and length > len(prefix)
-        )
-        return {"country": (0, length if abroad else 0)}
+        return {"country": (0, country_length(core, self._prefix))}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         """See ``Format``."""

@@ -21,6 +21,9 @@ fields:
   phone: {format: phone, generator: ff1}
   german: {format: phone, region: DE, generator: ff1, storage: vaultless}
   american: {format: phone, region: US, generator: random}
+  restored: {format: phone, region: US, generator: ff1, storage: vaultless}
+  russian: {format: phone, region: RU, generator: ff1, storage: vaultless}
+  japanese: {format: phone, region: JP, generator: ff1, storage: vaultless}
   ssn: {format: us_ssn, generator: ff1}
 roles:
   all: [{fields: ["*"], allow: [tokenize, lookup, detokenize], view: full}]
@@ -32,8 +35,9 @@ DIALLED = {
     "DE": ["030 901820", "0049 30 901820", "+49 30/901820"],
     "US": ["(415) 555-2671", "1 415 555 2671", "011 49 30 901820"],
     "GB": ["020 7946 0958", "00 49 30 901820"],
-    "ZA": ["011 784 3000"],
-    "AU": ["02 9374 4000", "0011 49 30 901820"],
+    "JP": ["090-1234-5678", "010 49 30 901820"],
+    "RU": ["8 (999) 739-60-69", "810 49 30 901820"],
+    "AU": ["02 9374 4000"],
 }
 REGIONS = [(region, text) for region, texts in DIALLED.items() for text in texts]
 
@@ -60,6 +64,54 @@ def test_a_number_of_any_region_comes_back_without_saying_which(
     assert result.values[0] != text
     back = house.tokens.detokenize(house.caller("pipeline"), policy, field, result.values, "full")
     assert back.values == [text]
+
+
+# A token of these might begin as an international number of the field's region does, if it kept
+# no more than the zeros and a digit.
+@pytest.mark.parametrize(
+    ("field", "region", "pattern"),
+    [
+        ("restored", "DE", "0171 {:07d}"),
+        ("restored", "DE", "0151 1{:07d}"),
+        ("restored", "JP", "090-2{:07d}"),
+        ("russian", "", "8 (999) {:07d}"),
+        ("russian", "", "999 {:07d}"),
+        ("japanese", "", "011-2{:06d}"),
+        ("japanese", "", "0120-{:06d}"),
+        ("german", "RU", "8 (912) {:07d}"),
+    ],
+)
+def test_every_number_comes_back_from_a_vaultless_field(
+    house: House, policy: Policy, field: str, region: str, pattern: str
+) -> None:
+    numbers = range(0, 1_000_000, 1999)
+    values = [pattern.format(number) for number in numbers]
+    result = tokenize(house, policy, field, values, region)
+    taken = [at for at in range(len(values)) if at not in result.failures]
+    assert len(taken) > 50
+    tokens = [result.values[at] for at in taken]
+    back = house.tokens.detokenize(house.caller("pipeline"), policy, field, tokens, "full")
+    assert back.failures == {}
+    assert back.values == [values[at] for at in taken]
+
+
+@pytest.mark.parametrize(
+    ("field", "region", "text"),
+    [
+        ("american", "ZA", "011 784 3000"),
+        ("american", "IN", "011 2345 6789"),
+        ("american", "GB", "0113 496 0000"),
+        ("german", "AU", "0011 49 30 901820"),
+    ],
+)
+def test_a_number_that_the_field_would_take_for_another_countrys_is_refused(
+    house: House, policy: Policy, field: str, region: str, text: str
+) -> None:
+    refused = tokenize(house, policy, field, [text], region).failures[0]
+    assert refused.reason is Reason.VALUE_NOT_IN_FORMAT
+    assert "own region (0" in refused.message
+    assert "a field without a region" in refused.message
+    assert tokenize(house, policy, "phone", [text], region).failures == {}
 
 
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
