@@ -177,7 +177,8 @@ class Date:
         # Two spellings of a day are two values: they get different tweaks, and so tokens.
         spelling = "".join([_LEFT_OUT if each == _LEFT_OUT else "0" for each in core])
         kept = spelling if _LEFT_OUT in spelling else ""
-        return Plan(_DIGITS, f"{days:0{_WINDOW_DIGITS}d}", kept, self._token)
+        text = f"{days:0{_WINDOW_DIGITS}d}"
+        return Plan(_DIGITS, text, kept, lambda made: self._token_of(int(made), core))
 
     def value_plan(self, token_core: str) -> Plan:
         """Raises ValueError: a date is vaulted."""
@@ -190,19 +191,19 @@ class Date:
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""
-        del core, attempt
+        del attempt
         size = (self._last - self._first).days + 1
-        return draw_number(size, self._token_of)
+        return draw_number(size, lambda days: self._token_of(days, core))
 
-    def _token(self, made: str) -> str:
-        return self._token_of(int(made))
-
-    def _token_of(self, days: int) -> str:
+    def _token_of(self, days: int, core: str) -> str:
+        """Writes a day; the value's own comes out as the value, which is never its token."""
         day = self._first + datetime.timedelta(days=days)
         year, month, of_month = f"{day.year:04d}", f"{day.month:02d}", f"{day.day:02d}"
         if self._order == "ymd":
-            return year + month + of_month
-        return (of_month + month if self._order == "dmy" else month + of_month) + year
+            token = year + month + of_month
+        else:
+            token = (of_month + month if self._order == "dmy" else month + of_month) + year
+        return core if core.replace(_LEFT_OUT, "0") == token else token
 
 
 def _window(options: FormatOptions) -> tuple[datetime.date, datetime.date]:

@@ -106,3 +106,17 @@ def test_options_that_do_not_fit_are_refused(options: FormatOptions, option: str
 def test_there_is_nothing_to_decipher() -> None:
     with pytest.raises(ValueError, match="vaultless"):
         ISO.value_plan("20240229")
+
+
+@pytest.mark.parametrize("text", ["2000-07-13", "2000-7-13"])
+def test_a_date_is_never_its_own_token_however_it_is_written(text: str) -> None:
+    made = build_format("date", FormatOptions(earliest="2000-07-13", latest="2000-07-14"))
+    core = made.parse(text).core
+    plan = made.random_plan(core, 0)
+    drawn = {plan.build(f"{number:0{plan.length}x}") for number in range(2)}
+    # Who makes tokens passes over the one that equals the core, and draws again.
+    assert drawn == {core, "20000714"}
+    million = build_format("date", FormatOptions())
+    core = million.parse(text).core
+    same = million.token_plan(core, Storage.VAULTED)
+    assert same.build(same.text) == core
