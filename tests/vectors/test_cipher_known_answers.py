@@ -18,6 +18,7 @@ FILES = {
     "acvp_ff1": 750,
     "acvp_ff3_1": 450,
     "bouncycastle": 17,
+    "others": 218,
 }
 
 

@@ -22,7 +22,6 @@ __all__ = [
     "chunks",
     "narrow",
     "same_type",
-    "tweak_rows",
 ]
 
 Integers = NDArray[np.integer]
@@ -41,22 +40,17 @@ class Blocks(Protocol):
         """Lends the block function of some rows: (n, 2) arrays of 64-bit halves of blocks."""
 
 
-def tweak_rows(tweaks: bytes | Sequence[bytes], rows: int) -> Sequence[bytes]:
-    """Returns one tweak for all rows, or one for each. Raises ValueError for another number."""
-    if isinstance(tweaks, bytes | bytearray):
-        return [bytes(tweaks)]
-    if len(tweaks) != rows:
-        raise ValueError("there must be one tweak for all values or one for each")
-    return tweaks
-
-
-def narrow(digits: Integers, radix: int, shortest: int, longest: int) -> Digits:
+def narrow(digits: object, radix: int, shortest: int, longest: int) -> Digits:
     """Checks an (n, length) array and returns it in the least type that holds a digit.
 
     Raises TypeError for what is no integer array, ValueError for shape, length or digit.
     """
+    # Under a mask there may be anything.
+    if not isinstance(digits, np.ndarray) or isinstance(digits, np.ma.MaskedArray):
+        raise TypeError("digits must be an array of unsigned integers")
     if digits.dtype.kind not in "ui":
         raise TypeError("digits must be an array of unsigned integers")
+    digits = np.asarray(digits)  # of a matrix, an array
     if digits.ndim != 2:
         raise ValueError("digits must be a two-dimensional array: one row per value")
     if not shortest <= digits.shape[1] <= longest:

@@ -6,14 +6,16 @@ The readable form over Python integers; ff1_batch.py is proven equal to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import SupportsIndex
 
 import numpy as np
 
-from vault.crypto.batch import Integers, OneKey, narrow, same_type, tweak_rows
+from vault.crypto.batch import Integers, OneKey, narrow, same_type
 from vault.crypto.block import BLOCK, Aes
-from vault.crypto.domain import FF1_MAX_LENGTH, check_radix, min_length
+from vault.crypto.domain import FF1_MAX_LENGTH, min_length
 from vault.crypto.ff1_batch import fits_the_kernel, run_batch
 from vault.crypto.ff1_layout import ROUNDS, Layout, layout_of
+from vault.crypto.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
 from vault.crypto.limbs import Digits
 from vault.crypto.numerals import check_numerals, from_number, to_number
 from vault.crypto.secret import Secret
@@ -32,23 +34,23 @@ class FF1(Secret):
 
     __slots__ = ("_aes", "max_length", "min_length", "radix")
 
-    def __init__(self, key: bytes | bytearray, radix: int) -> None:
-        """Takes a key of 16, 24 or 32 bytes. Raises ValueError for key or radix."""
-        check_radix(radix)
-        self._aes = Aes(key)
-        self.radix = radix
-        self.min_length = min_length(radix)
+    def __init__(self, key: Buffer, radix: SupportsIndex) -> None:
+        """Takes a key of 16, 24 or 32 bytes. Raises ValueError or TypeError for key or radix."""
+        plain = radix_of(radix)
+        self._aes = Aes(key_of(key))
+        self.radix = plain
+        self.min_length = min_length(plain)
         self.max_length = FF1_MAX_LENGTH
 
-    def encrypt(self, digits: Sequence[int], tweak: bytes) -> list[int]:
-        """Enciphers digits under a tweak of any length. Raises ValueError."""
+    def encrypt(self, digits: Sequence[int], tweak: Buffer) -> list[int]:
+        """Enciphers digits under a tweak of any length. Raises ValueError or TypeError."""
         return self._run(digits, tweak, decrypt=False)
 
-    def decrypt(self, digits: Sequence[int], tweak: bytes) -> list[int]:
-        """Deciphers digits under a tweak of any length. Raises ValueError."""
+    def decrypt(self, digits: Sequence[int], tweak: Buffer) -> list[int]:
+        """Deciphers digits under a tweak of any length. Raises ValueError or TypeError."""
         return self._run(digits, tweak, decrypt=True)
 
-    def encrypt_batch(self, digits: Integers, tweaks: bytes | Sequence[bytes]) -> Integers:
+    def encrypt_batch(self, digits: Integers, tweaks: Buffer | Sequence[Buffer]) -> Integers:
         """Enciphers an (n, length) array of unsigned integers, one value per row.
 
         Args:
@@ -59,21 +61,21 @@ class FF1(Secret):
             An array of the same shape, and type where that holds every digit.
 
         Raises:
-            TypeError: not an array of integers.
+            TypeError: not an array of integers, or tweaks that are not bytes.
             ValueError: a shape, length, digit or number of tweaks out of bounds.
         """
         return self._run_batch(digits, tweaks, decrypt=False)
 
-    def decrypt_batch(self, digits: Integers, tweaks: bytes | Sequence[bytes]) -> Integers:
+    def decrypt_batch(self, digits: Integers, tweaks: Buffer | Sequence[Buffer]) -> Integers:
         """Reverses ``encrypt_batch``; the same shapes and errors."""
         return self._run_batch(digits, tweaks, decrypt=True)
 
     def _run_batch(
-        self, digits: Integers, tweaks: bytes | Sequence[bytes], *, decrypt: bool
+        self, digits: Integers, tweaks: Buffer | Sequence[Buffer], *, decrypt: bool
     ) -> Integers:
         numerals = narrow(digits, self.radix, self.min_length, self.max_length)
         rows, length = numerals.shape
-        each = tweak_rows(tweaks, rows)
+        each = tweaks_of(tweaks, rows)
         if fits_the_kernel(self.radix, length):
             result = run_batch(OneKey(self._aes), self.radix, numerals, each, decrypt=decrypt)
         else:
@@ -87,14 +89,15 @@ class FF1(Secret):
             result[i] = self._run(row, tweaks[i % len(tweaks)], decrypt=decrypt)
         return result
 
-    def _run(self, digits: Sequence[int], tweak: bytes, *, decrypt: bool) -> list[int]:
+    def _run(self, digits: Sequence[int], tweak: Buffer, *, decrypt: bool) -> list[int]:
         numerals = check_numerals(digits, self.radix, self.min_length, self.max_length)
-        layout = layout_of(self.radix, len(numerals), len(tweak))
+        own = tweak_of(tweak)
+        layout = layout_of(self.radix, len(numerals), len(own))
         a = to_number(numerals[: layout.u], self.radix)
         b = to_number(numerals[layout.u :], self.radix)
         end_a, end_b = layout.end_a, layout.end_b
         context = self._aes.lend()
-        output = _round_function(context.update, layout, bytes(tweak))
+        output = _round_function(context.update, layout, own)
         # Two rounds at a time: the halves need not be swapped, and each keeps its modulus.
         if decrypt:
             for i in range(ROUNDS - 2, -1, -2):

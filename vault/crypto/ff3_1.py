@@ -10,14 +10,16 @@ of their reversed numerals, and blocks are written and read little-endian.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
-from vault.crypto.batch import Integers, OneKey, narrow, same_type, tweak_rows
+from vault.crypto.batch import Integers, OneKey, narrow, same_type
 from vault.crypto.block import BLOCK, Aes
-from vault.crypto.domain import check_radix, ff3_1_max_length, min_length
+from vault.crypto.domain import ff3_1_max_length, min_length
 from vault.crypto.ff3_1_batch import run_batch
 from vault.crypto.ff3_1_tweak import ROUNDS, tweak_words
+from vault.crypto.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
 from vault.crypto.numerals import check_numerals, from_number, to_number
-from vault.crypto.secret import KeyBytes, Secret
+from vault.crypto.secret import Secret
 
 __all__ = ["FF3_1"]
 
@@ -36,25 +38,25 @@ class FF3_1(Secret):  # noqa: N801 - the standard's name
 
     __slots__ = ("aes", "max_length", "min_length", "radix")
 
-    def __init__(self, key: bytes | bytearray, radix: int) -> None:
-        """Takes a key of 16, 24 or 32 bytes. Raises ValueError for key or radix."""
-        check_radix(radix)
-        backwards = KeyBytes(key)
+    def __init__(self, key: Buffer, radix: SupportsIndex) -> None:
+        """Takes a key of 16, 24 or 32 bytes. Raises ValueError or TypeError for key or radix."""
+        plain = radix_of(radix)
+        backwards = key_of(key)
         backwards.reverse()
         self.aes = Aes(backwards)
-        self.radix = radix
-        self.min_length = min_length(radix)
-        self.max_length = ff3_1_max_length(radix)
+        self.radix = plain
+        self.min_length = min_length(plain)
+        self.max_length = ff3_1_max_length(plain)
 
-    def encrypt(self, digits: Sequence[int], tweak: bytes) -> list[int]:
-        """Enciphers digits under a 7-byte tweak. Raises ValueError."""
+    def encrypt(self, digits: Sequence[int], tweak: Buffer) -> list[int]:
+        """Enciphers digits under a 7-byte tweak. Raises ValueError or TypeError."""
         return self._run(digits, tweak, decrypt=False)
 
-    def decrypt(self, digits: Sequence[int], tweak: bytes) -> list[int]:
-        """Deciphers digits under a 7-byte tweak. Raises ValueError."""
+    def decrypt(self, digits: Sequence[int], tweak: Buffer) -> list[int]:
+        """Deciphers digits under a 7-byte tweak. Raises ValueError or TypeError."""
         return self._run(digits, tweak, decrypt=True)
 
-    def encrypt_batch(self, digits: Integers, tweaks: bytes | Sequence[bytes]) -> Integers:
+    def encrypt_batch(self, digits: Integers, tweaks: Buffer | Sequence[Buffer]) -> Integers:
         """Enciphers an (n, length) array of unsigned integers, one value per row.
 
         Args:
@@ -65,25 +67,25 @@ class FF3_1(Secret):  # noqa: N801 - the standard's name
             An array of the same shape, and type where that holds every digit.
 
         Raises:
-            TypeError: not an array of integers.
+            TypeError: not an array of integers, or tweaks that are not bytes.
             ValueError: a shape, length, digit or tweak out of bounds.
         """
         return self._run_batch(digits, tweaks, decrypt=False)
 
-    def decrypt_batch(self, digits: Integers, tweaks: bytes | Sequence[bytes]) -> Integers:
+    def decrypt_batch(self, digits: Integers, tweaks: Buffer | Sequence[Buffer]) -> Integers:
         """Reverses ``encrypt_batch``; the same shapes and errors."""
         return self._run_batch(digits, tweaks, decrypt=True)
 
     def _run_batch(
-        self, digits: Integers, tweaks: bytes | Sequence[bytes], *, decrypt: bool
+        self, digits: Integers, tweaks: Buffer | Sequence[Buffer], *, decrypt: bool
     ) -> Integers:
         numerals = narrow(digits, self.radix, self.min_length, self.max_length)
-        each = tweak_rows(tweaks, len(numerals))
+        each = tweaks_of(tweaks, len(numerals))
         result = run_batch(OneKey(self.aes), self.radix, numerals, each, decrypt=decrypt)
         return same_type(result, digits, self.radix)
 
-    def _run(self, digits: Sequence[int], tweak: bytes, *, decrypt: bool) -> list[int]:
-        words = tweak_words(tweak)
+    def _run(self, digits: Sequence[int], tweak: Buffer, *, decrypt: bool) -> list[int]:
+        words = tweak_words(tweak_of(tweak))
         numerals = check_numerals(digits, self.radix, self.min_length, self.max_length)
         length = len(numerals)
         u = (length + 1) // 2

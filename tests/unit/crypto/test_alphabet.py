@@ -137,3 +137,8 @@ def test_many_at_once_have_one_length() -> None:
 def test_many_at_once_refuse_a_position_outside(digit: int) -> None:
     with pytest.raises(ValueError, match="outside of the alphabet"):
         NAMED["digits"].decode_many(np.array([[1, digit]]))
+
+
+def test_empty_texts_come_back() -> None:
+    digits = Alphabet("0123456789")
+    assert digits.decode_many(digits.encode_many(["", "", ""])) == ["", "", ""]
