@@ -36,7 +36,7 @@ RoleOption = Annotated[
     str | None,
     typer.Option(
         help="Whose certificate of the development environment to use. "
-        "Default: pipeline to tokenize, auditor to verify."
+        "Default: pipeline to tokenize, auditor for the audit, privacy_officer to erase."
     ),
 ]
 AddressOption = Annotated[

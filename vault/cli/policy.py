@@ -64,11 +64,15 @@ def explain(
     """Tells how a call would be decided, and by which rules; exit code 1 if not allowed."""
     from vault.policy.decide import Deny
     from vault.policy.explain import explain as explained
+    from vault.policy.roles import FIELDLESS
 
     policy = _policy(file)
+    chosen = _action(action)
+    if field is not None and chosen in FIELDLESS:
+        raise typer.BadParameter(f"{chosen} is about no field: leave --field out")
     if field is not None and field not in policy.fields:
         typer.echo(f"the policy has no field {field!r}; it has: {', '.join(policy.fields)}")
-    found = explained(policy, _principal(principal, group or []), _action(action), field, view)
+    found = explained(policy, _principal(principal, group or []), chosen, field, view)
     for line in found.lines(str(file)):
         typer.echo(line)
     if isinstance(found.decision, Deny):

@@ -201,7 +201,8 @@ class DevEnvironment:
     def _welcome(self) -> str:
         found = self.directory == Path.cwd() / ".tokenvault"
         options = [] if found else ["--dev", str(self.directory)]
-        return welcome(self.address, self.description, options, self.clients)
+        fields = self._read_policy().fields
+        return welcome(self.address, self.description, options, self.clients, fields)
 
     def _read_policy(self) -> Policy:
         try:

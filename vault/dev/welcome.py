@@ -11,32 +11,43 @@ from vault.dev.deployed_files import deployed
 __all__ = ["welcome"]
 
 _TOKENS = "tokens.csv"
+_FIELD = "card_number"
 
 
-def welcome(address: str, description: Path, options: Sequence[str], roles: Collection[str]) -> str:
+def welcome(
+    address: str,
+    description: Path,
+    options: Sequence[str],
+    roles: Collection[str],
+    fields: Collection[str],
+) -> str:
     """Returns a few lines; it suggests only what the policy's roles may try.
 
     Args:
         options: what each command needs to find the environment, such as ``--dev DIR``.
+        fields: of the policy; the sample file is for the sample policy's.
     """
     lines = [f"Ready: the service is at {address}; {description} names certificates and ports."]
-    tries = [words for role, words in _tries() if role in roles]
+    tries = [words for role, words in _tries(_FIELD in fields) if role in roles]
     if tries:
         lines += ["", "Try in another terminal:"]
         lines += [f"  tokenvault {shlex.join([*words, *options])}" for words in tries]
     return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
 
 
-def _tries() -> list[tuple[str, list[str]]]:
+def _tries(sampled: bool) -> list[tuple[str, list[str]]]:
+    verify = ("auditor", ["audit", "verify", "--role", "auditor"])
+    if not sampled:
+        return [verify]
     sample = deployed("demo/customers.csv")
     source = _shown(sample) if sample.exists() else "customers.csv"
-    column = ["--column", "card_number=card_number"]
+    column = ["--column", f"{_FIELD}={_FIELD}"]
     read = ["detokenize", _TOKENS, *column, "--role"]
     return [
         ("pipeline", ["tokenize", source, *column, "-o", _TOKENS, "--role", "pipeline"]),
         ("support", [*read, "support"]),
         ("fraud_analyst", [*read, "fraud_analyst"]),
-        ("auditor", ["audit", "verify", "--role", "auditor"]),
+        verify,
     ]
 
 

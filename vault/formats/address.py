@@ -19,7 +19,7 @@ from vault.formats.contract import (
     too_short,
 )
 from vault.formats.drawing import classes_of, draw_characters, possibilities
-from vault.formats.layout import Layout, fold, split, weave
+from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
 from vault.model import Generator, Storage
 
@@ -27,7 +27,7 @@ __all__ = ["Address"]
 
 _LONGEST = 512
 _LONGEST_TOKEN = 2 * _LONGEST
-_GAP = re.compile(r"[ \t\r\n,.;:'’\"()/#&+°º-]+")
+_GAP = re.compile(rf"[\t\r\n,.;:'’\"()/#&+°º{SPACES}{HYPHENS}]+")
 # Other controls, Unicode's line separators, and lone surrogates, which UTF-8 cannot carry.
 _REFUSED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TOKEN = re.compile("[0-9a-z]*")
@@ -43,7 +43,7 @@ class Address(RandomOnly):
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        return {"rules": 1}
+        return {"rules": 2}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """See ``Format``. Six digits have the fewest tokens: whatever has fewer is widened."""

@@ -282,10 +282,16 @@ def refuse_unfit(name: str, options: FormatOptions, fitting: frozenset[str]) -> 
     """
     for option in fields(FormatOptions):
         if option.name not in fitting and getattr(options, option.name) != option.default:
-            allowed = ", ".join(sorted(fitting)) or "no options"
+            allowed = ", ".join(sorted(map(_as_written, fitting))) or "no options"
             raise FormatOptionError(
-                option.name, f"format {name} has no option {option.name}; it has {allowed}"
+                option.name,
+                f"format {name} has no option {_as_written(option.name)}; it has {allowed}",
             )
+
+
+def _as_written(option: str) -> str:
+    """Returns an option's name as a policy has it: ``keep: {first: 6}``."""
+    return option.replace("keep_", "keep.", 1)
 
 
 def too_short(message: str) -> FormatError:

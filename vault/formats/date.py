@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
@@ -42,10 +43,7 @@ _LEFT_OUT = "\x1f"
 _YEAR, _SHORT = "([0-9]{4})", "([0-9]{1,2})"
 # Around a mark there may be a space on either side, as in 29. 3. 1982; a date with dots may
 # end in one, as in 1982. 03. 29.
-_MARKS = [f"{before}{mark}{after}" for mark in f"/.{HYPHENS}" for before in ("", " ")
-          for after in ("", " ")]  # fmt: skip
-_GAPS = ("", *SPACES, *_MARKS)
-_GAP = f"({'|'.join(map(re.escape, sorted(_GAPS, key=len, reverse=True)))})"
+_GAP = f"([{SPACES}]?[/.{HYPHENS}][{SPACES}]?|[{SPACES}]|)"
 _SAME_GAP = r"\2"
 _TEXTS: Mapping[DateOrder, re.Pattern[str]] = {
     "ymd": re.compile(_YEAR + _GAP + _SHORT + _SAME_GAP + _SHORT + r"(\.?)"),
@@ -81,14 +79,7 @@ class Date:
         self._year, self._month, self._day = _PLACES[self._order]
         self._text = _TEXTS[self._order]
         self._first, self._last = _window(options)
-        ends = (2, 4) if self._order != "ymd" else (4, 6)
-        self._layouts = {
-            (gap, last): Layout(
-                8, (*[(end, gap) for end in ends if gap], *[(8, last)] * bool(last))
-            )
-            for gap in _GAPS
-            for last in ("", ".")
-        }
+        self._ends = (2, 4) if self._order != "ymd" else (4, 6)
 
     def shape(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
@@ -127,7 +118,7 @@ class Date:
         core = f"{one:{_LEFT_OUT}>2}{two:{_LEFT_OUT}>2}{three:{_LEFT_OUT}>2}"
         if not self._first <= self._date(core) <= self._last:
             raise not_in_format(f"the field has dates from {self._first} to {self._last}")
-        return Parsed(core, self._layouts[gap, last])
+        return Parsed(core, _layout(self._ends, gap, last))
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -204,6 +195,12 @@ class Date:
         else:
             token = (of_month + month if self._order == "dmy" else month + of_month) + year
         return core if core.replace(_LEFT_OUT, "0") == token else token
+
+
+@lru_cache(maxsize=512)
+def _layout(ends: tuple[int, int], gap: str, last: str) -> Layout:
+    gaps = [(end, gap) for end in ends if gap]
+    return Layout(8, (*gaps, (8, last)) if last else tuple(gaps))
 
 
 def _window(options: FormatOptions) -> tuple[datetime.date, datetime.date]:

@@ -86,6 +86,6 @@ def _read(text: str) -> Parsed:
     core, capitals = fold(letters)
     if not (letters.isascii() and _CORE.fullmatch(core)):
         raise not_in_format(
-            "the number has only letters A-Z, digits, spaces, hyphens, dots, slashes, * and <"
+            "the number has only letters A-Z, digits, spaces, hyphens and , . / * < ( ) +"
         )
     return Parsed(core, Layout(len(core), gaps, capitals))

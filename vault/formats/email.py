@@ -79,7 +79,10 @@ class Email(RandomOnly):
         if not local:
             raise not_in_format("the e-mail address has nothing before its @")
         if _REFUSED_LOCAL.search(local):
-            raise not_in_format("quoted local parts and comments are not supported")
+            raise not_in_format(
+                "write the bare address: what stands before its @ has none of ( ) , : ; < > [ ] \\ "
+                "and no quotes, so no mailto: and no comment"
+            )
         if not _DOMAIN.fullmatch(domain):
             raise not_in_format("the e-mail address has no valid domain after its @")
         if len(local.encode()) > _LONGEST_LOCAL:

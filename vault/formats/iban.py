@@ -193,5 +193,8 @@ def _read(text: str) -> Parsed:
         raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
     core, capitals = fold(letters)
     if not _SHAPE.fullmatch(core):
-        raise not_in_format("an IBAN has two letters, two check digits, then letters and digits")
+        raise not_in_format(
+            "an IBAN has two letters, two check digits, then letters and digits; write it "
+            "without the word IBAN"
+        )
     return Parsed(core, Layout(len(core), gaps, capitals))

@@ -54,6 +54,7 @@ class _Number:
     storages = frozenset(Storage)
     _text: re.Pattern[str]
     _rule: str
+    _before_point = ""
 
     def __init__(self, options: FormatOptions) -> None:
         refuse_unfit(self.name, options, frozenset({"max"}))
@@ -92,7 +93,10 @@ class _Number:
         return Parsed(text, plain(len(text)))
 
     def _too_long(self) -> FormatError:
-        return too_long(f"the number has more than {self._max} digits before its point")
+        return too_long(
+            f"the number has more than {self._max} digits{self._before_point}: leave it out, or "
+            "give the field a greater max"
+        )
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -147,6 +151,7 @@ class Decimal(_Number):
     """The format ``decimal``."""
 
     name = "decimal"
+    _before_point = " before its point"
     default_max = 12
     _text = _DECIMAL
     _rule = (

@@ -74,6 +74,7 @@ class Pattern:
         text: matches a whole value; a numbered group for each optional character.
         core: matches a value without its optional characters, every piece by number.
         pieces: what the pieces of ``core`` are.
+        shortest: fewest characters of a value.
         longest: most characters of a value.
     """
 
@@ -81,6 +82,7 @@ class Pattern:
     text: re.Pattern[str]
     core: re.Pattern[str]
     pieces: tuple[str | Group, ...]
+    shortest: int
     longest: int
 
 
@@ -104,6 +106,7 @@ def read_pattern(template: str) -> Pattern:
         text=re.compile("".join([_expression(each) for each in elements])),
         core=re.compile("".join([f"({_expression_of_piece(piece)})" for piece in pieces])),
         pieces=pieces,
+        shortest=sum([each.low if isinstance(each, Group) else 1 for each in solid]),
         longest=longest,
     )
 

@@ -177,7 +177,9 @@ class Phone:
 
 def _check_region(region: str) -> None:
     if region not in REGIONS:
-        raise FormatOptionError("region", "region is a two-letter country code, as in US")
+        raise FormatOptionError(
+            "region", "region is a two-letter country code in capitals, as in US or GB"
+        )
 
 
 def _read(text: str) -> Parsed:

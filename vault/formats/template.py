@@ -89,6 +89,8 @@ class Template:
         if len(text) > self._pattern.longest:
             raise too_long(f"the value has more than {self._pattern.longest} characters")
         match = self._pattern.text.fullmatch(text)
+        if match is None and len(text) < self._pattern.shortest:
+            raise too_short(f"the value has fewer than {self._pattern.shortest} characters")
         if match is None:
             raise not_in_format("the value does not look as the field's template says")
         if not any(match.groups("")):

@@ -30,6 +30,7 @@ __all__ = ["Uuid"]
 
 _LENGTH = 32
 _URN = "urn:uuid:"
+_CAPITAL_URN = _URN.upper()
 _LONGEST_TEXT = len(_URN) + 36
 _VERSION, _VARIANT = 12, 16
 # Variant "10xx" of RFC 9562: a, b, 8 or 9. The letter is what shows a vaulted token's case.
@@ -37,12 +38,12 @@ _LETTER_VARIANT = "a"
 _ENCIPHERED = _LENGTH - 2
 _HEX = NAMED["hex_lower"]
 _TEXT = re.compile(
-    rf"({_URN}|\{{)?([0-9A-Fa-f]{{8}})(-?)([0-9A-Fa-f]{{4}})\3([0-9A-Fa-f]{{4}})\3"
+    rf"({_URN}|{_CAPITAL_URN}|\{{)?([0-9A-Fa-f]{{8}})(-?)([0-9A-Fa-f]{{4}})\3([0-9A-Fa-f]{{4}})\3"
     r"([0-9A-Fa-f]{4})\3([0-9A-Fa-f]{12})(\}?)"
 )
-_ALLOWED = re.compile(rf"(?:{_URN})?[0-9A-Fa-f{{}}-]*")
+_ALLOWED = re.compile(rf"(?:{_URN}|{_CAPITAL_URN})?[0-9A-Fa-f{{}}-]*")
 _HYPHENS = (8, 12, 16, 20)
-_CLOSING = {"": "", "{": "}", _URN: ""}
+_CLOSING = {"": "", "{": "}", _URN: "", _CAPITAL_URN: ""}
 
 
 def _layout(opening: str, hyphen: str, *, capitals: bool) -> Layout:
@@ -144,7 +145,14 @@ def _fault(text: str) -> FormatError:
     if len(text) > _LONGEST_TEXT:
         return too_long("a UUID has 32 hexadecimal digits")
     if _ALLOWED.fullmatch(text):
-        digits = len(text.removeprefix(_URN).translate({ord(mark): None for mark in "{}-"}))
+        digits = len(
+            text.removeprefix(_URN)
+            .removeprefix(_CAPITAL_URN)
+            .translate({ord(mark): None for mark in "{}-"})
+        )
         if digits != _LENGTH:
             return (too_short if digits < _LENGTH else too_long)("a UUID has 32 hexadecimal digits")
-    return not_in_format("write the UUID as 8-4-4-4-12 hexadecimal digits, or as 32 of them")
+    return not_in_format(
+        "write the UUID as 8-4-4-4-12 hexadecimal digits or as 32 of them, alone, in braces or "
+        "after urn:uuid:"
+    )

@@ -170,8 +170,8 @@ def _check_domain(form: Format, making: _Making) -> None:
     if domain < LEAST_DOMAIN:
         making.generator_at.fail(
             f"the shortest value leaves only {domain:,} tokens, and {making.generator} is safe "
-            f"from {LEAST_DOMAIN:,} up: raise 'min', keep fewer characters, or use generator "
-            "random with storage vaulted"
+            f"from {LEAST_DOMAIN:,} up: have the format leave more (docs/formats.md says by what), "
+            "or use generator random with storage vaulted"
         )
     elif (
         making.generator is Generator.FF3_1
@@ -180,6 +180,6 @@ def _check_domain(form: Format, making: _Making) -> None:
     ):
         making.generator_at.fail(
             f"the shortest value leaves {domain:,} tokens, and ff3-1 is used only from "
-            f"{LEAST_FF3_1_DOMAIN:,} up: use ff1, raise 'min', or accept the risk with "
-            f"acknowledge: {{{SMALL_DOMAIN}: true}}"
+            f"{LEAST_FF3_1_DOMAIN:,} up: use ff1, have the format leave more, or accept the risk "
+            f"with acknowledge: {{{SMALL_DOMAIN}: true}}"
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
+from vault.formats.blemishes import blemish
 from vault.formats.layout import plain
 from vault.model import Failure
 from vault.policy.model import Field
@@ -79,13 +80,20 @@ def parse_column(
         try:
             item = parse(text)
         except FormatError as error:
-            failures[index] = malformed or Failure.of(error)
+            failures[index] = malformed or _explained(error, text)
             continue
         slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
         if slot == len(cores):
             cores.append(item.core)
         places.append((index, slot, item.layout))
     return Column(len(texts), cores, places, failures)
+
+
+def _explained(error: FormatError, text: str) -> Failure:
+    failure, overlooked = Failure.of(error), blemish(text)
+    if overlooked is None:
+        return failure
+    return replace(failure, message=f"{failure.message}; {overlooked}")
 
 
 def laid_out(column: Column, policy_field: Field, view: str) -> Column:

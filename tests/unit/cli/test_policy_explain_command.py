@@ -37,6 +37,7 @@ def test_a_refused_call_ends_with_1(principal: str) -> None:
     [
         ("--principal", PIPELINE, "--action", "tokenise"),
         ("--principal", "bob", "--action", "tokenize"),
+        ("--principal", PIPELINE, "--action", "read_audit", "--field", "us_ssn"),
         ("--principal", "https://idp.test#bob", "--group", "admins", "--action", "tokenize"),
     ],
 )

@@ -20,7 +20,7 @@ OPTIONS = {
 def test_each_format_is_built_under_its_name_and_says_what_it_can(name: str) -> None:
     made = build_format(name, OPTIONS.get(name, FormatOptions()))
     assert made.name == name
-    assert made.shape()["rules"] == (2 if name == "person_name" else 1)
+    assert made.shape()["rules"] == (2 if name in {"address", "person_name"} else 1)
     for generator in Generator:
         for storage in Storage:
             fits = generator in made.generators and storage in made.storages
@@ -36,6 +36,11 @@ def test_an_unknown_format_is_refused_with_a_hint(name: str, hint: str) -> None:
         build_format(name, FormatOptions())
     assert caught.value.option == "format"
     assert isinstance(caught.value, SetupError)
+
+
+def test_an_option_that_a_format_has_not_is_named_as_it_is_written() -> None:
+    with pytest.raises(FormatOptionError, match=r"no option keep\.first; it has .*keep\.domain"):
+        build_format("email", FormatOptions(keep_first=2))
 
 
 def test_what_holds_plaintext_is_quiet() -> None:

@@ -23,7 +23,10 @@ def problem(body: str) -> Problem:
 @pytest.mark.parametrize(
     ("body", "shape"),
     [
-        ("format: phone, region: US, min: 7, generator: ff1", {"international_prefix": "011"}),
+        (
+            "format: phone, region: US, min: 7, generator: ff1",
+            {"international_prefix": "011", "rules": 2},
+        ),
         ("format: phone, region: 'NO', invalid: random, generator: random", {}),
         (
             "format: date, order: dmy, earliest: '1900-01-01', generator: ff1",
@@ -42,7 +45,7 @@ def problem(body: str) -> Problem:
         ("format: us_itin, generator: ff1", {}),
         ("format: vin, token_check: invalid, generator: ff1", {"token_check": "invalid"}),
         ("format: us_ssn, token_check: invalid, generator: random", {"never_issued": True}),
-        ("format: address, generator: random", {}),
+        ("format: address, generator: random", {"rules": 2}),
         ("format: person_name, script: own, generator: random", {"script": "own", "rules": 2}),
         ("format: email, domain: drawn, generator: random", {"domain": "drawn"}),
         ("format: surrogate, label: PERSON, generator: random", {"label": "PERSON"}),

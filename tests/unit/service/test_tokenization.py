@@ -50,6 +50,16 @@ def test_a_value_keeps_its_token_in_every_spelling(house: House) -> None:
     assert house.detokenize("card", [second], view="full").values == [plain]
 
 
+def test_a_refusal_names_what_nobody_sees(house: House) -> None:
+    blank, double, plain = house.tokenize(
+        "card", ["4111111111111112\n", "4111\u20071111\u20071111\u20071111", "4111111111111112"]
+    ).failures.values()
+
+    assert blank.message.endswith("before or after it")
+    assert double.message.endswith("a space or a hyphen")
+    assert "; " not in plain.message
+
+
 def test_items_fail_alone(house: House) -> None:
     values = ["", "4111111111111112", "5317250628844522", "41111111x1111111", "9" * 20]
 
