@@ -35,7 +35,8 @@ class Lane:
 class LanePool:
     """The free lanes of one process; threads share it.
 
-    It never holds more lanes than there were transactions at once. Must not be carried
+    It holds no more lanes than there were transactions at once, but for those that were opened
+    to name a lost one. Must not be carried
     across a fork: two processes on one lane would fight over its numbers.
     """
 
@@ -54,7 +55,12 @@ class LanePool:
         return self._key()
 
     def lease(self) -> Lane | None:
-        """Takes a free lane, None where a new one must be opened."""
+        """Takes a free lane, None where a new one must be opened.
+
+        So it must where a lane was lost: only the opening of another can name it.
+        """
+        if self._lost:
+            return None
         try:
             return self._free.pop()
         except IndexError:

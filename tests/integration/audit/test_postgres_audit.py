@@ -331,6 +331,35 @@ def test_a_running_server_names_the_audit_that_was_removed_under_it(
     assert server.lanes.lost() is None
 
 
+def test_a_lost_chain_is_named_at_once_also_by_a_server_that_has_others(
+    start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
+) -> None:
+    server = start()
+    together = threading.Barrier(2)
+
+    def at_the_same_time(transaction: Transaction) -> None:
+        append(transaction)
+        together.wait(20)
+
+    server.call()  # of two openings at once one would wait for the other
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(server.work.run, [at_the_same_time] * 2))
+    assert len(server.lanes._free) == 2
+    used = server.lanes._free[-1]
+    for table in ("audit_records", "audit_heads", "audit_writers"):
+        owner.execute(f"DELETE FROM {table} WHERE writer = %s", (used.writer,))
+
+    with pytest.raises(AuditUnavailable):
+        server.call()
+    server.call()
+
+    assert server.lanes.lost() is None
+    # The opening of the third names the first, which nobody else still knows.
+    assert str(used.writer) in {writer for writer, _, _ in findings(reader)}
+    server.call(times=3)
+    assert len(writers(owner)) == 2
+
+
 def test_a_cut_off_chain_put_back_with_its_old_head_is_named_by_its_server(
     start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
 ) -> None:
