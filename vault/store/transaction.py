@@ -78,10 +78,8 @@ class OpenTransaction:
     def __init__(self, connection: Connection, beginning: Beginning) -> None:
         self._connection = connection
         self._beginning = beginning
-        self.closing: Closing | None = None
-        self.meanwhile: Callable[[], None] = _nothing
-        self.at_end: list[Callable[[Ending], None]] = []
         self.ending = Ending.ROLLED_BACK
+        self.let_go()
 
     @property
     def now(self) -> datetime:
@@ -93,6 +91,16 @@ class OpenTransaction:
         """The connection, ready for statements. Raises StoreUnavailable if it is not."""
         self._beginning.time()
         return self._connection
+
+    def let_go(self) -> None:
+        """Forgets whom to call.
+
+        They lead back here and to the caller's values, which would all wait together for the
+        garbage collector.
+        """
+        self.closing: Closing | None = None
+        self.meanwhile: Callable[[], None] = _nothing
+        self.at_end: list[Callable[[Ending], None]] = []
 
     def settle(self) -> None:
         """Leaves the connection with no answer under way."""
@@ -138,7 +146,9 @@ def _told(opened: OpenTransaction) -> Iterator[None]:
     try:
         yield
     finally:
-        for listener in opened.at_end:
+        listeners = opened.at_end
+        opened.let_go()
+        for listener in listeners:
             listener(opened.ending)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
@@ -445,6 +447,35 @@ def test_an_error_meanwhile_goes_out_and_the_commit_stands(
     assert lanes._free[-1].number == number + 1
     assert count(owner, "audit_records") == 3  # an opening and two calls
     work.run(append)
+
+
+class Batch:
+    """What a call has in hand, the caller's values among it."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_call_had_in_hand_does_not_wait_for_the_garbage_collector(
+    work: PostgresUnitOfWork, fails: bool
+) -> None:
+    kept: list[weakref.ref[Batch]] = []
+
+    def call(transaction: Transaction) -> Batch:
+        batch, written = Batch(), Batch()
+        kept.extend([weakref.ref(batch), weakref.ref(written)])
+        append(transaction)
+        transaction.audit.keeps = batch  # type: ignore[attr-defined]
+        if fails:
+            raise LookupError
+        return written
+
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(LookupError):
+            work.run(call, meanwhile=lambda _: None)
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_refused_record_outweighs_an_error_meanwhile(
