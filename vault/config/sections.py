@@ -1,34 +1,27 @@
-"""The settings of ``serve``: one tree, read once from a TOML file.
-
-Unknown keys are refused, relative paths start at the file's own directory, and secrets
-come only from files that nobody but their owner can read.
-"""
+"""The sections of the settings file, each with its keys, their defaults and their limits."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import stat
-import tomllib
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
-from urllib.parse import parse_qs, urlsplit
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from vault.config.values import (
+    Claim,
+    Count,
+    DatabaseUrl,
+    Duration,
+    FilePath,
+    HttpsUrl,
+    JwtAlgorithm,
+    Leeway,
+    Origin,
+    Port,
+    TrustDomain,
+    Url,
 )
-
-from vault.errors import ConfigError
 
 __all__ = [
     "AuditSettings",
@@ -43,125 +36,17 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TracingSettings",
-    "load_settings",
-    "parse_duration",
-    "read_projected_token",
-    "read_secret",
 ]
 
 Item = TypeVar("Item")
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
-_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
-_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
-_HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
-_MAX_SECRET_BYTES = 65536
 _SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-
-
-def parse_duration(text: object) -> timedelta:
-    """Reads a duration such as ``500ms``, ``10s``, ``5m``, ``1h`` or ``30d``.
-
-    Raises:
-        ValueError: the text is no duration.
-    """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('write a number and a unit, such as "10s", "5m" or "1h"')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def _positive(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("must be longer than zero")
-    return duration
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("write a path as a string")
-    base = info.context["directory"] if isinstance(info.context, Mapping) else Path()
-    return Path(base) / Path(value).expanduser()
-
-
-def _trust_domain(value: str) -> str:
-    if not _TRUST_DOMAIN.fullmatch(value):
-        raise ValueError('write the bare name, in lower case, such as "example.org"')
-    return value
-
-
-def _database_url(value: str) -> str:
-    try:
-        url = urlsplit(value)
-        secret = url.password is not None or "password" in url.query
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if url.scheme not in {"postgresql", "postgresql+psycopg"}:
-        raise ValueError("write postgresql://user@host:port/database")
-    if secret:
-        raise ValueError("leave the password out of it and name a file in password_file")
-    several = "," in url.netloc
-    if several and not _HOSTS.fullmatch(url.netloc.rpartition("@")[2]):
-        raise ValueError("write several hosts as host:port,host:port")
-    target = parse_qs(url.query).get("target_session_attrs", ["read-write"])
-    if several and not {"read-write", "primary"}.issuperset(target):
-        raise ValueError("leave target_session_attrs out: only a server that takes writes will do")
-    return value
-
-
-def _https(value: str) -> str:
-    if urlsplit(value).scheme != "https":
-        raise ValueError("write an https:// address: keys never travel in the clear")
-    return value.rstrip("/")
-
-
-def _origin(value: str) -> str:
-    try:
-        url = urlsplit(value)
-        plain = url.scheme == "https" and url.hostname and (url.port is None or url.port > 0)
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if not plain or url.username or url.password or url.query or url.path.strip("/"):
-        raise ValueError(
-            "write https://host:port, without a path: traces never travel in the clear"
-        )
-    return value.rstrip("/")
-
-
-def _url(value: str) -> str:
-    try:
-        url = urlsplit(value)
-        plain = not (url.username or url.password or url.fragment)
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if url.scheme != "https" or not url.netloc or not plain:
-        raise ValueError("write an https:// address, without a user and without a fragment")
-    return value
 
 
 def _some(items: tuple[Item, ...]) -> tuple[Item, ...]:
     if not items:
         raise ValueError("name at least one")
     return items
-
-
-def _leeway(duration: timedelta) -> timedelta:
-    if duration > timedelta(minutes=1):
-        raise ValueError("must be at most 60s: clocks differ by seconds, not by minutes")
-    return duration
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(ge=1)]
-Url = Annotated[str, AfterValidator(_url)]
-Leeway = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_leeway)]
-Claim = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
-JwtAlgorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -185,7 +70,7 @@ class ServerSettings(_Section):
     """Its private key, PEM; readable by its owner alone."""
     client_ca: FilePath
     """Certificate authority of the callers, PEM."""
-    trust_domain: Annotated[str, AfterValidator(_trust_domain)]
+    trust_domain: TrustDomain
     """SPIFFE trust domain that callers must belong to, such as ``example.org``."""
     host: str = "127.0.0.1"
     port: Port = 50051
@@ -290,7 +175,7 @@ class JwtSettings(_Section):
 class DatabaseSettings(_Section):
     """Postgres, as the service role."""
 
-    url: Annotated[str, AfterValidator(_database_url)]
+    url: DatabaseUrl
     """``postgresql://user@host:port/database?sslmode=verify-full``, without a password. Of
     several hosts, ``host:port,host:port``, the first that takes writes is used."""
     password_file: FilePath | None = None
@@ -326,7 +211,7 @@ class KeyAuthSettings(_Section):
 class KeysSettings(_Section):
     """HashiCorp Vault or OpenBao: the Transit key that wraps the data keys."""
 
-    address: Annotated[str, AfterValidator(_https)]
+    address: HttpsUrl
     auth: KeyAuthSettings
     ca: FilePath | None = None
     """Certificate authority of the key server, PEM; the system's if left out."""
@@ -364,7 +249,7 @@ class ReaperSettings(_Section):
 class TracingSettings(_Section):
     """Traces to an OpenTelemetry collector; there are none without this section."""
 
-    endpoint: Annotated[str, AfterValidator(_origin)]
+    endpoint: Origin
     """``https://host:port`` of the collector: OTLP over gRPC with TLS, 4317 by default."""
     ca: FilePath
     """Certificate authority of the collector, PEM."""
@@ -404,108 +289,3 @@ class Settings(_Section):
         if self.jwt and self.jwt.port in (server.port, server.health_port, server.metrics_port):
             raise ValueError("jwt.port must differ from the ports of the section server")
         return self
-
-
-def load_settings(path: Path) -> Settings:
-    """Reads the settings file.
-
-    Raises:
-        ConfigError: the file is missing, no TOML, or names a key or value wrongly; the
-            message has a line per mistake with its key and remedy, never a value.
-    """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; write one from deploy/server.toml") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-    try:
-        return Settings.model_validate(tree, context={"directory": path.absolute().parent})
-    except ValidationError as error:
-        problems = (
-            _problem(item["loc"], item["type"], item["msg"])
-            for item in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from None
-
-
-def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(str(part) for part in loc)
-    if kind == "missing":
-        return f"{key}: is missing; set it"
-    if kind == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
-    told = message.removeprefix("Value error, ")
-    return f"{key}: {told}" if key else told
-
-
-def _known_keys(section: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in section:
-        if isinstance(part, int):
-            continue  # an item of a list, whose model the list's key has led to
-        inner = _section_of(model.model_fields[part].annotation)
-        if inner is None:
-            return []
-        model = inner
-    return sorted(model.model_fields)
-
-
-def _section_of(annotation: object) -> type[BaseModel] | None:
-    """Returns the section that a key holds: itself, optional, or as a list."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def read_secret(path: Path, key: str) -> str:
-    """Reads a secret, without the white space around it.
-
-    Args:
-        path: the file.
-        key: the setting that names it, for the error.
-
-    Raises:
-        ConfigError: the file is missing, empty, or readable by others than its owner.
-    """
-    return _read(path, key, 0o077, "is readable by others; chmod 600 it")
-
-
-def read_projected_token(path: Path, key: str) -> str:
-    """Reads a token that an orchestrator keeps in a file and replaces before it ends.
-
-    Who may read it is the kubelet's choice, not ours: 0600 for the pod's own user, 0640
-    where the pod has an fsGroup, 0644 where it has neither, on a volume of the pod's alone.
-    So reading is nobody's business here. Writing is: whoever can replace the token decides
-    which account the service logs in with.
-
-    Raises:
-        ConfigError: the file is missing, empty, or others than its owner can write it.
-    """
-    return _read(path, key, 0o022, "can be written by others; only its owner may")
-
-
-def _read(path: Path, key: str, forbidden: int, complaint: str) -> str:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ConfigError(f"{key}: {path} is not a regular file")
-            if mode & forbidden:
-                raise ConfigError(f"{key}: {path} {complaint}")
-            secret = file.read(_MAX_SECRET_BYTES).decode("utf-8").strip()
-    except OSError as error:
-        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{key}: {path} is not text") from None
-    if not secret:
-        raise ConfigError(f"{key}: {path} is empty")
-    return secret

@@ -1,0 +1,42 @@
+"""The settings of ``serve``: one tree, read once from a TOML file.
+
+Unknown keys are refused, relative paths start at the file's own directory, and secrets
+come only from files that nobody but their owner can read.
+"""
+
+from vault.config.loading import load_settings
+from vault.config.secrets import read_projected_token, read_secret
+from vault.config.sections import (
+    AuditSettings,
+    DatabaseSettings,
+    JwtIssuerSettings,
+    JwtSettings,
+    KeyAuthSettings,
+    KeysSettings,
+    LogSettings,
+    PolicySettings,
+    ReaperSettings,
+    ServerSettings,
+    Settings,
+    TracingSettings,
+)
+from vault.config.values import parse_duration
+
+__all__ = [
+    "AuditSettings",
+    "DatabaseSettings",
+    "JwtIssuerSettings",
+    "JwtSettings",
+    "KeyAuthSettings",
+    "KeysSettings",
+    "LogSettings",
+    "PolicySettings",
+    "ReaperSettings",
+    "ServerSettings",
+    "Settings",
+    "TracingSettings",
+    "load_settings",
+    "parse_duration",
+    "read_projected_token",
+    "read_secret",
+]

@@ -1,0 +1,136 @@
+"""What a single setting may be: durations, paths, addresses; refused with a reason, unquoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+__all__ = [
+    "Claim",
+    "Count",
+    "DatabaseUrl",
+    "Duration",
+    "FilePath",
+    "HttpsUrl",
+    "JwtAlgorithm",
+    "Leeway",
+    "Origin",
+    "Port",
+    "TrustDomain",
+    "Url",
+    "parse_duration",
+]
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
+_HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Reads a duration such as ``500ms``, ``10s``, ``5m``, ``1h`` or ``30d``.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError('write a number and a unit, such as "10s", "5m" or "1h"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return duration
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("write a path as a string")
+    base = info.context["directory"] if isinstance(info.context, Mapping) else Path()
+    return Path(base) / Path(value).expanduser()
+
+
+def _trust_domain(value: str) -> str:
+    if not _TRUST_DOMAIN.fullmatch(value):
+        raise ValueError('write the bare name, in lower case, such as "example.org"')
+    return value
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        secret = url.password is not None or "password" in url.query
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if url.scheme not in {"postgresql", "postgresql+psycopg"}:
+        raise ValueError("write postgresql://user@host:port/database")
+    if secret:
+        raise ValueError("leave the password out of it and name a file in password_file")
+    several = "," in url.netloc
+    if several and not _HOSTS.fullmatch(url.netloc.rpartition("@")[2]):
+        raise ValueError("write several hosts as host:port,host:port")
+    target = parse_qs(url.query).get("target_session_attrs", ["read-write"])
+    if several and not {"read-write", "primary"}.issuperset(target):
+        raise ValueError("leave target_session_attrs out: only a server that takes writes will do")
+    return value
+
+
+def _https(value: str) -> str:
+    if urlsplit(value).scheme != "https":
+        raise ValueError("write an https:// address: keys never travel in the clear")
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = url.scheme == "https" and url.hostname and (url.port is None or url.port > 0)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if not plain or url.username or url.password or url.query or url.path.strip("/"):
+        raise ValueError(
+            "write https://host:port, without a path: traces never travel in the clear"
+        )
+    return value.rstrip("/")
+
+
+def _url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = not (url.username or url.password or url.fragment)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if url.scheme != "https" or not url.netloc or not plain:
+        raise ValueError("write an https:// address, without a user and without a fragment")
+    return value
+
+
+def _leeway(duration: timedelta) -> timedelta:
+    if duration > timedelta(minutes=1):
+        raise ValueError("must be at most 60s: clocks differ by seconds, not by minutes")
+    return duration
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Url = Annotated[str, AfterValidator(_url)]
+HttpsUrl = Annotated[str, AfterValidator(_https)]
+Origin = Annotated[str, AfterValidator(_origin)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+TrustDomain = Annotated[str, AfterValidator(_trust_domain)]
+Leeway = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_leeway)]
+Claim = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+JwtAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
