@@ -9,11 +9,12 @@ with Client("localhost:50051", tls) as client:
     column.values, column.errors, column.skipped
 """
 
-from vault.client.client import Client, ClientTls
+from vault.client.client import Client
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.errors import CallError, ItemError
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
+from vault.client.tls import ClientTls
 from vault.client.token import ClientToken
 
 __all__ = [

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, TypeVar
 
 import grpc
 
-from vault.client.batches import Batch, Plan, plan_batches, too_long
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased
-from vault.client.errors import CallError, ItemError
-from vault.client.packed import (
-    PackedAnswer,
-    PackedBatch,
-    PackedColumn,
-    join_batches,
-    split_column,
-)
-from vault.client.retry import RetryPolicy, with_retries
+from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
+from vault.client.packed import PackedAnswer, PackedColumn
+from vault.client.retry import RetryPolicy
+from vault.client.tls import ClientTls
 from vault.client.token import ClientToken
-from vault.client.traceparent import Headers, trace_headers
 from vault.v1 import audit_service_pb2 as audit
 from vault.v1 import encryption_service_pb2 as encryption
-from vault.v1 import item_error_pb2, policy_service_pb2
+from vault.v1 import policy_service_pb2
 from vault.v1 import tokenization_service_pb2 as tokenization
 from vault.v1.audit_service_pb2_grpc import AuditServiceStub
 from vault.v1.column_pb2 import StringColumn
@@ -35,61 +24,21 @@ from vault.v1.encryption_service_pb2_grpc import EncryptionServiceStub
 from vault.v1.policy_service_pb2_grpc import PolicyServiceStub
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
-__all__ = ["Client", "ClientTls"]
+__all__ = ["Client"]
 
-Item = TypeVar("Item", str, bytes)
-Answer = TypeVar("Answer")
-Request = TypeVar("Request")
-RequestT = TypeVar("RequestT", contravariant=True)
-ResponseT = TypeVar("ResponseT", covariant=True)
-
-# Below the server's default of 4 MiB, leaving room for the request's other fields.
-_MAX_REQUEST_BYTES = (4 << 20) - 65536
 # Answers may be longer than requests: ciphertexts have headers, e-mails grow.
 _MAX_ANSWER_BYTES = 64 << 20
-
-
-class _Rpc(Protocol[RequestT, ResponseT]):
-    """A unary call of a generated stub."""
-
-    def __call__(
-        self, request: RequestT, timeout: float | None = None, metadata: Headers | None = None
-    ) -> ResponseT: ...
-
-
-class _BatchAnswer(Protocol):
-    """What every batch answer has."""
-
-    @property
-    def errors(self) -> Sequence[item_error_pb2.ItemError]: ...
-
-
-BatchAnswer = TypeVar("BatchAnswer", bound=_BatchAnswer)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientTls:
-    """PEM files of a caller: whom to trust, and who it is."""
-
-    ca: Path
-    cert: Path
-    key: Path
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files. Raises OSError, also where the key is another certificate's."""
-        _check_pair(self.cert, self.key)
-        return grpc.ssl_channel_credentials(
-            self.ca.read_bytes(), self.key.read_bytes(), self.cert.read_bytes()
-        )
-
-
-def _check_pair(cert: Path, key: Path) -> None:
-    # gRPC would only say, many times over, that it cannot connect.
-    try:
-        # The password: without one OpenSSL would ask the terminal for it.
-        ssl.create_default_context().load_cert_chain(cert, key, password="")
-    except ssl.SSLError:
-        raise OSError(f"{key} is not the unencrypted private key of {cert}") from None
+_OPTIONS = (
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES + 65536),
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    # Retries are ours alone: gRPC's own would multiply them.
+    ("grpc.enable_retries", 0),
+    ("grpc.keepalive_time_ms", 60_000),
+    # gRPC waits a second before it connects again, and fails all calls meanwhile: longer
+    # than our repetitions take, so that one unlucky connection would fail a call for good.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
 
 
 class Client:
@@ -119,11 +68,13 @@ class Client:
     ) -> None:
         if batch_size < 1 or in_flight < 1 or timeout <= 0:
             raise ValueError("batch_size, in_flight and timeout must be positive")
-        self._batch_size = batch_size
-        self._timeout = timeout
-        self._retry = retry or RetryPolicy()
         self._channel = grpc.secure_channel(address, tls.credentials(), options=_OPTIONS)
-        self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="tokenvault-client")
+        self._exchange = Exchange(
+            batch_size=batch_size,
+            timeout=timeout,
+            in_flight=in_flight,
+            retry=retry or RetryPolicy(),
+        )
         self._tokenization = TokenizationServiceStub(self._channel)
         self._encryption = EncryptionServiceStub(self._channel)
         self._audit = AuditServiceStub(self._channel)
@@ -145,7 +96,7 @@ class Client:
     def close(self) -> None:
         """Closes the connection; calls under way fail."""
         self._channel.close()
-        self._pool.shutdown(cancel_futures=True)
+        self._exchange.close()
 
     # -- tokens -----------------------------------------------------------------------
 
@@ -156,7 +107,7 @@ class Client:
             region: ISO 3166-1 code of the country that phone numbers without a country code
                 are of (``US``), in place of the policy's.
         """
-        return self._strings(
+        return self._exchange.strings(
             values,
             self._tokenization.Tokenize,
             lambda items: tokenization.TokenizeRequest(field=field, values=items, region=region),
@@ -171,7 +122,7 @@ class Client:
             views.add(answer.view)
             return answer.values
 
-        column = self._strings(
+        column = self._exchange.strings(
             tokens,
             self._tokenization.Detokenize,
             lambda items: tokenization.DetokenizeRequest(field=field, tokens=items, view=view),
@@ -183,7 +134,7 @@ class Client:
         self, field: str, values: PackedColumn, *, region: str = ""
     ) -> PackedAnswer:
         """Does what ``tokenize`` does, on a packed column: no string is made of any item."""
-        return self._packed(
+        return self._exchange.packed(
             values,
             self._tokenization.TokenizeColumn,
             lambda column: tokenization.TokenizeColumnRequest(
@@ -200,7 +151,7 @@ class Client:
             views.add(answer.view)
             return answer.values
 
-        found = self._packed(
+        found = self._exchange.packed(
             tokens,
             self._tokenization.DetokenizeColumn,
             lambda column: tokenization.DetokenizeColumnRequest(
@@ -212,7 +163,7 @@ class Client:
 
     def lookup(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
         """Returns the live token of each value and creates nothing; ``region`` as above."""
-        return self._strings(
+        return self._exchange.strings(
             values,
             self._tokenization.Lookup,
             lambda items: tokenization.LookupRequest(field=field, values=items, region=region),
@@ -221,14 +172,14 @@ class Client:
 
     def describe(self, field: str, tokens: Sequence[str | None]) -> Descriptions:
         """Returns what is known about each token, never its value."""
-        plan = self._plan(tokens)
+        plan = self._exchange.plan(tokens)
         described: list[tokenization.TokenDescription | None] = [None] * len(tokens)
 
         def request(items: list[str]) -> tokenization.DescribeRequest:
             return tokenization.DescribeRequest(field=field, tokens=items)
 
-        for batch, answer in self._exchange(plan, self._tokenization.Describe, request):
-            _place(described, batch, answer.descriptions)
+        for batch, answer in self._exchange.batches(plan, self._tokenization.Describe, request):
+            place(described, batch, answer.descriptions)
         for index in plan.errors:
             described[index] = None
         return Descriptions(described, plan.errors, plan.skipped)
@@ -254,8 +205,8 @@ class Client:
                 return tokenization.EraseRequest(field=field, values=items)
             return tokenization.EraseRequest(field=field, tokens=items)
 
-        plan = self._plan(column)
-        for _ in self._exchange(plan, self._tokenization.Erase, request):
+        plan = self._exchange.plan(column)
+        for _ in self._exchange.batches(plan, self._tokenization.Erase, request):
             pass  # its errors are in the plan's
         return Erased(len(column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
 
@@ -265,7 +216,7 @@ class Client:
         self, field: str, plaintexts: Sequence[bytes | None], context: bytes = b""
     ) -> BytesColumn:
         """Returns an AES-256-GCM ciphertext of each plaintext, bound to ``context``."""
-        return self._bytes(
+        return self._exchange.byte_strings(
             plaintexts,
             self._encryption.Encrypt,
             lambda items: encryption.EncryptRequest(field=field, plaintexts=items, context=context),
@@ -276,7 +227,7 @@ class Client:
         self, field: str, ciphertexts: Sequence[bytes | None], context: bytes = b""
     ) -> BytesColumn:
         """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt."""
-        return self._bytes(
+        return self._exchange.byte_strings(
             ciphertexts,
             self._encryption.Decrypt,
             lambda items: encryption.DecryptRequest(
@@ -290,7 +241,7 @@ class Client:
     def verify_audit(self, checkpoint: str = "") -> audit.VerifyAuditResponse:
         """Has the server verify the whole audit, against an earlier checkpoint if given."""
         request = audit.VerifyAuditRequest(checkpoint=checkpoint)
-        return self._call(self._audit.VerifyAudit, request)
+        return self._exchange.call(self._audit.VerifyAudit, request)
 
     def tail_audit(self, position: int = 0, limit: int = 0) -> audit.TailAuditResponse:
         """Returns audit records from a position on; from 0, the last ones. 0 means 100 records.
@@ -298,141 +249,12 @@ class Client:
         Every call is a record itself: who follows the audit should look gently.
         """
         request = audit.TailAuditRequest(position=position, limit=limit)
-        return self._call(self._audit.TailAudit, request)
+        return self._exchange.call(self._audit.TailAudit, request)
 
     def checkpoint_audit(self) -> audit.CheckpointAuditResponse:
         """Returns a checkpoint, to be kept outside of the service's database."""
-        return self._call(self._audit.CheckpointAudit, audit.CheckpointAuditRequest())
+        return self._exchange.call(self._audit.CheckpointAudit, audit.CheckpointAuditRequest())
 
     def get_policy(self) -> policy_service_pb2.GetPolicyResponse:
         """Returns the policy in force and its digest."""
-        return self._call(self._policy.GetPolicy, policy_service_pb2.GetPolicyRequest())
-
-    # -- the exchange -----------------------------------------------------------------
-
-    def _plan(self, column: Sequence[Item | None]) -> Plan[Item]:
-        return plan_batches(column, max_items=self._batch_size, max_bytes=_MAX_REQUEST_BYTES)
-
-    def _strings(
-        self,
-        column: Sequence[str | None],
-        rpc: _Rpc[Request, BatchAnswer],
-        request: Callable[[list[str]], Request],
-        answered: Callable[[BatchAnswer], Sequence[str]],
-    ) -> Column:
-        plan = self._plan(column)
-        values = list(column)
-        for batch, answer in self._exchange(plan, rpc, request):
-            _place(values, batch, answered(answer))
-        _blank(values, plan.errors, "")
-        return Column(values, plan.errors, plan.skipped)
-
-    def _bytes(
-        self,
-        column: Sequence[bytes | None],
-        rpc: _Rpc[Request, BatchAnswer],
-        request: Callable[[list[bytes]], Request],
-        answered: Callable[[BatchAnswer], Sequence[bytes]],
-    ) -> BytesColumn:
-        plan = self._plan(column)
-        values = list(column)
-        for batch, answer in self._exchange(plan, rpc, request):
-            _place(values, batch, answered(answer))
-        _blank(values, plan.errors, b"")
-        return BytesColumn(values, plan.errors, plan.skipped)
-
-    def _exchange(
-        self,
-        plan: Plan[Item],
-        rpc: _Rpc[Request, BatchAnswer],
-        request: Callable[[list[Item]], Request],
-    ) -> Iterator[tuple[Batch[Item], BatchAnswer]]:
-        """Sends the batches, several at once; yields them with their answers, in order."""
-        # Taken here: the pool's threads know no current span.
-        headers = trace_headers()
-
-        def send(batch: Batch[Item]) -> BatchAnswer:
-            return self._call(rpc, request(batch.items), headers)
-
-        if len(plan.batches) == 1:
-            answers = iter([send(plan.batches[0])])
-        else:
-            answers = self._pool.map(send, plan.batches)
-        for batch, answer in zip(plan.batches, answers, strict=True):
-            _collect(batch.indexes, answer, plan.errors)
-            yield batch, answer
-
-    def _packed(
-        self,
-        column: PackedColumn,
-        rpc: _Rpc[Request, BatchAnswer],
-        request: Callable[[StringColumn], Request],
-        answered: Callable[[BatchAnswer], StringColumn],
-    ) -> PackedAnswer:
-        batches = split_column(column, max_items=self._batch_size, max_bytes=_MAX_REQUEST_BYTES)
-        errors: dict[int, ItemError] = {}
-        headers = trace_headers()
-
-        def send(batch: PackedBatch) -> BatchAnswer | None:
-            return (
-                None if batch.message is None else self._call(rpc, request(batch.message), headers)
-            )
-
-        send_all = map if len(batches) == 1 else self._pool.map
-        answers = list(send_all(send, batches))
-        for batch, answer in zip(batches, answers, strict=True):
-            indexes = range(batch.start, batch.start + batch.size)
-            if answer is None:
-                errors[batch.start] = too_long(batch.start)
-            else:
-                _collect(indexes, answer, errors)
-        columns = [None if answer is None else answered(answer) for answer in answers]
-        return PackedAnswer(join_batches(batches, columns), errors, column.skipped)
-
-    def _call(
-        self, rpc: _Rpc[Request, Answer], request: Request, headers: Headers | None = None
-    ) -> Answer:
-        found = trace_headers() if headers is None else headers
-        return with_retries(
-            lambda left: rpc(request, timeout=left, metadata=found), self._retry, self._timeout
-        )
-
-
-_OPTIONS = (
-    ("grpc.max_send_message_length", _MAX_REQUEST_BYTES + 65536),
-    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
-    # Retries are ours alone: gRPC's own would multiply them.
-    ("grpc.enable_retries", 0),
-    ("grpc.keepalive_time_ms", 60_000),
-    # gRPC waits a second before it connects again, and fails all calls meanwhile: longer
-    # than our repetitions take, so that one unlucky connection would fail a call for good.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-)
-
-
-def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
-    for error in answer.errors:
-        if not 0 <= error.index < len(indexes):
-            raise _malformed()
-        index = indexes[error.index]
-        errors[index] = ItemError(index, error.reason, error.message, error.retryable)
-
-
-def _place(column: list[Answer | None], batch: Batch[Item], answers: Sequence[Answer]) -> None:
-    # A server that answers too few or too many must not leave plaintext in place.
-    if len(answers) != len(batch.indexes):
-        raise _malformed()
-    for index, answer in zip(batch.indexes, answers, strict=True):
-        column[index] = answer
-
-
-def _blank(column: list[Item | None], errors: dict[int, ItemError], blank: Item) -> None:
-    for index in errors:
-        column[index] = blank
-
-
-def _malformed() -> CallError:
-    return CallError(
-        "INTERNAL", "INTERNAL", "the server's answer does not fit the request", retryable=False
-    )
+        return self._exchange.call(self._policy.GetPolicy, policy_service_pb2.GetPolicyRequest())
