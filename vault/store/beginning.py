@@ -56,7 +56,10 @@ class Beginning:
             failure = self._translated(error)
         else:
             return
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure
 
     @property
     def heard_of(self) -> bool:

@@ -166,7 +166,10 @@ def execute(connection: Connection, statement: str, parameters: Parameters) -> S
         failure = translate(error)
     else:
         return rows
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure
 
 
 def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
@@ -186,7 +189,10 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
         return engine.connect()
     except DRIVER_ERRORS as error:
         failure = translate(error)
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure
 
 
 def _commit(opened: OpenTransaction) -> None:
@@ -210,7 +216,10 @@ def _sent(opened: OpenTransaction) -> RoundTrip:
         return RoundTrip(driver_of(opened.connection), commands)
     except DRIVER_ERRORS as error:
         failure = translate(error)
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure
 
 
 def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
@@ -222,7 +231,10 @@ def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
     else:
         opened.ending, failure = _judged(answers, opened.closing)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure
 
 
 def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultError | None]:
