@@ -235,6 +235,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         ("４１１１１１１１１１１１１１１１", "only the digits 0-9"),
         ("4111_1111_1111_1111", "only the digits 0-9"),
         ("XXXX-XXXX-XXXX-1111", "only the digits 0-9"),
+        ("4519961983914549.0", "float"),  # with the zero it passes the Luhn check
+        ("4111111111111111.00", "float"),
     ],
     "ssn": [
         ("12-3456789", "3-2-4"),
@@ -249,6 +251,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         ("DE89 3704 0044 0532 0130", "length"),
         ("US12 3456 7890 1234", "no country"),
         ("IBAN DE89 3704 0044 0532 0130 00", "without the word IBAN"),
+        ("DE89/3704/0044/0532/0130/00", "slashes"),
+        ("(DE89370400440532013000)", "brackets"),
     ],
     "phone": [
         ("030 901820", "write the phone number with +"),

@@ -40,6 +40,9 @@ _MOST_KEPT_LAST = 4
 _LONGEST_TEXT = 2 * _LONGEST
 _OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "token_luhn"})
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
+# What a number becomes where a table was read with numbers for floats: another card, one time
+# in ten, as the added zero may be the right check digit.
+_FLOAT = re.compile(r"[^.]*[0-9]\.0{1,2}\s*")
 _DIGITS = NAMED["digits"]
 # Luhn sum of a token; None: not set, all digits that are not kept are enciphered.
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
@@ -105,6 +108,10 @@ class Card(RowFormat):
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
         parsed = _read(text)
+        if _FLOAT.fullmatch(text):
+            raise not_in_format(
+                "the card number ends in .0, as if read as a float; read it as text"
+            )
         if len(parsed.core) < self._min:
             raise too_short(f"the card number has fewer than {self._min} digits")
         if len(parsed.core) > self._max:

@@ -194,7 +194,7 @@ def _read(text: str) -> Parsed:
     core, capitals = fold(letters)
     if not _SHAPE.fullmatch(core):
         raise not_in_format(
-            "an IBAN has two letters, two check digits, then letters and digits; write it "
-            "without the word IBAN"
+            "an IBAN has two letters, two check digits, then letters and digits; write it without "
+            "the word IBAN, slashes, brackets or quotes"
         )
     return Parsed(core, Layout(len(core), gaps, capitals))

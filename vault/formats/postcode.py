@@ -71,14 +71,20 @@ _COUNTRIES: Mapping[str, _Country] = {
         shortest="a0a0a0",
         choices=lambda _: _CA_CHOICES,
         area=lambda _: 3,
-        rule="a Canadian postcode is letter, digit, letter, digit, letter, digit (A1A 1A1)",
+        rule=(
+            "a Canadian postcode is letter, digit, letter, digit, letter, digit (A1A 1A1), without "
+            "D, F, I, O, Q, U, and does not begin with W or Z"
+        ),
     ),
     "GB": _Country(
         core=re.compile(rf"[a-z]{{1,2}}[0-9][0-9a-z]?[0-9][{_GB_LETTERS}]{{2}}"),
         shortest="a00aa",
         choices=_gb_choices,
         area=lambda core: len(core) - 3,
-        rule="a UK postcode is one of A9 9AA, A99 9AA, A9A 9AA, AA9 9AA, AA99 9AA, AA9A 9AA",
+        rule=(
+            "a UK postcode is one of A9 9AA, A99 9AA, A9A 9AA, AA9 9AA, AA99 9AA, AA9A 9AA, the "
+            "last two letters none of C, I, K, M, O, V; the Forces' codes are not taken"
+        ),
     ),
 }
 

@@ -22,6 +22,7 @@ __all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
 # of another shape, of another field or tenant, or never issued.
 NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
 NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
+_ALREADY = "it has the form of this field's tokens: was it tokenized before?"
 
 Answers = Sequence[str | Failure]
 
@@ -62,12 +63,14 @@ def parse_column(
     texts: Sequence[str],
     parse: Callable[[str], Parsed],
     *,
+    parse_token: Callable[[str], Parsed] | None = None,
     malformed: Failure | None = None,
     share: bool = True,
 ) -> Column:
     """Parses a column item by item.
 
     Args:
+        parse_token: tells of a value that was refused whether it is a token.
         malformed: the one failure for whatever does not parse (tokens); None keeps the
             parser's own reason (values).
         share: whether equal cores share a slot.
@@ -80,7 +83,7 @@ def parse_column(
         try:
             item = parse(text)
         except FormatError as error:
-            failures[index] = malformed or _explained(error, text)
+            failures[index] = malformed or _explained(error, text, parse, parse_token)
             continue
         slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
         if slot == len(cores):
@@ -89,11 +92,25 @@ def parse_column(
     return Column(len(texts), cores, places, failures)
 
 
-def _explained(error: FormatError, text: str) -> Failure:
-    failure, overlooked = Failure.of(error), blemish(text)
-    if overlooked is None:
-        return failure
-    return replace(failure, message=f"{failure.message}; {overlooked}")
+def _explained(
+    error: FormatError,
+    text: str,
+    parse: Callable[[str], Parsed],
+    parse_token: Callable[[str], Parsed] | None,
+) -> Failure:
+    failure = Failure.of(error)
+    hint = blemish(text, error, parse)
+    if hint is None and error.reason is Reason.VALUE_NOT_IN_FORMAT and parse_token is not None:
+        hint = _already(text, parse_token)
+    return failure if hint is None else replace(failure, message=f"{failure.message}; {hint}")
+
+
+def _already(text: str, parse_token: Callable[[str], Parsed]) -> str | None:
+    try:
+        parse_token(text)
+    except FormatError:
+        return None
+    return _ALREADY
 
 
 def laid_out(column: Column, policy_field: Field, view: str) -> Column:

@@ -68,7 +68,9 @@ class ErasureService:
     def _by_value(
         self, transaction: Transaction, permit: FieldPermit, values: Sequence[str]
     ) -> ErasureResult:
-        column = parse_column(values, permit.field.format.parse)
+        column = parse_column(
+            values, permit.field.format.parse, parse_token=permit.field.format.parse_token
+        )
         scope, index = permit.field.scope, self._keys.index(permit.space)
         macs = index.macs(scope.value, column.cores)
         rows = transaction.tokens.lock_by_mac(permit.space, scope, index.version, macs)

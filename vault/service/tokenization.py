@@ -141,7 +141,12 @@ class TokenizationService:
         """Returns the work of Tokenize."""
         if permit.field.storage is Storage.VAULTLESS:
             return self._enciphering(permit, values, parse)
-        column = parse_column(values, parse, share=permit.field.scope is not Scope.NONE)
+        column = parse_column(
+            values,
+            parse,
+            parse_token=permit.field.format.parse_token,
+            share=permit.field.scope is not Scope.NONE,
+        )
 
         def work(transaction: Transaction) -> ColumnResult:
             tokens, versions = self._tokens_of(transaction, permit, column.cores)
@@ -153,7 +158,7 @@ class TokenizationService:
         """Returns the work of Lookup."""
         if permit.field.storage is Storage.VAULTLESS:
             return self._enciphering(permit, values, parse)
-        column = parse_column(values, parse)
+        column = parse_column(values, parse, parse_token=permit.field.format.parse_token)
 
         def work(transaction: Transaction) -> ColumnResult:
             tokens, versions = self._live_tokens_of(transaction, permit, column.cores)

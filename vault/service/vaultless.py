@@ -87,7 +87,7 @@ def tokenize_column(
             tokens, _ = made.moved(group, digits, FIXED_POINT)
             made.rows.append(tokens)
             made.token_rows.append(tokens)
-    column = parse_column(_at(values, rest), parse)
+    column = parse_column(_at(values, rest), parse, parse_token=policy_field.format.parse_token)
     answers = encipher(column.cores)
     made.tokens.extend(token for token in answers if isinstance(token, str))
     made.add(rest, column.answer(policy_field.format, answers))

@@ -144,3 +144,15 @@ def test_random_and_vaulted_only() -> None:
     with pytest.raises(FormatOptionError) as caught:
         build_format("person_name", FormatOptions(min=2))
     assert caught.value.option == "min"
+
+
+def test_a_greek_token_in_small_letters_with_final_sigmas_is_still_found() -> None:
+    own = build_format("person_name", FormatOptions(script="own"))
+    value = own.parse("ΖΗΒΔΕ ΨΝΩ")
+    token = own.render("θπδσταασ", value.layout)
+    assert token.endswith("Σ")
+    lowered = token.lower()
+    assert lowered.endswith("ς")
+    read = own.parse_token(lowered)
+    assert read.core == own.parse_token(token).core
+    assert own.render(value.core, read.layout) == "ζηβδε ψνω"

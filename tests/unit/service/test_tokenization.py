@@ -52,12 +52,22 @@ def test_a_value_keeps_its_token_in_every_spelling(house: House) -> None:
 
 def test_a_refusal_names_what_nobody_sees(house: House) -> None:
     blank, double, plain = house.tokenize(
-        "card", ["4111111111111112\n", "4111\u20071111\u20071111\u20071111", "4111111111111112"]
+        "card", ["4111111111111113\n", "4111\u20071111\u20071111\u20071111", "4111111111111113"]
     ).failures.values()
 
     assert blank.message.endswith("before or after it")
-    assert double.message.endswith("a space or a hyphen")
+    assert double.message.endswith("only looks like another")
     assert "; " not in plain.message
+
+
+def test_a_refusal_says_that_a_value_may_be_a_token(house: House) -> None:
+    token = house.tokenize("card", ["4111 1111 1111 1111"]).values[0]
+
+    (failure,) = house.tokenize("card", [token]).failures.values()
+
+    assert failure.reason is Reason.VALUE_NOT_IN_FORMAT
+    assert failure.message.endswith("was it tokenized before?")
+    assert token not in failure.message
 
 
 def test_items_fail_alone(house: House) -> None:
