@@ -111,7 +111,9 @@ class Alphabet:
         if digits.size and not 0 <= int(digits.min()) <= int(digits.max()) < self.radix:
             raise ValueError(_OUTSIDE)
         text = self._table.decode(digits)
-        return [text[row * length : (row + 1) * length] for row in range(rows)]
+        if length == 0:
+            return [text] * rows
+        return [text[start : start + length] for start in range(0, rows * length, length)]
 
     def positions(self, codes: Codes) -> tuple[Digits, NDArray[np.bool_] | None]:
         """Returns the position of each code point, and which are foreign (None: none is).

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 
 from vault.crypto.block import BLOCK, Aes
@@ -46,7 +47,7 @@ def narrow(digits: object, radix: int, shortest: int, longest: int) -> Digits:
     Raises TypeError for what is no integer array, ValueError for shape, length or digit.
     """
     # Under a mask there may be anything.
-    if not isinstance(digits, np.ndarray) or isinstance(digits, np.ma.MaskedArray):
+    if not isinstance(digits, np.ndarray) or isinstance(digits, MaskedArray):
         raise TypeError("digits must be an array of unsigned integers")
     if digits.dtype.kind not in "ui":
         raise TypeError("digits must be an array of unsigned integers")
