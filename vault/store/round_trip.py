@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, PipelineStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Wait
 
@@ -110,6 +110,9 @@ def _send(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[None]:
 def _receive(pgconn: PGconn) -> PQGen[Answers]:
     results: list[PGresult] = []
     error: psycopg.Error | None = None
+    if pgconn.pipeline_status == PipelineStatus.OFF:
+        # Taken already, by whoever failed right after it: libpq would have no end of nothing.
+        raise psycopg.OperationalError("no answer is under way")
     pgconn.consume_input()  # mostly it is there already
     while True:
         while pgconn.is_busy():

@@ -131,3 +131,11 @@ def test_a_lost_connection_is_an_operational_error(driver: Driver, database: Dat
     with pytest.raises(psycopg.OperationalError):
         round_trip(driver, [BEGIN, insert(1, "a"), COMMIT])
     assert driver.closed
+
+
+def test_answers_are_heard_once(driver: Driver) -> None:
+    trip = RoundTrip(driver, [BEGIN])
+    trip.answers()
+    with pytest.raises(psycopg.OperationalError, match="no answer"):
+        trip.answers()
+    assert driver.closed
