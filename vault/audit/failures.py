@@ -36,18 +36,14 @@ def execute(
         failure = translate(error)
     else:
         return rows
-    try:
-        raise failure
-    finally:
-        del failure
+    raise failure
 
 
 def translate(error: BaseException) -> AuditUnavailable:
     """Makes our error of a driver's; logs its type and SQLSTATE only.
 
     Raise the result outside of the ``except`` block: as its context, the driver's error
-    would go along. And delete its name then: a frame that its traceback leads to and that
-    leads to it keeps itself, and what its callers have in hand, for the garbage collector.
+    would go along.
     """
     state = sqlstate_of(error)
     _log.error("audit not available", sqlstate=state, kind=type(error).__name__)

@@ -24,9 +24,8 @@ _LETTERS = str.maketrans(
     "ABESIJKMHOPCTYXaesijopcyxABEZHIKMNOPTYXo",
 )
 _HYPHENS = re.compile(f"[{HYPHENS}\u2014\u2015\u2212\ufe58\ufe63\uff0d]")
-# Letters without ink: of Hangul and Braille.
-_FILLERS = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")
-_VARIATIONS = re.compile("[\u034f\ufe00-\ufe0f]")
+# Without ink, but no controls: joiners, variation selectors, fillers of Hangul, Braille's blank.
+_INKLESS = re.compile("[\u034f\u115f\u1160\u2800\u3164\ufe00-\ufe0f\uffa0]")
 _PRINTABLE = re.compile("[!-~]+(?: [!-~]+)*")
 
 
@@ -85,6 +84,4 @@ def _is_blank(character: str) -> bool:
 
 
 def _is_invisible(character: str) -> bool:
-    if unicodedata.category(character) in {"Cc", "Cf"}:
-        return True
-    return bool(_FILLERS.match(character) or _VARIATIONS.match(character))
+    return unicodedata.category(character) in {"Cc", "Cf"} or bool(_INKLESS.match(character))

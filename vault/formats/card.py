@@ -108,7 +108,7 @@ class Card(RowFormat):
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
         parsed = _read(text)
-        if _FLOAT.fullmatch(text):
+        if parsed.layout.gaps and _FLOAT.fullmatch(text):
             raise not_in_format(
                 "the card number ends in .0, as if read as a float; read it as text"
             )

@@ -68,7 +68,13 @@ class PostgresUnitOfWork:
                 commit the work may have been done: the audit says.
             AuditUnavailable: the audit record could not be written; nothing was done.
         """
-        return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
+        try:
+            return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
+        except VaultError as error:
+            # The frames that raised it hold it, and what the call has in hand: with the way
+            # back to them it would all wait for the garbage collector.
+            error.__traceback__ = None
+            raise
 
     def _attempt(
         self,

@@ -56,10 +56,7 @@ class Beginning:
             failure = self._translated(error)
         else:
             return
-        try:
-            raise failure
-        finally:
-            del failure
+        raise failure
 
     @property
     def heard_of(self) -> bool:

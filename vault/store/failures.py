@@ -106,8 +106,7 @@ def translate(error: BaseException) -> StoreUnavailable:
     """Makes our error of a driver's; logs its type and SQLSTATE.
 
     Raise the result outside of the ``except`` block: as its context, the driver's error
-    would go along. And delete its name then: a frame that its traceback leads to and that
-    leads to it keeps itself, and what its callers have in hand, for the garbage collector.
+    would go along.
     """
     state = sqlstate_of(error)
     if state in _CONFLICTS:

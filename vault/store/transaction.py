@@ -166,10 +166,7 @@ def execute(connection: Connection, statement: str, parameters: Parameters) -> S
         failure = translate(error)
     else:
         return rows
-    try:
-        raise failure
-    finally:
-        del failure
+    raise failure
 
 
 def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
@@ -189,10 +186,7 @@ def _connect(engine: Engine, deadline: float | None) -> Connection:
         return engine.connect()
     except DRIVER_ERRORS as error:
         failure = translate(error)
-    try:
-        raise failure
-    finally:
-        del failure
+    raise failure
 
 
 def _commit(opened: OpenTransaction) -> None:
@@ -216,10 +210,7 @@ def _sent(opened: OpenTransaction) -> RoundTrip:
         return RoundTrip(driver_of(opened.connection), commands)
     except DRIVER_ERRORS as error:
         failure = translate(error)
-    try:
-        raise failure
-    finally:
-        del failure
+    raise failure
 
 
 def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
@@ -231,10 +222,7 @@ def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
     else:
         opened.ending, failure = _judged(answers, opened.closing)
     if failure is not None:
-        try:
-            raise failure
-        finally:
-            del failure
+        raise failure
 
 
 def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultError | None]:
