@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
+from traceback import clear_frames
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -71,9 +72,9 @@ class PostgresUnitOfWork:
         try:
             return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
         except VaultError as error:
-            # The frames that raised it hold it, and what the call has in hand: with the way
-            # back to them it would all wait for the garbage collector.
-            error.__traceback__ = None
+            # The frames that raised it hold it, and it them: with all that the call has in
+            # hand they would wait for the garbage collector.
+            clear_frames(error.__traceback__)
             raise
 
     def _attempt(
