@@ -64,7 +64,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     home = tmp_path_factory.mktemp("stage")
     wheel = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([sys.executable, *wheel, "--wheel-dir", home, ROOT], check=True, cwd=home)
-    (built,) = home.glob("tokenvault-*.whl")
+    (built,) = home.glob("tokenvault_fpe-*.whl")
     installed = home / "installed"
     with zipfile.ZipFile(built) as archive:
         archive.extractall(installed)

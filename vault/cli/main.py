@@ -8,13 +8,13 @@ usage, file, setting or policy; 3 the service refused the caller; 4 a service is
 from __future__ import annotations
 
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from vault.cli import audit, convert, development, erase, health, keys, policy, server
 from vault.cli.exits import ExitCode, explain
+from vault.distribution import version
 
 __all__ = ["app", "run"]
 
@@ -45,7 +45,7 @@ app.add_typer(audit.app, name="audit")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tokenvault {metadata.version('tokenvault')}")
+        typer.echo(f"tokenvault {version()}")
         raise typer.Exit
 
 

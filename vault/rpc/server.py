@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from vault.config import ServerSettings, Settings
+from vault.distribution import install_hint
 from vault.errors import ConfigError, VaultError
 from vault.rpc.admission import Gate
 from vault.rpc.backend import Backend, open_backend, replica_name
@@ -198,7 +199,7 @@ def _spans(settings: Settings, metrics: Metrics, stack: ExitStack) -> Spans:
         # An extra: who does not trace need not have it.
         from vault.rpc.tracing import open_tracing
     except ImportError:
-        raise ConfigError('tracing: install the extra: pip install "tokenvault[tracing]"') from None
+        raise ConfigError("tracing: " + install_hint("tracing")) from None
     tracing = open_tracing(settings.tracing, replica_name(settings), metrics.spans)
     return stack.enter_context(tracing)
 

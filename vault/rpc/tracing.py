@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 
 import grpc
 from opentelemetry.context import Context
@@ -29,6 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes as OtelAttributes
 
 from vault.config import TracingSettings
+from vault.distribution import version
 from vault.errors import VaultError
 from vault.rpc.spans import Attributes, CallSpan, Metadata
 from vault.rpc.trace_export import CollectorConnection, SpanQueue, read_headers
@@ -99,7 +99,7 @@ class OpenTelemetrySpans:
             {
                 "service.name": settings.service_name,
                 "service.instance.id": instance,
-                "service.version": version("tokenvault"),
+                "service.version": version(),
             }
         )
         provider = TracerProvider(
