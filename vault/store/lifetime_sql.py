@@ -100,8 +100,10 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 - constants only
 
 # Of tokens that this transaction has locked: nobody else changes them or the index rows
-# that lead to them, so that rows can be named by where they are, which pins the plan.
-# Twice LATERAL, and OFFSET, keep the nested loops.
+# that lead to them. What is hit is said by key. Where the rows are (ctid) only pins the plan:
+# in a table of several partitions each has rows of that ctid. Joined to nothing (|| '') a key
+# is a condition and no way to the rows; as a way, tenant and field alone would seem short to
+# a planner whose statistics are old. Twice LATERAL, and OFFSET, keep the nested loops.
 BURY = """
 WITH dead AS (
     UPDATE tokens SET state = %(state)b, ciphertext = NULL
@@ -112,6 +114,8 @@ WITH dead AS (
             WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
               AND t.state <> 'erased'
             LIMIT 1) t))
+      AND tenant || '' = %(tenant)b AND field || '' = %(field)b
+      AND token || '' = ANY (%(tokens)b::text[]) AND state <> 'erased'
 ), links AS (
     DELETE FROM token_subjects
     WHERE ctid = ANY (ARRAY(
@@ -120,6 +124,8 @@ WITH dead AS (
             SELECT ctid FROM token_subjects s
             WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
             OFFSET 0) s))
+      AND tenant || '' = %(tenant)b AND field || '' = %(field)b
+      AND token || '' = ANY (%(tokens)b::text[])
 )
 DELETE FROM token_index
 WHERE ctid = ANY (ARRAY(
@@ -131,4 +137,8 @@ WHERE ctid = ANY (ARRAY(
         WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
           AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
         LIMIT 1) i))
+  AND tenant || '' = %(tenant)b AND field || '' = %(field)b
+  AND (scope, index_version, mac, token) IN (
+    SELECT * FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[],
+                         %(macs)b::bytea[], %(leading)b::text[]))
 """

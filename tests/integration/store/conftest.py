@@ -10,6 +10,7 @@ import pytest
 from psycopg.abc import Params, Query
 from sqlalchemy import Engine, event
 
+from tests.integration.store.house import House
 from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
@@ -83,3 +84,11 @@ def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     yield _Noting.sent
     event.remove(engine, "connect", note)
     _Noting.sent.clear()
+
+
+@pytest.fixture
+def house(work: PostgresUnitOfWork, database: Database) -> Iterator[House]:
+    # Key uses are reserved while a call's transaction is open: on connections of their own.
+    side = make_engine(database.service_url)
+    yield House(work, side)
+    side.dispose()

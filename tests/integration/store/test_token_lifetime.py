@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -16,71 +16,14 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from tests.integration.store.house import House
 from vault.dev.postgres import Database
 from vault.errors import Reason
-from vault.keys.keyring import Keyring
-from vault.keys.local import LocalKeys
-from vault.model import Caller, Principal, TokenSpace
-from vault.policy.load import parse_policy
-from vault.rpc.unit_of_work import PostgresUnitOfWork
-from vault.service.admission import Admission
-from vault.service.erasure import ErasureResult, ErasureService
-from vault.service.expiry import ExpiryService
-from vault.service.results import ColumnResult
-from vault.service.tokenization import TokenizationService
+from vault.model import TokenSpace
 from vault.store import failures, lifetime_sql, transaction
-from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
 
 Owner = psycopg.Connection[tuple[object, ...]]
-POLICY = parse_policy(
-    """
-version: 1
-fields:
-  kept: {format: {alphabet: digits, min: 9, max: 9}, generator: ff1}
-  dated: {format: {alphabet: digits, min: 9, max: 9}, generator: random, ttl: 365d}
-  brief: {format: {alphabet: digits, min: 9, max: 9}, generator: random, ttl: 1s}
-roles:
-  all: [{fields: ["*"], allow: [tokenize, detokenize, lookup, describe, erase], view: full}]
-principals:
-  - {spiffe: "spiffe://example.org/all", roles: [all]}
-""",
-    "p.yaml",
-)
-CALLER = Caller(Principal("spiffe", "spiffe://example.org/all"), "peer", "01", "r")
-
-
-class House:
-    """The use cases over Postgres, with keys of the test's own."""
-
-    def __init__(self, work: PostgresUnitOfWork, side: Engine) -> None:
-        keys = Keyring(PostgresDataKeyStore(side), LocalKeys(), POLICY.fields)
-        keys.reload()
-        admission = Admission(work)
-        self.tokens = TokenizationService(admission, keys)
-        self.erasure = ErasureService(admission, keys)
-        self.expiry = ExpiryService(work, keys, lambda: POLICY, batch=50)
-
-    def tokenize(self, field: str, values: list[str]) -> list[str]:
-        result = self.tokens.tokenize(CALLER, POLICY, field, values)
-        assert result.failures == {}
-        return list(result.values)
-
-    def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
-        return self.tokens.detokenize(CALLER, POLICY, field, tokens, "")
-
-    def erase(
-        self, field: str, *, tokens: list[str] | None = None, values: list[str] | None = None
-    ) -> ErasureResult:
-        return self.erasure.erase(CALLER, POLICY, field, tokens or [], values or [])
-
-
-@pytest.fixture
-def house(work: PostgresUnitOfWork, database: Database) -> Iterator[House]:
-    # Key uses are reserved while a call's transaction is open: on connections of their own.
-    side = make_engine(database.service_url)
-    yield House(work, side)
-    side.dispose()
 
 
 @pytest.fixture

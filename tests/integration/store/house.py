@@ -1,0 +1,58 @@
+"""The use cases over a real Postgres."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from vault.keys.keyring import Keyring
+from vault.keys.local import LocalKeys
+from vault.model import Caller, Principal
+from vault.policy.load import parse_policy
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.admission import Admission
+from vault.service.erasure import ErasureResult, ErasureService
+from vault.service.expiry import ExpiryService
+from vault.service.results import ColumnResult
+from vault.service.tokenization import TokenizationService
+from vault.store.data_keys import PostgresDataKeyStore
+
+POLICY = parse_policy(
+    """
+version: 1
+fields:
+  kept: {format: {alphabet: digits, min: 9, max: 9}, generator: ff1}
+  dated: {format: {alphabet: digits, min: 9, max: 9}, generator: random, ttl: 365d}
+  brief: {format: {alphabet: digits, min: 9, max: 9}, generator: random, ttl: 1s}
+roles:
+  all: [{fields: ["*"], allow: [tokenize, detokenize, lookup, describe, erase], view: full}]
+principals:
+  - {spiffe: "spiffe://example.org/all", roles: [all]}
+""",
+    "p.yaml",
+)
+CALLER = Caller(Principal("spiffe", "spiffe://example.org/all"), "peer", "01", "r")
+
+
+class House:
+    """The use cases over Postgres, with keys of the test's own."""
+
+    def __init__(self, work: PostgresUnitOfWork, side: Engine) -> None:
+        keys = Keyring(PostgresDataKeyStore(side), LocalKeys(), POLICY.fields)
+        keys.reload()
+        admission = Admission(work)
+        self.tokens = TokenizationService(admission, keys)
+        self.erasure = ErasureService(admission, keys)
+        self.expiry = ExpiryService(work, keys, lambda: POLICY, batch=50)
+
+    def tokenize(self, field: str, values: list[str]) -> list[str]:
+        result = self.tokens.tokenize(CALLER, POLICY, field, values)
+        assert result.failures == {}
+        return list(result.values)
+
+    def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
+        return self.tokens.detokenize(CALLER, POLICY, field, tokens, "")
+
+    def erase(
+        self, field: str, *, tokens: list[str] | None = None, values: list[str] | None = None
+    ) -> ErasureResult:
+        return self.erasure.erase(CALLER, POLICY, field, tokens or [], values or [])
