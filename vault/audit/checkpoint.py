@@ -7,12 +7,12 @@ kept elsewhere it shows.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from vault.audit.json_text import read_json, whole
 from vault.audit.record import canonical_json
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
@@ -78,23 +78,65 @@ class Checkpoint:
             KeysUnavailable: the audit key is not there.
         """
         try:
-            content = json.loads(text)
-            mac = bytes.fromhex(content.pop("mac"))
-            key = keys(int(content["key_version"]))
-            message = length_prefixed(_LABEL, canonical_json(content).encode())
-            if content["v"] not in (_WITHOUT_LOG, _VERSION) or not key.verify(message, mac):
-                raise ValueError  # noqa: TRY301 - one answer for every way to be wrong
-            heads = [
-                CheckpointHead(UUID(head["writer"]), head["number"], bytes.fromhex(head["mac"]))
-                for head in content["heads"]
-            ]
-            log = content["log"] if content["v"] == _VERSION else None
-            return cls(
-                datetime.fromisoformat(content["time"]),
-                heads,
-                log and CheckpointLog(log["size"], bytes.fromhex(log["root"])),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, DecryptionFailed):
+            content = _genuine_content(text, keys)
+            heads = [_head(each) for each in _list(content["heads"])]
+            log = _log(content["log"]) if content["v"] == _VERSION else None
+            return cls(_time(content["time"]), heads, log)
+        except (ValueError, KeyError, DecryptionFailed):
+            # Every way to be wrong has one answer.
             raise ConfigError(
                 "checkpoint: the file is not a checkpoint of this audit, or was changed"
             ) from None
+
+
+def _genuine_content(text: str, keys: Callable[[int], MacKey]) -> Mapping[str, object]:
+    """Returns what a server MACed. Raises ValueError, KeyError, DecryptionFailed."""
+    document = dict(_object(read_json(text)))
+    mac = _bytes(document.pop("mac"))
+    key = keys(whole(document["key_version"], least=1))
+    message = length_prefixed(_LABEL, canonical_json(document).encode())
+    if not key.verify(message, mac) or whole(document["v"]) not in (_WITHOUT_LOG, _VERSION):
+        raise ValueError("not made by a server, or by one of another release")
+    return document
+
+
+def _head(value: object) -> CheckpointHead:
+    head = _object(value)
+    number = whole(head["number"], least=1)
+    return CheckpointHead(UUID(_text(head["writer"])), number, _bytes(head["mac"]))
+
+
+def _log(value: object) -> CheckpointLog | None:
+    if value is None:
+        return None
+    log = _object(value)
+    return CheckpointLog(whole(log["size"], least=1), _bytes(log["root"]))
+
+
+def _time(value: object) -> datetime:
+    time = datetime.fromisoformat(_text(value))
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return time
+
+
+def _object(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - what was read, not how it was called
+    return value
+
+
+def _list(value: object) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")  # noqa: TRY004
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    return bytes.fromhex(_text(value))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from vault.audit.chain import KeyOf, Kind
+from vault.audit.json_text import read_json
 from vault.audit.record import NO_MAC, Record
 from vault.errors import DecryptionFailed
 from vault.service.oversight import Finding
@@ -91,11 +91,11 @@ _LONG_AGO = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 def time_of(body: str) -> datetime | None:
     """Reads a record's time, None where it has none that is readable."""
     try:
-        match json.loads(body):
+        match read_json(body):
             case {"time": str(text)}:
                 time = datetime.fromisoformat(text)
                 return time if time.tzinfo is not None else None
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return None
 

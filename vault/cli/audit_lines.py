@@ -58,7 +58,7 @@ def is_look(record: AuditRecord) -> bool:
 def _body(record: AuditRecord) -> Mapping[str, object] | None:
     try:
         body = json.loads(record.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 

@@ -1,0 +1,42 @@
+"""Reading JSON that somebody else may have written: a document, or ValueError.
+
+Python's parser alone also raises RecursionError, takes NaN and infinity, and of a name
+that stands twice takes the last, where a person reading it may see the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["read_json", "whole"]
+
+_BIGGEST = 2**63 - 1
+
+
+def read_json(text: str) -> object:
+    """Parses a JSON text. Raises ValueError, whatever is wrong with it."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
+    except RecursionError:
+        pass
+    raise ValueError("nested too deeply")
+
+
+def whole(value: object, *, least: int = 0) -> int:
+    """Returns a number that fits Postgres's bigint. Raises ValueError, for booleans too."""
+    if type(value) is not int or not least <= value <= _BIGGEST:
+        raise ValueError("not a number in its range")
+    return value
+
+
+def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError("not a number of JSON")
