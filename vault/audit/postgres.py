@@ -179,12 +179,10 @@ class PostgresAuditLog:
 
 
 def _opening(last: tuple[object, ...] | None, lost: Lane | None) -> Opening:
-    if last is None and lost is None:
-        return Opening(1, None)
-    if last is None or lost is not None:
-        # What this process last committed is worth more than what the database says now.
-        ordinal = 2 if last is None else cast("int", last[0]) + 1
-        return Opening(ordinal, (lost.writer, lost.number, lost.mac) if lost else None)
+    # What this process last committed is a witness of its own, whatever the database says.
+    chain = (lost.writer, lost.number, lost.mac) if lost else None
+    if last is None:
+        return Opening(1 if chain is None else 2, chain, chain)
     ordinal, writer, number, mac = cast("tuple[int, UUID, int | None, bytes | None]", tuple(last))
     # A writer without a head was tampered with; verification says so, serving goes on.
-    return Opening(ordinal + 1, (writer, number or 0, mac or NO_MAC))
+    return Opening(ordinal + 1, (writer, number or 0, mac or NO_MAC), chain)

@@ -11,8 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 from uuid import UUID
 
+from vault.audit.json_text import read_json, whole
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.model import AuditEvent
@@ -22,6 +24,7 @@ __all__ = [
     "Head",
     "Opening",
     "Record",
+    "Seen",
     "StatedPlace",
     "Writer",
     "canonical_json",
@@ -37,6 +40,10 @@ NO_MAC = b""  # what the first record of a writer names as its predecessor
 _RECORD_LABEL = b"tokenvault/v1/audit-record"
 _HEAD_LABEL = b"tokenvault/v1/audit-head"
 _BODY_VERSION = 1
+
+
+Seen: TypeAlias = tuple[UUID, int, bytes]
+"""A writer, the number of its last record as somebody saw it, and that record's MAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +99,18 @@ class StatedPlace:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first record of a writer says: its ordinal, and the head of the writer before.
+    """What the first record of a writer says: its ordinal, and chains that its server knew.
 
-    ``previous`` is that writer, its last number and that record's MAC, or None for the first.
+    Attributes:
+        previous: the writer before, its last number and that record's MAC; None for the first.
+        lost: such a chain that the server had been writing and found changed, if any.
+        previous_may_be_lost: an earlier release wrote it, with a lost chain as ``previous``.
     """
 
     ordinal: int
-    previous: tuple[UUID, int, bytes] | None
+    previous: Seen | None
+    lost: Seen | None = None
+    previous_may_be_lost: bool = False
 
 
 def make_record(key: MacKey, writer: UUID, number: int, previous: bytes, body: str) -> Record:
@@ -141,25 +153,18 @@ def event_body(event: AuditEvent, *, server: str, writer: UUID, number: int, now
 
 def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) -> str:
     """Writes the body of a writer's first record."""
-    previous = opening.previous and {
-        "writer": str(opening.previous[0]),
-        "number": opening.previous[1],
-        "mac": opening.previous[2].hex(),
-    }
+    chains = {"previous": _seen_entry(opening.previous), "lost": _seen_entry(opening.lost)}
     place = _place("opened", server, writer, 1, now)
-    return canonical_json({**place, "ordinal": opening.ordinal, "previous": previous})
+    return canonical_json({**place, "ordinal": opening.ordinal, **chains})
 
 
 def read_opening(body: str) -> Opening:
     """Reads the body of a writer's first record. Raises ValueError where it is not one."""
     document = _document(body)
-    previous = document.get("previous", ...) if document.get("kind") == "opened" else ...
-    match document.get("ordinal"), previous:
-        case int(ordinal), None:
-            return Opening(ordinal, None)
-        case int(ordinal), {"writer": str(writer), "number": int(number), "mac": str(mac)}:
-            return Opening(ordinal, (UUID(writer), number, bytes.fromhex(mac)))
-    raise ValueError("not the opening of a writer")
+    if document.get("kind") != "opened":
+        raise ValueError("not the opening of a writer")
+    previous, lost = _seen(document.get("previous", ...)), _seen(document.get("lost"))
+    return Opening(whole(document.get("ordinal")), previous, lost, "lost" not in document)
 
 
 def stated_place(body: str) -> StatedPlace | None:
@@ -169,14 +174,21 @@ def stated_place(body: str) -> StatedPlace | None:
         match document.get("writer"), document.get("number"):
             case str(writer), int(number):
                 return StatedPlace(UUID(writer), number)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return None
 
 
 def canonical_json(document: Mapping[str, object]) -> str:
-    """Writes JSON in one way only: sorted keys, no spaces, ASCII."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """Writes JSON in one way only: sorted keys, no spaces, ASCII.
+
+    Raises ValueError for what is nested too deeply, as only a caller's own document is.
+    """
+    try:
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    except RecursionError:
+        pass
+    raise ValueError("nested too deeply")
 
 
 def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> dict[str, object]:
@@ -190,8 +202,21 @@ def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> 
     }
 
 
+def _seen_entry(seen: Seen | None) -> object:
+    return seen and {"writer": str(seen[0]), "number": seen[1], "mac": seen[2].hex()}
+
+
+def _seen(value: object) -> Seen | None:
+    match value:
+        case None:
+            return None
+        case {"writer": str(writer), "number": int(number), "mac": str(mac)}:
+            return UUID(writer), number, bytes.fromhex(mac)
+    raise ValueError("not a writer with its last record")
+
+
 def _document(body: str) -> Mapping[str, object]:
-    match json.loads(body):
+    match read_json(body):
         case dict() as document:
             return document
     raise ValueError("not an audit record's body")

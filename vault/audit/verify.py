@@ -101,7 +101,12 @@ def _anchors(
     openings: Iterable[Opening], checkpoint: Checkpoint | None, log: LogCheck
 ) -> dict[UUID, dict[int, bytes]]:
     anchors: dict[UUID, dict[int, bytes]] = {}
-    seen = [opening.previous for opening in openings if opening.previous is not None]
+    seen = [
+        chain
+        for opening in openings
+        for chain in (opening.previous, opening.lost)
+        if chain is not None
+    ]
     if checkpoint is not None:
         seen += [(head.writer, head.number, head.mac) for head in checkpoint.heads]
     if log.sound:
@@ -149,13 +154,18 @@ def _opening_findings(
     writers: Sequence[Writer], openings: Mapping[UUID, Opening]
 ) -> Iterator[Finding]:
     at = {writer.ordinal: writer.writer for writer in writers}
+    before: set[UUID | None] = set()
     for writer in writers:
         opening = openings.get(writer.writer)
         if opening is None:
             continue  # its chain's judgement says why
         previous = opening.previous[0] if opening.previous else None
         wrong_place = opening.ordinal != writer.ordinal
-        if wrong_place or at.get(writer.ordinal - 1, previous) != previous:
+        another = at.get(writer.ordinal - 1, previous) != previous
+        if another and opening.previous_may_be_lost:
+            another = previous not in before
+        before.add(writer.writer)
+        if wrong_place or another:
             text = f"the list of writers was edited: this one was opened as {opening.ordinal}"
             yield Finding(str(writer.writer), 1, Kind.EDITED.value, text)
 

@@ -380,3 +380,43 @@ def test_a_cut_off_chain_put_back_with_its_old_head_is_named_by_its_server(
     server.call()
 
     assert "TRUNCATED" in {kind for _, _, kind in findings(reader)}
+
+
+def test_a_refused_append_accuses_no_honest_server_for_ever(
+    start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
+) -> None:
+    first, second = start("a"), start("b")
+    first.call(times=2)
+    second.call(times=2)
+    owner.execute("UPDATE audit_heads SET number = number + 1")
+    for server in (first, second):
+        with pytest.raises(AuditUnavailable):
+            server.call()
+    owner.execute("UPDATE audit_heads SET number = number - 1")
+    for server in (first, second, first):
+        server.call(times=2)
+    assert len(writers(owner)) == 4
+    assert findings(reader) == set()
+    # Named all the same: what the openings say of the lost chains is still compared.
+    owner.execute("DELETE FROM audit_records WHERE number = 3")
+    assert findings(reader) != set()
+
+
+def test_a_refused_first_append_accuses_nobody(
+    start: Callable[..., Server], reader: PostgresAuditReader, owner: Owner
+) -> None:
+    server = start()
+    server.call(times=2)
+    kept = {
+        table: owner.execute(f"SELECT * FROM {table}").fetchall()
+        for table in ("audit_writers", "audit_heads", "audit_records")
+    }
+    owner.execute("TRUNCATE audit_writers, audit_heads, audit_records")
+    with pytest.raises(AuditUnavailable):
+        server.call()
+    for table, rows in kept.items():
+        for row in rows:
+            places = ", ".join(["%s"] * len(row))
+            owner.execute(f"INSERT INTO {table} VALUES ({places})", row)
+    server.call(times=2)
+    assert findings(reader) == set()

@@ -302,3 +302,42 @@ def test_without_keys_nothing_is_verified(audit: Audit) -> None:
     records = list(audit.records.values())
     with pytest.raises(KeysUnavailable):
         verify(Snapshot(audit.writers, audit.heads, records[:1], records), no_keys)
+
+
+def open_naming_a_lost_chain(audit: Audit, writer: UUID, ordinal: int, body: str) -> None:
+    audit.writers.append(Writer(ordinal, writer, "test"))
+    audit._store(KEYS[1], make_record(KEYS[1], writer, 1, NO_MAC, body))
+
+
+def lost_chain(audit: Audit) -> tuple[UUID, int, bytes]:
+    return FIRST, 6, audit.heads[FIRST].mac
+
+
+def test_an_opening_that_names_a_lost_chain_beside_the_last_writer_is_sound(audit: Audit) -> None:
+    before, last = audit.heads[THIRD], lost_chain(audit)
+    opening = Opening(4, (THIRD, before.number, before.mac), last)
+    fourth = UUID(int=4)
+    body = opening_body(opening, server="test", writer=fourth, now=NOW)
+    open_naming_a_lost_chain(audit, fourth, 4, body)
+    assert audit.findings() == []
+    truncate_and_put_an_old_head_back(audit)
+    assert audit.findings() == [(str(FIRST), 6, "TRUNCATED")]
+
+
+def test_an_opening_of_an_earlier_release_that_names_a_lost_chain_only_is_sound(
+    audit: Audit,
+) -> None:
+    """Earlier releases wrote the lost chain in the place of the writer before."""
+    fourth = UUID(int=4)
+    body = opening_body(Opening(4, lost_chain(audit)), server="test", writer=fourth, now=NOW)
+    open_naming_a_lost_chain(audit, fourth, 4, body.replace('"lost":null,', ""))
+    assert audit.findings() == []
+    del audit.writers[0]
+    assert (str(FIRST), 0, "UNKNOWN_WRITER") in audit.findings()
+
+
+def test_an_opening_of_this_release_names_the_writer_before(audit: Audit) -> None:
+    fourth = UUID(int=4)
+    body = opening_body(Opening(4, lost_chain(audit)), server="test", writer=fourth, now=NOW)
+    open_naming_a_lost_chain(audit, fourth, 4, body)
+    assert audit.findings() == [(str(fourth), 1, "EDITED")]
