@@ -76,7 +76,7 @@ def requests(size: int) -> dict[str, bytes]:
     """The same batch for either RPC, encoded."""
     texts = values(size)
     packed = PackedColumn.of(texts)
-    column = StringColumn(data=bytes(packed.data), offsets=bytes(packed.offsets))
+    column = StringColumn(data=bytes(packed.data or b""), offsets=bytes(packed.offsets))
     return {
         "Tokenize": messages.TokenizeRequest(field=FIELD, values=texts).SerializeToString(),
         "TokenizeColumn": messages.TokenizeColumnRequest(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from vault.client import CallError, PackedColumn
@@ -53,6 +55,27 @@ def test_a_column_gets_what_its_strings_get(server: Server, field: str) -> None:
     assert back.column.strings() == [
         None if at in packed.errors else value for at, value in enumerate(values)
     ]
+
+
+def test_columns_of_pandas_and_arrow_go_and_come_back(server: Server) -> None:
+    values = ["4111-1111-1111-1111", None, "", "4111111111111112", "5555555555554444"]
+    array = pa.chunked_array([["x"], values], pa.large_string()).slice(1)
+    with server.client("pipeline", batch_size=2) as client:
+        plain = client.tokenize("card_number", values)
+        series = client.tokenize("card_number", pd.Series(values))
+        masked = client.tokenize("card_number", pd.Series(values, dtype="string"))
+        arrow = client.tokenize("card_number", array)
+        packed = client.tokenize_column("card_number", PackedColumn.from_arrow(array))
+    assert list(plain.errors) == [3]
+    assert plain == series == masked == arrow
+    assert packed.errors == plain.errors
+    tokens = packed.column.to_arrow()
+    assert tokens.to_pylist() == [
+        None if at in plain.errors else token for at, token in enumerate(plain.values)
+    ]
+    with server.client("restore-pipeline") as client:
+        back = client.detokenize_column("card_number", PackedColumn.from_arrow(tokens), "full")
+    assert back.column.to_arrow().to_pylist() == [*values[:3], None, values[4]]
 
 
 def test_the_audit_says_the_same_of_both_forms(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vault.client.errors import ItemError
+from vault.client.intake import Items, items_of
 
 __all__ = ["Batch", "Plan", "plan_batches", "too_long"]
 
@@ -29,34 +29,35 @@ class Plan(Generic[Item]):
     """A column, split.
 
     Attributes:
+        column: the items as they were given, None for each null.
         errors: items that cannot be sent at all: over the message limit, or no Unicode.
         skipped: number of null and empty items.
     """
 
+    column: list[Item | None] = field(repr=False)
     batches: list[Batch[Item]]
     errors: dict[int, ItemError]
     skipped: int
 
 
-def plan_batches(column: Sequence[Item | None], *, max_items: int, max_bytes: int) -> Plan[Item]:
+def plan_batches(
+    column: Items[Item], *, max_items: int, max_bytes: int, kind: type[Item] | None = None
+) -> Plan[Item]:
     """Splits a column into batches of at most ``max_items`` items and ``max_bytes`` bytes.
 
     Raises:
-        TypeError: the column is one value, or an item is neither text, bytes nor None.
+        TypeError: it is no column, or an item is neither null nor of ``kind`` (text or
+            bytes, if None).
     """
-    if isinstance(column, str | bytes):
-        raise TypeError("pass a sequence of values, not one value")
+    items = items_of(column, kind or (str, bytes))
     errors: dict[int, ItemError] = {}
     batches: list[Batch[Item]] = []
     room = 0
     skipped = 0
-    for index, item in enumerate(column):
-        if item is None or item in ("", b""):
+    for index, item in enumerate(items):
+        if not item:  # null or empty
             skipped += 1
             continue
-        if not isinstance(item, str | bytes):
-            # A number that was skipped or sent as it is would come back as it is.
-            raise TypeError(f"item {index} is {type(item).__name__}, not text, bytes or None")
         size = _size(item)
         if size is None:
             errors[index] = _error(index, "VALUE_NOT_IN_FORMAT", "the item is not valid Unicode")
@@ -69,7 +70,7 @@ def plan_batches(column: Sequence[Item | None], *, max_items: int, max_bytes: in
             batches[-1].indexes.append(index)
             batches[-1].items.append(item)
             room -= size
-    return Plan(batches, errors, skipped)
+    return Plan(items, batches, errors, skipped)
 
 
 def _size(item: str | bytes) -> int | None:

@@ -10,6 +10,7 @@ import grpc
 
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
+from vault.client.intake import Items
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.tls import ClientTls
@@ -47,6 +48,10 @@ class Client:
     Safe for use by several threads. Every method raises ``CallError`` when a call fails
     as a whole; a column's earlier batches may then have been processed, and repeating
     the call is safe.
+
+    A column is a sequence, a pandas Series, a NumPy or an Arrow array; its answer is a list.
+    None, NaN and ``pd.NA`` are null. What is no column (a generator, a dict, one string, a
+    DataFrame), or has an item of another type, is a ``TypeError`` before anything is sent.
 
     Args:
         address: ``host:port``; the host must be in the server's certificate.
@@ -100,7 +105,7 @@ class Client:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def tokenize(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+    def tokenize(self, field: str, values: Items[str], *, region: str = "") -> Column:
         """Returns a token for each value.
 
         Args:
@@ -114,7 +119,7 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def detokenize(self, field: str, tokens: Sequence[str | None], view: str = "") -> Column:
+    def detokenize(self, field: str, tokens: Items[str], view: str = "") -> Column:
         """Returns a view of the value behind each token; "" asks for the caller's only view."""
         views: set[str] = set()
 
@@ -161,7 +166,7 @@ class Client:
         )
         return replace(found, view=views.pop() if len(views) == 1 else view)
 
-    def lookup(self, field: str, values: Sequence[str | None], *, region: str = "") -> Column:
+    def lookup(self, field: str, values: Items[str], *, region: str = "") -> Column:
         """Returns the live token of each value and creates nothing; ``region`` as above."""
         return self._exchange.strings(
             values,
@@ -170,10 +175,10 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def describe(self, field: str, tokens: Sequence[str | None]) -> Descriptions:
+    def describe(self, field: str, tokens: Items[str]) -> Descriptions:
         """Returns what is known about each token, never its value."""
-        plan = self._exchange.plan(tokens)
-        described: list[tokenization.TokenDescription | None] = [None] * len(tokens)
+        plan = self._exchange.plan(tokens, str)
+        described: list[tokenization.TokenDescription | None] = [None] * len(plan.column)
 
         def request(items: list[str]) -> tokenization.DescribeRequest:
             return tokenization.DescribeRequest(field=field, tokens=items)
@@ -188,8 +193,8 @@ class Client:
         self,
         field: str,
         *,
-        tokens: Sequence[str | None] | None = None,
-        values: Sequence[str | None] | None = None,
+        tokens: Items[str] | None = None,
+        values: Items[str] | None = None,
     ) -> Erased:
         """Erases the values behind tokens for good; names them by ``tokens`` or ``values``.
 
@@ -205,16 +210,14 @@ class Client:
                 return tokenization.EraseRequest(field=field, values=items)
             return tokenization.EraseRequest(field=field, tokens=items)
 
-        plan = self._exchange.plan(column)
+        plan = self._exchange.plan(column, str)
         for _ in self._exchange.batches(plan, self._tokenization.Erase, request):
             pass  # its errors are in the plan's
-        return Erased(len(column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
+        return Erased(len(plan.column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
 
     # -- bytes ------------------------------------------------------------------------
 
-    def encrypt(
-        self, field: str, plaintexts: Sequence[bytes | None], context: bytes = b""
-    ) -> BytesColumn:
+    def encrypt(self, field: str, plaintexts: Items[bytes], context: bytes = b"") -> BytesColumn:
         """Returns an AES-256-GCM ciphertext of each plaintext, bound to ``context``."""
         return self._exchange.byte_strings(
             plaintexts,
@@ -223,9 +226,7 @@ class Client:
             lambda answer: answer.ciphertexts,
         )
 
-    def decrypt(
-        self, field: str, ciphertexts: Sequence[bytes | None], context: bytes = b""
-    ) -> BytesColumn:
+    def decrypt(self, field: str, ciphertexts: Items[bytes], context: bytes = b"") -> BytesColumn:
         """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt."""
         return self._exchange.byte_strings(
             ciphertexts,

@@ -15,8 +15,8 @@ class Column:
     """A column of strings of the request's length and order.
 
     Attributes:
-        values: one answer per item; "" where ``errors`` names the index; null and empty
-            items as they were given.
+        values: one answer per item; "" where ``errors`` names the index; None for
+            null items, and empty ones as they were given.
         errors: the items that failed, by index.
         skipped: number of null and empty items, which were not sent.
         view: the view that was answered (detokenize), else empty.

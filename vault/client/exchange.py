@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from vault.client.batches import Batch, Plan, plan_batches, too_long
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
+from vault.client.intake import Items
 from vault.client.packed import (
     PackedAnswer,
     PackedBatch,
@@ -66,20 +67,22 @@ class Exchange:
         """Sends nothing more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def plan(self, column: Sequence[Item | None]) -> Plan[Item]:
-        """Splits a column into requests."""
-        return plan_batches(column, max_items=self._batch_size, max_bytes=MAX_REQUEST_BYTES)
+    def plan(self, column: Items[Item], kind: type[Item]) -> Plan[Item]:
+        """Splits a column into requests. Raises TypeError for what is no column of ``kind``."""
+        return plan_batches(
+            column, max_items=self._batch_size, max_bytes=MAX_REQUEST_BYTES, kind=kind
+        )
 
     def strings(
         self,
-        column: Sequence[str | None],
+        column: Items[str],
         rpc: _Rpc[Request, BatchAnswer],
         request: Callable[[list[str]], Request],
         answered: Callable[[BatchAnswer], Sequence[str]],
     ) -> Column:
         """Sends a column of strings. ``answered`` takes the answers out of a response."""
-        plan = self.plan(column)
-        values = list(column)
+        plan = self.plan(column, str)
+        values = plan.column
         for batch, answer in self.batches(plan, rpc, request):
             place(values, batch, answered(answer))
         _blank(values, plan.errors, "")
@@ -87,14 +90,14 @@ class Exchange:
 
     def byte_strings(
         self,
-        column: Sequence[bytes | None],
+        column: Items[bytes],
         rpc: _Rpc[Request, BatchAnswer],
         request: Callable[[list[bytes]], Request],
         answered: Callable[[BatchAnswer], Sequence[bytes]],
     ) -> BytesColumn:
         """Sends a column of byte strings, as above."""
-        plan = self.plan(column)
-        values = list(column)
+        plan = self.plan(column, bytes)
+        values = plan.column
         for batch, answer in self.batches(plan, rpc, request):
             place(values, batch, answered(answer))
         _blank(values, plan.errors, b"")
@@ -129,6 +132,11 @@ class Exchange:
         answered: Callable[[BatchAnswer], StringColumn],
     ) -> PackedAnswer:
         """Sends a packed column, as above; no string is made of any item."""
+        if not isinstance(column, PackedColumn):
+            raise TypeError(
+                f"a {type(column).__name__} is no PackedColumn: make one with "
+                "PackedColumn.from_arrow, or PackedColumn.of for a sequence"
+            )
         batches = split_column(column, max_items=self._batch_size, max_bytes=MAX_REQUEST_BYTES)
         errors: dict[int, ItemError] = {}
         headers = trace_headers()
