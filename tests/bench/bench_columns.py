@@ -91,7 +91,7 @@ def bare_handlers() -> dict[str, Callable[[bytes], bytes]]:
     key = FieldKey(bytes(range(32)), "default", FIELD, 1)
 
     def convert(texts: TextColumn | list[str]) -> Conversion:
-        return tokenize_column(key, field, texts, field.format.parse)
+        return tokenize_column(key, field, field.tweak_version, texts, field.format.parse)
 
     def tokenize(raw: bytes) -> bytes:
         ask = messages.TokenizeRequest.FromString(raw)

@@ -20,7 +20,7 @@ from vault.policy.model import Policy
 from vault.rpc.pipeline import Pipeline
 from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import Transaction
-from vault.service.shapes import ShapeRecord
+from vault.service.shapes import FieldShape
 from vault.service.tokenization import TokenizationService
 from vault.service.vaultless import Conversion
 
@@ -54,6 +54,11 @@ def carry_out(
     return result
 
 
+def newest(shape: FieldShape, _: Transaction) -> int:
+    """In the place of the record of a field's tweak version."""
+    return shape._field.tweak_version
+
+
 def nothing(*_: object) -> None:
     """In the place of a check or a record."""
 
@@ -62,7 +67,8 @@ CUT = (
     (Pipeline, "_permit", nothing),
     (Admission, "admit_field", admit),
     (Admission, "carry_out", carry_out),
-    (ShapeRecord, "claim", nothing),
+    (FieldShape, "claim", newest),
+    (FieldShape, "version", newest),
     (TokenizationService, "_record", nothing),
     (Conversion, "token_set", nothing),
 )

@@ -16,6 +16,7 @@ from statistics import median
 import pytest
 
 from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.formats import FormatOptions, build_format
 from vault.formats.luhn import closing_digit
 from vault.model import Generator, Storage
@@ -40,7 +41,11 @@ def encipher(generator: Generator, cores: Sequence[str]) -> None:
         plan = CARD.token_plan(core, Storage.VAULTED)
         plan.build(
             KEY.encipher_texts(
-                generator, plan.alphabet, [plan.text], [TweakInput("field", plan.kept, 0)]
+                generator,
+                plan.alphabet,
+                [plan.text],
+                [TweakInput("field", plan.kept, 0)],
+                tweak_version=TWEAK_VERSIONS[generator][0],
             )[0]
         )
 

@@ -71,6 +71,11 @@ def ff3_1_key() -> bytes:
     return hkdf_expand(sub_key(b"ff3-1"), info)
 
 
+def ff3_1_key_of_length() -> bytes:
+    info = lp(b"tokenvault/v2/ff3-1-tweak", u32(10), u32(len(DIGITS)), tweak_digest())
+    return hkdf_expand(sub_key(b"ff3-1"), info)
+
+
 def index_mac() -> bytes:
     message = lp(
         b"tokenvault/v1/index",
@@ -123,8 +128,12 @@ ANSWERS: dict[str, bytes] = {
     "sub-key index": sub_key(b"index"),
     "tweak digest": tweak_digest(),
     "ff3-1 key of the tweak": ff3_1_key(),
+    "ff3-1 key of the tweak and length": ff3_1_key_of_length(),
     "ff1 token digits": text(FF1(sub_key(b"ff1"), 10).encrypt(DIGITS, tweak_digest()[:11])),
     "ff3-1 token digits": text(FF3_1(ff3_1_key(), 10).encrypt(DIGITS, tweak_digest()[:7])),
+    "ff3-1 token digits, tweak version 2": text(
+        FF3_1(ff3_1_key_of_length(), 10).encrypt(DIGITS, tweak_digest()[:7])
+    ),
     "row ciphertext": gcm(b"row", b"4111111111111111", SCOPE.encode(), TOKEN.encode()),
     "message ciphertext": gcm(b"message", MESSAGE, CONTEXT),
     "blind index": index_mac(),
@@ -156,9 +165,21 @@ def test_rows_and_messages_open(documented: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("generator", [Generator.FF1, Generator.FF3_1])
 def test_tokens(documented: dict[str, bytes], generator: Generator) -> None:
-    key = FieldKey(ROOT, TENANT, FIELD, VERSION)
-    token = key.encipher(generator, 10, [DIGITS], [TweakInput(SCOPE, KEPT, 0)])[0]
-    assert text(token) == documented[f"{generator} token digits"]
+    assert token_of(generator, 1) == documented[f"{generator} token digits"]
+
+
+def test_tokens_of_tweak_version_2(documented: dict[str, bytes]) -> None:
+    assert token_of(Generator.FF3_1, 2) == documented["ff3-1 token digits, tweak version 2"]
+
+
+def token_of(generator: Generator, version: int) -> bytes:
+    """Returns the token by the kernel and by the reference, which must agree."""
+    key, tweak = FieldKey(ROOT, TENANT, FIELD, VERSION), TweakInput(SCOPE, KEPT, 0)
+    alone = key.encipher(generator, 10, [DIGITS], [tweak], tweak_version=version)[0]
+    many = key.encipher(generator, 10, [DIGITS] * 100, [tweak] * 100, tweak_version=version)
+    assert many == [alone] * 100
+    assert key.decipher(generator, 10, [alone], [tweak], tweak_version=version) == [DIGITS]
+    return text(alone)
 
 
 def test_index_audit_and_transit(documented: dict[str, bytes]) -> None:

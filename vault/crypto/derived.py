@@ -23,6 +23,8 @@ __all__ = ["DerivedCipher", "DerivedFF1", "DerivedFF3_1"]
 
 # All last-four values of a field fit, beside some retries.
 _TWEAKS_KEPT = 16_384
+# Of values of two lengths, such as cards of 15 and 16 digits: 1.5 KiB each.
+_CONTEXTS_KEPT = 2 * _TWEAKS_KEPT
 _RADICES_KEPT = 64
 
 
@@ -111,24 +113,33 @@ class _Context(NamedTuple):
 
 
 class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
-    """FF3-1 with one key per tweak: the published attacks need many tweaks under one key."""
+    """FF3-1 with one key per tweak and, from tweak version 2 on, per length.
 
-    __slots__ = ("_context",)
+    The published attacks need many tweaks under one key; and under one key a zero in the
+    middle of a value shows in its token, as no round knows how long its half is.
+    """
 
-    def __init__(self, key: bytes | bytearray, tweaks: TweakKey) -> None:
-        @lru_cache(_TWEAKS_KEPT)
-        def context(radix: int, source: TweakInput) -> _Context:
+    __slots__ = ("_context", "_of_length")
+
+    def __init__(self, key: bytes | bytearray, tweaks: TweakKey, tweak_version: int) -> None:
+        of_length = tweak_version > 1
+        label = Label.FF3_1_TWEAK_AND_LENGTH if of_length else Label.FF3_1_TWEAK
+
+        @lru_cache(_CONTEXTS_KEPT)
+        def context(radix: int, length: int, source: TweakInput) -> _Context:
             digest = tweaks.digest(source)
-            derived = expand(key, Label.FF3_1_TWEAK, u32(radix), digest)
+            own = (u32(length),) if of_length else ()
+            derived = expand(key, label, u32(radix), *own, digest)
             return _Context(FF3_1(derived, radix), digest[:TWEAK_LENGTH])
 
-        self._context: Callable[[int, TweakInput], _Context] = context
+        self._context: Callable[[int, int, TweakInput], _Context] = context
+        self._of_length = of_length
 
     def one(
         self, radix: int, digits: Sequence[int], tweak: TweakInput, *, decrypt: bool
     ) -> list[int]:
         """Runs one value."""
-        cipher, derived = self._context(radix, tweak)
+        cipher, derived = self._context(radix, self._length(len(digits)), tweak)
         return cipher.decrypt(digits, derived) if decrypt else cipher.encrypt(digits, derived)
 
     def many(
@@ -149,7 +160,8 @@ class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
         decrypt: bool,
     ) -> Integers:
         """Runs the rows of an array, row ``i`` under ``tweaks[of_row[i]]``."""
-        contexts = [self._context(radix, source) for source in tweaks]
+        length = self._length(digits.shape[1])
+        contexts = [self._context(radix, length, source) for source in tweaks]
         cipher, tweak = contexts[0]
         if len(contexts) == 1:
             run = cipher.decrypt_batch if decrypt else cipher.encrypt_batch
@@ -162,3 +174,7 @@ class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
         result = np.empty_like(checked, order="C")
         result[order] = run_batch(groups, radix, checked[order], row_tweaks, decrypt=decrypt)
         return result
+
+    def _length(self, length: int) -> int:
+        """Returns what stands for a length where contexts are kept: nothing in version 1."""
+        return length if self._of_length else 0

@@ -52,9 +52,11 @@ class FieldKey(Secret):
         self._version = version
         self._rows = BoundAead(root, Label.ROW, *place)
         self._messages = BoundAead(root, Label.MESSAGE, *place)
-        self._ciphers: dict[Generator, DerivedCipher] = {
-            Generator.FF1: DerivedFF1(sub_key(root, Label.FF1, *place), tweaks),
-            Generator.FF3_1: DerivedFF3_1(sub_key(root, Label.FF3_1, *place), tweaks),
+        ff3_1_key = sub_key(root, Label.FF3_1, *place)
+        self._ciphers: dict[tuple[Generator, int], DerivedCipher] = {
+            (Generator.FF1, 1): DerivedFF1(sub_key(root, Label.FF1, *place), tweaks),
+            (Generator.FF3_1, 1): DerivedFF3_1(ff3_1_key, tweaks, 1),
+            (Generator.FF3_1, 2): DerivedFF3_1(ff3_1_key, tweaks, 2),
         }
 
     def __repr__(self) -> str:
@@ -71,14 +73,20 @@ class FieldKey(Secret):
         radix: int,
         numerals: Sequence[Sequence[int]],
         tweaks: Sequence[TweakInput],
+        *,
+        tweak_version: int,
     ) -> list[list[int]]:
         """Enciphers each value under its tweak by FF1 or FF3-1; lengths may differ.
+
+        Args:
+            tweak_version: one of ``TWEAK_VERSIONS``, always the same for one field.
 
         Raises:
             ValueError: a length, digit or radix outside of the cipher's bounds, or a
                 generator that is no cipher. Nothing is returned for any value then.
         """
-        return self._run(generator, radix, numerals, tweaks, decrypt=False)
+        cipher = self._cipher_of(generator, tweak_version)
+        return _run(cipher, radix, numerals, tweaks, decrypt=False)
 
     def decipher(
         self,
@@ -86,9 +94,12 @@ class FieldKey(Secret):
         radix: int,
         numerals: Sequence[Sequence[int]],
         tweaks: Sequence[TweakInput],
+        *,
+        tweak_version: int,
     ) -> list[list[int]]:
         """Reverses ``encipher``; the same shapes and errors."""
-        return self._run(generator, radix, numerals, tweaks, decrypt=True)
+        cipher = self._cipher_of(generator, tweak_version)
+        return _run(cipher, radix, numerals, tweaks, decrypt=True)
 
     def encipher_texts(
         self,
@@ -96,6 +107,8 @@ class FieldKey(Secret):
         alphabet: Alphabet,
         texts: Sequence[str],
         tweaks: Sequence[TweakInput],
+        *,
+        tweak_version: int,
     ) -> list[str]:
         """Enciphers texts over an alphabet: ``encipher`` without a list of ints per value.
 
@@ -103,7 +116,8 @@ class FieldKey(Secret):
             FormatError: a character outside of the alphabet.
             ValueError: as ``encipher``.
         """
-        return self._run_texts(generator, alphabet, texts, tweaks, decrypt=False)
+        cipher = self._cipher_of(generator, tweak_version)
+        return _run_texts(cipher, alphabet, texts, tweaks, decrypt=False)
 
     def decipher_texts(
         self,
@@ -111,9 +125,12 @@ class FieldKey(Secret):
         alphabet: Alphabet,
         texts: Sequence[str],
         tweaks: Sequence[TweakInput],
+        *,
+        tweak_version: int,
     ) -> list[str]:
         """Reverses ``encipher_texts``; the same shapes and errors."""
-        return self._run_texts(generator, alphabet, texts, tweaks, decrypt=True)
+        cipher = self._cipher_of(generator, tweak_version)
+        return _run_texts(cipher, alphabet, texts, tweaks, decrypt=True)
 
     def encipher_rows(
         self,
@@ -122,6 +139,8 @@ class FieldKey(Secret):
         digits: Integers,
         tweaks: Sequence[TweakInput],
         of_row: NDArray[np.int64],
+        *,
+        tweak_version: int,
     ) -> Integers:
         """Enciphers the rows of an (n, length) array, row ``i`` under ``tweaks[of_row[i]]``.
 
@@ -133,7 +152,7 @@ class FieldKey(Secret):
         Raises:
             ValueError: as ``encipher``.
         """
-        cipher = self._cipher_of(generator)
+        cipher = self._cipher_of(generator, tweak_version)
         return cipher.rows(radix, digits, tweaks, of_row, decrypt=False)
 
     def decipher_rows(
@@ -143,59 +162,17 @@ class FieldKey(Secret):
         digits: Integers,
         tweaks: Sequence[TweakInput],
         of_row: NDArray[np.int64],
+        *,
+        tweak_version: int,
     ) -> Integers:
         """Reverses ``encipher_rows``; the same shapes and errors."""
-        cipher = self._cipher_of(generator)
+        cipher = self._cipher_of(generator, tweak_version)
         return cipher.rows(radix, digits, tweaks, of_row, decrypt=True)
 
-    def _run(
-        self,
-        generator: Generator,
-        radix: int,
-        numerals: Sequence[Sequence[int]],
-        tweaks: Sequence[TweakInput],
-        *,
-        decrypt: bool,
-    ) -> list[list[int]]:
-        cipher = self._cipher_of(generator)
-
-        def run(rows: Sequence[Sequence[int]], own: Sequence[TweakInput]) -> list[list[int]]:
-            if len(rows) < _FEWEST_FOR_A_BATCH:
-                pairs = zip(rows, own, strict=True)
-                return [cipher.one(radix, row, tweak, decrypt=decrypt) for row, tweak in pairs]
-            result = cipher.many(radix, to_array(rows, radix), own, decrypt=decrypt)
-            rows_out: list[list[int]] = result.tolist()
-            return rows_out
-
-        return by_length(numerals, tweaks, run)
-
-    def _run_texts(
-        self,
-        generator: Generator,
-        alphabet: Alphabet,
-        texts: Sequence[str],
-        tweaks: Sequence[TweakInput],
-        *,
-        decrypt: bool,
-    ) -> list[str]:
-        cipher, radix = self._cipher_of(generator), alphabet.radix
-
-        def run(rows: Sequence[str], own: Sequence[TweakInput]) -> list[str]:
-            if len(rows) < _FEWEST_FOR_A_BATCH:
-                pairs = zip(map(alphabet.encode, rows), own, strict=True)
-                return [
-                    alphabet.decode(cipher.one(radix, row, tweak, decrypt=decrypt))
-                    for row, tweak in pairs
-                ]
-            digits = alphabet.encode_many(rows)
-            return alphabet.decode_many(cipher.many(radix, digits, own, decrypt=decrypt))
-
-        return by_length(texts, tweaks, run)
-
-    def _cipher_of(self, generator: Generator) -> DerivedCipher:
-        cipher = self._ciphers.get(generator)
+    def _cipher_of(self, generator: Generator, tweak_version: int) -> DerivedCipher:
+        cipher = self._ciphers.get((generator, tweak_version))
         if cipher is None:
-            raise ValueError("the generator is not a cipher")
+            raise ValueError("the generator is not a cipher, or has no such tweak version")
         return cipher
 
     def seal(self, plaintext: bytes, *, scope: str, token: str) -> bytes:
@@ -213,6 +190,48 @@ class FieldKey(Secret):
     def decrypt(self, ciphertext: bytes, context: bytes) -> bytes:
         """Decrypts a caller's message. Raises DecryptionFailed."""
         return self._messages.open(ciphertext, context)
+
+
+def _run(
+    cipher: DerivedCipher,
+    radix: int,
+    numerals: Sequence[Sequence[int]],
+    tweaks: Sequence[TweakInput],
+    *,
+    decrypt: bool,
+) -> list[list[int]]:
+    def run(rows: Sequence[Sequence[int]], own: Sequence[TweakInput]) -> list[list[int]]:
+        if len(rows) < _FEWEST_FOR_A_BATCH:
+            pairs = zip(rows, own, strict=True)
+            return [cipher.one(radix, row, tweak, decrypt=decrypt) for row, tweak in pairs]
+        result = cipher.many(radix, to_array(rows, radix), own, decrypt=decrypt)
+        rows_out: list[list[int]] = result.tolist()
+        return rows_out
+
+    return by_length(numerals, tweaks, run)
+
+
+def _run_texts(
+    cipher: DerivedCipher,
+    alphabet: Alphabet,
+    texts: Sequence[str],
+    tweaks: Sequence[TweakInput],
+    *,
+    decrypt: bool,
+) -> list[str]:
+    radix = alphabet.radix
+
+    def run(rows: Sequence[str], own: Sequence[TweakInput]) -> list[str]:
+        if len(rows) < _FEWEST_FOR_A_BATCH:
+            pairs = zip(map(alphabet.encode, rows), own, strict=True)
+            return [
+                alphabet.decode(cipher.one(radix, row, tweak, decrypt=decrypt))
+                for row, tweak in pairs
+            ]
+        digits = alphabet.encode_many(rows)
+        return alphabet.decode_many(cipher.many(radix, digits, own, decrypt=decrypt))
+
+    return by_length(texts, tweaks, run)
 
 
 class MacKey(Secret):

@@ -26,6 +26,7 @@ class Label(Enum):
     FF1 = b"tokenvault/v1/ff1"
     FF3_1 = b"tokenvault/v1/ff3-1"
     FF3_1_TWEAK = b"tokenvault/v1/ff3-1-tweak"
+    FF3_1_TWEAK_AND_LENGTH = b"tokenvault/v2/ff3-1-tweak"
     TWEAK = b"tokenvault/v1/tweak"
     ROW = b"tokenvault/v1/row"
     MESSAGE = b"tokenvault/v1/message"

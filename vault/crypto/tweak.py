@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vault.crypto.encoding import length_prefixed, u32, utf8
 from vault.crypto.kdf import Label, sub_key
 from vault.crypto.prf import Prf
 from vault.crypto.secret import Secret
+from vault.model import Generator
 
-__all__ = ["FF1_TWEAK_LENGTH", "TweakInput", "TweakKey"]
+__all__ = [
+    "FF1_TWEAK_LENGTH",
+    "NEWEST_TWEAK_VERSION",
+    "TWEAK_VERSIONS",
+    "TweakInput",
+    "TweakKey",
+]
 
 # 11 bytes is the longest that leaves a 16-digit value with one block per round.
 FF1_TWEAK_LENGTH = 11
+
+TWEAK_VERSIONS: Mapping[Generator, tuple[int, ...]] = MappingProxyType(
+    {Generator.FF1: (1,), Generator.FF3_1: (2, 1), Generator.RANDOM: (1,)}
+)
+"""Versions of what key and tweak are derived from, the one for new fields first.
+
+Version 2 of FF3-1 adds the length, which its rounds, unlike FF1's, do not hold.
+"""
+
+NEWEST_TWEAK_VERSION = max(max(versions) for versions in TWEAK_VERSIONS.values())
+"""The highest version of any generator: what this code can read."""
 
 
 class TweakInput(NamedTuple):

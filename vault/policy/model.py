@@ -13,16 +13,14 @@ from datetime import timedelta
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
+from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.formats import Format
 from vault.model import Action, Generator, Group, Principal, Scope, Storage
 from vault.policy.limits import Limit, Quota, quotas_of
 from vault.policy.roles import Binding, Rights, Role, rights_of_roles
 from vault.policy.views import View
 
-__all__ = ["SMALL_DOMAIN", "TWEAK_INPUTS_VERSION", "Field", "Policy"]
-
-TWEAK_INPUTS_VERSION = 1
-"""Version of what goes into a tweak: tenant, field, scope, key version, kept, counter."""
+__all__ = ["SMALL_DOMAIN", "Field", "Policy"]
 
 SMALL_DOMAIN = "ff3_1_small_domain"
 """Acknowledges FF3-1 on an effective domain under 10^10."""
@@ -52,19 +50,37 @@ class Field:
     ttl: timedelta | None = None
     line: int = field(default=0, compare=False)
 
-    @cached_property
+    @property
     def shape(self) -> str:
-        """What decides the field's tokens, as canonical JSON (sorted keys, no spaces).
+        """What decides the tokens of a field that is new, as canonical JSON.
 
-        A used field whose shape changes would answer other tokens for the same values.
+        Sorted keys, no spaces. A used field whose shape changes would answer other tokens
+        for the same values.
         """
+        return self.shapes[self.tweak_version]
+
+    @property
+    def tweak_version(self) -> int:
+        """The version that a new field derives its tweaks by."""
+        return next(iter(self.shapes))
+
+    @cached_property
+    def shapes(self) -> Mapping[int, str]:
+        """The shape for each tweak version that a field of this kind may have, the newest first.
+
+        Which of them a used field has is recorded with it and never changes.
+        """
+        versions = TWEAK_VERSIONS[self.generator]
+        return MappingProxyType({version: self._shape_of(version) for version in versions})
+
+    def _shape_of(self, tweak_version: int) -> str:
         parts: dict[str, object] = {
             "format": self.format_name,
             "generator": self.generator.value,
             "options": dict(self.format.shape()),
             "scope": self.scope.value,
             "storage": self.storage.value,
-            "tweak_inputs": TWEAK_INPUTS_VERSION,
+            "tweak_inputs": tweak_version,
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 

@@ -70,13 +70,15 @@ def ensure_tokens(
     space: TokenSpace,
     policy_field: Field,
     wanted: Sequence[Wanted],
+    tweak_version: int,
 ) -> Minted:
     """Finds or makes a token for every wanted value of a vaulted field.
 
     Args:
+        tweak_version: the one that is recorded for the field.
         wanted: values with distinct macs (scope ``field``), or without macs (scope ``none``).
     """
-    batch = _Batch(store, keys, space, policy_field, wanted)
+    batch = _Batch(store, keys, space, policy_field, wanted, tweak_version)
     # Before anything is inserted: what is locked to be extended is locked in order. What
     # a later look finds has just been made.
     missing = batch.find(range(len(wanted)), extend=policy_field.ttl)
@@ -97,12 +99,14 @@ class _Batch:
         space: TokenSpace,
         policy_field: Field,
         wanted: Sequence[Wanted],
+        tweak_version: int,
     ) -> None:
         self._store = store
         self._keys = keys
         self._space = space
         self._field = policy_field
         self._wanted = wanted
+        self._tweak_version = tweak_version
         self._index_version = keys.index(space).version if policy_field.scope is Scope.FIELD else 0
         self.tokens: list[str | None] = [None] * len(wanted)
         self.key_versions: set[int] = set()
@@ -146,12 +150,21 @@ class _Batch:
         counters = [self._counter(attempt) for _ in positions]
         # Rows are sealed under the active key, whose uses are counted; ciphers need no count.
         maker = self._keys.for_tokens(self._space)
-        tokens = _generate(maker, self._field, cores, counters, attempt)
+        tokens = self._generate(maker, cores, counters, attempt)
         distinct: dict[str, tuple[str, int, int]] = {}
         for at, core, token, counter in zip(positions, cores, tokens, counters, strict=True):
             if token != core:
                 distinct.setdefault(token, (token, at, counter))
         return list(distinct.values())
+
+    def _generate(
+        self, key: FieldKey, cores: Sequence[str], counters: Sequence[int], attempt: int
+    ) -> list[str]:
+        field = self._field
+        if field.generator is Generator.RANDOM:
+            plans = [field.format.random_plan(core, attempt) for core in cores]
+            return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
+        return encipher_cores(key, field, self._tweak_version, cores, counters)
 
     def _counter(self, attempt: int) -> int:
         # Scope `none` promises a new token every call, so its tweak must never repeat. A
@@ -174,19 +187,6 @@ class _Batch:
         )
 
 
-def _generate(
-    key: FieldKey,
-    policy_field: Field,
-    cores: Sequence[str],
-    counters: Sequence[int],
-    attempt: int,
-) -> list[str]:
-    if policy_field.generator is Generator.RANDOM:
-        plans = [policy_field.format.random_plan(core, attempt) for core in cores]
-        return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
-    return encipher_cores(key, policy_field, cores, counters)
-
-
 def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
     """Tells whether a token that the index led to is this value's.
 
@@ -200,7 +200,11 @@ def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bo
 
 
 def encipher_cores(
-    key: FieldKey, policy_field: Field, cores: Sequence[str], counters: Sequence[int]
+    key: FieldKey,
+    policy_field: Field,
+    tweak_version: int,
+    cores: Sequence[str],
+    counters: Sequence[int],
 ) -> list[str]:
     """Enciphers value cores into token cores by the field's FPE generator, in order."""
     storage: Storage = policy_field.storage
@@ -213,7 +217,9 @@ def encipher_cores(
     for alphabet, members in groups.items():
         texts = [plans[at].text for at in members]
         tweaks = [TweakInput(scope, plans[at].kept, counters[at]) for at in members]
-        enciphered = key.encipher_texts(policy_field.generator, alphabet, texts, tweaks)
+        enciphered = key.encipher_texts(
+            policy_field.generator, alphabet, texts, tweaks, tweak_version=tweak_version
+        )
         for at, text in zip(members, enciphered, strict=True):
             tokens[at] = plans[at].build(text)
     return tokens

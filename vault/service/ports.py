@@ -136,8 +136,17 @@ class ShapeStore(Protocol):
     def recorded(self, tenant: str) -> Mapping[str, str]:
         """Returns the shape (canonical JSON) of every used field."""
 
-    def record(self, space: TokenSpace, shape: str) -> str:
-        """Records a field's shape if none is there yet; returns the one that is in force."""
+    def record(
+        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+    ) -> str:
+        """Records a field's shape if none is there yet; returns the one that is in force.
+
+        Args:
+            older: recorded instead of ``shape`` while a server is live that knows no newer
+                one, and would read the field's tokens by it.
+            by_key: also where the field's key is from before ``shape`` could be recorded:
+                there may have been a record that was lost.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ def _gone(row: StoredToken | None) -> Failure | None:
     return NO_TOKEN if row is None else _TOMBSTONES.get(row.state)
 
 
-def decipher_tokens(key: FieldKey, field: Field, tokens: Sequence[str]) -> list[str | Failure]:
+def decipher_tokens(
+    key: FieldKey, field: Field, tweak_version: int, tokens: Sequence[str]
+) -> list[str | Failure]:
     """Returns the value core behind each vaultless token core, in order.
 
     FPE has no integrity: every string in the format deciphers to something.
@@ -62,7 +64,9 @@ def decipher_tokens(key: FieldKey, field: Field, tokens: Sequence[str]) -> list[
     for alphabet, members in groups.items():
         texts = [plan.text for _, plan in members]
         tweaks = [TweakInput(field.scope.value, plan.kept, 0) for _, plan in members]
-        deciphered = key.decipher_texts(field.generator, alphabet, texts, tweaks)
+        deciphered = key.decipher_texts(
+            field.generator, alphabet, texts, tweaks, tweak_version=tweak_version
+        )
         for (at, plan), text in zip(members, deciphered, strict=True):
             value = plan.build(text)
             # A fixed point was never handed out as a token, so it is none.

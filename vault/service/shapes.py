@@ -1,17 +1,19 @@
 """The record of what decides a used field's tokens.
 
 Changing a used field's format, generator, storage or scope would silently break
-equality or restoring, so the first use records them and every later policy must agree.
+equality or restoring, so the first token records them and every later policy must agree.
+The version that tweaks are derived by is in the record too: a field keeps the one that it
+began with, whatever later releases begin new fields with.
 """
 
 from __future__ import annotations
 
 from vault.errors import PolicyError
-from vault.model import TokenSpace
+from vault.model import Storage, TokenSpace
 from vault.policy.model import Field, Policy
 from vault.service.ports import ShapeStore, Transaction
 
-__all__ = ["ShapeRecord", "check_shapes"]
+__all__ = ["FieldShape", "ShapeRecord", "check_shapes"]
 
 _REMEDY = (
     "put the recorded shape back, or give the new shape a field of a new name and move the "
@@ -20,24 +22,76 @@ _REMEDY = (
 
 
 class ShapeRecord:
-    """Claims a field's shape at first use; remembers what is known to be recorded."""
+    """What is known to be recorded. Threads may share it."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[TokenSpace, str]] = set()
+        self._known: dict[tuple[TokenSpace, str], int] = {}
 
-    def claim(self, transaction: Transaction, space: TokenSpace, field: Field) -> None:
-        """Records the field's shape in the transaction.
+    def of(self, space: TokenSpace, field: Field) -> FieldShape:
+        """Returns one call's view of a field's record."""
+        return FieldShape(self._known, space, field)
 
-        Raises PolicyError if another is recorded.
+
+class FieldShape:
+    """A field's record as one call finds or makes it."""
+
+    def __init__(
+        self, known: dict[tuple[TokenSpace, str], int], space: TokenSpace, field: Field
+    ) -> None:
+        self._known = known
+        self._space = space
+        self._field = field
+        self._found: int | None = None
+
+    def claim(self, transaction: Transaction) -> int:
+        """Returns the field's tweak version, recorded with its shape if it has no tokens yet.
+
+        Raises PolicyError if another shape is recorded.
         """
-        if (space, field.shape) in self._known:
-            return
-        if transaction.shapes.record(space, field.shape) != field.shape:
-            raise PolicyError(_changed(field.name))
+        return self._version_in(transaction, claim=True) or self._field.tweak_version
 
-    def remember(self, space: TokenSpace, field: Field) -> None:
-        """Notes, after the commit, that the record is durable."""
-        self._known.add((space, field.shape))
+    def version(self, transaction: Transaction) -> int | None:
+        """Returns the tweak version of a used field, None for one without a token.
+
+        Where there is but one version nothing needs to be looked up.
+
+        Raises PolicyError if another shape is recorded.
+        """
+        if len(self._field.shapes) == 1:
+            return self._field.tweak_version
+        return self._version_in(transaction, claim=False)
+
+    def remember(self) -> None:
+        """Notes, after the commit, that what was found is durable."""
+        if self._found is not None:
+            self._known[self._space, self._field.shape] = self._found
+
+    def _version_in(self, transaction: Transaction, *, claim: bool) -> int | None:
+        known = self._known.get((self._space, self._field.shape))
+        if known is not None:
+            return known
+        # Work that is run again after a rollback must not go by what was rolled back.
+        self._found = None
+        recorded = self._record(transaction) if claim else self._recorded(transaction)
+        if recorded is None:
+            return None
+        self._found = _tweak_version(self._field, recorded)
+        if self._found is None:
+            raise PolicyError(_changed(self._field.name))
+        return self._found
+
+    def _recorded(self, transaction: Transaction) -> str | None:
+        return transaction.shapes.recorded(self._space.tenant).get(self._space.field)
+
+    def _record(self, transaction: Transaction) -> str:
+        newest, *older = self._field.shapes.values()
+        return transaction.shapes.record(
+            self._space,
+            newest,
+            older=older[0] if older else None,
+            # Of vaultless tokens nothing else is stored that would tell their version.
+            by_key=self._field.storage is Storage.VAULTLESS,
+        )
 
 
 def check_shapes(policy: Policy, shapes: ShapeStore, tenant: str) -> None:
@@ -49,10 +103,16 @@ def check_shapes(policy: Policy, shapes: ShapeStore, tenant: str) -> None:
             faults.append(
                 f"fields.{name}: the field has tokens but is not in the policy; {_REMEDY}"
             )
-        elif field.shape != shape:
+        elif _tweak_version(field, shape) is None:
             faults.append(_changed(name))
     if faults:
         raise PolicyError("\n".join(faults))
+
+
+def _tweak_version(field: Field, recorded: str) -> int | None:
+    """Returns the tweak version of a recorded shape, None where it is not the field's."""
+    versions = [version for version, shape in field.shapes.items() if shape == recorded]
+    return versions[0] if versions else None
 
 
 def _changed(name: str) -> str:

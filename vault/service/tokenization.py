@@ -37,8 +37,8 @@ from vault.service.results import (
     token_set_message,
 )
 from vault.service.rows import UNOPENED
-from vault.service.shapes import ShapeRecord
-from vault.service.vaultless import Conversion, detokenize_column, tokenize_column
+from vault.service.shapes import FieldShape, ShapeRecord
+from vault.service.vaultless import Conversion, detokenize_column, no_tokens, tokenize_column
 
 __all__ = ["TokenizationService"]
 
@@ -81,14 +81,10 @@ class TokenizationService:
             meanwhile: told the result while the commit is on its way (``UnitOfWork.run``).
         """
         permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
-        work = self._making(permit, values, self._format_of(permit, region).parse)
-
-        def claim_and_work(transaction: Transaction) -> ColumnResult:
-            self._shapes.claim(transaction, permit.space, permit.field)
-            return work(transaction)
-
-        result = self._admission.carry_out(permit, len(values), claim_and_work, meanwhile)
-        self._shapes.remember(permit.space, permit.field)
+        shape = self._shapes.of(permit.space, permit.field)
+        work = self._making(permit, shape, values, self._format_of(permit, region).parse)
+        result = self._admission.carry_out(permit, len(values), work, meanwhile)
+        shape.remember()
         return result
 
     def detokenize(
@@ -104,16 +100,22 @@ class TokenizationService:
     ) -> ColumnResult:
         """Returns a view of the value behind each token; ``meanwhile`` as in ``tokenize``."""
         permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
-        work = self._revealing(permit, tokens)
-        return self._admission.carry_out(permit, len(tokens), work, meanwhile)
+        shape = self._shapes.of(permit.space, permit.field)
+        work = self._revealing(permit, shape, tokens)
+        result = self._admission.carry_out(permit, len(tokens), work, meanwhile)
+        shape.remember()
+        return result
 
     def lookup(
         self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""
     ) -> ColumnResult:
         """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
-        work = self._finding(permit, values, self._format_of(permit, region).parse)
-        return self._admission.carry_out(permit, len(values), work)
+        shape = self._shapes.of(permit.space, permit.field)
+        work = self._finding(permit, shape, values, self._format_of(permit, region).parse)
+        result = self._admission.carry_out(permit, len(values), work)
+        shape.remember()
+        return result
 
     def describe(
         self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str]
@@ -137,10 +139,12 @@ class TokenizationService:
     def _format_of(self, permit: FieldPermit, region: str) -> Format:
         return self._admission.attempt(permit, lambda: format_for_region(permit.field, region))
 
-    def _making(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
+    def _making(
+        self, permit: FieldPermit, shape: FieldShape, values: Sequence[str], parse: Parse
+    ) -> Work:
         """Returns the work of Tokenize."""
         if permit.field.storage is Storage.VAULTLESS:
-            return self._enciphering(permit, values, parse)
+            return self._enciphering(permit, shape, values, parse)
         column = parse_column(
             values,
             parse,
@@ -149,15 +153,17 @@ class TokenizationService:
         )
 
         def work(transaction: Transaction) -> ColumnResult:
-            tokens, versions = self._tokens_of(transaction, permit, column.cores)
+            tokens, versions = self._tokens_of(transaction, permit, shape, column.cores)
             return self._answer(transaction, permit, column, tokens, tokens, versions)
 
         return work
 
-    def _finding(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
+    def _finding(
+        self, permit: FieldPermit, shape: FieldShape, values: Sequence[str], parse: Parse
+    ) -> Work:
         """Returns the work of Lookup."""
         if permit.field.storage is Storage.VAULTLESS:
-            return self._enciphering(permit, values, parse)
+            return self._enciphering(permit, shape, values, parse)
         column = parse_column(values, parse, parse_token=permit.field.format.parse_token)
 
         def work(transaction: Transaction) -> ColumnResult:
@@ -166,15 +172,20 @@ class TokenizationService:
 
         return work
 
-    def _revealing(self, permit: FieldPermit, tokens: Sequence[str]) -> Work:
+    def _revealing(self, permit: FieldPermit, shape: FieldShape, tokens: Sequence[str]) -> Work:
         """Returns the work of Detokenize."""
-        show = _view(permit)
-        if permit.field.storage is Storage.VAULTLESS:
-            return self._vaultless(
-                permit, lambda key: detokenize_column(key, permit.field, tokens, permit.view, show)
-            )
+        show, field = _view(permit), permit.field
+        if field.storage is Storage.VAULTLESS:
+
+            def decipher(transaction: Transaction, key: FieldKey) -> Conversion:
+                version = shape.version(transaction)
+                if version is None:
+                    return no_tokens(tokens)
+                return detokenize_column(key, field, version, tokens, permit.view, show)
+
+            return self._vaultless(permit, decipher)
         column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
-        column = laid_out(column, permit.field, permit.view)
+        column = laid_out(column, field, permit.view)
 
         def work(transaction: Transaction) -> ColumnResult:
             rows = transaction.tokens.find_by_token(permit.space, column.cores)
@@ -187,15 +198,30 @@ class TokenizationService:
 
         return work
 
-    def _enciphering(self, permit: FieldPermit, values: Sequence[str], parse: Parse) -> Work:
-        """Returns the work of Tokenize and Lookup on a vaultless field."""
-        return self._vaultless(
-            permit, lambda key: tokenize_column(key, permit.field, values, parse)
-        )
+    def _enciphering(
+        self, permit: FieldPermit, shape: FieldShape, values: Sequence[str], parse: Parse
+    ) -> Work:
+        """Returns the work of Tokenize and Lookup on a vaultless field: both hand out tokens."""
+        field = permit.field
 
-    def _vaultless(self, permit: FieldPermit, convert: Callable[[FieldKey], Conversion]) -> Work:
+        def encipher(transaction: Transaction, key: FieldKey) -> Conversion:
+            version = shape.version(transaction) or field.tweak_version
+            made = tokenize_column(key, field, version, values, parse)
+            if not len(made.tokens):
+                return made
+            claimed = shape.claim(transaction)
+            if claimed == version:
+                return made
+            return tokenize_column(key, field, claimed, values, parse)
+
+        return self._vaultless(permit, encipher)
+
+    def _vaultless(
+        self, permit: FieldPermit, convert: Callable[[Transaction, FieldKey], Conversion]
+    ) -> Work:
         def work(transaction: Transaction) -> ColumnResult:
-            made = convert(self._keys.version(permit.space, VAULTLESS_KEY_VERSION))
+            key = self._keys.version(permit.space, VAULTLESS_KEY_VERSION)
+            made = convert(transaction, key)
             counts = outcome_counts(len(made.texts), made.failures)
             self._record(transaction, permit, counts, made.token_set(), _VAULTLESS)
             return ColumnResult(made.texts, made.failures, permit.view)
@@ -203,10 +229,19 @@ class TokenizationService:
         return work
 
     def _tokens_of(
-        self, transaction: Transaction, permit: FieldPermit, cores: Sequence[str]
+        self,
+        transaction: Transaction,
+        permit: FieldPermit,
+        shape: FieldShape,
+        cores: Sequence[str],
     ) -> tuple[Answers, frozenset[int]]:
+        if not cores:
+            return [], frozenset()
+        version = shape.claim(transaction)
         wanted = self._wanted(permit, cores)
-        minted = ensure_tokens(transaction.tokens, self._keys, permit.space, permit.field, wanted)
+        minted = ensure_tokens(
+            transaction.tokens, self._keys, permit.space, permit.field, wanted, version
+        )
         tokens = [
             (UNOPENED if at in minted.unopened else _EXHAUSTED) if token is None else token
             for at, token in enumerate(minted.tokens)

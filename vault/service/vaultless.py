@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from vault.service.reading import decipher_tokens
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set
 
-__all__ = ["FIXED_POINT", "Conversion", "detokenize_column", "tokenize_column"]
+__all__ = ["FIXED_POINT", "Conversion", "detokenize_column", "no_tokens", "tokenize_column"]
 
 FIXED_POINT = Failure(
     Reason.FORMAT_SPACE_EXHAUSTED,
@@ -38,7 +39,21 @@ FIXED_POINT = Failure(
 _FEWEST_FOR_ROWS = 64
 
 Show = Callable[[str, str], str]
-RowCipher = Callable[[Generator, int, Integers, Sequence[TweakInput], Indexes], Integers]
+
+
+class RowCipher(Protocol):
+    """``FieldKey.encipher_rows`` or ``decipher_rows``."""
+
+    def __call__(
+        self,
+        generator: Generator,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: Indexes,
+        *,
+        tweak_version: int,
+    ) -> Integers: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +78,23 @@ class Conversion:
 
 
 def tokenize_column(
-    key: FieldKey, policy_field: Field, values: Sequence[str], parse: Callable[[str], Parsed]
+    key: FieldKey,
+    policy_field: Field,
+    tweak_version: int,
+    values: Sequence[str],
+    parse: Callable[[str], Parsed],
 ) -> Conversion:
     """Returns the token of each value. A value whose token would be itself fails.
 
     Args:
+        tweak_version: the one that is recorded for the field.
         parse: takes a value apart that is not plain.
     """
     made = _Made(len(values), policy_field)
     rules, groups, rest = _split(policy_field, values, lambda rules: rules.value_rows)
 
     def encipher(cores: list[str]) -> Answers:
-        tokens = encipher_cores(key, policy_field, cores, [0] * len(cores))
+        tokens = encipher_cores(key, policy_field, tweak_version, cores, [0] * len(cores))
         return [
             FIXED_POINT if token == core else token
             for core, token in zip(cores, tokens, strict=True)
@@ -82,7 +102,7 @@ def tokenize_column(
 
     if rules is not None:
         for group in groups:
-            digits = _run(key.encipher_rows, policy_field, rules, group)
+            digits = _run(key.encipher_rows, policy_field, tweak_version, rules, group)
             rules.close_tokens(digits)
             tokens, _ = made.moved(group, digits, FIXED_POINT)
             made.rows.append(tokens)
@@ -95,20 +115,26 @@ def tokenize_column(
 
 
 def detokenize_column(
-    key: FieldKey, policy_field: Field, tokens: Sequence[str], view: str, show: Show
+    key: FieldKey,
+    policy_field: Field,
+    tweak_version: int,
+    tokens: Sequence[str],
+    view: str,
+    show: Show,
 ) -> Conversion:
     """Returns a view of the value behind each token.
 
     FPE has no integrity: every string in the format deciphers to something.
 
     Args:
+        tweak_version: the one that is recorded for the field.
         show: makes the view of a token core and its value core.
     """
     made = _Made(len(tokens), policy_field)
     rules, groups, rest = _split(policy_field, tokens, lambda rules: rules.token_rows)
     if rules is not None:
         for group in groups:
-            digits = _run(key.decipher_rows, policy_field, rules, group)
+            digits = _run(key.decipher_rows, policy_field, tweak_version, rules, group)
             rules.close_values(digits)
             # A fixed point was never handed out as a token, so it is none.
             values, asked = made.moved(group, digits, NO_TOKEN)
@@ -123,12 +149,19 @@ def detokenize_column(
     answers = [
         value if isinstance(value, Failure) else show(token, value)
         for token, value in zip(
-            column.cores, decipher_tokens(key, policy_field, column.cores), strict=True
+            column.cores,
+            decipher_tokens(key, policy_field, tweak_version, column.cores),
+            strict=True,
         )
     ]
     made.tokens.extend(column.cores)
     made.add(rest, column.answer(policy_field.format, answers))
     return made.conversion()
+
+
+def no_tokens(tokens: Sequence[str]) -> Conversion:
+    """Returns what a field without a token answers."""
+    return Conversion([""] * len(tokens), dict.fromkeys(range(len(tokens)), NO_TOKEN), [])
 
 
 class _Made:
@@ -197,7 +230,9 @@ def _at(items: Sequence[str], indexes: Sequence[int]) -> Sequence[str]:
     return [items[index] for index in indexes]
 
 
-def _run(cipher: RowCipher, policy_field: Field, rules: RowFormat, group: Rows) -> Digits:
+def _run(
+    cipher: RowCipher, policy_field: Field, tweak_version: int, rules: RowFormat, group: Rows
+) -> Digits:
     """Returns the rows with their free columns through the cipher; the others as they were."""
     digits = group.digits
     first, free, end = rules.cut(digits.shape[1])
@@ -205,7 +240,12 @@ def _run(cipher: RowCipher, policy_field: Field, rules: RowFormat, group: Rows) 
     tweaks, of_row = _tweaks(policy_field.scope.value, rules, kept)
     made = digits.copy()
     made[:, first:free] = cipher(
-        policy_field.generator, rules.row_alphabet.radix, digits[:, first:free], tweaks, of_row
+        policy_field.generator,
+        rules.row_alphabet.radix,
+        digits[:, first:free],
+        tweaks,
+        of_row,
+        tweak_version=tweak_version,
     )
     return made
 

@@ -171,7 +171,10 @@ class _Shapes:
             space.field: shape for space, shape in self._shapes.items() if space.tenant == tenant
         }
 
-    def record(self, space: TokenSpace, shape: str) -> str:
+    def record(
+        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+    ) -> str:
+        del older, by_key  # no other server shares these tables
         return self._shapes.setdefault(space, shape)
 
 

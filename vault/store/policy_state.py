@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.errors import Reason, StoreUnavailable
 from vault.store import sql
 from vault.store.transaction import Parameters, execute, retried, transaction
@@ -96,6 +97,7 @@ class PolicyBoard:
             "server": self._server,
             "name": self._name,
             "stale": self.stale,
+            "newest": NEWEST_TWEAK_VERSION,
             "digest": held.digest,
             "document": held.document,
             "key_version": held.key_version,

@@ -20,6 +20,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "data_keys": ("SELECT", "INSERT", "UPDATE (uses, active)"),
     "key_epochs": ("SELECT", "INSERT"),
     "field_shapes": ("SELECT", "INSERT"),
+    "tweak_versions": ("SELECT", "DELETE"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),

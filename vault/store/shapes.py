@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.errors import Reason, StoreUnavailable
 from vault.model import TokenSpace
 from vault.store import sql
@@ -25,10 +26,26 @@ class PostgresShapeStore:
         rows = execute(self._connection, sql.RECORDED_SHAPES, {"tenant": tenant})
         return {str(field): str(shape) for field, shape in rows}
 
-    def record(self, space: TokenSpace, shape: str) -> str:
-        """Records a field's shape if none is there yet; returns the one in force."""
-        parameters = {"tenant": space.tenant, "field": space.field, "shape": shape}
-        execute(self._connection, sql.RECORD_SHAPE, parameters)
+    def record(
+        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+    ) -> str:
+        """Records a field's shape if none is there yet; returns the one in force.
+
+        See ``ShapeStore`` for ``older`` and ``by_key``.
+        """
+        parameters = {
+            "tenant": space.tenant,
+            "field": space.field,
+            "shape": shape,
+            "older": older,
+            "by_key": by_key,
+            "newest": NEWEST_TWEAK_VERSION,
+        }
+        if older is None:
+            execute(self._connection, sql.RECORD_SHAPE, parameters)
+        else:
+            execute(self._connection, sql.RETIRE_TWEAK_VERSIONS, parameters)
+            execute(self._connection, sql.RECORD_NEWEST_SHAPE, parameters)
         rows = execute(self._connection, sql.SHAPE, parameters)
         if not rows:
             raise StoreUnavailable("a field's shape was not stored", reason=Reason.INTERNAL)

@@ -152,6 +152,24 @@ RECORD_SHAPE = """
 INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(shape)b)
 ON CONFLICT DO NOTHING
 """
+# Servers report the newest tweak version they can read, and a foreign key keeps the versions
+# that are reported. Without the older ones no server can come (back) that would misread.
+RETIRE_TWEAK_VERSIONS = """
+DELETE FROM tweak_versions
+WHERE version < %(newest)b
+  AND NOT EXISTS (SELECT FROM policy_servers WHERE tweak_version < %(newest)b)
+"""
+RECORD_NEWEST_SHAPE = """
+INSERT INTO field_shapes (tenant, field, shape)
+SELECT %(tenant)b, %(field)b,
+       CASE WHEN EXISTS (SELECT FROM tweak_versions WHERE version < %(newest)b)
+              OR %(by_key)b AND EXISTS (
+                     SELECT FROM data_keys AS k, tweak_versions AS v
+                     WHERE k.tenant = %(tenant)b AND k.field = %(field)b AND k.purpose = 'field'
+                       AND v.version = %(newest)b AND k.created < v.since)
+            THEN %(older)b ELSE %(shape)b END
+ON CONFLICT DO NOTHING
+"""
 SHAPE = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
 
 IN_FORCE = """
@@ -176,8 +194,8 @@ WITH silent AS (
     WHERE tenant = %(tenant)b AND server <> %(server)b
       AND seen < clock_timestamp() - make_interval(secs => %(stale)b)
 )
-INSERT INTO policy_servers (tenant, server, name, digest, seen)
-VALUES (%(tenant)b, %(server)b, %(name)b, %(digest)b, clock_timestamp())
+INSERT INTO policy_servers (tenant, server, name, digest, seen, tweak_version)
+VALUES (%(tenant)b, %(server)b, %(name)b, %(digest)b, clock_timestamp(), %(newest)b)
 ON CONFLICT (tenant, server) DO UPDATE
 SET name = excluded.name, digest = excluded.digest, seen = excluded.seen
 """

@@ -20,6 +20,7 @@ from vault.crypto import (
 from vault.crypto.aead import OVERHEAD
 from vault.crypto.alphabet import NAMED
 from vault.crypto.kdf import Label, sub_key
+from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.errors import DecryptionFailed, FormatError
 from vault.model import Generator
 
@@ -28,22 +29,23 @@ OTHER_ROOT = bytes(range(51, 83))
 KEY = FieldKey(ROOT, "default", "card_number", 3)
 TWEAK = TweakInput("field", "1111", 0)
 DIGITS = [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+NEWEST = {generator: versions[0] for generator, versions in TWEAK_VERSIONS.items()}
 FPE = pytest.mark.parametrize("generator", [Generator.FF1, Generator.FF3_1])
 
 
 def token_of(key: FieldKey, generator: Generator, tweak: TweakInput = TWEAK) -> tuple[int, ...]:
-    return tuple(key.encipher(generator, 10, [DIGITS], [tweak])[0])
+    return tuple(key.encipher(generator, 10, [DIGITS], [tweak], tweak_version=NEWEST[generator])[0])
 
 
 @FPE
 def test_encipher_keeps_order_and_mixes_lengths_and_tweaks(generator: Generator) -> None:
     values = [[i % 10] * (6 + i % 7) for i in range(40)]
     tweaks = [TweakInput("field", str(i % 5), i % 2) for i in range(40)]
-    tokens = KEY.encipher(generator, 10, values, tweaks)
+    tokens = KEY.encipher(generator, 10, values, tweaks, tweak_version=NEWEST[generator])
     assert [len(token) for token in tokens] == [len(value) for value in values]
-    assert KEY.decipher(generator, 10, tokens, tweaks) == values
+    assert KEY.decipher(generator, 10, tokens, tweaks, tweak_version=NEWEST[generator]) == values
     alone = [
-        KEY.encipher(generator, 10, [value], [tweak])[0]
+        KEY.encipher(generator, 10, [value], [tweak], tweak_version=NEWEST[generator])[0]
         for value, tweak in zip(values, tweaks, strict=True)
     ]
     assert tokens == alone
@@ -56,17 +58,36 @@ def test_large_batches_are_the_same_values_alone(generator: Generator, name: str
     texts = [alphabet.decode([(i * k) % 10 for k in range(6 + i % 3)]) for i in range(120)]
     tweaks = [TweakInput("field", str(i % 11), 0) for i in range(120)]
     numerals = [alphabet.encode(text) for text in texts]
-    tokens = KEY.encipher(generator, alphabet.radix, numerals, tweaks)
+    tokens = KEY.encipher(
+        generator, alphabet.radix, numerals, tweaks, tweak_version=NEWEST[generator]
+    )
     alone = [
-        KEY.encipher(generator, alphabet.radix, [value], [tweak])[0]
+        KEY.encipher(generator, alphabet.radix, [value], [tweak], tweak_version=NEWEST[generator])[
+            0
+        ]
         for value, tweak in zip(numerals, tweaks, strict=True)
     ]
     assert tokens == alone
-    assert KEY.decipher(generator, alphabet.radix, tokens, tweaks) == numerals
-    token_texts = KEY.encipher_texts(generator, alphabet, texts, tweaks)
+    assert (
+        KEY.decipher(generator, alphabet.radix, tokens, tweaks, tweak_version=NEWEST[generator])
+        == numerals
+    )
+    token_texts = KEY.encipher_texts(
+        generator, alphabet, texts, tweaks, tweak_version=NEWEST[generator]
+    )
     assert token_texts == [alphabet.decode(token) for token in tokens]
-    assert KEY.decipher_texts(generator, alphabet, token_texts, tweaks) == texts
-    assert KEY.encipher_texts(generator, alphabet, texts[:5], tweaks[:5]) == token_texts[:5]
+    assert (
+        KEY.decipher_texts(
+            generator, alphabet, token_texts, tweaks, tweak_version=NEWEST[generator]
+        )
+        == texts
+    )
+    assert (
+        KEY.encipher_texts(
+            generator, alphabet, texts[:5], tweaks[:5], tweak_version=NEWEST[generator]
+        )
+        == token_texts[:5]
+    )
 
 
 @FPE
@@ -80,12 +101,17 @@ def test_a_digit_outside_is_refused_alone_and_in_a_batch(
         if digit < radix:
             values[-1][0] = -1
         with pytest.raises(ValueError, match="outside of the radix"):
-            KEY.encipher(generator, radix, values, [TWEAK] * rows)
+            KEY.encipher(generator, radix, values, [TWEAK] * rows, tweak_version=NEWEST[generator])
 
 
 def test_nothing_to_encipher() -> None:
-    assert KEY.encipher(Generator.FF1, 10, [], []) == []
-    assert KEY.decipher_texts(Generator.FF3_1, NAMED["digits"], [], []) == []
+    assert KEY.encipher(Generator.FF1, 10, [], [], tweak_version=NEWEST[Generator.FF1]) == []
+    assert (
+        KEY.decipher_texts(
+            Generator.FF3_1, NAMED["digits"], [], [], tweak_version=NEWEST[Generator.FF3_1]
+        )
+        == []
+    )
 
 
 @FPE
@@ -122,7 +148,7 @@ def test_ciphers_differ_and_random_is_none() -> None:
 @FPE
 def test_values_and_tweaks_must_be_as_many(generator: Generator) -> None:
     with pytest.raises(ValueError, match="one tweak for each"):
-        KEY.encipher(generator, 10, [DIGITS, DIGITS], [TWEAK])
+        KEY.encipher(generator, 10, [DIGITS, DIGITS], [TWEAK], tweak_version=NEWEST[generator])
 
 
 def test_no_sub_key_is_used_twice() -> None:

@@ -23,7 +23,10 @@ def token_core(field: Field, core: str) -> str:
         return drawn.build(random_text(drawn.alphabet, drawn.length))
     plan = field.format.token_plan(core, Storage.VAULTED)
     tweak = TweakInput("field", plan.kept, 0)
-    return plan.build(KEY.encipher_texts(field.generator, plan.alphabet, [plan.text], [tweak])[0])
+    made = KEY.encipher_texts(
+        field.generator, plan.alphabet, [plan.text], [tweak], tweak_version=field.tweak_version
+    )
+    return plan.build(made[0])
 
 
 @pytest.mark.parametrize(

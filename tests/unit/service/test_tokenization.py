@@ -161,7 +161,7 @@ def test_a_vaultless_token_of_an_impossible_length_is_no_token(house: House) -> 
 
 def test_a_vaultless_fixed_point_is_refused_both_ways(house: House) -> None:
     def identity(*args: object) -> list[str]:
-        return list(args[2])  # type: ignore[call-overload,no-any-return]
+        return list(args[3])  # type: ignore[call-overload,no-any-return]
 
     with patch("vault.service.vaultless.encipher_cores", identity):
         result = house.tokenize("tiny", ["123456"])
@@ -174,14 +174,18 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
     real, calls = minting.encipher_cores, []
 
     def stubborn(
-        key: FieldKey, field: Field, cores: Sequence[str], counters: Sequence[int]
+        key: FieldKey,
+        field: Field,
+        tweak_version: int,
+        cores: Sequence[str],
+        counters: Sequence[int],
     ) -> list[str]:
         calls.append(list(counters))
         if counters[0] == 0:
             return list(cores)  # the fixed point
         if counters[0] == 1:
             return ["111223333"] * len(cores)  # two values, one token
-        return real(key, field, cores, counters)
+        return real(key, field, tweak_version, cores, counters)
 
     with patch.object(minting, "encipher_cores", stubborn):
         result = house.tokenize("ssn", ["123456789", "987654321"])
@@ -194,7 +198,7 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
 
 def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
     with patch.object(
-        minting, "encipher_cores", lambda _key, _field, cores, _counters: list(cores)
+        minting, "encipher_cores", lambda _key, _field, _version, cores, _counters: list(cores)
     ):
         result = house.tokenize("ssn", ["123456789"])
 
