@@ -16,7 +16,10 @@ from vault.audit.merkle import EMPTY
 from vault.audit.record import Record
 from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
 from vault.crypto.alphabet import NAMED
+from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed
+from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
+from vault.keys.snapshot import KeyId, Purpose
 from vault.model import Generator
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "byte-layouts.md"
@@ -94,6 +97,21 @@ def audit_mac(message: bytes = MESSAGE) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
+def key_check() -> bytes:
+    parts = (TENANT.encode(), FIELD.encode(), b"field", u32(VERSION))
+    return hkdf_expand(ROOT, lp(b"tokenvault/v1/key-check", *parts))
+
+
+def manifest_document() -> bytes:
+    entry = f'"check":"{key_check().hex()}","field":"{FIELD}","purpose":"field","restored":false'
+    return f'{{"keys":[{{{entry},"version":{VERSION}}}],"v":1}}'.encode()
+
+
+def manifest_mac() -> bytes:
+    label = b"tokenvault/v1/key-manifest"
+    return audit_mac(lp(label, TENANT.encode(), i64(1), i64(VERSION), manifest_document()))
+
+
 def i64(number: int) -> bytes:
     return number.to_bytes(8, "big", signed=True)
 
@@ -138,6 +156,8 @@ ANSWERS: dict[str, bytes] = {
     "message ciphertext": gcm(b"message", MESSAGE, CONTEXT),
     "blind index": index_mac(),
     "audit mac": audit_mac(),
+    "key check value": key_check(),
+    "key manifest mac": manifest_mac(),
     "log leaf": log_leaf(1),
     "log root": log_root(),
     "log root mac": log_root_mac(),
@@ -187,6 +207,17 @@ def test_index_audit_and_transit(documented: dict[str, bytes]) -> None:
     assert index.mac(SCOPE, "4111111111111111") == documented["blind index"]
     assert MacKey(VERSION, ROOT).mac(MESSAGE) == documented["audit mac"]
     assert data_key_context(TENANT, FIELD, "field", VERSION) == documented["transit context"]
+
+
+def test_the_key_manifest(documented: dict[str, bytes]) -> None:
+    check = key_check_value(ROOT, TENANT, FIELD, "field", VERSION)
+    assert check == documented["key check value"]
+    place = Place(KeyId(TENANT, FIELD, Purpose.FIELD), VERSION)
+    manifest = Manifest(TENANT, 1, {place: ListedKey(check, restored=False)})
+    sealed = manifest.sealed(MacKey(VERSION, ROOT))
+    assert sealed.document.encode() == manifest_document()
+    assert sealed.mac == documented["key manifest mac"]
+    assert read_manifest(sealed, MacKey(VERSION, ROOT)) == manifest
 
 
 def test_the_audits_log(documented: dict[str, bytes]) -> None:

@@ -32,6 +32,7 @@ class Label(Enum):
     MESSAGE = b"tokenvault/v1/message"
     INDEX = b"tokenvault/v1/index"
     AUDIT = b"tokenvault/v1/audit"
+    KEY_CHECK = b"tokenvault/v1/key-check"
 
 
 def expand(key: bytes | bytearray, label: Label, *parts: bytes) -> KeyBytes:

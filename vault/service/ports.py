@@ -6,7 +6,7 @@ texts may quote values, never cross these lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ __all__ = [
     "DataKeyRecord",
     "DataKeyStore",
     "IndexPlace",
+    "KeyManifest",
     "KeySource",
     "KeyWrapper",
     "LimitKey",
@@ -272,6 +273,23 @@ class Counting:
     recorded: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyManifest:
+    """A row of ``key_manifest``: one generation of the list of a tenant's data keys.
+
+    Attributes:
+        number: of the generation, from 1; the highest is in force.
+        document: the list, as ``vault.keys.manifest`` writes it.
+        key_version: of the audit key, under which the MAC was made.
+    """
+
+    tenant: str
+    number: int
+    document: str = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
 class DataKeyStore(Protocol):
     """Wrapped data keys. Raises StoreUnavailable only. Each call is its own transaction."""
 
@@ -295,6 +313,18 @@ class DataKeyStore(Protocol):
 
         Does nothing and returns False where that identity is recorded already: another
         replica was quicker.
+        """
+
+    def manifest(self, tenant: str) -> KeyManifest | None:
+        """Returns the manifest's last generation, None where there is none."""
+
+    def add_manifest(self, manifest: KeyManifest) -> bool:
+        """Adds a generation; returns False where that number is taken."""
+
+    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+        """Returns which of the fields have left traces, in whatever table but the keys'.
+
+        An empty name stands for the tenant as a whole: its audit, its policy in force.
         """
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import asdict
 from datetime import datetime
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
 from vault.errors import Reason, StoreUnavailable
-from vault.service.ports import Counting, DataKeyRecord
+from vault.service.ports import Counting, DataKeyRecord, KeyManifest
 from vault.store.transaction import execute, retried, transaction
 
 __all__ = ["PostgresDataKeyStore"]
@@ -72,6 +73,31 @@ FROM key_epochs
 HAVING (array_agg(identity ORDER BY epoch DESC))[1] IS DISTINCT FROM %(identity)b::text
 RETURNING epoch
 """
+_MANIFEST = """
+SELECT tenant, number, document, key_version, mac FROM key_manifest
+WHERE tenant = %(tenant)b ORDER BY number DESC LIMIT 1
+"""
+_ADD_MANIFEST = """
+INSERT INTO key_manifest (tenant, number, document, key_version, mac)
+VALUES (%(tenant)b, %(number)b::bigint, %(document)b, %(key_version)b::integer, %(mac)b)
+ON CONFLICT (tenant, number) DO NOTHING
+RETURNING number
+"""
+# Each EXISTS is a look into a primary key. The audit's tables are of one tenant.
+_USED = """
+SELECT field FROM unnest(%(fields)b::text[]) AS wanted (field)
+WHERE field <> '' AND (
+    EXISTS (SELECT FROM field_shapes t WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
+    OR EXISTS (SELECT FROM tokens t WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
+    OR EXISTS (SELECT FROM token_index t WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
+    OR EXISTS (SELECT FROM limit_counters t
+               WHERE t.tenant = %(tenant)b AND t.field = wanted.field))
+   OR field = '' AND (
+    EXISTS (SELECT FROM policy_state t WHERE t.tenant = %(tenant)b)
+    OR EXISTS (SELECT FROM audit_writers) OR EXISTS (SELECT FROM audit_records)
+    OR EXISTS (SELECT FROM audit_heads) OR EXISTS (SELECT FROM audit_log)
+    OR EXISTS (SELECT FROM audit_roots))
+"""
 _Columns = tuple[str, str, str, int, str, bool, int, datetime, bool]
 
 
@@ -120,6 +146,24 @@ class PostgresDataKeyStore:
             return True
 
         return self._in_turn(begin)
+
+    def manifest(self, tenant: str) -> KeyManifest | None:
+        """Returns the manifest's last generation, None where there is none."""
+        rows = self._run(lambda connection: execute(connection, _MANIFEST, {"tenant": tenant}))
+        if not rows:
+            return None
+        return KeyManifest(*cast("tuple[str, int, str, int, bytes]", rows[0]))
+
+    def add_manifest(self, manifest: KeyManifest) -> bool:
+        """Adds a generation; returns False where that number is taken."""
+        parameters = asdict(manifest)
+        return bool(self._run(lambda connection: execute(connection, _ADD_MANIFEST, parameters)))
+
+    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+        """Returns which of the fields have left traces in tables other than the keys'."""
+        parameters = {"tenant": tenant, "fields": list(fields)}
+        rows = self._run(lambda connection: execute(connection, _USED, parameters))
+        return {str(field) for (field,) in rows}
 
     def _in_turn(self, work: Callable[[Connection], T]) -> T:
         def locked(connection: Connection) -> T:

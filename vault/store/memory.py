@@ -7,7 +7,7 @@ that fails leaves nothing behind.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import RLock
@@ -19,6 +19,7 @@ from vault.service.ports import (
     Counting,
     DataKeyRecord,
     IndexPlace,
+    KeyManifest,
     LimitKey,
     WindowUse,
     nothing,
@@ -263,7 +264,9 @@ class MemoryDataKeyStore:
         self._lock = RLock()
         self._records: dict[tuple[str, str, str, int], DataKeyRecord] = {}
         self._counted: str | None = None
+        self._manifests: dict[str, KeyManifest] = {}
         self.identity = "memory"
+        self.traces: set[tuple[str, str]] = set()
 
     def all(self) -> Sequence[DataKeyRecord]:
         """Returns every version of every key, ordered by tenant, field, purpose, version."""
@@ -304,6 +307,24 @@ class MemoryDataKeyStore:
             self._counted = identity
             self.add(records)
             return True
+
+    def manifest(self, tenant: str) -> KeyManifest | None:
+        """Returns the manifest's last generation, None where there is none."""
+        with self._lock:
+            return self._manifests.get(tenant)
+
+    def add_manifest(self, manifest: KeyManifest) -> bool:
+        """Adds a generation; returns False where that number is taken."""
+        with self._lock:
+            last = self._manifests.get(manifest.tenant)
+            if last is not None and manifest.number <= last.number:
+                return False
+            self._manifests[manifest.tenant] = manifest
+            return True
+
+    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+        """Returns which of the fields were said to have left traces."""
+        return {field for field in fields if (tenant, field) in self.traces}
 
     def _activate_highest(self, added: DataKeyRecord) -> None:
         same = [

@@ -19,6 +19,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "token_subjects": ("SELECT", "INSERT", "DELETE"),
     "data_keys": ("SELECT", "INSERT", "UPDATE (uses, active)"),
     "key_epochs": ("SELECT", "INSERT"),
+    "key_manifest": ("SELECT", "INSERT"),
     "field_shapes": ("SELECT", "INSERT"),
     "tweak_versions": ("SELECT", "DELETE"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,7 +12,7 @@ from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalKeys
 from vault.model import DEFAULT_TENANT, TokenSpace
-from vault.service.ports import Counting, DataKeyRecord
+from vault.service.ports import Counting, DataKeyRecord, KeyManifest
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 SSN = TokenSpace(DEFAULT_TENANT, "us_ssn")
@@ -27,6 +27,7 @@ class Table:
         self.away = False
         self.identity = "here"
         self.counted: str | None = None
+        self.manifests: list[KeyManifest] = []
 
     def all(self) -> Sequence[DataKeyRecord]:
         self.looks += 1
@@ -60,6 +61,20 @@ class Table:
         self.counted = identity
         self.add(records)
         return True
+
+    def manifest(self, tenant: str) -> KeyManifest | None:
+        if self.away:
+            raise StoreUnavailable("the database is away")
+        return self.manifests[-1] if self.manifests else None
+
+    def add_manifest(self, manifest: KeyManifest) -> bool:
+        if any(each.number == manifest.number for each in self.manifests):
+            return False
+        self.manifests.append(manifest)
+        return True
+
+    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+        return frozenset()
 
     def uses(self, space: TokenSpace, version: int = 1) -> int:
         return self.records[space.tenant, space.field, "field", version].uses

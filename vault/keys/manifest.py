@@ -1,0 +1,109 @@
+"""The key manifest: the list of the data keys that there must be, under a MAC.
+
+``data_keys`` alone cannot tell a key that was lost from one that never was. So every version
+of every key is listed, with a value that tells it again, before it is used; a row that is
+missing, or holds another key, is then a loss and not a reason to make one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from vault.crypto.encoding import length_prefixed, utf8
+from vault.crypto.field_key import MacKey
+from vault.keys.snapshot import KeyId, Purpose
+from vault.service.ports import KeyManifest
+
+__all__ = ["ListedKey", "Manifest", "Place", "read_manifest"]
+
+_LABEL = b"tokenvault/v1/key-manifest"
+_VERSION = 1
+
+
+class Place(NamedTuple):
+    """One version of one key."""
+
+    key: KeyId
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.key.field or self.key.tenant} {self.key.purpose} version {self.version}"
+
+
+class ListedKey(NamedTuple):
+    """What a key must be.
+
+    Attributes:
+        check: its key check value.
+        restored: begun by a restore: what makes tokens stays with the version before.
+    """
+
+    check: bytes
+    restored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One generation of the list. Each has all keys of the one before.
+
+    Attributes:
+        number: of the generation, from 1; 0 before the first.
+        later: entries of purposes that only a later release knows, kept as they are.
+    """
+
+    tenant: str
+    number: int = 0
+    keys: Mapping[Place, ListedKey] = field(default_factory=dict)
+    later: Sequence[Mapping[str, object]] = ()
+
+    def next(self, keys: Mapping[Place, ListedKey]) -> Manifest:
+        """Returns the next generation, which lists ``keys``."""
+        return replace(self, number=self.number + 1, keys=keys)
+
+    def sealed(self, audit_key: MacKey) -> KeyManifest:
+        """Returns the row to be stored."""
+        listed = [
+            {
+                "field": place.key.field,
+                "purpose": place.key.purpose.value,
+                "version": place.version,
+                "restored": key.restored,
+                "check": key.check.hex(),
+            }
+            for place, key in sorted(self.keys.items())
+        ]
+        content = {"v": _VERSION, "keys": [*listed, *self.later]}
+        document = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        mac = audit_key.mac(_message(self.tenant, self.number, audit_key.version, document))
+        return KeyManifest(self.tenant, self.number, document, audit_key.version, mac)
+
+
+def read_manifest(row: KeyManifest, audit_key: MacKey) -> Manifest | None:
+    """Reads a stored generation, None where a server did not write it as it is."""
+    message = _message(row.tenant, row.number, row.key_version, row.document)
+    if not audit_key.verify(message, row.mac):
+        return None
+    entries = json.loads(row.document)["keys"]
+    ours = [each for each in entries if each["purpose"] in set(Purpose)]
+    keys = {
+        Place(KeyId(row.tenant, each["field"], Purpose(each["purpose"])), each["version"]): (
+            ListedKey(bytes.fromhex(each["check"]), each["restored"])
+        )
+        for each in ours
+    }
+    later = tuple(each for each in entries if each not in ours)
+    return Manifest(row.tenant, row.number, keys, later)
+
+
+def _message(tenant: str, number: int, key_version: int, document: str) -> bytes:
+    return length_prefixed(
+        _LABEL, utf8(tenant), _int64(number), _int64(key_version), utf8(document)
+    )
+
+
+def _int64(number: int) -> bytes:
+    # Signed: a tampered row may hold any bigint, and must fail its MAC, not its encoding.
+    return number.to_bytes(8, signed=True)
