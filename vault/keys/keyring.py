@@ -14,18 +14,15 @@ from structlog.typing import FilteringBoundLogger
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable, VaultError
 from vault.keys.lease import retry_delay
-from vault.keys.making import KeyMaker
+from vault.keys.loading import KeyLoader
 from vault.keys.snapshot import (
     KeyId,
     Purpose,
     Snapshot,
     Versions,
-    context_of,
     key_id,
-    known_records,
     unlock,
 )
-from vault.keys.unopened import Unopened, name_unopened
 from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
@@ -82,9 +79,7 @@ class Keyring:
             max_uses: encryptions of one version before a new one is made.
             clock: seconds on a monotonic clock.
         """
-        self._store = store
-        self._wrapper = wrapper
-        self._maker = KeyMaker(store, wrapper)
+        self._loader = KeyLoader(store, wrapper, tenant)
         self._tenant = tenant
         self._fields = frozenset(fields)
         self._lifetime = lifetime
@@ -242,8 +237,8 @@ class Keyring:
                 self.reload()
 
     def _read(self) -> list[DataKeyRecord]:
-        records = known_records(self._store.all())
-        self._stored = frozenset((key_id(record), record.version) for record in records)
+        records = self._loader.records()
+        self._stored = _places(records)
         return records
 
     def _wanted(self) -> list[KeyId]:
@@ -253,19 +248,13 @@ class Keyring:
         return [*keys, KeyId(self._tenant, "", Purpose.AUDIT)]
 
     def _load(self) -> None:
-        records = self._read()
         began = self._clock()
-        # What is there must open before anything is made beside it.
-        roots = self._open(records)
-        if self._maker.complete(records, self._wanted()):
-            # Another replica may have been quicker: what is stored now counts.
-            records = self._read()
-            began = self._clock()
-            roots = self._open(records)
+        opened = self._loader.load(self._wanted())
+        self._stored = _places(opened.records)
         try:
             self._snapshot = unlock(
-                records,
-                roots,
+                opened.records,
+                opened.roots,
                 loaded=began,
                 ends=began + self._lifetime,
                 before=self._snapshot,
@@ -273,21 +262,13 @@ class Keyring:
         except ValueError:
             raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
 
-    def _open(self, records: Sequence[DataKeyRecord]) -> Sequence[bytes]:
-        try:
-            return self._wrapper.unwrap(
-                [(context_of(key_id(each), each.version), each.wrapped) for each in records]
-            )
-        except Unopened as error:
-            raise name_unopened(error, records) from None
-
     def _rotate(self, key: KeyId, used_up: int, *, restored: bool) -> None:
         with self._loading:
             if self._find(lambda snapshot: snapshot.fields, key).active.version == used_up:
                 versions = [each.version for each in self._read() if key_id(each) == key]
                 # Another replica may have rotated already; then loading is enough.
                 if max(versions) == used_up:
-                    self._maker.add([(key, used_up + 1)], restored=restored)
+                    self._loader.maker.add([(key, used_up + 1)], restored=restored)
                 self.reload()
                 _log.info(
                     "key_version_rotated", field=key.field, from_version=used_up, restored=restored
@@ -332,3 +313,7 @@ class Keyring:
             return 0.0
         left = self._refresh_at(snapshot) - self._clock() + self._lifetime * jitter / 20
         return min(_LONGEST_WAIT, max(0.0, left))
+
+
+def _places(records: Iterable[DataKeyRecord]) -> frozenset[tuple[KeyId, int]]:
+    return frozenset((key_id(record), record.version) for record in records)

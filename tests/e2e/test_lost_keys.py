@@ -1,0 +1,86 @@
+"""A row of ``data_keys`` is lost under a running server, as a restore of some tables does it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from vault.client import CallError, Client, RetryPolicy
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Server, Site, StartServer
+
+ACCOUNT = "1234567890123"
+CARD = "4539578763621486"
+LIFETIME = 8
+LOST = "account_id field version 1: its row is missing from data_keys"
+ONCE = RetryPolicy(attempts=1)
+
+Serve = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def owner(site: Site, statement: str) -> None:
+    with psycopg.connect(site.database.superuser_conninfo, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def data_keys(site: Site) -> list[tuple[object, ...]]:
+    with psycopg.connect(site.database.superuser_conninfo) as connection:
+        return connection.execute("SELECT * FROM data_keys ORDER BY 1, 2, 3, 4").fetchall()
+
+
+def tokenize(server: Server, field: str, value: str) -> str:
+    with server.client("pipeline") as client:
+        (token,) = client.tokenize(field, [value]).values
+    assert token is not None
+    return token
+
+
+def detokenize(server: Server, field: str, token: str) -> str | None:
+    tls = server.site.tls("restore-pipeline")
+    with Client(server.address, tls, retry=ONCE, timeout=20) as client:
+        return client.detokenize(field, [token]).values[0]
+
+
+def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
+    site: Site, start_server: StartServer, serve: Serve
+) -> None:
+    changes = {"keys": {"lifetime": f"{LIFETIME}s"}}
+    server = start_server("lost", changes)
+    token = tokenize(server, "account_id", ACCOUNT)
+    card = tokenize(server, "card_number", CARD)
+    owner(site, "CREATE TABLE backup AS SELECT * FROM data_keys WHERE field = 'account_id'")
+    owner(site, "DELETE FROM data_keys WHERE field = 'account_id' AND purpose = 'field'")
+    left = data_keys(site)
+
+    # From memory, said by the probes, and then not at all; never another value.
+    server.await_health("readiness", serving=False)
+    assert server.health("keys") == "NOT_SERVING"
+    answers, end = 0, time.monotonic() + 4 * LIFETIME
+    with pytest.raises(CallError, match="KEYS_UNAVAILABLE"):
+        while time.monotonic() < end:
+            assert detokenize(server, "account_id", token) == ACCOUNT
+            answers += 1
+            time.sleep(0.1)
+    assert answers > 0
+    with pytest.raises(CallError, match="KEYS_UNAVAILABLE"):
+        detokenize(server, "card_number", card)
+    told = [str(line) for line in server.lines() if line["event"] == "not ready"]
+    assert any("from memory" in line and LOST in line for line in told)
+    assert any("the keys have ended" in line and LOST in line for line in told)
+
+    refusal = serve("second", changes, development=True)
+    assert refusal.returncode != 0
+    assert LOST in refusal.stderr
+    assert data_keys(site) == left
+
+    owner(site, "INSERT INTO data_keys SELECT * FROM backup WHERE purpose = 'field'")
+    server.await_health("readiness", serving=True)
+    assert detokenize(server, "account_id", token) == ACCOUNT
+    assert detokenize(server, "card_number", card) == CARD
+    server.stop()

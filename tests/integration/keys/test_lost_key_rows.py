@@ -1,0 +1,450 @@
+"""Rows of ``data_keys`` that are lost, replaced or put back, on a real Postgres.
+
+Whoever does it is the database's owner, by accident (a partial restore) or on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Barrier, Thread
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from vault.audit.lanes import LanePool
+from vault.crypto.field_key import MacKey, data_key_context
+from vault.dev.postgres import Database
+from vault.errors import KeysUnavailable
+from vault.keys.keyring import Keyring
+from vault.keys.local import LocalKeys
+from vault.model import DEFAULT_TENANT, AuditEvent, TokenSpace
+from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.service.ports import DataKeyRecord
+from vault.store.data_keys import PostgresDataKeyStore
+from vault.store.engine import make_engine
+
+CARD = TokenSpace(DEFAULT_TENANT, "card_number")
+FIELDS = ("account_id", "card_number")
+
+
+class Row(NamedTuple):
+    field: str
+    purpose: str
+    version: int
+    wrapped: str
+    active: bool
+    restored: bool
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Installation:
+    """A database, its key server, and the servers' key rings on it."""
+
+    database: Database
+    engine: Engine
+    wrapper: LocalKeys = field(default_factory=LocalKeys)
+    clock: Clock = field(default_factory=Clock)
+    rings: list[Keyring] = field(default_factory=list)
+
+    @property
+    def store(self) -> PostgresDataKeyStore:
+        return PostgresDataKeyStore(self.engine)
+
+    def start(self, *fields: str) -> Keyring:
+        """What a server does first."""
+        ring = Keyring(
+            self.store,
+            self.wrapper,
+            fields or FIELDS,
+            lifetime=100.0,
+            block=1000,
+            max_uses=10_000,
+            clock=self.clock,
+        )
+        self.rings.append(ring)
+        ring.reload()
+        return ring
+
+    def owner(self, statement: str) -> None:
+        with psycopg.connect(self.database.superuser_conninfo, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def rows(self) -> list[Row]:
+        with psycopg.connect(self.database.superuser_conninfo) as connection:
+            found = connection.execute(
+                "SELECT field, purpose, version, wrapped, active, restored FROM data_keys"
+                " ORDER BY 1, 2, 3"
+            )
+            return [Row(*row) for row in found]
+
+    def generations(self) -> list[int]:
+        with psycopg.connect(self.database.superuser_conninfo) as connection:
+            found = connection.execute("SELECT number FROM key_manifest ORDER BY number")
+            return [int(number) for (number,) in found]
+
+    def use(self, space: TokenSpace = CARD) -> None:
+        """What a first call leaves behind, besides tokens."""
+        work = PostgresUnitOfWork(self.engine, LanePool("test", lambda: MacKey(1, bytes(32))))
+        work.run(lambda transaction: transaction.shapes.record(space, "a shape"))
+
+    def call(self) -> None:
+        """A call's audit record."""
+        work = PostgresUnitOfWork(self.engine, LanePool("test", lambda: MacKey(1, bytes(32))))
+        event = AuditEvent("Encrypt", "allowed", "p", "ip", "none", "r", "digest")
+        work.run(lambda transaction: transaction.audit.append(event))
+
+    def refusal(self, *fields: str) -> str:
+        """What a server that starts now says; it must have made nothing."""
+        before = self.rows()
+        with pytest.raises(KeysUnavailable) as caught:
+            self.start(*fields)
+        assert self.rows() == before
+        return str(caught.value)
+
+
+@pytest.fixture
+def site(database: Database) -> Iterator[Installation]:
+    engine = make_engine(database.service_url)
+    made = Installation(database, engine)
+    yield made
+    for ring in made.rings:
+        ring.close()
+    engine.dispose()
+
+
+LOST = {
+    "field": ("purpose = 'field' AND field = 'card_number'", "card_number field version 1"),
+    "index": ("purpose = 'index' AND field = 'card_number'", "card_number index version 1"),
+    "audit": ("purpose = 'audit'", "default audit version 1"),
+}
+ONE_LOST = pytest.mark.parametrize("purpose", LOST)
+
+
+@ONE_LOST
+def test_a_lost_row_is_named_at_the_next_start_and_nothing_is_made(
+    site: Installation, purpose: str
+) -> None:
+    where, name = LOST[purpose]
+    site.start().close()
+    site.owner(f"DELETE FROM data_keys WHERE {where}")
+    told = site.refusal()
+    assert name in told
+    assert "its row is missing from data_keys" in told
+    assert "from a backup" in told
+
+
+@ONE_LOST
+def test_a_server_that_runs_keeps_its_keys_says_so_and_then_fails_closed(
+    site: Installation, purpose: str
+) -> None:
+    where, name = LOST[purpose]
+    ring = site.start()
+    sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
+    site.owner(f"DELETE FROM data_keys WHERE {where}")
+    before = site.rows()
+    site.clock.now += 60
+    with pytest.raises(KeysUnavailable, match=name):
+        ring.reload()
+    assert ring.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    ready, message, left = ring.status()
+    assert (ready, left) == (True, 40.0)
+    assert name in message
+    site.clock.now += 41
+    with pytest.raises(KeysUnavailable):
+        ring.active(CARD)
+    with pytest.raises(KeysUnavailable, match=name):
+        ring.reload()
+    assert site.rows() == before
+
+
+@ONE_LOST
+def test_a_row_put_back_is_served_again(site: Installation, purpose: str) -> None:
+    where, _ = LOST[purpose]
+    ring = site.start()
+    mac = ring.index(CARD).mac("field", "x")
+    site.owner(f"CREATE TABLE backup AS SELECT * FROM data_keys WHERE {where}")
+    site.owner(f"DELETE FROM data_keys WHERE {where}")
+    with pytest.raises(KeysUnavailable):
+        ring.reload()
+    site.owner("INSERT INTO data_keys SELECT * FROM backup")
+    ring.reload()
+    assert ring.status().message == ""
+    assert site.start().index(CARD).mac("field", "x") == mac
+
+
+@ONE_LOST
+def test_another_key_of_the_same_place_is_refused(site: Installation, purpose: str) -> None:
+    # Genuine, so that it opens: from a copy of the installation, say, under the same Transit key.
+    where, name = LOST[purpose]
+    ring = site.start()
+    context = data_key_context(
+        DEFAULT_TENANT, "" if purpose == "audit" else "card_number", purpose, 1
+    )
+    (other,) = site.wrapper.generate([context])
+    site.owner(f"UPDATE data_keys SET wrapped = '{other}' WHERE {where}")
+    told = site.refusal()
+    assert name in told
+    assert "another key" in told
+    with pytest.raises(KeysUnavailable, match=name):
+        ring.reload()
+
+
+def test_every_version_is_missed(site: Installation) -> None:
+    ring = site.start()
+    for _ in range(11):
+        ring.for_encryption(CARD, 1000)
+    assert ring.active(CARD).version == 2
+    ring.close()
+    site.owner(
+        "DELETE FROM data_keys WHERE version = 2;"
+        "UPDATE data_keys SET active = true, uses = 0 WHERE version = 1"
+    )
+    assert "card_number field version 2" in site.refusal()
+
+
+def test_an_older_copy_of_the_table_is_refused(site: Installation) -> None:
+    ring = site.start()
+    site.owner("CREATE TABLE older AS SELECT * FROM data_keys")
+    ring.ensure([*FIELDS, "email"])
+    site.owner("DELETE FROM data_keys; INSERT INTO data_keys SELECT * FROM older")
+    told = site.refusal()
+    assert "email field version 1" in told
+    assert "email index version 1" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("UPDATE data_keys SET restored = true WHERE purpose = 'field'", "restored"),
+        (
+            "UPDATE data_keys SET active = false WHERE version = 2;"
+            "UPDATE data_keys SET active = true WHERE purpose = 'field' AND version = 1",
+            "not the active one",
+        ),
+    ],
+)
+def test_what_says_how_a_key_is_used_is_compared_too(
+    site: Installation, change: str, named: str
+) -> None:
+    ring = site.start()
+    for _ in range(11):
+        ring.for_encryption(CARD, 1000)
+    site.owner(change)
+    told = site.refusal()
+    assert "card_number field version 2" in told
+    assert named in told
+    with pytest.raises(KeysUnavailable, match=named):
+        ring.reload()
+
+
+USED = {
+    "its shape": "INSERT INTO field_shapes VALUES ('default', 'card_number', 's')",
+    "tokens": (
+        "INSERT INTO tokens VALUES"
+        " ('default', 'card_number', 't', 'field', 'live', 'ff1', 1, 0, now(), NULL, 'x')"
+    ),
+    "its index": (
+        "INSERT INTO token_index VALUES ('default', 'card_number', 'field', 1,"
+        " decode(repeat('00', 32), 'hex'), 't')"
+    ),
+    "its limits": (
+        "INSERT INTO limit_counters VALUES ('default', 'card_number', 'tokenize', 'p', 60, 0, 1)"
+    ),
+}
+
+
+@pytest.mark.parametrize("used", USED)
+def test_a_used_field_gets_no_first_key_though_the_manifest_is_gone_too(
+    site: Installation, used: str
+) -> None:
+    site.start().close()
+    site.owner(USED[used])
+    site.owner("DELETE FROM key_manifest; DELETE FROM data_keys WHERE field = 'card_number'")
+    told = site.refusal()
+    assert "card_number field version 1" in told
+    assert "card_number index version 1" in told
+    assert "has been used" in told
+
+
+@pytest.mark.parametrize("left", ["field", "index"])
+def test_half_of_a_fields_keys_is_a_loss_without_any_manifest(
+    site: Installation, left: str
+) -> None:
+    site.start().close()
+    site.owner(
+        "DELETE FROM key_manifest;"
+        f"DELETE FROM data_keys WHERE field = 'card_number' AND purpose <> '{left}'"
+    )
+    lost = "index" if left == "field" else "field"
+    assert f"card_number {lost} version 1" in site.refusal()
+
+
+@pytest.mark.parametrize("gone", ["purpose = 'audit'", "true"])
+def test_a_used_database_gets_no_first_audit_key(site: Installation, gone: str) -> None:
+    site.start().close()
+    site.call()
+    site.owner(f"DELETE FROM key_manifest; DELETE FROM data_keys WHERE {gone}")
+    assert "default audit version 1" in site.refusal()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE key_manifest SET document = replace(document, 'card_number', 'card_numbes')",
+        "UPDATE key_manifest SET document = replace(document, ']', ' ]')",
+        "UPDATE key_manifest SET document = ''",
+        "UPDATE key_manifest SET mac = decode(repeat('00', 32), 'hex')",
+        "UPDATE key_manifest SET number = number + 1",
+        "UPDATE key_manifest SET number = 9223372036854775807",
+    ],
+)
+def test_an_edited_manifest_is_refused(site: Installation, change: str) -> None:
+    ring = site.start()
+    site.owner(change)
+    assert "the key manifest was edited" in site.refusal()
+    with pytest.raises(KeysUnavailable, match="key manifest"):
+        ring.reload()
+
+
+def test_a_manifest_under_an_audit_key_that_is_gone_names_that_key(site: Installation) -> None:
+    site.start().close()
+    site.owner("UPDATE key_manifest SET key_version = 2")
+    assert "default audit version 2" in site.refusal()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM key_manifest", "DELETE FROM key_manifest WHERE number = 2"],
+)
+def test_a_server_that_runs_misses_the_manifest_that_it_knows(
+    site: Installation, change: str
+) -> None:
+    ring = site.start()
+    ring.ensure([*FIELDS, "email"])
+    assert site.generations() == [1, 2]
+    site.owner(change)
+    with pytest.raises(KeysUnavailable, match="the key manifest was put back"):
+        ring.reload()
+    assert ring.active(CARD).version == 1
+
+
+def test_a_server_that_runs_misses_a_key_whatever_the_manifest_says(site: Installation) -> None:
+    ring = site.start()
+    ring.ensure([*FIELDS, "email"])
+    site.owner("DELETE FROM key_manifest; DELETE FROM data_keys WHERE field = 'email'")
+    site.start("card_number")  # makes a manifest of what is left
+    with pytest.raises(KeysUnavailable, match="email field version 1"):
+        ring.reload()
+
+
+def test_a_database_from_before_gets_its_manifest_from_what_is_there(site: Installation) -> None:
+    site.start().close()
+    site.use()
+    site.owner("DELETE FROM key_manifest")
+    before = site.rows()
+    site.start()
+    assert (site.rows(), site.generations()) == (before, [1])
+    site.owner("DELETE FROM data_keys WHERE field = 'card_number'")
+    assert "card_number field version 1" in site.refusal()
+
+
+def test_a_version_that_the_release_before_makes_is_taken_in(site: Installation) -> None:
+    one, two = site.start(), site.start()
+    (wrapped,) = site.wrapper.generate(
+        [data_key_context(DEFAULT_TENANT, "card_number", "field", 2)]
+    )
+    record = DataKeyRecord(
+        DEFAULT_TENANT, "card_number", "field", 2, wrapped, True, 0, restored=True
+    )
+    site.store.add([record])
+    assert one.version(CARD, 2).version == 2
+    assert site.generations() == [1, 2]
+    two.reload()
+    assert site.generations() == [1, 2]
+    site.owner("DELETE FROM data_keys WHERE version = 2")
+    assert "card_number field version 2" in site.refusal()
+
+
+def test_a_new_field_of_the_policy_gets_its_first_keys(site: Installation) -> None:
+    ring = site.start()
+    site.use()
+    site.call()
+    ring.ensure([*FIELDS, "email"])
+    assert site.generations() == [1, 2]
+    assert site.start("email").active(TokenSpace(DEFAULT_TENANT, "email")).version == 1
+
+
+def test_a_new_field_that_has_been_used_gets_none_and_the_others_go_on(
+    site: Installation,
+) -> None:
+    ring = site.start()
+    site.use(TokenSpace(DEFAULT_TENANT, "email"))
+    with pytest.raises(KeysUnavailable, match="email field version 1"):
+        ring.ensure([*FIELDS, "email"])
+    assert ring.active(CARD).version == 1
+
+
+def test_servers_that_start_together_write_one_manifest(site: Installation) -> None:
+    generate, racing = site.wrapper.generate, Barrier(2)
+
+    def late(contexts: object) -> object:
+        racing.wait(10)
+        return generate(contexts)  # type: ignore[arg-type]
+
+    site.wrapper.generate = late  # type: ignore[method-assign, assignment]
+    macs: list[bytes] = []
+
+    def start() -> None:
+        macs.append(site.start().index(CARD).mac("field", "x"))
+
+    run_together(start, start)
+    assert len(macs) == 2
+    assert macs[0] == macs[1]
+    assert site.generations() == [1]
+
+
+def test_servers_that_find_a_restored_database_agree_on_its_manifest(site: Installation) -> None:
+    rings = [site.start(), site.start()]
+    site.store.begin_epoch("", [])
+    run_together(*(ring.reload for ring in rings))
+    for ring in rings:
+        ring.reload()
+        assert ring.active(CARD).version == 2
+        assert ring.for_tokens(CARD).version == 1
+    assert site.generations()[0] == 1
+
+
+def run_together(*work: Callable[[], object]) -> None:
+    threads = [Thread(target=each) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_services_role_may_add_to_the_manifest_and_change_nothing(site: Installation) -> None:
+    site.start()
+    for statement in ("DELETE FROM key_manifest", "UPDATE key_manifest SET number = 7"):
+        with site.engine.connect() as connection, pytest.raises(Exception, match="denied"):
+            connection.exec_driver_sql(statement)
+
+
+def test_nothing_of_a_key_is_in_a_refusal(site: Installation) -> None:
+    site.start().close()
+    wrapped = [row.wrapped for row in site.rows()]
+    site.owner("DELETE FROM data_keys WHERE field = 'card_number'")
+    told = site.refusal()
+    assert not any(text in told for text in wrapped)
+    assert datetime.now().strftime("%Y") not in told
