@@ -25,6 +25,7 @@ __all__ = [
     "Group",
     "NewToken",
     "Outcome",
+    "PolicyChange",
     "Principal",
     "Scope",
     "Storage",
@@ -219,3 +220,19 @@ class AuditEvent:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """A policy that comes into force, for the audit.
+
+    Attributes:
+        before: digest of the policy that was in force until then, or empty for the first.
+        after: digest of the new one.
+        servers: names of the live servers, all of which have it and serve it from now on.
+    """
+
+    before: str
+    after: str
+    servers: tuple[str, ...]
+    tenant: str = DEFAULT_TENANT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Protocol, cast
 from uuid import UUID, uuid4
 
@@ -20,9 +21,10 @@ from vault.audit.record import (
     make_head,
     make_record,
     opening_body,
+    policy_body,
 )
 from vault.errors import AuditUnavailable, Reason
-from vault.model import AuditEvent
+from vault.model import AuditEvent, PolicyChange
 
 __all__ = ["CloseWith", "PostgresAuditLog", "Started"]
 
@@ -46,6 +48,12 @@ class Started(Protocol):
     @property
     def now(self) -> datetime:
         """When it began by Postgres's clock: the records' time."""
+
+
+class _Body(Protocol):
+    """Writes a record's body for its place."""
+
+    def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str: ...
 
 
 _OPENING_LOCK = 0x746F6B656E03
@@ -114,6 +122,16 @@ class PostgresAuditLog:
             KeysUnavailable: there is no key for it.
             StoreUnavailable: the transaction could not begin.
         """
+        self._append(partial(event_body, event))
+
+    def append_policy_change(self, change: PolicyChange) -> None:
+        """Makes the record of a policy that comes into force with this transaction.
+
+        Raises as ``append``.
+        """
+        self._append(partial(policy_body, change))
+
+    def _append(self, body_at: _Body) -> None:
         if self._written is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
@@ -122,9 +140,7 @@ class PostgresAuditLog:
         self._leased = self._lanes.lease()
         lane = self._leased or self._open()
         number = lane.number + 1
-        body = event_body(
-            event, server=self._lanes.server, writer=lane.writer, number=number, now=now
-        )
+        body = body_at(server=self._lanes.server, writer=lane.writer, number=number, now=now)
         record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
         head = make_head(self._lanes.key(), record)
         placed = (record.writer, record.number, record.mac, record.key_version)

@@ -8,6 +8,7 @@ length-prefixed parts: label, writer, number, key version, the previous record's
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from uuid import UUID
 from vault.audit.json_text import read_json, whole
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
-from vault.model import AuditEvent
+from vault.model import AuditEvent, PolicyChange
 
 __all__ = [
     "NO_MAC",
@@ -32,6 +33,7 @@ __all__ = [
     "make_head",
     "make_record",
     "opening_body",
+    "policy_body",
     "read_opening",
     "stated_place",
 ]
@@ -40,6 +42,11 @@ NO_MAC = b""  # what the first record of a writer names as its predecessor
 _RECORD_LABEL = b"tokenvault/v1/audit-record"
 _HEAD_LABEL = b"tokenvault/v1/audit-head"
 _BODY_VERSION = 1
+_MAX_SERVERS = 100  # named in one record
+# What the database says is under no MAC until it is in a record: only what it should hold.
+_DIGEST = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
+_SERVER = re.compile(r"[A-Za-z0-9._:-]{1,160}", re.ASCII)
+_ODD = "unreadable"
 
 
 Seen: TypeAlias = tuple[UUID, int, bytes]
@@ -151,6 +158,23 @@ def event_body(event: AuditEvent, *, server: str, writer: UUID, number: int, now
     )
 
 
+def policy_body(
+    change: PolicyChange, *, server: str, writer: UUID, number: int, now: datetime
+) -> str:
+    """Writes the body of the record of a policy that comes into force."""
+    named = change.servers[:_MAX_SERVERS]
+    return canonical_json(
+        {
+            **_place("policy", server, writer, number, now),
+            "tenant": change.tenant,
+            "previous_policy_digest": _plain(_DIGEST, change.before),
+            "policy_digest": _plain(_DIGEST, change.after),
+            "servers": [_plain(_SERVER, name) for name in named],
+            "server_count": len(change.servers),
+        }
+    )
+
+
 def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) -> str:
     """Writes the body of a writer's first record."""
     chains = {"previous": _seen_entry(opening.previous), "lost": _seen_entry(opening.lost)}
@@ -213,6 +237,10 @@ def _seen(value: object) -> Seen | None:
         case {"writer": str(writer), "number": int(number), "mac": str(mac)}:
             return UUID(writer), number, bytes.fromhex(mac)
     raise ValueError("not a writer with its last record")
+
+
+def _plain(form: re.Pattern[str], text: str) -> str:
+    return text if form.fullmatch(text) else _ODD
 
 
 def _document(body: str) -> Mapping[str, object]:

@@ -21,7 +21,7 @@ from vault.store.shapes import PostgresShapeStore
 from vault.store.tokens import PostgresTokenStore
 from vault.store.transaction import Closing, Ending, OpenTransaction, retried, transaction
 
-__all__ = ["PostgresUnitOfWork"]
+__all__ = ["PostgresUnitOfWork", "audit_of"]
 
 T = TypeVar("T")
 
@@ -89,12 +89,18 @@ class PostgresUnitOfWork:
             ExitStack() as commit,
             transaction(self._engine, deadline) as opened,
         ):
-            audit = PostgresAuditLog(opened, self._lanes, _closing(opened))
-            opened.at_end.append(lambda ending: _settle(audit, ending))
+            audit = audit_of(opened, self._lanes)
             answer = work(_PostgresTransaction(opened, audit))
             opened.meanwhile = partial(meanwhile, answer)
             commit.enter_context(self._spans.step("commit"))
             return answer
+
+
+def audit_of(opened: OpenTransaction, lanes: LanePool) -> PostgresAuditLog:
+    """Returns the audit of a transaction, which is told how that ends."""
+    audit = PostgresAuditLog(opened, lanes, _closing(opened))
+    opened.at_end.append(lambda ending: _settle(audit, ending))
+    return audit
 
 
 def _closing(opened: OpenTransaction) -> CloseWith:

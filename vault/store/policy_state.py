@@ -3,23 +3,30 @@
 Each server reports, again and again, which policy it has read and found good. A policy
 comes into force once every live server reports it: no server is left that could not
 follow. A server that has not reported for a while counts no longer, and must answer no
-calls until it has reported again.
+calls until it has reported again. What comes into force is recorded in the audit by the
+server that puts it there, in the same transaction: one record for all servers.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
 from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.errors import Reason, StoreUnavailable
+from vault.model import PolicyChange
 from vault.store import sql
-from vault.store.transaction import Parameters, execute, retried, transaction
+from vault.store.transaction import OpenTransaction, Parameters, execute, retried, transaction
 
-__all__ = ["Agreement", "PolicyBoard", "SealedPolicy"]
+__all__ = ["Agreement", "PolicyBoard", "Record", "SealedPolicy"]
+
+Record = Callable[[OpenTransaction, PolicyChange], None]
+"""Writes the audit record of a change, to be committed with it. Raises VaultError."""
 
 _PATIENCE = 5.0  # seconds for one report
 
@@ -46,41 +53,55 @@ class Agreement:
     Attributes:
         in_force: the policy in force.
         others: names of the live servers that report another policy than this one does.
+        since: when it came into force, by the database's clock.
+        servers: names of the live servers, each with the digest of what it reports.
     """
 
     in_force: SealedPolicy
     others: tuple[str, ...]
+    since: datetime | None = None
+    servers: tuple[tuple[str, str], ...] = ()
 
 
 class PolicyBoard:
     """One server's place among those that agree on a tenant's policy."""
 
     def __init__(
-        self, engine: Engine, tenant: str, server: UUID, name: str, stale: float = 15.0
+        self,
+        engine: Engine,
+        tenant: str,
+        server: UUID,
+        name: str,
+        record: Record,
+        stale: float = 15.0,
     ) -> None:
         """Reports nothing yet.
 
         Args:
             server: this process, and no other.
             name: what to call it in messages.
+            record: has the audit say that a policy comes into force.
             stale: seconds after which a server that is silent counts no longer.
         """
         self._engine = engine
         self._tenant = tenant
         self._server = server
         self._name = name
+        self._record = record
         self.stale = stale
 
     def report(self, held: SealedPolicy) -> Agreement:
         """Reports the policy this server has read; returns the one in force.
 
-        Raises StoreUnavailable.
+        Raises:
+            StoreUnavailable: the database is away.
+            AuditUnavailable, KeysUnavailable: a change cannot be recorded, and is not made.
         """
         deadline = time.monotonic() + _PATIENCE
 
         def attempt() -> Agreement:
             with transaction(self._engine, deadline) as opened:
-                return self._report(opened.connection, held)
+                return self._report(opened, held)
 
         return retried(attempt, deadline)
 
@@ -91,8 +112,9 @@ class PolicyBoard:
         with transaction(self._engine, deadline) as opened:
             execute(opened.connection, sql.LEAVE, parameters)
 
-    def _report(self, connection: Connection, held: SealedPolicy) -> Agreement:
-        parameters = {
+    def _report(self, opened: OpenTransaction, held: SealedPolicy) -> Agreement:
+        connection = opened.connection
+        parameters: Parameters = {
             "tenant": self._tenant,
             "server": self._server,
             "name": self._name,
@@ -105,24 +127,36 @@ class PolicyBoard:
         }
         # Its row is locked from here on: reports follow each other, so that two servers
         # cannot each miss the other's.
-        in_force = _in_force(connection, parameters)
+        before = _in_force(connection, parameters)
+        first = before is None and bool(execute(connection, sql.FIRST_IN_FORCE, parameters))
+        found = before or _in_force(connection, parameters)
+        if found is None:
+            raise StoreUnavailable("the policy in force was not stored", reason=Reason.INTERNAL)
+        in_force, since = found
         execute(connection, sql.REPORT, parameters)
-        rows = execute(connection, sql.OTHERS, parameters)
-        others = tuple(sorted(str(name) for (name,) in rows))
+        rows = execute(connection, sql.SERVERS, parameters)
+        servers = tuple(sorted((str(name), str(digest)) for name, digest in rows))
+        others = tuple(name for name, digest in servers if digest != held.digest)
+        replaced = "" if first else in_force.digest
         if not others and in_force.digest != held.digest:
-            execute(connection, sql.PUT_IN_FORCE, parameters)
-            in_force = held
-        return Agreement(in_force, others)
+            ((put,),) = execute(connection, sql.PUT_IN_FORCE, parameters)
+            assert isinstance(put, datetime)
+            in_force, since = held, put
+        if replaced != in_force.digest:
+            serving = tuple(name for name, digest in servers if digest == held.digest)
+            change = PolicyChange(replaced, held.digest, serving, self._tenant)
+            self._record(opened, change)
+        return Agreement(in_force, others, since, servers)
 
 
-def _in_force(connection: Connection, parameters: Parameters) -> SealedPolicy:
+def _in_force(
+    connection: Connection, parameters: Parameters
+) -> tuple[SealedPolicy, datetime] | None:
     rows = execute(connection, sql.IN_FORCE, parameters)
     if not rows:
-        execute(connection, sql.FIRST_IN_FORCE, parameters)
-        rows = execute(connection, sql.IN_FORCE, parameters)
-    if not rows:
-        raise StoreUnavailable("the policy in force was not stored", reason=Reason.INTERNAL)
-    digest, document, key_version, mac = rows[0]
+        return None
+    digest, document, key_version, mac, since = rows[0]
     assert isinstance(key_version, int)
     assert isinstance(mac, bytes)
-    return SealedPolicy(str(digest), str(document), key_version, mac)
+    assert isinstance(since, datetime)
+    return SealedPolicy(str(digest), str(document), key_version, mac), since

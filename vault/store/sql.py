@@ -18,12 +18,12 @@ __all__ = [
     "IN_FORCE",
     "LEAVE",
     "LOCK_TIMEOUT",
-    "OTHERS",
     "PAST",
     "PUT_IN_FORCE",
     "RECORDED_SHAPES",
     "RECORD_SHAPE",
     "REPORT",
+    "SERVERS",
     "SETTINGS",
     "SHAPE",
     "SHORT_LOCK_TIMEOUT",
@@ -173,18 +173,21 @@ ON CONFLICT DO NOTHING
 SHAPE = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
 
 IN_FORCE = """
-SELECT digest, document, key_version, mac FROM policy_state WHERE tenant = %(tenant)b FOR UPDATE
+SELECT digest, document, key_version, mac, since
+FROM policy_state WHERE tenant = %(tenant)b FOR UPDATE
 """
 FIRST_IN_FORCE = """
 INSERT INTO policy_state (tenant, digest, document, key_version, mac, since)
 VALUES (%(tenant)b, %(digest)b, %(document)b, %(key_version)b, %(mac)b, now())
 ON CONFLICT DO NOTHING
+RETURNING since
 """
 PUT_IN_FORCE = """
 UPDATE policy_state
 SET digest = %(digest)b, document = %(document)b, key_version = %(key_version)b, mac = %(mac)b,
     since = clock_timestamp()
 WHERE tenant = %(tenant)b
+RETURNING since
 """
 # The silent are removed by whoever reports next. The time is that of the statement: the
 # transaction may have waited for its turn.
@@ -199,7 +202,5 @@ VALUES (%(tenant)b, %(server)b, %(name)b, %(digest)b, clock_timestamp(), %(newes
 ON CONFLICT (tenant, server) DO UPDATE
 SET name = excluded.name, digest = excluded.digest, seen = excluded.seen
 """
-OTHERS = """
-SELECT name FROM policy_servers WHERE tenant = %(tenant)b AND digest <> %(digest)b
-"""
+SERVERS = "SELECT name, digest FROM policy_servers WHERE tenant = %(tenant)b"
 LEAVE = "DELETE FROM policy_servers WHERE tenant = %(tenant)b AND server = %(server)b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -11,7 +12,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
+from vault.audit.lanes import LanePool
+from vault.errors import AuditUnavailable
+from vault.model import PolicyChange
+from vault.rpc.unit_of_work import audit_of
 from vault.store.policy_state import PolicyBoard, SealedPolicy
+from vault.store.transaction import OpenTransaction
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner
@@ -28,9 +34,19 @@ OLD, NEW = sealed("old"), sealed("new")
 
 
 @pytest.fixture
-def board(engine: Engine) -> MakeBoard:
+def changes() -> list[PolicyChange]:
+    """What was recorded, also by transactions that were then run again."""
+    return []
+
+
+@pytest.fixture
+def board(engine: Engine, lanes: LanePool, changes: list[PolicyChange]) -> MakeBoard:
     def make(name: str, tenant: str = "default") -> PolicyBoard:
-        return PolicyBoard(engine, tenant, uuid4(), name)
+        def record(opened: OpenTransaction, change: PolicyChange) -> None:
+            changes.append(change)
+            audit_of(opened, lanes).append_policy_change(change)
+
+        return PolicyBoard(engine, tenant, uuid4(), name, record)
 
     return make
 
@@ -109,3 +125,70 @@ def test_reports_at_once_end_in_one_policy(board: MakeBoard) -> None:
         last = list(pool.map(lambda each: each.report(NEW).in_force, boards))
     assert first == [OLD] * 6
     assert last == [NEW] * 6
+
+
+def recorded(owner: Owner) -> list[dict[str, object]]:
+    rows = owner.execute("SELECT body FROM audit_records ORDER BY body::jsonb ->> 'time'")
+    bodies = [json.loads(str(body)) for (body,) in rows]
+    return [body for body in bodies if body["kind"] == "policy"]
+
+
+def test_what_comes_into_force_is_one_audit_record_for_all_servers(
+    board: MakeBoard, owner: Owner
+) -> None:
+    a, b, c = board("a:1"), board("b:1"), board("c:1")
+    for _ in range(3):
+        for each in (a, b, c):
+            each.report(OLD)
+    (first,) = recorded(owner)
+    assert (first["previous_policy_digest"], first["policy_digest"]) == ("", OLD.digest)
+    assert first["servers"] == ["a:1"]
+    a.report(NEW)
+    b.report(NEW)
+    assert len(recorded(owner)) == 1
+    for _ in range(3):
+        for each in (c, b, a):
+            each.report(NEW)
+    _, second = recorded(owner)
+    assert (second["previous_policy_digest"], second["policy_digest"]) == (OLD.digest, NEW.digest)
+    assert second["servers"] == ["a:1", "b:1", "c:1"]
+    assert second["server_count"] == 3
+
+
+def test_a_policy_whose_record_cannot_be_written_does_not_come_into_force(
+    board: MakeBoard, owner: Owner
+) -> None:
+    a = board("a:1")
+    a.report(OLD)
+    owner.execute("ALTER TABLE audit_records RENAME TO elsewhere")
+    with pytest.raises(AuditUnavailable):
+        a.report(NEW)
+    assert owner.execute("SELECT digest FROM policy_state").fetchone() == (OLD.digest,)
+    owner.execute("ALTER TABLE elsewhere RENAME TO audit_records")
+    assert a.report(NEW).in_force == NEW
+    assert [each["policy_digest"] for each in recorded(owner)] == [OLD.digest, NEW.digest]
+
+
+def test_what_the_databases_owner_writes_beside_it_does_not_get_into_the_record(
+    board: MakeBoard, owner: Owner
+) -> None:
+    a, b = board("a:1"), board("4111 1111 1111 1111")
+    a.report(OLD)
+    b.report(OLD)
+    owner.execute("UPDATE policy_state SET digest = repeat('Jane Doe', 8)")
+    a.report(NEW)
+    b.report(NEW)
+    record = recorded(owner)[-1]
+    assert record["previous_policy_digest"] == "unreadable"
+    assert record["servers"] == ["unreadable", "a:1"]
+
+
+def test_an_agreement_says_since_when_and_who_holds_what(board: MakeBoard) -> None:
+    a, b = board("a"), board("b")
+    first = a.report(OLD)
+    waiting = b.report(NEW)
+    assert waiting.since == first.since is not None
+    assert waiting.servers == (("a", OLD.digest), ("b", NEW.digest))
+    after = a.report(NEW).since
+    assert after is not None
+    assert after > first.since
