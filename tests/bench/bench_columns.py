@@ -40,7 +40,7 @@ from vault.policy.load import parse_policy
 from vault.rpc import column_servicers
 from vault.rpc.backend import open_backend
 from vault.rpc.column_codec import decode_column
-from vault.rpc.metrics import AuditMetrics
+from vault.rpc.metrics import AuditMetrics, PolicyMetrics
 from vault.rpc.servicers import Ahead
 from vault.rpc.unit_of_work import PostgresUnitOfWork
 from vault.service import vaultless
@@ -266,8 +266,9 @@ class Clock:
 def where_time_goes(settings: Path, whole: Connection) -> None:
     """Prints milliseconds a call per step; the wire is what a client sees beside them."""
     caller = Caller(Principal("spiffe", "spiffe://example.org/pipeline"), "bench", "", "0" * 32)
-    audit_metrics = AuditMetrics(CollectorRegistry())
-    opened = open_backend(load_settings(settings), audit_metrics)
+    registry = CollectorRegistry()
+    metrics = AuditMetrics(registry), PolicyMetrics(registry)
+    opened = open_backend(load_settings(settings), *metrics)
     with opened as backend, ExitStack() as stack:
         clock = Clock()
         for name, owner, attribute in STEPS:

@@ -21,6 +21,8 @@ def plain_line(record: AuditRecord) -> str:
             f" {record.writer or 'unknown'}; run `tokenvault audit verify`"
         )
     time = _text(body, "time")[:23].replace("T", " ")
+    if body.get("kind") == "policy":
+        return f"{record.position:>7}  {time}  policy   {_change(body)}"
     if body.get("kind") != "call":
         server = _text(body, "server")
         return f"{record.position:>7}  {time}  opened   writer {record.writer} of {server}"
@@ -34,6 +36,14 @@ def plain_line(record: AuditRecord) -> str:
         _text(body, "reason"),
     ]
     return "  ".join(word for word in words if word)
+
+
+def _change(body: Mapping[str, object]) -> str:
+    before, after = (_text(body, name) for name in ("previous_policy_digest", "policy_digest"))
+    came = f"{after} replaces {before}" if before else f"{after} is the first"
+    servers = body.get("servers")
+    names = [str(name) for name in servers] if isinstance(servers, list) else []
+    return f"{came}; on {_text({'names': ', '.join(names)}, 'names')}"
 
 
 def json_line(record: AuditRecord) -> str:

@@ -1,4 +1,4 @@
-"""``tokenvault policy``: policy files, without a service."""
+"""``tokenvault policy``: policy files, and what a service makes of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault.cli.connection import (
+    AddressOption,
+    CaOption,
+    CertOption,
+    DevOption,
+    KeyOption,
+    RoleOption,
+    find_connection,
+)
 from vault.cli.exits import ExitCode
 from vault.errors import PolicyError
 
 if TYPE_CHECKING:
     from vault.model import Action, Principal
     from vault.policy.model import Policy
+    from vault.v1.policy_service_pb2 import GetPolicyResponse
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Check policy files, and ask them why.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check policy files, ask them why, and see what is in force.", no_args_is_help=True
+)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, YAML.")]
 
@@ -25,6 +37,20 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, 
 def check(
     file: FileArgument,
     strict: Annotated[bool, typer.Option(help="Exit with 1 on warnings too.")] = False,
+    server: Annotated[
+        bool,
+        typer.Option(
+            "--server",
+            help="Ask a service too what became of this file there; exit with 1 unless it is "
+            "in force. The options below say which, as who (read_policy).",
+        ),
+    ] = False,
+    dev: DevOption = None,
+    role: RoleOption = None,
+    address: AddressOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
 ) -> None:
     """Refuses what is unsafe (exit code 1) and warns of what is weak."""
     # Imported late: other commands need neither YAML nor the formats.
@@ -40,7 +66,43 @@ def check(
         f"{file}: {len(policy.fields)} fields, {len(policy.roles)} roles, "
         f"{warnings} warnings, digest {policy.digest}"
     )
-    if strict and warnings:
+    found = bool(strict and warnings)
+    if server:
+        from vault.cli.policy_lines import compared
+
+        in_force, lines = compared(policy.digest, _served(dev, role, address, ca, cert, key))
+        for line in lines:
+            typer.echo(line)
+        found = found or not in_force
+    if found:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+def show(
+    document: Annotated[
+        bool, typer.Option("--document", help="Print the policy itself, as its file has it.")
+    ] = False,
+    dev: DevOption = None,
+    role: RoleOption = None,
+    address: AddressOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Shows which policy is in force, and why the server's file is not. Needs read_policy.
+
+    Exit code 1 if the file of the server that answered is refused.
+    """
+    from vault.cli.policy_lines import standing
+
+    answer = _served(dev, role, address, ca, cert, key)
+    if document:
+        typer.echo(answer.document, nl=False)
+        return
+    for line in standing(answer):
+        typer.echo(line)
+    if answer.file.state == "REFUSED":
         raise typer.Exit(ExitCode.FOUND)
 
 
@@ -77,6 +139,19 @@ def explain(
         typer.echo(line)
     if isinstance(found.decision, Deny):
         raise typer.Exit(ExitCode.FOUND)
+
+
+def _served(
+    dev: Path | None,
+    role: str | None,
+    address: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> GetPolicyResponse:
+    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    with connection.open() as client:
+        return client.get_policy()
 
 
 def _principal(name: str, groups: list[str]) -> Principal:

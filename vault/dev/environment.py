@@ -28,6 +28,7 @@ from vault.dev.child import Child
 from vault.dev.deployed_files import deployed
 from vault.dev.issuer import Issuer, token_callers_of
 from vault.dev.openbao import DevOpenBao
+from vault.dev.policy_news import PolicyNews
 from vault.dev.ports import LOOPBACK
 from vault.dev.postgres import SERVICE, EmbeddedPostgres
 from vault.dev.private_files import private_directory, write_private
@@ -128,10 +129,13 @@ class DevEnvironment:
         self._tell = tell
         with _interruptible(), self:
             tell(self._welcome())
+            news = PolicyNews(self.directory / "server.log")
             try:
                 while True:
                     time.sleep(_WATCH_EVERY)
                     self.check()
+                    for line in news.read():
+                        tell(line)
             except KeyboardInterrupt:
                 self._tell("Stopping.")
 

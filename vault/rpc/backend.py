@@ -27,13 +27,13 @@ from vault.rpc.audit_integration import AuditIntegration
 from vault.rpc.column_servicers import column_methods
 from vault.rpc.erasure import erasure_methods
 from vault.rpc.health import Probe
-from vault.rpc.metrics import AuditMetrics
+from vault.rpc.metrics import AuditMetrics, PolicyMetrics
 from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
 from vault.rpc.policy_source import PolicySource
 from vault.rpc.servicers import Method, methods
 from vault.rpc.spans import OFF, SpannedKeys, Spans
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.rpc.unit_of_work import PostgresUnitOfWork, audit_of
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureService
@@ -83,7 +83,10 @@ class Backend:
 
 @contextmanager
 def open_backend(
-    settings: Settings, audit_metrics: AuditMetrics, spans: Spans = OFF
+    settings: Settings,
+    audit_metrics: AuditMetrics,
+    policy_metrics: PolicyMetrics,
+    spans: Spans = OFF,
 ) -> Iterator[Backend]:
     """Opens everything for the length of the block.
 
@@ -123,9 +126,15 @@ def open_backend(
             keyring.ensure(policy.fields)
 
         prepare(first)
-        board = PolicyBoard(side, DEFAULT_TENANT, uuid4(), replica)
+        board = PolicyBoard(
+            side,
+            DEFAULT_TENANT,
+            uuid4(),
+            replica,
+            lambda opened, change: audit_of(opened, lanes).append_policy_change(change),
+        )
         seal = PolicySeal(DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version))
-        policies = PolicySource(file, first, board, seal, prepare)
+        policies = PolicySource(file, first, board, seal, prepare, differs=policy_metrics.differs)
         stack.callback(policies.close)
         policies.start()
         admission = Admission(work)
@@ -136,7 +145,8 @@ def open_backend(
         stack.callback(integration.close)
         integration.start()
         reader = PostgresAuditReader(engine, audit_key_of)
-        oversight = OversightService(admission, AuditDesk(reader, audit_key, audit_key_of))
+        desk = AuditDesk(reader, audit_key, audit_key_of)
+        oversight = OversightService(admission, desk, policies.standing)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods={
@@ -152,6 +162,7 @@ def open_backend(
                 "database": lambda: _probe_database(side),
                 "keys": lambda: _probe_keys(keyring, wrapper),
                 "policy": policies.probe,
+                "policy_file": policies.probe_file,
                 "audit": integration.probe,
             },
             spaces=lambda: _spaces(work, policies.current()),

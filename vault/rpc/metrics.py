@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -27,6 +28,7 @@ from vault.errors import ConfigError
 __all__ = [
     "AuditMetrics",
     "Metrics",
+    "PolicyMetrics",
     "StateMetrics",
     "serve_metrics",
     "share_counts",
@@ -149,6 +151,24 @@ class AuditMetrics:
         self._behind.set(behind)
         self._oldest.set(oldest)
         self._stalled.set(stalled)
+
+
+class PolicyMetrics:
+    """How a server's policy file stands to the policy in force."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._since = Gauge(
+            "tokenvault_policy_file_differs_since_seconds",
+            "When the policy file was first seen to differ from the policy in force, in seconds"
+            " since the epoch; 0 while it does not differ.",
+            registry=registry,
+            # Workers share the file: one that refuses it is enough.
+            multiprocess_mode="max",
+        )
+
+    def differs(self, since: datetime | None) -> None:
+        """Notes since when the file differs, None where it does not."""
+        self._since.set(since.timestamp() if since else 0)
 
 
 class StateMetrics:

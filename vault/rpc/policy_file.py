@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from vault.errors import PolicyError
@@ -19,14 +20,22 @@ class PolicyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: _Mark | None = None
+        self._digest = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes as last read; empty where it could not be."""
+        return self._digest
 
     def read(self) -> Policy:
         """Reads the file. Raises PolicyError."""
         # Marked before it is read: a change in between shows at the next look.
-        self._seen = self._mark()
+        self._seen, self._digest = self._mark(), ""
         try:
             # Bytes, not text: the digest is that of the file, line ends included.
-            document = self._path.read_bytes().decode("utf-8")
+            content = self._path.read_bytes()
+            self._digest = hashlib.sha256(content).hexdigest()
+            document = content.decode("utf-8")
         except OSError as error:
             raise PolicyError(
                 f"policy.path: {self._path} cannot be read: {error.strerror}"

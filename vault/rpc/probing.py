@@ -13,8 +13,9 @@ Probe = Callable[[], None]
 """Returns if what it looks at is well, raises VaultError with what is wrong."""
 
 # Told and logged under its own name, and never a reason to take the server out of service.
-# Calls go on without a log of positions; otherwise one edited row would stop the service.
-ADVISORY = frozenset({"audit"})
+# Calls go on without a log of positions; otherwise one edited row would stop the service. They
+# go on under the policy in force; otherwise one bad file would.
+ADVISORY = frozenset({"audit", "policy_file"})
 
 
 class Prober:

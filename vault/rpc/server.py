@@ -23,7 +23,14 @@ from vault.rpc.hardening import forbid_dumps
 from vault.rpc.health import HealthServer
 from vault.rpc.listener import Listener
 from vault.rpc.logging import configure_logging, frames_of, get_log
-from vault.rpc.metrics import AuditMetrics, Metrics, StateMetrics, serve_metrics, share_counts
+from vault.rpc.metrics import (
+    AuditMetrics,
+    Metrics,
+    PolicyMetrics,
+    StateMetrics,
+    serve_metrics,
+    share_counts,
+)
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.port_lock import port_lock
@@ -156,7 +163,9 @@ def serving(
         doors = stack.enter_context(open_doors(settings, allow_development=allow_development))
         spans = _spans(settings, metrics, stack)
         audit_metrics = AuditMetrics(metrics.registry)
-        backend = stack.enter_context(open_backend(settings, audit_metrics, spans))
+        policy_metrics = PolicyMetrics(metrics.registry)
+        opened = open_backend(settings, audit_metrics, policy_metrics, spans)
+        backend = stack.enter_context(opened)
         if tell is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
             stack.callback(stop)

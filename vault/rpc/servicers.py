@@ -230,9 +230,25 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
         )
 
     def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
-        current = service.get_policy(caller, policy)
+        current, standing = service.get_policy(caller, policy)
+        # Another policy may have come into force since the call began.
+        since = standing.since if standing.digest == current.digest else None
         return Answer.of(
-            policies.GetPolicyResponse(digest=current.digest, document=current.document)
+            policies.GetPolicyResponse(
+                digest=current.digest,
+                document=current.document,
+                effective_time=_timestamp(since),
+                servers=[
+                    policies.PolicyServer(name=name, digest=digest)
+                    for name, digest in standing.servers
+                ],
+                file=policies.PolicyFile(
+                    digest=standing.file_digest,
+                    state=standing.state.value,
+                    problem=standing.problem,
+                    differs_since_time=_timestamp(standing.differs_since),
+                ),
+            )
         )
 
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -12,6 +12,7 @@ from vault.errors import InvalidRequest, Reason, Unavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.service.admission import Admission
+from vault.service.policy_standing import PolicyStanding
 
 __all__ = [
     "MAX_PAGE",
@@ -103,9 +104,16 @@ class AuditReader(Protocol):
 class OversightService:
     """The use cases of auditors."""
 
-    def __init__(self, admission: Admission, reader: AuditReader) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        reader: AuditReader,
+        standing: Callable[[], PolicyStanding],
+    ) -> None:
+        """Takes what audits, what reads the audit, and how this server's policy stands."""
         self._admission = admission
         self._reader = reader
+        self._standing = standing
         self._verifying = Lock()
 
     def verify_audit(self, caller: Caller, policy: Policy, checkpoint: str = "") -> AuditReport:
@@ -147,11 +155,11 @@ class OversightService:
             raise InvalidRequest(f"a page has 1 to {MAX_PAGE} records")
         return self._reader.tail(position, limit or _PAGE)
 
-    def get_policy(self, caller: Caller, policy: Policy) -> Policy:
-        """Returns the policy in force."""
+    def get_policy(self, caller: Caller, policy: Policy) -> tuple[Policy, PolicyStanding]:
+        """Returns the policy in force, and how this server's file stands to it."""
         permit = self._admission.admit("GetPolicy", caller, policy, Action.READ_POLICY)
         self._admission.record(permit.event)
-        return policy
+        return policy, self._standing()
 
     def record_refusal(self, event: AuditEvent) -> None:
         """Writes the record of a call that was refused before any use case saw it."""

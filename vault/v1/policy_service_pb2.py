@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/policy_service.proto\x12\x08vault.v1\x1a\x16vault/v1/options.proto\"\x12\n\x10GetPolicyRequest\"5\n\x11GetPolicyResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t2[\n\rPolicyService\x12J\n\tGetPolicy\x12\x1a.vault.v1.GetPolicyRequest\x1a\x1b.vault.v1.GetPolicyResponse\"\x04\x88\xb5\x18\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/policy_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"\x12\n\x10GetPolicyRequest\"\xb6\x01\n\x11GetPolicyResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07servers\x18\x04 \x03(\x0b\x32\x16.vault.v1.PolicyServer\x12\"\n\x04\x66ile\x18\x05 \x01(\x0b\x32\x14.vault.v1.PolicyFile\",\n\x0cPolicyServer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"t\n\nPolicyFile\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x36\n\x12\x64iffers_since_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2[\n\rPolicyService\x12J\n\tGetPolicy\x12\x1a.vault.v1.GetPolicyRequest\x1a\x1b.vault.v1.GetPolicyResponse\"\x04\x88\xb5\x18\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\210\265\030\010'
-  _globals['_GETPOLICYREQUEST']._serialized_start=67
-  _globals['_GETPOLICYREQUEST']._serialized_end=85
-  _globals['_GETPOLICYRESPONSE']._serialized_start=87
-  _globals['_GETPOLICYRESPONSE']._serialized_end=140
-  _globals['_POLICYSERVICE']._serialized_start=142
-  _globals['_POLICYSERVICE']._serialized_end=233
+  _globals['_GETPOLICYREQUEST']._serialized_start=100
+  _globals['_GETPOLICYREQUEST']._serialized_end=118
+  _globals['_GETPOLICYRESPONSE']._serialized_start=121
+  _globals['_GETPOLICYRESPONSE']._serialized_end=303
+  _globals['_POLICYSERVER']._serialized_start=305
+  _globals['_POLICYSERVER']._serialized_end=349
+  _globals['_POLICYFILE']._serialized_start=351
+  _globals['_POLICYFILE']._serialized_end=467
+  _globals['_POLICYSERVICE']._serialized_start=469
+  _globals['_POLICYSERVICE']._serialized_end=560
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,20 +44,100 @@ class GetPolicyResponse(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """SHA-256 of the policy file's bytes, in lower-case hex, as in audit records."""
     document: _builtins.str
     """The policy file as it was read."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came into force, by the database's clock; not set while another one is about to."""
+
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyServer]:
+        """The live servers, and which policy each has read and found good."""
+
+    @_builtins.property
+    def file(self) -> Global___PolicyFile:
+        """The policy file of the server that answers."""
+
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
         document: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        servers: _abc.Iterable[Global___PolicyServer] | None = ...,
+        file: Global___PolicyFile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "file", b"file"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "document", b"document"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "document", b"document", "effective_time", b"effective_time", "file", b"file", "servers", b"servers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class PolicyServer(_message.Message):
+    """PolicyServer is a server that takes part in the agreement on one policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as in audit records."""
+    digest: _builtins.str
+    """Digest of the policy that it would serve once all servers have it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyServer: _TypeAlias = PolicyServer  # noqa: Y015
+
+@_typing.final
+class PolicyFile(_message.Message):
+    """PolicyFile is the policy file of one server, as it last looked at it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DIFFERS_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """SHA-256 of the file's bytes, in lower-case hex; empty where it cannot be read."""
+    state: _builtins.str
+    """IN_FORCE; WAITING for other servers; DELAYED while keys or database are away; or REFUSED."""
+    problem: _builtins.str
+    """Why it is not in force; empty where it is. For people."""
+    @_builtins.property
+    def differs_since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it differs from what is in force, by the server's clock; not set where it is."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        state: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        differs_since_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["differs_since_time", b"differs_since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differs_since_time", b"differs_since_time", "digest", b"digest", "problem", b"problem", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyFile: _TypeAlias = PolicyFile  # noqa: Y015

@@ -47,7 +47,8 @@ class PolicyServiceServicer:
     """
 
     def GetPolicy(self, request, context):
-        """Returns the policy in force and its digest.
+        """Returns the policy in force and its digest, and how the file of the server that answers
+        stands to it.
         For roles that the policy allows `read_policy`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,7 +34,8 @@ class PolicyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]
-    """Returns the policy in force and its digest.
+    """Returns the policy in force and its digest, and how the file of the server that answers
+    stands to it.
     For roles that the policy allows `read_policy`.
     """
 
@@ -44,7 +45,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
-    """Returns the policy in force and its digest.
+    """Returns the policy in force and its digest, and how the file of the server that answers
+    stands to it.
     For roles that the policy allows `read_policy`.
     """
 
@@ -57,7 +59,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.GetPolicyResponse, _abc.Awaitable[_policy_service_pb2.GetPolicyResponse]]:
-        """Returns the policy in force and its digest.
+        """Returns the policy in force and its digest, and how the file of the server that answers
+        stands to it.
         For roles that the policy allows `read_policy`.
         """
 

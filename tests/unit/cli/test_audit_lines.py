@@ -52,3 +52,17 @@ def test_only_looks_at_the_audit_are_looks() -> None:
     assert not is_look(record(json.dumps(CALL)))
     assert not is_look(record(""))
     assert not is_look(record("[]"))
+
+
+def test_a_change_of_the_policy_says_what_and_where() -> None:
+    body = {
+        "kind": "policy",
+        "time": CALL["time"],
+        "previous_policy_digest": "a" * 64,
+        "policy_digest": "b" * 64,
+        "servers": ["node-1:42", "node-2:1\x1b"],
+    }
+    said = plain_line(record(json.dumps(body)))
+    assert said.endswith(f"policy   {'b' * 64} replaces {'a' * 64}; on node-1:42, node-2:1?")
+    first = json.dumps({**body, "previous_policy_digest": "", "servers": None})
+    assert f"{'b' * 64} is the first" in plain_line(record(first))

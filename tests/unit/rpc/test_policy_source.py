@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from vault.policy.model import Policy
 from vault.rpc.policy_file import PolicyFile
 from vault.rpc.policy_seal import PolicySeal
 from vault.rpc.policy_source import PolicySource
+from vault.service.policy_standing import FileState
 from vault.store.policy_state import Agreement, SealedPolicy
 
 
@@ -53,6 +56,8 @@ class House:
     prepared: list[str] = field(default_factory=list)
     unfit: VaultError | None = None
     now: float = 1000.0
+    differs: list[datetime | None] = field(default_factory=list)
+    today: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def prepare(self, policy: Policy) -> None:
         if self.unfit is not None:
@@ -63,9 +68,17 @@ class House:
         file = PolicyFile(self.path)
         first = file.read()
         source = PolicySource(
-            file, first, self.board, self.seal, self.prepare, clock=lambda: self.now
+            file,
+            first,
+            self.board,
+            self.seal,
+            self.prepare,
+            differs=self.differs.append,
+            clock=lambda: self.now,
+            now=lambda: self.today,
         )
         source._report()
+        source._note_standing()
         return source
 
 
@@ -255,3 +268,99 @@ def test_reload_is_not_waited_for(house: House) -> None:
         source._thread.join(0.01)
     source.close()
     assert mark_of(source) == "# 2"
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_refused_file_shows_until_it_is_mended(house: House) -> None:
+    source = house.source()
+    source.probe_file()
+    began = house.today = house.today + MINUTE
+    house.path.write_text("version: 1\nfields: {a: {format: us_sn, generator: ff1}}\n")
+    source._turn()
+    for _ in range(3):
+        house.today += MINUTE
+        source._turn()
+    standing = source.standing()
+    assert standing.state is FileState.REFUSED
+    assert standing.digest == source.current().digest != standing.file_digest
+    assert standing.file_digest == hashlib.sha256(house.path.read_bytes()).hexdigest()
+    assert "did you mean 'us_ssn'" in standing.problem
+    assert standing.differs_since == began
+    assert house.differs == [None] + 4 * [began]
+    with pytest.raises(PolicyError, match=r"2026-01-01 00:01:00 UTC .* did you mean 'us_ssn'"):
+        source.probe_file()
+    # Calls go on, and so does readiness.
+    source.probe()
+    house.path.write_text(text(1))
+    source._turn()
+    assert (source.standing().state, source.standing().problem) == (FileState.IN_FORCE, "")
+    assert house.differs[-1] is None
+    source.probe_file()
+
+
+@pytest.mark.parametrize("gone", ["missing", "not UTF-8", "withdrawn"])
+def test_every_way_to_be_refused_shows(house: House, gone: str) -> None:
+    source = house.source()
+    if gone == "missing":
+        house.path.unlink()
+    elif gone == "not UTF-8":
+        house.path.write_bytes(b"\xff\xfe")
+    else:
+        house.board.others = ("other:1",)
+        house.path.write_text(text(2))
+        source._turn()
+        house.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+    assert source.standing().problem
+    with pytest.raises(PolicyError):
+        source.probe_file()
+
+
+def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(house: House) -> None:
+    source = house.source()
+    house.board.others = ("other:1", "third:1")
+    house.path.write_text(text(2))
+    source._turn()
+    assert source.standing().state is FileState.WAITING
+    assert source.standing().problem == "it waits for other servers: other:1, third:1"
+    assert house.differs[-1] == house.today
+    source.probe_file()
+    house.today += 3 * MINUTE
+    source._turn()
+    with pytest.raises(PolicyError, match="other:1"):
+        source.probe_file()
+    # A newcomer with the newer file says so from its start.
+    assert house.source().standing().state is FileState.WAITING
+
+
+def test_the_last_reason_shows_where_there_were_several(house: House) -> None:
+    source = house.source()
+    house.path.write_text("version: 2\n")
+    source._turn()
+    house.unfit = KeysUnavailable("sealed")
+    house.path.write_text(text(2))
+    source._turn()
+    assert (source.standing().state, source.standing().problem) == (FileState.DELAYED, "sealed")
+    house.path.write_text("version: 3\n")
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+
+
+def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = house.source()
+
+    def broken(_: PolicyFile) -> Policy:
+        raise RecursionError("canary")
+
+    monkeypatch.setattr(PolicyFile, "read", broken)
+    house.path.write_text(text(2))
+    house.now += 10
+    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert source.standing().problem == "RecursionError"
+    house.now += 10
+    source.current()

@@ -18,6 +18,7 @@ from vault.service.oversight import (
     OversightService,
     SealedCheckpoint,
 )
+from vault.service.policy_standing import PolicyStanding
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import House
@@ -29,6 +30,10 @@ POLICY = parse_policy(
     "auditors",
 )
 AUDITOR = Caller(Principal("spiffe", "spiffe://example.org/auditor"), "peer", "01", "r", 5.0)
+
+
+def standing() -> PolicyStanding:
+    return PolicyStanding(POLICY.digest)
 
 
 class SlowVerifier:
@@ -53,7 +58,7 @@ class SlowVerifier:
 
 def test_a_second_verification_is_refused_while_one_runs(house: House) -> None:
     verifier = SlowVerifier()
-    service = OversightService(Admission(house.work), verifier)
+    service = OversightService(Admission(house.work), verifier, standing)
     first = Thread(target=service.verify_audit, args=(AUDITOR, POLICY))
     first.start()
     assert verifier.begun.wait(10)
@@ -89,7 +94,7 @@ class Reader:
 
 def test_a_page_is_bounded_and_recorded(house: House) -> None:
     reader = Reader()
-    service = OversightService(Admission(house.work), reader)
+    service = OversightService(Admission(house.work), reader, standing)
     assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
     service.tail_audit(AUDITOR, POLICY, 0, 0)
     assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
@@ -101,7 +106,7 @@ def test_a_page_is_bounded_and_recorded(house: House) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_made_is_recorded(house: House) -> None:
-    service = OversightService(Admission(house.work), Reader())
+    service = OversightService(Admission(house.work), Reader(), standing)
     with pytest.raises(AuditUnavailable):
         service.checkpoint_audit(AUDITOR, POLICY)
     assert [(event.rpc, event.outcome) for event in house.work.events] == [
@@ -111,7 +116,7 @@ def test_a_checkpoint_that_cannot_be_made_is_recorded(house: House) -> None:
 
 def test_others_read_no_audit(house: House) -> None:
     reader = Reader()
-    service = OversightService(Admission(house.work), reader)
+    service = OversightService(Admission(house.work), reader, standing)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
     for call in (
         lambda: service.tail_audit(stranger, POLICY, 0, 0),
