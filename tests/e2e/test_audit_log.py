@@ -152,7 +152,7 @@ def test_export_and_tail_as_json(server: Server, tmp_path: Path) -> None:
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert [record["position"] for record in records] == list(range(2, len(records) + 2))
     assert done.stdout.endswith(f"the next is --from {len(records) + 2}\n")
-    assert {record["body"]["kind"] for record in records} <= {"call", "opened"}
+    assert {record["body"]["kind"] for record in records} <= {"call", "opened", "policy"}
     tail = run(server, "tail", "--json", "--from", "2", "--limit", "3")
     assert [json.loads(line) for line in tail.stdout.splitlines()] == records[:3]
 

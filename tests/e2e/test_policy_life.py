@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -21,6 +25,7 @@ from vault.v1 import tokenization_service_pb2_grpc as stubs
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
+TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 FIELDS = """version: 1
 fields:
   ssn: {format: us_ssn, generator: ff1}
@@ -51,6 +56,23 @@ class Replica:
     def digest(self) -> str:
         with self.server.client("auditor") as auditor:
             return auditor.get_policy().digest
+
+    def metric(self, sample: str) -> float:
+        with urlopen(f"http://{self.server.metrics}/metrics", timeout=5) as answer:
+            page = answer.read().decode()
+        (value,) = (line.split()[1] for line in page.splitlines() if line.startswith(f"{sample} "))
+        return float(value)
+
+    def run(
+        self, site: Site, *command: str, identity: str = "auditor"
+    ) -> subprocess.CompletedProcess[str]:
+        tls = site.tls(identity)
+        files = ["--ca", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
+        return subprocess.run(
+            [TOKENVAULT, *command, "--address", self.server.address, *files],
+            capture_output=True,
+            text=True,
+        )
 
     def logged(self, event: str) -> list[dict[str, object]]:
         return [line for line in self.server.lines() if line["event"] == event]
@@ -91,6 +113,36 @@ def test_a_bad_file_keeps_the_old_policy_on_every_server(pair: tuple[Replica, Re
     time.sleep(2.5)
     assert len(a.logged(REFUSED)) == 1
     assert a.digest() == b.digest() == before
+    a.file.write_text(policy())
+    a.server.await_health("policy_file", serving=True)
+
+
+def test_a_refused_file_shows_wherever_one_looks_and_calls_go_on(
+    pair: tuple[Replica, Replica], site: Site
+) -> None:
+    a, b = pair
+    good = a.file.read_text()
+    a.file.write_text(policy("  iban: {format: ibann, generator: ff1}\n"))
+    a.server.await_health("policy_file", serving=False)
+    assert a.server.health("readiness") == a.server.health("policy") == "SERVING"
+    since = a.metric("tokenvault_policy_file_differs_since_seconds")
+    assert 0 < time.time() - since < 60
+    assert b.metric("tokenvault_policy_file_differs_since_seconds") == 0
+    assert a.metric('tokenvault_probe{probe="policy_file"}') == 0
+    with a.server.client("loader") as loader:
+        assert loader.tokenize("ssn", ["536-90-4399"]).errors == {}
+    shown = a.run(site, "policy", "show")
+    assert shown.returncode == 1
+    assert "did you mean 'iban'" in shown.stdout
+    checked = a.run(site, "policy", "check", str(b.file), "--server")
+    assert checked.returncode == (0 if b.file.read_text() == good else 1)
+    a.file.write_text(good)
+    a.server.await_health("policy_file", serving=True)
+    assert a.metric("tokenvault_policy_file_differs_since_seconds") == 0
+    assert a.run(site, "policy", "show").returncode == 0
+    assert a.run(site, "policy", "show", "--document").stdout == good
+    denied = a.run(site, "policy", "show", identity="loader")
+    assert (denied.returncode, denied.stdout) == (3, "")
 
 
 def test_a_file_that_changes_a_used_field_is_refused(pair: tuple[Replica, Replica]) -> None:
@@ -98,12 +150,19 @@ def test_a_file_that_changes_a_used_field_is_refused(pair: tuple[Replica, Replic
     with a.server.client("loader") as loader:
         loader.tokenize("ssn", ["536-90-4399"])
     a.file.write_text(policy(mark="shape").replace("generator: ff1", "generator: random"))
-    assert "another shape" in str(a.await_log(REFUSED, 2)["problem"])
+    assert "another shape" in str(a.await_log(REFUSED, 3)["problem"])
 
 
-def test_servers_go_over_together_once_all_have_the_file(pair: tuple[Replica, Replica]) -> None:
+def changes_in(bodies: list[str]) -> list[dict[str, object]]:
+    return [body for body in map(json.loads, bodies) if body["kind"] == "policy"]
+
+
+def test_servers_go_over_together_once_all_have_the_file(
+    pair: tuple[Replica, Replica], read_audit: Callable[[], list[str]]
+) -> None:
     a, b = pair
     before = a.digest()
+    changes = len(changes_in(read_audit()))
     a.file.write_text(policy(SECOND))
     waits = a.await_log("policy waits for other servers")
     assert waits["policy"] != before
@@ -117,6 +176,16 @@ def test_servers_go_over_together_once_all_have_the_file(pair: tuple[Replica, Re
     a.await_log("policy in force")
     b.await_log("policy in force")
     assert a.digest() == b.digest() == waits["policy"]
+    records = sorted(changes_in(read_audit()), key=lambda body: str(body["time"]))
+    # Files that were refused left none.
+    assert len(records) == changes + 1 == 2
+    assert records[-1]["previous_policy_digest"] == before
+    assert records[-1]["policy_digest"] == waits["policy"]
+    assert records[-1]["server_count"] == 2
+    with a.server.client("auditor") as auditor:
+        assert not auditor.verify_audit().findings
+        servers = {each.digest for each in auditor.get_policy().servers}
+        assert servers == {waits["policy"]}
     for each in pair:
         with each.server.client("loader") as loader:
             assert loader.tokenize("email", ["a@b.example"]).errors == {}

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from vault.client import CallError, Client, ClientTls, ClientToken
+from vault.dev.deployed_files import deployed
 from vault.dev.environment import DevEnvironment
 from vault.errors import ConfigError, PolicyError, SetupError
 from vault.rpc.server import serving
@@ -164,8 +166,9 @@ def test_a_broken_policy_starts_nothing(private_tmp: Path, text: str | None) -> 
     assert not (private_tmp / "dev").exists()
 
 
-def run_in_background(directory: Path) -> subprocess.Popen[bytes]:
-    command = [str(Path(sys.executable).parent / "tokenvault"), "dev", "--dir", str(directory)]
+def run_in_background(directory: Path, *options: str) -> subprocess.Popen[bytes]:
+    tokenvault = str(Path(sys.executable).parent / "tokenvault")
+    command = [tokenvault, "dev", "--dir", str(directory), *options]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -208,6 +211,48 @@ def test_stops_goes_on_and_leaves_nothing(private_tmp: Path) -> None:
     process.kill()
     process.communicate(timeout=30)
     await_nothing_left(directory)
+
+
+def test_a_changed_policy_that_is_refused_is_told_on_the_console(private_tmp: Path) -> None:
+    directory, policy = private_tmp / "dev", private_tmp / "policy.yaml"
+    good = deployed("policy.yaml").read_text()
+    policy.write_text(good)
+    process = run_in_background(directory, "--policy", str(policy))
+    stdout = process.stdout
+    assert stdout is not None
+    told: list[str] = []
+    reader = Thread(target=lambda: told.extend(line.decode() for line in stdout), daemon=True)
+    reader.start()
+
+    def await_told(text: str) -> None:
+        deadline = time.monotonic() + 15
+        while text not in "".join(told):
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+
+    policy.write_text(good.replace("format: card", "format: cart"))
+    await_told("Policy REFUSED")
+    await_told("did you mean 'card'")
+    tokenvault = Path(sys.executable).parent / "tokenvault"
+    shown = subprocess.run(
+        [tokenvault, "policy", "show", "--dev", directory], capture_output=True, text=True
+    )
+    assert shown.returncode == 1
+    assert "is refused" in shown.stdout
+    assert "did you mean 'card'" in shown.stdout
+    policy.write_text(f"{good}# newer\n")
+    await_told(" is in force.")
+    checked = subprocess.run(
+        [tokenvault, "policy", "check", policy, "--server", "--dev", directory],
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "the service has it in force since" in checked.stdout
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    reader.join(10)
+    stdout.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
