@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -26,14 +26,26 @@ class CsvOptions:
 
     Attributes:
         columns: header name -> field of the policy.
-        delimiter: one character, or None to take it from the header line.
+        delimiter: one character, or None to take it from a ``sep=`` line or the header.
         chunk_rows: rows held in memory at a time.
+        escape: the character that escapes quotes, as the backslash of MySQL and Spark.
+        quoting: whether quotes have a meaning; if not, they are text.
+        nulls: cells that are one of these stand for no value, and stay as they are.
+        region_columns: field -> column whose cells name the country of the row's value.
+        trust_quotes: take a cell of several lines for one cell where it reads as rows.
+        trust_header: take the first record for the header where it reads as a row.
     """
 
     columns: Mapping[str, str]
     delimiter: str | None = None
     on_reject: OnReject = OnReject.SKIP_ROW
     chunk_rows: int = 5_000
+    escape: str | None = None
+    quoting: bool = True
+    nulls: Collection[str] = ()
+    region_columns: Mapping[str, str] = field(default_factory=dict)
+    trust_quotes: bool = False
+    trust_header: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,9 @@ class Summary:
 
     Attributes:
         rows: rows read, without header and blank lines; ``written`` those that came out.
-        converted, empty: cells per column.
+        converted, empty: cells per column; a cell that holds a null marker counts as empty.
+        null_like: cells per (column, text) that were taken for values and seldom are, as NULL.
+        names_repeated: rows per column whose cell is the column's own name.
         rejects: cells per (column, reason); a malformed row counts once, column empty.
         first_rejects: the first twenty.
     """
@@ -78,6 +92,8 @@ class Summary:
     written: int = 0
     converted: Counter[str] = field(default_factory=Counter)
     empty: Counter[str] = field(default_factory=Counter)
+    null_like: Counter[tuple[str, str]] = field(default_factory=Counter)
+    names_repeated: Counter[str] = field(default_factory=Counter)
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     first_rejects: list[Reject] = field(default_factory=list)
 

@@ -44,11 +44,11 @@ NAME = CsvOptions({"name": "person_name"})
 
 def test_only_the_chosen_cells_change() -> None:
     data = (
-        b'\xef\xbb\xbfid,"name",note\r\n1,abc, "kept" \r\n"2","d""e","a\nb"\n\n3,,caf\xe9\r\n4,xyz,'
+        b'\xef\xbb\xbfid,"name",note\r\n1,abc, kept \r\n"2","d""e","a\nb"\n\n3,,caf\xe9\r\n4,xyz,'
     )
     out, summary = convert(data, NAME)
     assert out == (
-        b'\xef\xbb\xbfid,"name",note\r\n1,cba, "kept" \r\n"2","e""d","a\nb"\n\n3,,caf\xe9\r\n4,zyx,'
+        b'\xef\xbb\xbfid,"name",note\r\n1,cba, kept \r\n"2","e""d","a\nb"\n\n3,,caf\xe9\r\n4,zyx,'
     )
     assert (summary.rows, summary.written) == (4, 4)
     assert (summary.converted["name"], summary.empty["name"]) == (3, 1)

@@ -34,9 +34,8 @@ def test_cells_mean_what_the_csv_module_reads(text: str) -> None:
         records = list(dialect.records(lines(text)))
     except CsvError:
         return
-    mine = [[dialect.value(cell) for cell in record.cells] for record in records]
-    theirs = [row or [""] for row in csv.reader(lines(text))]
-    assert mine == theirs
+    theirs = [row or [""] for row in csv.reader(lines(text), strict=True)]
+    assert [record.values for record in records] == theirs
 
 
 @given(st.text(max_size=20), st.sampled_from(["", "x", '"x"']))
@@ -44,14 +43,14 @@ def test_a_written_cell_reads_back(value: str, replaced: str) -> None:
     dialect = Dialect(";")
     cell = dialect.text(value, replaced)
     [record] = dialect.records(lines(f"a;{cell};b\n"))
-    assert [dialect.value(text) for text in record.cells] == ["a", value, "b"]
+    assert record.values == ["a", value, "b"]
 
 
 def test_a_cell_is_quoted_where_the_cell_before_it_was() -> None:
     dialect = Dialect(",")
     assert dialect.text("token", '"value"') == '"token"'
     assert dialect.text("token", "value") == "token"
-    assert dialect.text('5" pipe', "value") == '5" pipe'
+    assert dialect.text('5" pipe', "value") == '"5"" pipe"'
     assert dialect.text("a,b", "value") == '"a,b"'
 
 
@@ -61,7 +60,7 @@ def test_records_know_their_line_and_ending() -> None:
 
 
 def test_an_open_quote_is_refused_by_its_line() -> None:
-    with pytest.raises(CsvError, match=r"^line 2: a quote is opened and never closed$"):
+    with pytest.raises(CsvError, match=r"^line 2: a quote is opened and never closed; "):
         list(Dialect(",").records(lines('a,b\n"x,2\n3,4\n')))
 
 

@@ -1,0 +1,273 @@
+"""One file on its way: reads, converts, looks again and writes a chunk at a time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import BinaryIO, Protocol, TextIO
+
+from vault.bulk.guard import Look, is_row, refuse_misread, rows_in_cells
+from vault.bulk.layout import NOT_UTF8, read_layout
+from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
+from vault.bulk.records import CsvError, Record
+from vault.bulk.regions import by_region, region_of
+from vault.client import Column, ItemError
+
+__all__ = ["ConvertRegion", "Run"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REJECT_COLUMNS = ("row", "line", "column", "field", "reason", "message", "retryable")
+_NULL_LIKE = frozenset(
+    ("\\N", "NULL", "Null", "null", "(null)", "<NA>", "NA", "N/A", "#N/A", "NaN", "nan", "None")
+)
+_ROWS_COMPARED = 200
+_ROWS_IN_CELL = (
+    "a cell of several lines reads as rows of this file: mend the quotes, or say --trust-quotes "
+    "if it is one cell"
+)
+
+
+def _not_in_format(message: str) -> ItemError:
+    return ItemError(0, "VALUE_NOT_IN_FORMAT", message, False)
+
+
+_NOT_UTF8 = _not_in_format(f"the cell {NOT_UTF8}")
+_AMBIGUOUS = _not_in_format(
+    "the cell has an escape before a letter or digit, which programs read in different ways: "
+    r"write what is meant, or name it with --null if it is a marker such as \N"
+)
+_UNWRITABLE = ItemError(
+    0,
+    "CELL_NOT_WRITABLE",
+    "the answer holds a delimiter or line end, which cannot be written without quotes",
+    False,
+)
+
+
+class ConvertRegion(Protocol):
+    """Converts cells of a field, which are of one region; empty is the policy's."""
+
+    def __call__(self, field_name: str, values: Sequence[str], region: str) -> Column:
+        """Returns an answer or an error for each cell, in their order."""
+        ...
+
+
+@dataclass(slots=True)
+class _Line:
+    """A record on its way; number 0 is a blank line."""
+
+    record: Record
+    number: int = 0
+    malformed: bool = False
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class Run:
+    """Converts one file; ``next_chunk`` until it returns False."""
+
+    def __init__(
+        self,
+        convert: ConvertRegion,
+        options: CsvOptions,
+        source: TextIO,
+        target: BinaryIO,
+        rejects: TextIO | None,
+    ) -> None:
+        self.summary = Summary()
+        self._convert = convert
+        self._options = options
+        self._nulls = frozenset(options.nulls)
+        self._target = target
+        self._rejects = csv.writer(rejects) if rejects is not None else None
+        if self._rejects is not None:
+            self._rejects.writerow(_REJECT_COLUMNS)
+        layout = read_layout(source, options)
+        self._dialect = layout.dialect
+        self._records = layout.records
+        self._places = layout.places
+        self._width = len(layout.header.cells)
+        self._region_places = {
+            field_name: (column, layout.place_of(column))
+            for field_name, column in options.region_columns.items()
+        }
+        # Written with the first chunk: a call that is refused leaves no output behind.
+        self._header: Record | None = layout.header
+        self._before = layout.before
+
+    def next_chunk(self) -> bool:
+        """Converts the next rows; False when there are none left."""
+        records = list(islice(self._records, self._options.chunk_rows))
+        header, self._header = self._header, None
+        if header is not None:
+            self._check_header(header, records)
+        lines = [self._line(record) for record in records]
+        if not self._options.trust_quotes:
+            self._check_cells(header, lines)
+        rows = [line for line in lines if line.number and not line.malformed]
+        for column in self._places:
+            self._convert_column(column, rows)
+        for line in lines:
+            for reject in line.rejects:
+                self._report(reject)
+        kept = [line for line in lines if not self._is_left_out(line)]
+        self.summary.written += sum(line.number > 0 for line in kept)
+        self._write(header, [line.record for line in kept])
+        return bool(records)
+
+    def _line(self, record: Record) -> _Line:
+        if record.cells == [""] and self._width > 1:
+            return _Line(record)
+        self.summary.rows += 1
+        line = _Line(record, self.summary.rows)
+        if len(record.cells) != self._width:
+            message = f"{len(record.cells)} cells where the header has {self._width}"
+            self._mark_malformed(line, message)
+        return line
+
+    @staticmethod
+    def _mark_malformed(line: _Line, message: str) -> None:
+        line.malformed = True
+        line.rejects.append(
+            Reject(line.number, line.record.line, "", "", "ROW_MALFORMED", message, False)
+        )
+
+    def _check_header(self, header: Record, records: Sequence[Record]) -> None:
+        if self._options.trust_header:
+            return
+        rows = [record.values for record in records[:_ROWS_COMPARED]]
+        place = is_row(header.values, rows)
+        if place is not None:
+            below = "like the values below it" if rows else "like a value"
+            raise CsvError(
+                f"line {header.line} was taken for the header, but its cell {place + 1} reads "
+                f"{below}: add a line that names the columns, or say --trust-header"
+            )
+
+    def _check_cells(self, header: Record | None, lines: Sequence[_Line]) -> None:
+        if max((line.record.height for line in lines), default=1) == 1 and (
+            header is None or header.height == 1
+        ):
+            return
+        rows = [line for line in lines if line.number and not line.malformed]
+        looks = {
+            place: Look([line.record.values[place] for line in rows])
+            for place, _ in self._places.values()
+        }
+        if header is not None and rows_in_cells(header, self._dialect, self._width, looks):
+            raise CsvError(f"line {header.line}, the header: {_ROWS_IN_CELL}")
+        for line in rows:
+            if rows_in_cells(line.record, self._dialect, self._width, looks):
+                self._mark_malformed(line, _ROWS_IN_CELL)
+
+    def _is_left_out(self, line: _Line) -> bool:
+        # The cells of a malformed row may stand under the wrong names: none may go out.
+        skipping = self._options.on_reject is OnReject.SKIP_ROW
+        return line.malformed or (skipping and bool(line.rejects))
+
+    def _convert_column(self, column: str, rows: Sequence[_Line]) -> None:
+        """Replaces one column's cells in place; a cell that fails becomes empty."""
+        place, field_name = self._places[column]
+        escaping = self._dialect.escape is not None
+        sent: list[_Line] = []
+        values: list[str] = []
+        for line in rows:
+            record = line.record
+            value, cell = record.values[place], record.cells[place]
+            if not value or value in self._nulls or cell in self._nulls:
+                self.summary.empty[column] += 1
+            elif not value.isascii() and _SURROGATE.search(value):
+                self._reject(line, column, _NOT_UTF8)
+            elif escaping and self._dialect.is_ambiguous(cell):
+                self._reject(line, column, _AMBIGUOUS)
+            else:
+                sent.append(line)
+                values.append(value)
+        self._count_strange(column, values)
+        if field_name in self._region_places:
+            self._by_region(column, sent, values)
+        else:
+            self._replace(column, sent, values, "")
+
+    def _count_strange(self, column: str, values: Sequence[str]) -> None:
+        for text in _NULL_LIKE.intersection(values):
+            self.summary.null_like[column, text] += values.count(text)
+        if column in values:
+            self.summary.names_repeated[column] += values.count(column)
+
+    def _by_region(self, column: str, sent: Sequence[_Line], values: Sequence[str]) -> None:
+        region_column, place = self._region_places[self._places[column][1]]
+        regions = [
+            region_of(line.record.values[place], value)
+            for line, value in zip(sent, values, strict=True)
+        ]
+        unknown = _not_in_format(
+            f"column {region_column!r} names no country of the number by its two-letter code, "
+            "as in DE"
+        )
+        for line, region in zip(sent, regions, strict=True):
+            if region is None:
+                self._reject(line, column, unknown)
+        known = [index for index, region in enumerate(regions) if region is not None]
+        for name, places in by_region([regions[index] or "" for index in known]).items():
+            those = [known[index] for index in places]
+            self._replace(column, [sent[at] for at in those], [values[at] for at in those], name)
+
+    def _replace(
+        self, column: str, sent: Sequence[_Line], values: Sequence[str], region: str
+    ) -> None:
+        if not values:
+            return
+        place, field_name = self._places[column]
+        answer = self._convert(field_name, values, region)
+        if len(answer.values) != len(values):
+            raise CsvError(f"field {field_name}: the answer is not as long as the request")
+        converted = 0
+        for at, (line, text) in enumerate(zip(sent, answer.values, strict=True)):
+            record = line.record
+            error = answer.errors.get(at)
+            if error is not None:
+                self._reject(line, column, error)
+                continue
+            if not text:
+                raise CsvError(f"field {field_name}: an item came back empty and without an error")
+            cell = self._dialect.text(text, record.cells[place])
+            if cell is None:
+                self._reject(line, column, _UNWRITABLE)
+                continue
+            record.cells[place], record.values[place] = cell, text
+            converted += 1
+        self.summary.converted[column] += converted
+
+    def _reject(self, line: _Line, column: str, error: ItemError) -> None:
+        place, field_name = self._places[column]
+        line.record.cells[place] = line.record.values[place] = ""
+        line.rejects.append(
+            Reject(
+                line.number,
+                line.record.line,
+                column,
+                field_name,
+                error.reason,
+                error.message,
+                error.retryable,
+            )
+        )
+
+    def _report(self, reject: Reject) -> None:
+        if self._options.on_reject is OnReject.STOP:
+            raise RejectedError(reject)
+        self.summary.count(reject)
+        if self._rejects is not None:
+            self._rejects.writerow([getattr(reject, name) for name in _REJECT_COLUMNS])
+
+    def _write(self, header: Record | None, records: list[Record]) -> None:
+        if header is not None:
+            records = [header, *records]
+        join = self._dialect.delimiter.join
+        text = "".join([join(record.cells) + record.ending for record in records])
+        refuse_misread(text, [record.values for record in records], self._dialect)
+        self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
+        self._before = ""
