@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vault.bulk import CsvOptions, OnReject, Summary, detokenize_csv, tokenize_csv
 from vault.cli.connection import (
@@ -24,57 +21,43 @@ from vault.cli.connection import (
     RoleOption,
     find_connection,
 )
+from vault.cli.csv_options import (
+    BatchOption,
+    ColumnOption,
+    DelimiterOption,
+    EscapeOption,
+    InputArgument,
+    JsonOption,
+    NoQuotingOption,
+    NullOption,
+    RejectsOption,
+    TrustHeaderOption,
+    TrustQuotesOption,
+    chosen_columns,
+    delimiter_of,
+    input_of,
+    progress_bar,
+    terminable,
+    warnings_of,
+)
 from vault.cli.exits import ExitCode
 
-__all__ = [
-    "BatchOption",
-    "ColumnOption",
-    "DelimiterOption",
-    "InputArgument",
-    "JsonOption",
-    "RejectsOption",
-    "chosen_columns",
-    "detokenize",
-    "input_of",
-    "progress_bar",
-    "terminable",
-    "tokenize",
-]
+__all__ = ["detokenize", "tokenize"]
 
-InputArgument = Annotated[
-    str, typer.Argument(metavar="INPUT", help="CSV file, or - for standard input.")
-]
-ColumnOption = Annotated[
-    list[str],
-    typer.Option(
-        "--column",
-        "-c",
-        metavar="NAME=FIELD",
-        help="A column and the policy field it holds (repeat). NAME alone: both are the same.",
-    ),
-]
 OutputOption = Annotated[
     str,
     typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output."),
 ]
-RejectsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="CSV of the cells that failed: where and why, no values."),
-]
 OnRejectOption = Annotated[
     OnReject, typer.Option(help="What to do with a row that has a cell that failed.")
 ]
-DelimiterOption = Annotated[
-    str | None, typer.Option(help="Character between cells. Default: found in the header.")
-]
-BatchOption = Annotated[int, typer.Option(min=1, max=10_000, help="Values in one request.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")]
 RegionOption = Annotated[
     list[str] | None,
     typer.Option(
         "--region",
-        metavar="FIELD=XX",
-        help="Country that a field's phone numbers are of in this file, as phone=DE (repeat).",
+        metavar="FIELD=XX|@COLUMN",
+        help="Country that a field's phone numbers are of in this file, as phone=DE; or the "
+        "column that holds each row's country code, as phone=@country (repeat).",
     ),
 ]
 ViewOption = Annotated[
@@ -90,6 +73,11 @@ def tokenize(
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     delimiter: DelimiterOption = None,
+    escape: EscapeOption = None,
+    no_quoting: NoQuotingOption = False,
+    null: NullOption = None,
+    trust_quotes: TrustQuotesOption = False,
+    trust_header: TrustHeaderOption = False,
     batch_size: BatchOption = 1_000,
     as_json: JsonOption = False,
     dev: DevOption = None,
@@ -105,8 +93,18 @@ def tokenize(
     chosen column. Empty cells stay empty. Exit code 1 if any cell failed.
     """
     _refuse_stop_on_stream(on_reject, output)
-    regions = _regions(region or [])
-    options = CsvOptions(chosen_columns(column), delimiter, on_reject)
+    regions, region_columns = _regions(region or [])
+    options = CsvOptions(
+        chosen_columns(column),
+        delimiter_of(delimiter),
+        on_reject,
+        escape=escape,
+        quoting=not no_quoting,
+        nulls=null or (),
+        region_columns=region_columns,
+        trust_quotes=trust_quotes,
+        trust_header=trust_header,
+    )
     connection = find_connection(dev, role, address, ca, cert, key, default_role="pipeline")
     with (
         terminable(),
@@ -133,6 +131,11 @@ def detokenize(
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     delimiter: DelimiterOption = None,
+    escape: EscapeOption = None,
+    no_quoting: NoQuotingOption = False,
+    null: NullOption = None,
+    trust_quotes: TrustQuotesOption = False,
+    trust_header: TrustHeaderOption = False,
     batch_size: BatchOption = 1_000,
     as_json: JsonOption = False,
     dev: DevOption = None,
@@ -148,7 +151,16 @@ def detokenize(
     any cell failed, 3 if the service refused.
     """
     _refuse_stop_on_stream(on_reject, output)
-    options = CsvOptions(chosen_columns(column), delimiter, on_reject)
+    options = CsvOptions(
+        chosen_columns(column),
+        delimiter_of(delimiter),
+        on_reject,
+        escape=escape,
+        quoting=not no_quoting,
+        nulls=null or (),
+        trust_quotes=trust_quotes,
+        trust_header=trust_header,
+    )
     connection = find_connection(dev, role, address, ca, cert, key)
     with (
         terminable(),
@@ -174,69 +186,24 @@ def _refuse_stop_on_stream(on_reject: OnReject, output: str) -> None:
         )
 
 
-def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
-    """Reads --column options: header name -> field. Raises typer.BadParameter."""
-    chosen: dict[str, str] = {}
-    for pair in pairs:
-        # A column's name may hold an equals sign; a field's cannot.
-        name, sign, field = pair.rpartition("=")
-        name = name if sign else field
-        if not name or not field:
-            raise typer.BadParameter(f"--column {pair!r} is not NAME=FIELD")
-        if name in chosen:
-            raise typer.BadParameter(f"--column names {name!r} twice")
-        chosen[name] = field
-    return chosen
-
-
-def _regions(pairs: Sequence[str]) -> dict[str, str]:
+def _regions(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Reads --region options: field -> country, and field -> column that names the country."""
     chosen: dict[str, str] = {}
     for pair in pairs:
         field, _, region = pair.partition("=")
-        if not field or not region:
-            raise typer.BadParameter(f"--region {pair!r} is not FIELD=XX, as in phone=DE")
+        if not field or not re.fullmatch("[A-Z]{2}|@.+", region, re.DOTALL):
+            raise typer.BadParameter(
+                f"--region {pair!r} is not FIELD=XX, as in phone=DE, or FIELD=@COLUMN"
+            )
         if field in chosen:
             raise typer.BadParameter(f"--region names {field!r} twice")
         chosen[field] = region
-    return chosen
-
-
-def input_of(name: str) -> Path | BinaryIO:
-    """Returns the file, or standard input for ``-``."""
-    return sys.stdin.buffer if name == "-" else Path(name)
+    columns = {field: region[1:] for field, region in chosen.items() if region[0] == "@"}
+    return {field: chosen[field] for field in chosen.keys() - columns.keys()}, columns
 
 
 def _target(name: str) -> Path | BinaryIO:
     return sys.stdout.buffer if name == "-" else Path(name)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Ends by SIGTERM as by Ctrl-C, so that unfinished files go away."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    # SIGHUP: what a closed terminal sends; an unfinished file may hold plaintext.
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def progress_bar(source: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Shows how far a run is where somebody looks; yields what is to be told."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    total = Path(source).stat().st_size if source != "-" and Path(source).is_file() else None
-    columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total, rows=0)
-        yield lambda rows, position: progress.update(task, completed=position, rows=rows)
 
 
 def _finish(
@@ -252,6 +219,7 @@ def _finish(
 
 
 def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
+    warnings = warnings_of(summary)
     return {
         "rows": summary.rows,
         "written": summary.written,
@@ -267,6 +235,7 @@ def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
             {"column": column, "reason": reason, "count": count}
             for (column, reason), count in sorted(summary.rejects.items())
         ],
+        **({"warnings": warnings} if warnings else {}),
     }
 
 
@@ -287,3 +256,5 @@ def _print(
         first = summary.first_rejects[0]
         print(f"  the first: row {first.row} (line {first.line}): {first.message}", file=stream)
         print("  --rejects FILE lists them all", file=stream)
+    for warning in warnings_of(summary):
+        print(f"  look again: {warning}", file=stream)

@@ -18,17 +18,24 @@ from vault.cli.connection import (
     RoleOption,
     find_connection,
 )
-from vault.cli.convert import (
+from vault.cli.csv_options import (
     BatchOption,
     ColumnOption,
     DelimiterOption,
+    EscapeOption,
     InputArgument,
     JsonOption,
+    NoQuotingOption,
+    NullOption,
     RejectsOption,
+    TrustHeaderOption,
+    TrustQuotesOption,
     chosen_columns,
+    delimiter_of,
     input_of,
     progress_bar,
     terminable,
+    warnings_of,
 )
 from vault.cli.exits import ExitCode
 
@@ -47,6 +54,11 @@ def erase(
     yes: YesOption = False,
     rejects: RejectsOption = None,
     delimiter: DelimiterOption = None,
+    escape: EscapeOption = None,
+    no_quoting: NoQuotingOption = False,
+    null: NullOption = None,
+    trust_quotes: TrustQuotesOption = False,
+    trust_header: TrustHeaderOption = False,
     batch_size: BatchOption = 1_000,
     as_json: JsonOption = False,
     dev: DevOption = None,
@@ -62,7 +74,16 @@ def erase(
     code 1 if any cell failed: TOKEN_NOT_FOUND where there is no such token, or no live
     token of the value. A run that was cut off can be repeated.
     """
-    options = CsvOptions(chosen_columns(column), delimiter, OnReject.EMPTY_CELL)
+    options = CsvOptions(
+        chosen_columns(column),
+        delimiter_of(delimiter),
+        OnReject.EMPTY_CELL,
+        escape=escape,
+        quoting=not no_quoting,
+        nulls=null or (),
+        trust_quotes=trust_quotes,
+        trust_header=trust_header,
+    )
     connection = find_connection(dev, role, address, ca, cert, key, default_role="privacy_officer")
     _confirm(yes, source, options, by_value)
     with (
@@ -92,6 +113,7 @@ def _confirm(yes: bool, source: str, options: CsvOptions, by_value: bool) -> Non
 
 
 def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
+    warnings = warnings_of(summary)
     return {
         "rows": summary.rows,
         "columns": {
@@ -102,6 +124,7 @@ def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
             {"column": column, "reason": reason, "count": count}
             for (column, reason), count in sorted(summary.rejects.items())
         ],
+        **({"warnings": warnings} if warnings else {}),
     }
 
 
@@ -112,4 +135,5 @@ def _as_text(summary: Summary, options: CsvOptions) -> str:
         lines.append(f"  {name}  {field}: {erased:,} erased, {empty:,} empty")
     for (column, reason), count in sorted(summary.rejects.items()):
         lines.append(f"  not erased: {count:,} x {reason} in {column or 'the whole row'}")
+    lines += [f"  look again: {warning}" for warning in warnings_of(summary)]
     return "\n".join(lines)

@@ -17,10 +17,13 @@ def test_stop_needs_a_file_that_can_be_taken_back() -> None:
 
 
 def test_regions_are_given_by_field() -> None:
-    assert _regions(["phone=DE", "fax=US"]) == {"phone": "DE", "fax": "US"}
+    assert _regions(["phone=DE", "fax=US"]) == ({"phone": "DE", "fax": "US"}, {})
+    assert _regions(["phone=@land=x", "fax=US"]) == ({"fax": "US"}, {"phone": "land=x"})
 
 
-@pytest.mark.parametrize("pairs", [["DE"], ["=DE"], ["phone="], ["phone=DE", "phone=US"]])
+@pytest.mark.parametrize(
+    "pairs", [["DE"], ["=DE"], ["phone="], ["phone=@"], ["phone=Germany"], ["phone=DE", "phone=US"]]
+)
 def test_regions_that_cannot_be_read_are_refused(pairs: list[str]) -> None:
     with pytest.raises(typer.BadParameter, match="--region"):
         _regions(pairs)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.convert import chosen_columns
+from vault.cli.csv_options import chosen_columns
 from vault.cli.main import app, run
 from vault.dev.authority import Authority
 
