@@ -21,6 +21,7 @@ from vault.formats.contract import (
 from vault.formats.drawing import classes_of, draw_characters, possibilities
 from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
+from vault.formats.spelling import text_identity
 from vault.model import Generator, Storage
 
 __all__ = ["Address"]
@@ -70,6 +71,10 @@ class Address(RandomOnly):
     def render(self, core: str, layout: Layout) -> str:
         """See ``Format``."""
         return weave(core, layout)
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``."""
+        return text_identity(core)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

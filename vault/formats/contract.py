@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "RandomPlan",
     "Regional",
+    "Spelled",
     "TokenCheck",
     "TokenLuhn",
     "Worded",
@@ -264,6 +265,17 @@ class Regional(Protocol):
 
         Raises:
             FormatOptionError: there is no such region.
+        """
+
+
+@runtime_checkable
+class Spelled(Protocol):
+    """A format that has several values, and so several tokens, for what people take for one."""
+
+    def identity(self, core: str) -> str:
+        """Returns what a value's core has in common with its other spellings. Never fails.
+
+        For finding them, nothing that is stored depends on it.
         """
 
 

@@ -176,6 +176,10 @@ class Date:
         del token_core
         raise ValueError("format date is not vaultless")
 
+    def identity(self, core: str) -> str:
+        """See ``Spelled``."""
+        return core.replace(_LEFT_OUT, "0")
+
     def space(self) -> tuple[int, RandomPlan]:
         """See ``Finite``."""
         return (self._last - self._first).days + 1, self.random_plan("", 0)

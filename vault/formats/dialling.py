@@ -13,7 +13,14 @@ from functools import lru_cache
 
 import phonenumbers
 
-__all__ = ["REGIONS", "can_exist", "country_length", "international_prefix", "kept_length"]
+__all__ = [
+    "REGIONS",
+    "as_international",
+    "can_exist",
+    "country_length",
+    "international_prefix",
+    "kept_length",
+]
 
 REGIONS: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """ISO 3166-1 alpha-2 codes of the regions with a numbering plan."""
@@ -94,6 +101,18 @@ def can_exist(number: str, region: str | None) -> bool:
     except phonenumbers.NumberParseException:
         return False
     return phonenumbers.is_valid_number(parsed)
+
+
+def as_international(number: str, region: str | None) -> str | None:
+    """Returns a number as it is dialled from everywhere, or None if that cannot be told.
+
+    Arguments as of ``can_exist``.
+    """
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _plainly_exists(number: str, region: str | None) -> bool:

@@ -24,6 +24,7 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
+from vault.formats.spelling import domain_identity, text_identity
 
 __all__ = ["Email"]
 
@@ -126,6 +127,11 @@ class Email(RandomOnly):
         """See ``Divided``. The ``@`` belongs to the domain."""
         at = core.index("@")
         return {"local": (0, at), "domain": (at, len(core))}
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``."""
+        local, _, domain = core.partition("@")
+        return f"{text_identity(local)}@{domain_identity(domain)}"
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

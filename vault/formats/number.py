@@ -158,3 +158,7 @@ class Decimal(_Number):
         "write the number in digits with a point, with a - if negative, without leading zeros, "
         "grouping, currency or exponent"
     )
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``. Without what adds nothing to the number."""
+        return core.rstrip("0").rstrip(".") if "." in core else core

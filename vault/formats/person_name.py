@@ -29,6 +29,7 @@ from vault.formats.contract import (
 from vault.formats.layout import HYPHENS, SPACES, Layout, fold, split, weave
 from vault.formats.random_only import LETTERS, RandomOnly
 from vault.formats.scripts import SCRIPTS, fewest_letters, script_of
+from vault.formats.spelling import text_identity
 from vault.model import Generator, Storage
 
 __all__ = ["PersonName"]
@@ -94,6 +95,10 @@ class PersonName(RandomOnly):
     def words(self, core: str) -> Sequence[str]:
         """See ``Worded``."""
         return core.split(_WORD)
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``. Where words begin is a matter of spelling here."""
+        return text_identity(core.replace(_WORD, ""))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

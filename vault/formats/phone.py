@@ -32,6 +32,7 @@ from vault.formats.contract import (
 )
 from vault.formats.dialling import (
     REGIONS,
+    as_international,
     can_exist,
     country_length,
     international_prefix,
@@ -150,6 +151,10 @@ class Phone:
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """See ``Divided``. Empty in a national number."""
         return {"country": (0, country_length(core, self._prefix))}
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``. A national number is taken for one of the field's region."""
+        return as_international(core, self._region) or core
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         """See ``Format``."""

@@ -23,6 +23,7 @@ from vault.formats.contract import (
 )
 from vault.formats.layout import Layout, plain
 from vault.formats.random_only import RandomOnly
+from vault.formats.spelling import text_identity
 from vault.model import Generator, Storage
 
 __all__ = ["BODY_LENGTH", "CHARACTERS", "CHECK_LENGTH", "LABEL", "Surrogate", "find_surrogates"]
@@ -92,6 +93,10 @@ class Surrogate(RandomOnly):
         """See ``Format``."""
         del layout
         return core
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``. Spaces count as one each, and at the ends not at all."""
+        return " ".join(text_identity(core).split())
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         """See ``Format``."""

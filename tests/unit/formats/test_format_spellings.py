@@ -1,0 +1,63 @@
+"""What is found as another spelling of a value, in every format that has any."""
+
+from __future__ import annotations
+
+import pytest
+
+from vault.formats import FormatOptions, Spelled, build_format
+from vault.formats.table import FORMATS
+
+DE = FormatOptions(region="DE")
+SAME = [
+    ("email", FormatOptions(), ["a.b@x.org", "A.B@X.ORG", "ab@x.Org"]),
+    ("email", FormatOptions(), ["jürgen@büro.de", "ju\u0308rgen@BÜRO.de", "jürgen@xn--bro-hoa.de"]),
+    ("email", FormatOptions(domain="kept"), ["a@büro.de", "a@bu\u0308ro.de"]),
+    ("person_name", FormatOptions(), ["Zoë Ek", "Zoe\u0308 Ek", "ZOË EK", "ＺＯË Ek", "zoëek"]),
+    ("person_name", FormatOptions(), ["Νίκος", "ΝΊΚΟΣ"]),
+    ("address", FormatOptions(), ["Café 1, Ort", "CAFE\u0301 1 Ort"]),
+    ("surrogate", FormatOptions(), ["Bei  Zoë", " bei zoe\u0308"]),
+    ("date", FormatOptions(order="dmy"), ["03/07/2024", "3/7/2024", "3. 7. 2024"]),
+    ("decimal", FormatOptions(), ["1.50", "1.5", "1.500"]),
+    ("decimal", FormatOptions(), ["100", "100.00"]),
+    ("phone", DE, ["+49 30 901820", "030 901820", "0049 30 901820", "+49 (0)30 901820"]),
+]
+NOT_SAME = [
+    ("email", FormatOptions(), "strauss@x.org", "strauß@x.org"),
+    ("email", FormatOptions(), "a@x.org", "a@x.com"),
+    ("person_name", FormatOptions(), "Zoë", "Zoe"),
+    ("date", FormatOptions(order="dmy"), "3/7/2024", "3/8/2024"),
+    ("decimal", FormatOptions(), "100", "1"),
+    ("phone", DE, "030 901820", "+49 30 901821"),
+    ("phone", FormatOptions(invalid="random"), "030 901820", "+49 30 901820"),
+]
+
+
+def identity(name: str, options: FormatOptions, value: str) -> str:
+    form = build_format(name, options)
+    assert isinstance(form, Spelled)
+    return form.identity(form.parse(value).core)
+
+
+@pytest.mark.parametrize(("name", "options", "values"), SAME)
+def test_spellings_of_one_thing_are_found_together(
+    name: str, options: FormatOptions, values: list[str]
+) -> None:
+    assert len({identity(name, options, value) for value in values}) == 1
+
+
+@pytest.mark.parametrize(("name", "options", "one", "other"), NOT_SAME)
+def test_what_is_not_one_thing_is_not_found_together(
+    name: str, options: FormatOptions, one: str, other: str
+) -> None:
+    assert identity(name, options, one) != identity(name, options, other)
+
+
+def test_no_format_was_forgotten() -> None:
+    """A format whose values have one core in all their spellings needs no identity."""
+    one_core = {
+        *("alphabet", "template", "card", "iban", "us_routing", "us_ssn", "us_itin", "vin"),
+        *("integer", "uuid", "ipv4", "postcode", "document_number"),
+    }
+    with_several = {name for name, *_ in SAME}
+    assert one_core | with_several == set(FORMATS)
+    assert not one_core & with_several
