@@ -83,6 +83,12 @@ class TokenStore(Protocol):
         A live row past its expiry comes back with state EXPIRED.
         """
 
+    def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
+        """Returns the live, unexpired tokens that follow a token core, in order.
+
+        At most ``limit``; fewer are the field's last. Before all there are comes "".
+        """
+
     def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted.
 

@@ -123,6 +123,12 @@ class _Tokens:
         rows = ((token, self._row(space, token)) for token in tokens)
         return {token: row for token, row in rows if row is not None}
 
+    def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
+        names = sorted(name for at, name in self._tables.tokens if at == space and name > token)
+        rows = (self._row(space, name) for name in names)
+        live = [row for row in rows if row is not None and row.state is TokenState.LIVE]
+        return live[:limit]
+
     def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         return frozenset(token.token for token in new if self._insert(space, token))
 

@@ -17,6 +17,7 @@ __all__ = [
     "INSERT_UNINDEXED",
     "IN_FORCE",
     "LEAVE",
+    "LIVE_AFTER",
     "LOCK_TIMEOUT",
     "PAST",
     "PUT_IN_FORCE",
@@ -81,6 +82,14 @@ CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
     LIMIT 1) t
+"""  # noqa: S608 - constants only
+
+# The next live tokens of a field in the order of their strings.
+LIVE_AFTER = f"""
+SELECT {COLUMNS}, false AS past FROM tokens t
+WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token > %(after)b
+  AND t.state = 'live' AND NOT {PAST}
+ORDER BY t.token LIMIT %(limit)b::integer
 """  # noqa: S608 - constants only
 
 # Both inserts in one statement. Each is sorted by the key it may have to wait on, and

@@ -104,6 +104,13 @@ class PostgresTokenStore:
         rows = execute(self._connection, sql.FIND_BY_TOKEN, parameters)
         return {row.token: row for row in map(_stored_token, rows)}
 
+    def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
+        """Returns the live, unexpired tokens that follow a token's string, in order."""
+        place = {"tenant": space.tenant, "field": space.field}
+        parameters = {**place, "after": token, "limit": limit}
+        rows = execute(self._connection, sql.LIVE_AFTER, parameters)
+        return [_stored_token(row) for row in rows]
+
     def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted.
 

@@ -18,6 +18,7 @@ from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureResult, ErasureService
 from vault.service.expiry import ExpiryService
 from vault.service.results import ColumnResult, DescribeResult
+from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.store.memory import MemoryUnitOfWork
 
@@ -111,6 +112,7 @@ class House:
     erasure: ErasureService
     expiry: ExpiryService
     clock: Clock
+    spellings: SpellingService
 
     def caller(self, name: str) -> Caller:
         """Returns an authenticated caller of the test policy."""
@@ -141,6 +143,24 @@ class House:
     ) -> ErasureResult:
         return self.erasure.erase(self.caller(name), self.policy, field, tokens, values)
 
+    def look(
+        self,
+        field: str,
+        values: Sequence[str],
+        *,
+        count_only: bool = False,
+        page_token: bytes = b"",
+        name: str = "privacy",
+    ) -> SpellingPage:
+        return self.spellings.erase(
+            self.caller(name),
+            self.policy,
+            field,
+            values,
+            count_only=count_only,
+            page_token=page_token,
+        )
+
 
 @pytest.fixture
 def house() -> House:
@@ -156,4 +176,5 @@ def house() -> House:
         erasure=ErasureService(admission, keys),
         expiry=ExpiryService(work, keys, lambda: policy, batch=3),
         clock=clock,
+        spellings=SpellingService(admission, keys, page=100),
     )
