@@ -52,6 +52,7 @@ class Caller:
             "Lookup": messages.LookupRequest(field=FIELD, values=VALUES),
             "Describe": messages.DescribeRequest(field=FIELD, tokens=VALUES),
             "Erase": messages.EraseRequest(field=FIELD, values=VALUES),
+            "EraseSpellings": messages.EraseSpellingsRequest(field=FIELD, values=VALUES),
         }
         metadata = [("authorization", f"Bearer {self.token}")] if self.token else None
         return refusal_of(
@@ -135,6 +136,7 @@ def _database(server: Server, site: Site) -> dict[str, str]:
                 found[f"{table} away, Tokenize"] = pipeline.ask("Tokenize")
                 found[f"{table} away, Detokenize"] = owner.ask("Detokenize")
                 found[f"{table} away, Erase"] = officer.ask("Erase")
+                found[f"{table} away, EraseSpellings"] = officer.ask("EraseSpellings")
             finally:
                 admin.execute(f"ALTER TABLE away RENAME TO {table}")
     return found
@@ -195,9 +197,11 @@ def test_every_trouble_was_met(said: dict[str, str]) -> None:
         "tokens away, Tokenize": "STORE_UNAVAILABLE",
         "tokens away, Detokenize": "STORE_UNAVAILABLE",
         "tokens away, Erase": "STORE_UNAVAILABLE",
+        "tokens away, EraseSpellings": "STORE_UNAVAILABLE",
         "audit_heads away, Tokenize": "AUDIT_UNAVAILABLE",
         "audit_heads away, Detokenize": "AUDIT_UNAVAILABLE",
         "audit_heads away, Erase": "AUDIT_UNAVAILABLE",
+        "audit_heads away, EraseSpellings": "AUDIT_UNAVAILABLE",
         "no place": "OVERLOADED",
         "too late": "DEADLINE_EXCEEDED",
         "no keys": "KEYS_UNAVAILABLE",

@@ -296,3 +296,38 @@ def test_a_file_of_tokens_is_erased(environment: Path, tmp_path: Path) -> None:
     back = tokenvault(environment, "detokenize", str(tokens), *columns, role="restore_pipeline")
     assert back.returncode == 1
     assert "2 x TOKEN_ERASED" in back.stderr
+
+
+def test_a_file_of_addresses_is_erased_in_every_spelling(environment: Path, tmp_path: Path) -> None:
+    written, asked, tokens = (tmp_path / name for name in ("in", "asked", "out"))
+    written.write_text("mail\nlee@firm.org\nLee@Firm.ORG\nlee@FIRM.org\nlea@firm.org\n")
+    asked.write_text("mail\nlee@firm.org\n")
+    column = ("-c", "mail=email")
+    tokenvault(environment, "tokenize", str(written), *column, "-o", str(tokens), role="pipeline")
+
+    def erase(*options: str) -> subprocess.CompletedProcess[str]:
+        line = ("erase", str(asked), *column, "--yes", *options)
+        return tokenvault(environment, *line, role="privacy_officer")
+
+    assert "--values" in erase("--all-spellings").stderr
+    # Success would be taken for "nobody is left".
+    first = erase("--values")
+    assert first.returncode == 1
+    assert "  mail  email: 1 erased, 0 empty\n" in first.stdout
+    assert "left in email: 2 live token(s)" in first.stdout
+    assert "--all-spellings" in first.stdout
+    as_json = erase("--values", "--json")
+    assert json.loads(as_json.stdout)["left"] == {"email": 2}
+    quick = erase("--values", "--no-count")
+    assert "left in" not in quick.stdout
+
+    every = erase("--values", "--all-spellings")
+    assert (every.returncode, every.stderr) == (0, "")
+    assert every.stdout == "1 rows read\n  mail  email: 1 erased, 0 empty\n"
+    back = tokenvault(
+        environment,
+        *("detokenize", str(tokens), *column, "--on-reject", "empty-cell"),
+        role="restore_pipeline",
+    )
+    assert back.stdout.splitlines() == ["mail", "", "", "", "lea@firm.org"]
+    assert "lee" not in (every.stdout + first.stdout + first.stderr).lower()

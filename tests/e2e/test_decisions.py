@@ -47,6 +47,7 @@ REAL_FIELDS = FIELDS[:-1]
 VAULTED_FIELDS = tuple(name for name in REAL_FIELDS if name != "account_id")
 TOKENIZES = ("Tokenize", "TokenizeColumn")
 DETOKENIZES = ("Detokenize", "DetokenizeColumn")
+ERASES = ("Erase", "EraseSpellings")
 # The first two by definition, the others by their format.
 WITH_LAST4 = ("card_number", "us_ssn", "national_id", "account_id")
 
@@ -85,6 +86,7 @@ def _allowed() -> Iterator[Question]:
     yield Question("crypto-service", "Decrypt", "national_id", "")
     for field in VAULTED_FIELDS:
         yield Question("privacy-officer", "Erase", field, "")
+        yield Question("privacy-officer", "EraseSpellings", field, "")
     # Every RPC of the audit that is built has a line here and in questions().
     yield Question("auditor", "VerifyAudit", "", "")
     yield Question("auditor", "TailAudit", "", "")
@@ -99,7 +101,7 @@ def questions() -> Iterator[Question]:
     """Every question there is."""
     for role in ROLES:
         for field in FIELDS:
-            for rpc in (*TOKENIZES, "Lookup", "Describe", "Erase", "Encrypt", "Decrypt"):
+            for rpc in (*TOKENIZES, "Lookup", "Describe", *ERASES, "Encrypt", "Decrypt"):
                 yield Question(role, rpc, field, "")
             for rpc in DETOKENIZES:
                 for view in VIEWS:
@@ -114,7 +116,7 @@ def expected(asked: Question) -> str:
         return "OK"
     if asked.field == "nothing" and asked.role in WITH_FIELD_RIGHTS:
         return "FIELD_NOT_FOUND"
-    if asked == ("privacy-officer", "Erase", "account_id", ""):
+    if asked.rpc in ERASES and asked == ("privacy-officer", asked.rpc, "account_id", ""):
         return "INVALID_REQUEST"  # allowed, but nothing is stored of a vaultless field
     sees_all = asked._replace(view="full") in ALLOWED
     if asked.rpc in DETOKENIZES and sees_all:
@@ -158,6 +160,7 @@ def _call(client: Client, asked: Question) -> str:
         "Lookup": lambda: client.lookup(asked.field, ["x"]),
         "Describe": lambda: client.describe(asked.field, ["x"]),
         "Erase": lambda: client.erase(asked.field, tokens=["x"]),
+        "EraseSpellings": lambda: client.count_spellings(asked.field, ["x"]),
         "Encrypt": lambda: client.encrypt(asked.field, [b"x"]),
         "Decrypt": lambda: client.decrypt(asked.field, [b"x"]),
         "VerifyAudit": client.verify_audit,
@@ -180,6 +183,7 @@ ACTIONS = {
     "Lookup": Action.LOOKUP,
     "Describe": Action.DESCRIBE,
     "Erase": Action.ERASE,
+    "EraseSpellings": Action.ERASE,
     "Encrypt": Action.ENCRYPT,
     "Decrypt": Action.DECRYPT,
     "VerifyAudit": Action.READ_AUDIT,
@@ -252,7 +256,7 @@ def _in_process(judge: Decide) -> Ask:
             return decision.reason.value
         # What the use case says after an allowed decision.
         stored = field is None or _is_vaulted(policy, field)
-        return "OK" if stored or asked.rpc != "Erase" else "INVALID_REQUEST"
+        return "OK" if stored or asked.rpc not in ERASES else "INVALID_REQUEST"
 
     return ask
 

@@ -24,9 +24,11 @@ SSNS = ["900-12-3456", "900-12-3457", "900-12-3458"]
 
 @pytest.fixture(scope="module")
 def server(start_server: StartServer, site: Site) -> Server:
-    """A server whose e-mail tokens live for two seconds."""
+    """A server whose e-mail tokens live for two seconds, but for those of one more field."""
     policy = site.directory / "policy.yaml"
-    policy.write_text(SAMPLE.read_text().replace("ttl: 365d", "ttl: 2s"))
+    lasting = "\nfields:\n  work_email: {format: email, generator: random}\n"
+    sample = SAMPLE.read_text().replace("\nfields:\n", lasting, 1)
+    policy.write_text(sample.replace("ttl: 365d", "ttl: 2s"))
     changes: dict[str, dict[str, str | int]] = {
         "policy": {"path": str(policy)},
         "reaper": {"interval": "200ms", "batch": 2},
@@ -71,6 +73,35 @@ def test_the_privacy_officer_erases_by_value_and_by_token(server: Server, site: 
     found, index = rows(site, "us_ssn")
     assert sorted(found) == [("erased", False)] * 2 + [("live", True)] * 3
     assert index == 3
+
+
+def test_every_spelling_of_an_address_goes_where_one_is_not_enough(server: Server) -> None:
+    mails = ["kim@company.org", "Kim@Company.ORG", "kim@COMPANY.org", "kim@company.com"]
+    with (
+        server.client("pipeline") as pipeline,
+        server.client("privacy-officer", batch_size=2) as officer,
+        server.client("restore-pipeline") as reader,
+    ):
+        tokens = pipeline.tokenize("work_email", list(mails)).values
+        assert len(set(tokens)) == 4
+        assert officer.erase("work_email", values=mails[:1]).errors == {}
+        left = officer.count_spellings("work_email", [mails[0], None, "nobody@company.org"])
+        assert (left.found, left.tokens, left.skipped, left.errors) == ({0: 2}, 2, 1, {})
+        assert reader.detokenize("work_email", tokens[1:]).values == mails[1:]
+        seen: list[int] = []
+        asked = ["KIM@company.org", "", "x", "nobody@company.org"]
+        done = officer.erase("work_email", values=asked, all_spellings=True, progress=seen.append)
+        assert (done.count, done.tokens, done.skipped) == (1, 2, 1)
+        assert {at: error.reason for at, error in done.errors.items()} == {
+            2: "VALUE_NOT_IN_FORMAT",
+            3: "TOKEN_NOT_FOUND",
+        }
+        assert seen[0] >= 3
+        back = reader.detokenize("work_email", tokens)
+        with pytest.raises(TypeError, match="for values"):
+            officer.erase("work_email", tokens=tokens, all_spellings=True)
+    assert sorted(back.errors) == [0, 1, 2]
+    assert back.values[3] == mails[3]
 
 
 def test_what_cannot_be_erased_is_said(server: Server) -> None:

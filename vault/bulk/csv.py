@@ -16,15 +16,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Protocol, TextIO
 
 from vault.bulk.atomic import atomic_output
 from vault.bulk.outcome import CsvOptions, Summary
 from vault.bulk.records import CsvError
 from vault.bulk.run import ConvertRegion, Run
-from vault.client import Client, Column
+from vault.client import Client, Column, Erased
 
-__all__ = ["convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
+__all__ = ["Erases", "convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
 
 Convert = Callable[[str, Sequence[str]], Column]
 Progress = Callable[[int, int], None]
@@ -73,8 +73,21 @@ def detokenize_csv(
     return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
 
 
+class Erases(Protocol):
+    """What erases a column of a field by tokens or by values: a client, for one."""
+
+    def erase(
+        self,
+        field: str,
+        *,
+        tokens: Sequence[str | None] | None = None,
+        values: Sequence[str | None] | None = None,
+    ) -> Erased:
+        """Erases what is named. Raises CallError."""
+
+
 def erase_csv(
-    client: Client,
+    client: Erases,
     source: Path | BinaryIO,
     options: CsvOptions,
     *,

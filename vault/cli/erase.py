@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -38,11 +40,26 @@ from vault.cli.csv_options import (
     warnings_of,
 )
 from vault.cli.exits import ExitCode
+from vault.client import Client, Erased
 
 __all__ = ["erase"]
 
 ValuesOption = Annotated[
     bool, typer.Option("--values", help="The columns hold values; tokens if left out.")
+]
+AllSpellingsOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-spellings",
+        help="With --values: also the values' other spellings, and tokens no index leads to.",
+    ),
+]
+NoCountOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-count",
+        help="With --values: do not look for what is left. It opens every row of the field.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -51,6 +68,8 @@ def erase(
     source: InputArgument,
     column: ColumnOption,
     by_value: ValuesOption = False,
+    all_spellings: AllSpellingsOption = False,
+    no_count: NoCountOption = False,
     yes: YesOption = False,
     rejects: RejectsOption = None,
     delimiter: DelimiterOption = None,
@@ -70,10 +89,14 @@ def erase(
 ) -> None:
     """Erases the values behind the tokens, or the values, in columns of a CSV file, for good.
 
-    The file itself stays. Backups of the database keep what they hold until they end. Exit
-    code 1 if any cell failed: TOKEN_NOT_FOUND where there is no such token, or no live
-    token of the value. A run that was cut off can be repeated.
+    The file itself stays. Backups of the database keep what they hold until they end. A value
+    leads to one of its spellings (person@company.org is not person@Company.org): how many live
+    tokens of others are left is counted, and --all-spellings erases them too. Exit code 1 if any
+    cell failed (TOKEN_NOT_FOUND where there is no such token, or no live token of the value),
+    or any such token is left. A run that was cut off can be repeated.
     """
+    if (all_spellings or no_count) and not by_value:
+        raise typer.BadParameter("--all-spellings and --no-count go with --values")
     options = CsvOptions(
         chosen_columns(column),
         delimiter_of(delimiter),
@@ -91,12 +114,43 @@ def erase(
         connection.open(batch_size=batch_size) as client,
         progress_bar(source) as bar,
     ):
+        eraser = _Eraser(client, all_spellings, counting=by_value and not no_count)
         summary = erase_csv(
-            client, input_of(source), options, by_value=by_value, rejects=rejects, progress=bar
+            eraser, input_of(source), options, by_value=by_value, rejects=rejects, progress=bar
         )
-    typer.echo(json.dumps(_as_json(summary, options)) if as_json else _as_text(summary, options))
-    if summary.rejects:
+    left = None if all_spellings or not eraser.counting else eraser.left
+    write = _as_json if as_json else _as_text
+    typer.echo(write(summary, options, left))
+    if summary.rejects or left:
         raise typer.Exit(ExitCode.FOUND)
+
+
+class _Eraser:
+    """Erases as the options say, and counts by field what is left of values after that."""
+
+    def __init__(self, client: Client, all_spellings: bool, *, counting: bool) -> None:
+        self._client = client
+        self._all_spellings = all_spellings
+        self.counting = counting
+        self.left: Counter[str] = Counter()
+
+    def erase(
+        self,
+        field: str,
+        *,
+        tokens: Sequence[str | None] | None = None,
+        values: Sequence[str | None] | None = None,
+    ) -> Erased:
+        """See ``Client``."""
+        if values is None:
+            return self._client.erase(field, tokens=tokens)
+        if self._all_spellings:
+            return self._client.erase(field, values=values, all_spellings=True)
+        done = self._client.erase(field, values=values)
+        if self.counting:
+            self.left[field] += self._client.count_spellings(field, values).tokens
+            self.left += Counter()  # without zeros
+        return done
 
 
 def _confirm(yes: bool, source: str, options: CsvOptions, by_value: bool) -> None:
@@ -112,23 +166,27 @@ def _confirm(yes: bool, source: str, options: CsvOptions, by_value: bool) -> Non
         raise typer.Exit(ExitCode.FOUND)
 
 
-def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
+def _as_json(summary: Summary, options: CsvOptions, left: Counter[str] | None) -> str:
     warnings = warnings_of(summary)
-    return {
+    columns: dict[str, object] = {}
+    for name, field in options.columns.items():
+        counts = {"erased": summary.converted[name], "empty": summary.empty[name]}
+        columns[name] = {"field": field, **counts}
+    document: dict[str, object] = {
         "rows": summary.rows,
-        "columns": {
-            name: {"field": field, "erased": summary.converted[name], "empty": summary.empty[name]}
-            for name, field in options.columns.items()
-        },
+        "columns": columns,
         "rejects": [
             {"column": column, "reason": reason, "count": count}
             for (column, reason), count in sorted(summary.rejects.items())
         ],
         **({"warnings": warnings} if warnings else {}),
     }
+    if left:
+        document["left"] = dict(sorted(left.items()))
+    return json.dumps(document)
 
 
-def _as_text(summary: Summary, options: CsvOptions) -> str:
+def _as_text(summary: Summary, options: CsvOptions, left: Counter[str] | None) -> str:
     lines = [f"{summary.rows:,} rows read"]
     for name, field in options.columns.items():
         erased, empty = summary.converted[name], summary.empty[name]
@@ -136,4 +194,9 @@ def _as_text(summary: Summary, options: CsvOptions) -> str:
     for (column, reason), count in sorted(summary.rejects.items()):
         lines.append(f"  not erased: {count:,} x {reason} in {column or 'the whole row'}")
     lines += [f"  look again: {warning}" for warning in warnings_of(summary)]
+    for field, count in sorted((left or {}).items()):
+        lines.append(
+            f"  left in {field}: {count:,} live token(s) of these values in other spellings, or "
+            "without an index: --all-spellings erases them too"
+        )
     return "\n".join(lines)

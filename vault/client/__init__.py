@@ -10,7 +10,7 @@ with Client("localhost:50051", tls) as client:
 """
 
 from vault.client.client import Client
-from vault.client.columns import BytesColumn, Column, Descriptions, Erased
+from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.errors import CallError, ItemError
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
@@ -30,4 +30,5 @@ __all__ = [
     "PackedAnswer",
     "PackedColumn",
     "RetryPolicy",
+    "Spellings",
 ]

@@ -8,11 +8,12 @@ from types import TracebackType
 
 import grpc
 
-from vault.client.columns import BytesColumn, Column, Descriptions, Erased
+from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
 from vault.client.intake import Items
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
+from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
 from vault.client.token import ClientToken
 from vault.v1 import audit_service_pb2 as audit
@@ -195,15 +196,29 @@ class Client:
         *,
         tokens: Items[str] | None = None,
         values: Items[str] | None = None,
+        all_spellings: bool = False,
+        progress: Progress | None = None,
     ) -> Erased:
         """Erases the values behind tokens for good; names them by ``tokens`` or ``values``.
 
-        A call whose answer was lost is repeated. By token that changes nothing; by value,
-        what the first try erased answers TOKEN_NOT_FOUND at the second: no live token.
+        By value one spelling is found: ``a@x.org``, not ``a@X.org``. What is left of others
+        ``count_spellings`` tells. A call whose answer was lost is repeated. By token that
+        changes nothing; by value, what the first try erased answers TOKEN_NOT_FOUND at the
+        second: no live token.
+
+        Args:
+            all_spellings: finds values in every spelling, and tokens to which no index leads.
+                The server opens every row of the field for it, a page a call.
+            progress: told how many tokens have been looked at for it.
         """
         column = values if tokens is None else tokens
         if column is None or (tokens is not None and values is not None):
             raise TypeError("pass tokens or values, not both")
+        if all_spellings:
+            if values is None:
+                raise TypeError("all_spellings is for values: a token is spelled in one way")
+            page = self._spellings_page
+            return erase_spellings(self._exchange, page, field, values, progress)
 
         def request(items: list[str]) -> tokenization.EraseRequest:
             if tokens is None:
@@ -214,6 +229,20 @@ class Client:
         for _ in self._exchange.batches(plan, self._tokenization.Erase, request):
             pass  # its errors are in the plan's
         return Erased(len(plan.column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
+
+    def count_spellings(
+        self, field: str, values: Items[str], *, progress: Progress | None = None
+    ) -> Spellings:
+        """Counts the live tokens of values in every spelling; for those who may erase.
+
+        After an erasure by value: what is left. It opens every row, as ``all_spellings`` does.
+        """
+        return count_spellings(self._exchange, self._spellings_page, field, values, progress)
+
+    def _spellings_page(
+        self, request: tokenization.EraseSpellingsRequest
+    ) -> tokenization.EraseSpellingsResponse:
+        return self._exchange.call(self._tokenization.EraseSpellings, request)
 
     # -- bytes ------------------------------------------------------------------------
 

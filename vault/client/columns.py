@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vault.client.errors import ItemError
 from vault.v1.tokenization_service_pb2 import TokenDescription
 
-__all__ = ["BytesColumn", "Column", "Descriptions", "Erased"]
+__all__ = ["BytesColumn", "Column", "Descriptions", "Erased", "Spellings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,30 @@ class Erased:
         count: number of items whose value is gone.
         errors: the items that failed, by index.
         skipped: number of null and empty items, which were not sent.
+        tokens: number of tokens erased, where all spellings were looked for; else None.
     """
 
     count: int
     errors: dict[int, ItemError]
     skipped: int
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """Live tokens of values in whatever spelling.
+
+    Attributes:
+        found: how many of each value, by index, where there are any. Values that are
+            spellings of each other share theirs.
+        tokens: how many in all.
+        errors: the items that are no values of the field, by index.
+        skipped: number of null and empty items, which were not sent.
+        looked_at: live tokens of the field that were looked at.
+    """
+
+    found: dict[int, int]
+    tokens: int
+    errors: dict[int, ItemError]
+    skipped: int
+    looked_at: int

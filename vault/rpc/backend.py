@@ -41,6 +41,7 @@ from vault.service.expiry import ExpiryService
 from vault.service.oversight import OversightService
 from vault.service.shapes import check_shapes
 from vault.service.spaces import spaces_left
+from vault.service.spellings import SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
@@ -152,7 +153,9 @@ def open_backend(
             methods={
                 **methods(tokens, EncryptionService(admission, keyring), oversight),
                 **column_methods(tokens),
-                **erasure_methods(ErasureService(admission, keyring)),
+                **erasure_methods(
+                    ErasureService(admission, keyring), SpellingService(admission, keyring)
+                ),
             },
             policy=policies.current,
             reload=policies.reload,

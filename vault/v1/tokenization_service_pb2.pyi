@@ -511,3 +511,111 @@ class EraseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015
+
+@_typing.final
+class EraseSpellingsRequest(_message.Message):
+    """EraseSpellingsRequest names what is to be looked for in one field, and from where on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    COUNT_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Name of a field of the policy, with vaulted storage."""
+    count_only: _builtins.bool
+    """Whether what is found is only counted."""
+    page_token: _builtins.bytes
+    """Empty for the first page, then `next_page_token` of the page before, with the same
+    field, values and `count_only`.
+    """
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values in any spelling, 1 to 10,000 by default."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        count_only: _builtins.bool = ...,
+        page_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_only", b"count_only", "field", b"field", "page_token", b"page_token", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSpellingsRequest: _TypeAlias = EraseSpellingsRequest  # noqa: Y015
+
+@_typing.final
+class SpellingCount(_message.Message):
+    """SpellingCount says how many live tokens of a value were found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """The value's index in the request."""
+    count: _builtins.int
+    """Live tokens of it, in all spellings."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpellingCount: _TypeAlias = SpellingCount  # noqa: Y015
+
+@_typing.final
+class EraseSpellingsResponse(_message.Message):
+    """EraseSpellingsResponse says what one page had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.bytes
+    """Where to go on; empty at the field's end."""
+    tokens: _builtins.int
+    """Live tokens on this page that were found: erased, or counted."""
+    looked_at: _builtins.int
+    """Live tokens that were looked at."""
+    @_builtins.property
+    def found(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpellingCount]:
+        """The values with tokens on this page, by rising index. Values that are spellings of each
+        other share them, and each names them.
+        """
+
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[_item_error_pb2.ItemError]:
+        """The values that are none of the field's format, by rising index."""
+
+    def __init__(
+        self,
+        *,
+        found: _abc.Iterable[Global___SpellingCount] | None = ...,
+        errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
+        next_page_token: _builtins.bytes = ...,
+        tokens: _builtins.int = ...,
+        looked_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "found", b"found", "looked_at", b"looked_at", "next_page_token", b"next_page_token", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSpellingsResponse: _TypeAlias = EraseSpellingsResponse  # noqa: Y015

@@ -73,6 +73,11 @@ class TokenizationServiceStub:
                 request_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.FromString,
                 _registered_method=True)
+        self.EraseSpellings = channel.unary_unary(
+                '/vault.v1.TokenizationService/EraseSpellings',
+                request_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsResponse.FromString,
+                _registered_method=True)
 
 
 class TokenizationServiceServicer:
@@ -141,6 +146,16 @@ class TokenizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSpellings(self, request, context):
+        """Looks through a field's live tokens for those of values in whatever spelling, and erases
+        or counts them: also the exact spelling, where no index leads to it. It opens every row,
+        so it works through the field a page a call; each page stands by itself.
+        For roles that the policy allows `erase` on the field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -178,6 +193,11 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
                     servicer.Erase,
                     request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.FromString,
                     response_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.SerializeToString,
+            ),
+            'EraseSpellings': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSpellings,
+                    request_deserializer=vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -373,6 +393,33 @@ class TokenizationService:
             '/vault.v1.TokenizationService/Erase',
             vault_dot_v1_dot_tokenization__service__pb2.EraseRequest.SerializeToString,
             vault_dot_v1_dot_tokenization__service__pb2.EraseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSpellings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.TokenizationService/EraseSpellings',
+            vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsRequest.SerializeToString,
+            vault_dot_v1_dot_tokenization__service__pb2.EraseSpellingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,12 @@ class TokenizationServiceStub:
     TOKEN_ERASED. Erasing a token twice is no error.
     For roles that the policy allows `erase` on the field.
     """
+    EraseSpellings: _grpc.UnaryUnaryMultiCallable[_tokenization_service_pb2.EraseSpellingsRequest, _tokenization_service_pb2.EraseSpellingsResponse]
+    """Looks through a field's live tokens for those of values in whatever spelling, and erases
+    or counts them: also the exact spelling, where no index leads to it. It opens every row,
+    so it works through the field a page a call; each page stands by itself.
+    For roles that the policy allows `erase` on the field.
+    """
 
 @_typing.type_check_only
 class TokenizationServiceAsyncStub(TokenizationServiceStub):
@@ -107,6 +113,12 @@ class TokenizationServiceAsyncStub(TokenizationServiceStub):
     """Erases the values behind tokens, named by token or by value, for good: ciphertext and
     index go, the token stays behind as one that is never issued again and answers
     TOKEN_ERASED. Erasing a token twice is no error.
+    For roles that the policy allows `erase` on the field.
+    """
+    EraseSpellings: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.EraseSpellingsRequest, _tokenization_service_pb2.EraseSpellingsResponse]  # type: ignore[assignment]
+    """Looks through a field's live tokens for those of values in whatever spelling, and erases
+    or counts them: also the exact spelling, where no index leads to it. It opens every row,
+    so it works through the field a page a call; each page stands by itself.
     For roles that the policy allows `erase` on the field.
     """
 
@@ -187,6 +199,18 @@ class TokenizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erases the values behind tokens, named by token or by value, for good: ciphertext and
         index go, the token stays behind as one that is never issued again and answers
         TOKEN_ERASED. Erasing a token twice is no error.
+        For roles that the policy allows `erase` on the field.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseSpellings(
+        self,
+        request: _tokenization_service_pb2.EraseSpellingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tokenization_service_pb2.EraseSpellingsResponse, _abc.Awaitable[_tokenization_service_pb2.EraseSpellingsResponse]]:
+        """Looks through a field's live tokens for those of values in whatever spelling, and erases
+        or counts them: also the exact spelling, where no index leads to it. It opens every row,
+        so it works through the field a page a call; each page stands by itself.
         For roles that the policy allows `erase` on the field.
         """
 

@@ -46,7 +46,7 @@ class Scripted(TokenizationServiceServicer):
         gone = [item_error_pb2.ItemError(index=0, reason="TOKEN_NOT_FOUND")]
         return messages.EraseResponse(errors=gone if "gone" in request.values else [])
 
-    Detokenize = Lookup = Describe = Tokenize  # type: ignore[assignment]
+    Detokenize = Lookup = Describe = EraseSpellings = Tokenize  # type: ignore[assignment]
     TokenizeColumn = DetokenizeColumn = Tokenize  # type: ignore[assignment]
 
 
