@@ -183,6 +183,12 @@ def test_keys_are_listed_without_keys(environment: Path) -> None:
     )
     listed = {tuple(line.split()[1:4]) for line in done.stdout.splitlines()[1:]}
     assert {("card_number", "field", "1"), ("card_number", "index", "1")} <= listed
+    # A block that a server has set aside is not what it has used.
+    assert done.stdout.split()[5] == "reserved"
+    assert " uses " not in done.stdout.splitlines()[0]
+    reserved = {tuple(line.split()[1:3]): line.split()[5] for line in done.stdout.splitlines()[1:6]}
+    assert "reserved: encryptions that servers have set aside" in done.stdout
+    assert {count for (_, purpose), count in reserved.items() if purpose != "field"} == {"-"}
     assert "vault:" not in done.stdout
 
 

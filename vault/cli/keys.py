@@ -20,12 +20,21 @@ app = typer.Typer(
     help="Look at the data keys, or say that the database was restored.", no_args_is_help=True
 )
 
-_HEAD = ("tenant", "field", "purpose", "version", "active", "uses", "created")
+_HEAD = ("tenant", "field", "purpose", "version", "active", "reserved", "created")
+# Said only where it can be misread.
+_RESERVED = (
+    "reserved: encryptions that servers have set aside, a block at a time, before making any; "
+    "far fewer may have been made. Only field keys are counted."
+)
 
 
 @app.command("list")
 def list_keys(config: ConfigOption) -> None:
-    """Lists every version of every data key. Needs the database, not the key server."""
+    """Lists every version of every data key. Needs the database, not the key server.
+
+    How many encryptions a key has made is known to the servers only; what is stored, and
+    shown, is how many they have reserved.
+    """
     with _store(config) as store:
         records = store.all()
     rows = [_HEAD]
@@ -37,7 +46,7 @@ def list_keys(config: ConfigOption) -> None:
                 record.purpose,
                 str(record.version),
                 "yes" if record.active else "no",
-                f"{record.uses:,}",
+                f"{record.uses:,}" if record.purpose == "field" else "-",
                 record.created.isoformat(timespec="seconds") if record.created else "-",
             )
         )
@@ -45,6 +54,8 @@ def list_keys(config: ConfigOption) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
+    if any(record.uses for record in records):
+        typer.echo(f"\n{_RESERVED}")
 
 
 @app.command("restored")
