@@ -54,10 +54,15 @@ def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
     server = start_server("lost", changes)
     token = tokenize(server, "account_id", ACCOUNT)
     card = tokenize(server, "card_number", CARD)
+    with server.client("auditor") as auditor:
+        assert not auditor.verify_audit().findings
     owner(site, "CREATE TABLE backup AS SELECT * FROM data_keys WHERE field = 'account_id'")
     owner(site, "DELETE FROM data_keys WHERE field = 'account_id' AND purpose = 'field'")
     left = data_keys(site)
 
+    with server.client("auditor") as auditor:
+        (finding,) = auditor.verify_audit().findings
+    assert (finding.kind, finding.message) == ("KEY_LOST", f"data key {LOST}")
     # From memory, said by the probes, and then not at all; never another value.
     server.await_health("readiness", serving=False)
     assert server.health("keys") == "NOT_SERVING"
@@ -83,4 +88,6 @@ def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
     server.await_health("readiness", serving=True)
     assert detokenize(server, "account_id", token) == ACCOUNT
     assert detokenize(server, "card_number", card) == CARD
+    with server.client("auditor") as auditor:
+        assert not auditor.verify_audit().findings
     server.stop()

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     REORDERED = "REORDERED"
     TRUNCATED = "TRUNCATED"
     UNKNOWN_WRITER = "UNKNOWN_WRITER"
+    KEY_LOST = "KEY_LOST"
 
 
 @dataclass

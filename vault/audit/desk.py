@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from vault.audit.chain import KeyOf
+from vault.audit.chain import KeyOf, Kind
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.reading import LogPage, PostgresAuditReader
+from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, InvalidRequest
-from vault.service.oversight import AuditPage, AuditReport, GlobalRecord, SealedCheckpoint
+from vault.service.oversight import AuditPage, AuditReport, Finding, GlobalRecord, SealedCheckpoint
 
 __all__ = ["AuditDesk"]
 
@@ -18,12 +20,22 @@ class AuditDesk:
     """The AuditReader of the use cases."""
 
     def __init__(
-        self, reader: PostgresAuditReader, key: Callable[[], MacKey], key_of: KeyOf
+        self,
+        reader: PostgresAuditReader,
+        key: Callable[[], MacKey],
+        key_of: KeyOf,
+        lost_keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Takes where the active audit key is, and that of a version."""
+        """Takes where the active audit key is, and that of a version.
+
+        Args:
+            lost_keys: tells which data keys are not stored as they must be. An audit whose
+                keys are gone with the next restart is not in order.
+        """
         self._reader = reader
         self._key = key
         self._key_of = key_of
+        self._lost_keys = lost_keys
 
     def verify(self, checkpoint: str = "", *, deadline: float | None = None) -> AuditReport:
         """Verifies every record as of now."""
@@ -33,7 +45,9 @@ class AuditDesk:
             earlier = self._read(checkpoint)
             if earlier is None:
                 raise InvalidRequest("that is no checkpoint of this audit, or it was changed")
-        return self._reader.verify(earlier, deadline=deadline)
+        report = self._reader.verify(earlier, deadline=deadline)
+        lost = [Finding("", 0, Kind.KEY_LOST.value, text) for text in self._lost_keys()]
+        return replace(report, findings=[*lost, *report.findings][:MAX_FINDINGS])
 
     def tail(self, position: int, limit: int) -> AuditPage:
         """Returns records from a position on; from 0, the last ``limit``."""

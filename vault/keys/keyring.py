@@ -145,6 +145,14 @@ class Keyring:
         left = 0.0 if snapshot is None else max(0.0, snapshot.ends - self._clock())
         return KeyringStatus(left > 0, self._problem, left)
 
+    def losses(self) -> Sequence[str]:
+        """Looks which stored keys are not as they must be; a line for each.
+
+        Asks database and key server, and changes nothing. Raises StoreUnavailable.
+        """
+        with self._loading:
+            return self._loader.losses()
+
     def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
         """Returns the active field key, with ``count`` AES-GCM encryptions charged to it.
 

@@ -11,11 +11,19 @@ from structlog.typing import FilteringBoundLogger
 from vault.crypto.field_key import MacKey
 from vault.crypto.key_check import key_check_value
 from vault.errors import KeysUnavailable
-from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey, compare, inactive
+from vault.keys.losses import (
+    KeysLost,
+    Loss,
+    LostKey,
+    ManifestLost,
+    StoredKey,
+    compare,
+    inactive,
+)
 from vault.keys.making import KeyMaker
 from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
-from vault.keys.unopened import Unopened, name_unopened
+from vault.keys.unopened import StoredKeysWrong, Unopened, name_unopened
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
 __all__ = ["KeyLoader", "OpenedKeys"]
@@ -71,10 +79,28 @@ class KeyLoader:
                 return opened
         raise KeysUnavailable("other servers make keys at the same time; try again")
 
-    def _read(self) -> tuple[KeyManifest | None, OpenedKeys]:
+    def losses(self) -> Sequence[str]:
+        """Returns what is wrong with the stored keys; makes and loads nothing.
+
+        While the key server is away it looks only for missing rows. Raises StoreUnavailable.
+        """
+        row, records = self._stored_rows()
+        try:
+            self._checked(row, OpenedKeys(records, self._open(records)))
+        except StoredKeysWrong as error:
+            return error.told()
+        except KeysUnavailable:
+            there = {Place(key_id(each), each.version) for each in records}
+            missing = self._known.keys.keys() - there
+            return KeysLost(LostKey(place, Loss.MISSING) for place in missing).told()
+        return []
+
+    def _stored_rows(self) -> tuple[KeyManifest | None, Sequence[DataKeyRecord]]:
         # In this order: keys are stored before they are listed, and none is ever removed.
-        row = self._store.manifest(self._tenant)
-        records = self.records()
+        return self._store.manifest(self._tenant), self.records()
+
+    def _read(self) -> tuple[KeyManifest | None, OpenedKeys]:
+        row, records = self._stored_rows()
         return row, OpenedKeys(records, self._open(records))
 
     def _open(self, records: Sequence[DataKeyRecord]) -> Sequence[bytes]:

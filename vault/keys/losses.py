@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.errors import KeysUnavailable
 from vault.keys.manifest import ListedKey, Place
 from vault.keys.snapshot import KeyId
+from vault.keys.unopened import StoredKeysWrong
 
 __all__ = ["KeysLost", "Loss", "LostKey", "ManifestLost", "StoredKey", "compare", "inactive"]
 
@@ -50,7 +50,7 @@ class StoredKey:
     active: bool
 
 
-class KeysLost(KeysUnavailable):
+class KeysLost(StoredKeysWrong):
     """Rows of ``data_keys`` are gone, or are others than before.
 
     Attributes:
@@ -62,6 +62,10 @@ class KeysLost(KeysUnavailable):
         told = "; ".join(f"{_names(places)}: {loss.value}" for loss, places in self._by_loss())
         super().__init__(f"data keys are lost ({told}). {_REMEDY}")
 
+    def told(self) -> Sequence[str]:
+        """Returns a line for each key."""
+        return [f"data key {each.place}: {each.loss.value}" for each in self.lost]
+
     def _by_loss(self) -> Iterator[tuple[Loss, Sequence[Place]]]:
         for loss in Loss:
             places = [each.place for each in self.lost if each.loss is loss]
@@ -69,7 +73,7 @@ class KeysLost(KeysUnavailable):
                 yield loss, places
 
 
-class ManifestLost(KeysUnavailable):
+class ManifestLost(StoredKeysWrong):
     """The key manifest is not what a server wrote, or not the one this server knows."""
 
     def __init__(self, what: str) -> None:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from vault.errors import KeysUnavailable
 from vault.service.ports import DataKeyRecord
 
-__all__ = ["Unopened", "Why", "name_unopened"]
+__all__ = ["StoredKeysWrong", "Unopened", "Why", "name_unopened"]
 
 _SHOWN = 3
 # Of a wrapped key only this may be shown: which version of the Transit key wrapped it.
@@ -38,6 +38,14 @@ class Why(StrEnum):
     )
 
 
+class StoredKeysWrong(KeysUnavailable):
+    """What is stored of the keys is not what it must be."""
+
+    def told(self) -> Sequence[str]:
+        """Returns a line for each thing that is wrong."""
+        return [self.message]
+
+
 class Unopened(KeysUnavailable):
     """Some of the wrapped keys do not open.
 
@@ -51,7 +59,7 @@ class Unopened(KeysUnavailable):
         self.why = why
 
 
-def name_unopened(error: Unopened, records: Sequence[DataKeyRecord]) -> KeysUnavailable:
+def name_unopened(error: Unopened, records: Sequence[DataKeyRecord]) -> StoredKeysWrong:
     """Makes the error that names the keys, in the order of ``error.why``."""
     causes = {
         why: [records[at] for at, each in sorted(error.why.items()) if each is why] for why in Why
@@ -61,7 +69,7 @@ def name_unopened(error: Unopened, records: Sequence[DataKeyRecord]) -> KeysUnav
         for why, found in causes.items()
         if found
     ]
-    return KeysUnavailable(
+    return StoredKeysWrong(
         f"key server: {'; '.join(told)}. Nothing is served and no key is made until all open"
     )
 

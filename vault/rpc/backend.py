@@ -146,7 +146,7 @@ def open_backend(
         stack.callback(integration.close)
         integration.start()
         reader = PostgresAuditReader(engine, audit_key_of)
-        desk = AuditDesk(reader, audit_key, audit_key_of)
+        desk = AuditDesk(reader, audit_key, audit_key_of, keyring.losses)
         oversight = OversightService(admission, desk, policies.standing)
         tokens = TokenizationService(admission, keyring)
         yield Backend(

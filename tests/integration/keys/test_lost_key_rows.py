@@ -349,6 +349,39 @@ def test_a_server_that_runs_misses_a_key_whatever_the_manifest_says(site: Instal
         ring.reload()
 
 
+@ONE_LOST
+def test_losses_are_told_at_once_and_nothing_is_changed_by_asking(
+    site: Installation, purpose: str
+) -> None:
+    where, name = LOST[purpose]
+    ring = site.start()
+    assert list(ring.losses()) == []
+    site.owner(f"DELETE FROM data_keys WHERE {where}")
+    before, status = site.rows(), ring.status()
+    assert list(ring.losses()) == [f"data key {name}: its row is missing from data_keys"]
+    assert (site.rows(), ring.status()) == (before, status)
+    site.wrapper.unwrap = away  # type: ignore[method-assign, assignment]
+    assert list(ring.losses()) == [f"data key {name}: its row is missing from data_keys"]
+
+
+def test_rows_that_do_not_open_and_a_lost_manifest_are_told_too(site: Installation) -> None:
+    ring = site.start()
+    site.owner("CREATE TABLE backup AS SELECT * FROM key_manifest; DELETE FROM key_manifest")
+    (told,) = ring.losses()
+    assert "the key manifest was put back" in told
+    site.owner("INSERT INTO key_manifest SELECT * FROM backup")
+    assert list(ring.losses()) == []
+    site.owner("UPDATE data_keys SET wrapped = 'local:v1:AAAA' WHERE purpose = 'index'")
+    (told,) = ring.losses()
+    assert "2 of 5 data keys do not open (account_id index version 1" in told
+    site.wrapper.unwrap = away  # type: ignore[method-assign, assignment]
+    assert list(ring.losses()) == []
+
+
+def away(_: object) -> list[bytes]:
+    raise KeysUnavailable("key server: it cannot be reached")
+
+
 def test_a_database_from_before_gets_its_manifest_from_what_is_there(site: Installation) -> None:
     site.start().close()
     site.use()
