@@ -27,6 +27,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "VaultError",
+    "for_operators",
 ]
 
 
@@ -73,6 +74,12 @@ class VaultError(Exception):
         self.message = message
         if reason is not None:
             self.reason = reason
+
+
+def for_operators(error: VaultError) -> str:
+    """Returns an error's message, and where it happened if it says so."""
+    where = error.where if isinstance(error, StoreUnavailable) else ""
+    return f"{error.message} ({where})" if where else error.message
 
 
 class RequestError(VaultError):
@@ -146,9 +153,18 @@ class KeysUnavailable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """Postgres is away, full or out of connections."""
+    """Postgres is away, full or out of connections.
+
+    Attributes:
+        where: addresses, role and database that it is about, or empty. For operators: the
+            message goes to callers, this does not.
+    """
 
     reason = Reason.STORE_UNAVAILABLE
+
+    def __init__(self, message: str, *, reason: Reason | None = None, where: str = "") -> None:
+        super().__init__(message, reason=reason)
+        self.where = where
 
 
 class AuditUnavailable(Unavailable):

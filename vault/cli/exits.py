@@ -8,13 +8,22 @@ from pathlib import Path
 
 from vault.bulk import CsvError, RejectedError
 from vault.client import CallError
-from vault.errors import SetupError, VaultError
+from vault.errors import SetupError, VaultError, for_operators
 
 __all__ = ["ExitCode", "explain"]
 
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _INVALID = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
 _AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+# Somebody answered, so the address is right: what is said is what is in the way.
+_NOT_NOW = "the service cannot answer now"
+_AWAY_WORDS = {
+    "STORE_UNAVAILABLE": "the service runs, and its database is in trouble",
+    "AUDIT_UNAVAILABLE": "the service runs, and its audit cannot be written",
+    "KEYS_UNAVAILABLE": "the service runs, and has no keys",
+    "OVERLOADED": "the service is busy",
+    "DEADLINE_EXCEEDED": "there was no answer in time",
+}
 
 
 class ExitCode(IntEnum):
@@ -41,7 +50,7 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
         return error.message, ExitCode.USAGE
     if isinstance(error, VaultError):
         code = ExitCode.UNAVAILABLE if error.retryable else ExitCode.INTERNAL
-        return f"{error.reason}: {error.message}", code
+        return f"{error.reason}: {for_operators(error)}", code
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         return f"{error.filename}: {what}" if error.filename else what, ExitCode.USAGE
@@ -56,9 +65,11 @@ def _explain_call(error: CallError) -> tuple[str, ExitCode]:
         return f"the service refused: {line}", ExitCode.REFUSED
     if error.code in _INVALID:
         return f"the service cannot do this: {line}", ExitCode.USAGE
-    if error.retryable or error.code in _AWAY:
+    if error.reason == "UNAVAILABLE" and not error.request_id:
         hint = "check that it runs at this address and that the CA and certificate are its own"
         return f"the service is unavailable: {line}; {hint}", ExitCode.UNAVAILABLE
+    if error.retryable or error.code in _AWAY:
+        return f"{_AWAY_WORDS.get(error.reason, _NOT_NOW)}: {line}", ExitCode.UNAVAILABLE
     return f"the service failed: {line}", ExitCode.INTERNAL
 
 

@@ -79,6 +79,7 @@ def restored(config: ConfigOption) -> None:
 def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
     from vault.config import load_settings, read_secret
     from vault.rpc.logging import configure_logging
+    from vault.store.address_options import warn_of_weakness
     from vault.store.data_keys import PostgresDataKeyStore
     from vault.store.engine import make_engine
 
@@ -88,6 +89,7 @@ def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
     if database.password_file is not None:
         password = read_secret(database.password_file, "database.password_file")
     engine = make_engine(database.url, password=password, pool_size=1)
+    warn_of_weakness(engine.url)
     try:
         yield PostgresDataKeyStore(engine)
     finally:

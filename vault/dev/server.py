@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vault.config import load_settings
-from vault.errors import VaultError
+from vault.errors import VaultError, for_operators
 from vault.rpc.server import run
 
 __all__ = ["main"]
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(load_settings(options.config), allow_development=True)
     except VaultError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{for_operators(error)}\n")
         return _FAILED
     return 0
 

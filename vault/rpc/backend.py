@@ -34,6 +34,7 @@ from vault.rpc.policy_source import PolicySource
 from vault.rpc.servicers import Method, methods
 from vault.rpc.spans import OFF, SpannedKeys, Spans
 from vault.rpc.unit_of_work import PostgresUnitOfWork, audit_of
+from vault.rpc.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureService
@@ -43,6 +44,7 @@ from vault.service.shapes import check_shapes
 from vault.service.spaces import spaces_left
 from vault.service.spellings import SpellingService
 from vault.service.tokenization import TokenizationService
+from vault.store.address_options import warn_of_weakness
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
@@ -104,6 +106,7 @@ def open_backend(
         stack.callback(engine.dispose)
         side = _engine(settings.database, _SIDE_CONNECTIONS, "tokenvault keys")
         stack.callback(side.dispose)
+        warn_of_weakness(engine.url)
         check_schema(engine)
         refuse_privileged(engine)
         wrapper = HashicorpKeys(settings.keys, refuse_root=True)
@@ -122,9 +125,12 @@ def open_backend(
         lanes = LanePool(replica, audit_key)
         work = PostgresUnitOfWork(engine, lanes, spans)
 
+        strangers = UnmatchedPrincipals(settings)
+
         def prepare(policy: Policy) -> None:
             work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
             keyring.ensure(policy.fields)
+            strangers.warn(policy)
 
         prepare(first)
         board = PolicyBoard(

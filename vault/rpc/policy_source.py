@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError
+from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError, for_operators
 from vault.policy.model import Policy
 from vault.rpc.logging import get_log
 from vault.rpc.policy_file import PolicyFile
@@ -175,7 +175,7 @@ class PolicySource:
             self._look()
             self._report()
         except VaultError as error:
-            self._complain(_UNCONFIRMED, error.message)
+            self._complain(_UNCONFIRMED, for_operators(error))
         except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
             self._complain(_UNCONFIRMED, type(error).__name__)
         else:

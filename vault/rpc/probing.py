@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from vault.errors import VaultError
+from vault.errors import VaultError, for_operators
 
 __all__ = ["ADVISORY", "Probe", "Prober"]
 
@@ -67,7 +67,7 @@ def _run(probe: Probe) -> str:
     try:
         probe()
     except VaultError as error:
-        return error.message
+        return for_operators(error)
     except Exception as error:  # noqa: BLE001 - a broken probe is a trouble, not the end of probing
         return f"probe failed: {type(error).__name__}"
     return ""

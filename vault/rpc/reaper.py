@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from vault.errors import VaultError
+from vault.errors import VaultError, for_operators
 from vault.rpc.logging import frames_of, get_log
 
 __all__ = ["Reaper"]
@@ -52,7 +52,7 @@ class Reaper:
                 self._count(reaped)
                 _log.info("expired tokens reaped", tokens=reaped)
         except VaultError as error:
-            self._complain(error.message)
+            self._complain(for_operators(error))
         except Exception as error:  # noqa: BLE001 - a dead thread would keep values for ever
             # Type and place only: its text may quote what was worked on.
             self._complain(type(error).__name__, frames_of(error))

@@ -15,6 +15,7 @@ from vault.errors import (
     SetupError,
     StoreUnavailable,
     VaultError,
+    for_operators,
 )
 
 __all__ = ["Failure", "Report", "decode", "encode"]
@@ -48,7 +49,7 @@ class Failure:
     @classmethod
     def of(cls, error: VaultError) -> Failure:
         """Describes an error."""
-        return cls(type(error).__name__, error.message)
+        return cls(type(error).__name__, for_operators(error))
 
     def error(self) -> VaultError:
         """Returns the error, of its own kind where that is one a start may end with."""

@@ -7,6 +7,7 @@ import re
 from sqlalchemy import URL, make_url
 
 from vault.errors import ConfigError
+from vault.store.address_options import check_options
 
 __all__ = ["psycopg_url"]
 
@@ -22,7 +23,7 @@ def psycopg_url(url: URL | str, password: str | None = None) -> URL:
     that was demoted, is never served from.
 
     Raises:
-        ConfigError: the URL is not one of Postgres.
+        ConfigError: the URL is not one of Postgres, or has an option that libpq refuses.
     """
     try:
         parsed = url if isinstance(url, URL) else _parse(url)
@@ -30,6 +31,7 @@ def psycopg_url(url: URL | str, password: str | None = None) -> URL:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql":
         raise ConfigError("database url: write postgresql://user@host:port/database")
+    check_options(parsed)
     parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed if password is None else parsed.set(password=password)
 

@@ -17,6 +17,8 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from vault.store.failures import connection_failure
+
 __all__ = ["BoundedConnection", "bound", "driver_of", "use_bounded_connections"]
 
 T = TypeVar("T")
@@ -70,7 +72,12 @@ def use_bounded_connections(engine: Engine) -> None:
     def connect(
         _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]
     ) -> BoundedConnection:
-        return BoundedConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
+        try:
+            return BoundedConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
+        except psycopg.Error as error:
+            failure = connection_failure(error, options)
+        # Outside of the except block: as its context, the driver's error would go along.
+        raise failure
 
     def unbind(driver: object, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
         if isinstance(driver, BoundedConnection):

@@ -6,17 +6,22 @@ only the SQLSTATE does.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vault.errors import Reason, StoreUnavailable
+from vault.store.connecting import ConnectFailed, connect_failed
 
 __all__ = [
     "DRIVER_ERRORS",
     "Conflict",
     "LockTimeout",
+    "connection_failure",
     "deadline_exceeded",
     "read_only_server",
     "sqlstate_of",
@@ -39,27 +44,36 @@ _MESSAGES = {
     "53300": "the database has no free connection",
     _LOCK_TIMEOUT: "the database waited too long for a lock",
     "57P03": "the database is starting up",
-    "28000": "the database refuses the service's login",
-    "28P01": "the database refuses the service's login",
-    "42501": "the service's role lacks a privilege: run `tokenvault migrate`",
+    "28000": "the database refuses the login: check the role, and its address in pg_hba.conf",
+    "28P01": "the database refuses the login: the password is wrong, or the role unknown",
+    "3D000": "the database server has no database of that name: create it, or mend database.url",
+    "42501": "the database role lacks a privilege: run `tokenvault migrate`",
     "42P01": "the database's schema is not complete: run `tokenvault migrate`",
 }
 # A connection that is refused has no SQLSTATE in libpq, only a text: the server's own, in
 # English unless its lc_messages says otherwise, and then the general message does.
-_REFUSALS = {
-    "too many clients": "53300",
-    "connection slots are reserved": "53300",
-    "too many connections": "53300",
-    "is starting up": "57P03",
-    "is shutting down": "57P03",
-    "is in recovery": "57P03",
-    "not accepting connections": "57P03",
-    "not yet accepting connections": "57P03",
-    "session is read-only": "25006",
-    "server is in hot standby mode": "25006",
-    "authentication failed": "28P01",
-    "no pg_hba.conf entry": "28000",
-    "No space left on device": "53100",
+_REFUSALS: Mapping[re.Pattern[str], str] = {
+    re.compile(text): state
+    for text, state in (
+        ("too many clients", "53300"),
+        ("connection slots are reserved", "53300"),
+        ("too many connections", "53300"),
+        ("is starting up", "57P03"),
+        ("is shutting down", "57P03"),
+        ("is in recovery", "57P03"),
+        ("not accepting connections", "57P03"),
+        ("not yet accepting connections", "57P03"),
+        ("session is read-only", "25006"),
+        ("server is in hot standby mode", "25006"),
+        ("authentication failed", "28P01"),
+        (r"no pg_hba\.conf entry", "28000"),
+        (r"pg_hba\.conf rejects connection", "28000"),
+        ('role ".*" does not exist', "28000"),
+        ("is not permitted to log in", "28000"),
+        ("permission denied for database", "28000"),
+        ('database ".*" does not exist', "3D000"),
+        ("No space left on device", "53100"),
+    )
 }
 _BUGS = ("21", "22", "23", "42")  # the statement is at fault, not the database's state
 _SETUP = {"42501", "42P01"}
@@ -85,7 +99,12 @@ def _refusal_of(error: psycopg.Error) -> str:
     if not isinstance(error, psycopg.OperationalError):
         return ""
     text = str(error)
-    return next((state for part, state in _REFUSALS.items() if part in text), "")
+    return next((state for said, state in _REFUSALS.items() if said.search(text)), "")
+
+
+def connection_failure(error: psycopg.Error, options: Mapping[str, object]) -> ConnectFailed:
+    """Makes the error of a connection that could not be made with these options."""
+    return connect_failed(error, options, _REFUSALS)
 
 
 def read_only_server() -> StoreUnavailable:
@@ -111,7 +130,10 @@ def translate(error: BaseException) -> StoreUnavailable:
     state = sqlstate_of(error)
     if state in _CONFLICTS:
         return Conflict("the database rolled the transaction back")
-    _log.warning("database error", sqlstate=state, kind=type(error).__name__)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    failed = original if isinstance(original, ConnectFailed) else None
+    where = {"cause": str(failed), "where": failed.where} if failed else {}
+    _log.warning("database error", sqlstate=state, kind=type(error).__name__, **where)
     if state == _CANCELED:
         return deadline_exceeded()
     if state == _LOCK_TIMEOUT:
@@ -123,4 +145,9 @@ def translate(error: BaseException) -> StoreUnavailable:
         failure.reason = Reason.INTERNAL
         failure.retryable = False
         return failure
-    return StoreUnavailable(_MESSAGES.get(state, "the database is not available"))
+    told = _MESSAGES.get(state, "the database is not available")
+    if failed is None:
+        return StoreUnavailable(told)
+    if failed.causes:
+        told = f"{told}: {failed}"
+    return StoreUnavailable(told, where=failed.where)

@@ -15,6 +15,8 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 import vault
 from vault.errors import ConfigError, StoreUnavailable
 from vault.store.address import psycopg_url
+from vault.store.address_options import warn_of_weakness
+from vault.store.bounded import use_bounded_connections
 from vault.store.failures import DRIVER_ERRORS, translate
 from vault.store.roles import check_service_role, grant
 
@@ -48,12 +50,15 @@ def migrate(
         StoreUnavailable: the database is away, or a lock was not to be had.
     """
     tell = progress or _silent
+    url = psycopg_url(owner_url, password)
+    warn_of_weakness(url)
     engine = create_engine(
-        psycopg_url(owner_url, password),
+        url,
         hide_parameters=True,
         poolclass=NullPool,
         connect_args={"connect_timeout": 5, "application_name": "tokenvault migrate"},
     )
+    use_bounded_connections(engine)
     with _our_errors(), engine.connect() as connection, _turn(connection):
         check_service_role(connection, service_role)
         before = _revision(connection)

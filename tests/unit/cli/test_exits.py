@@ -43,6 +43,33 @@ def test_a_call_error_names_reason_and_request() -> None:
     assert explain(error)[0] == line
 
 
+def test_an_address_is_doubted_only_where_nothing_answers() -> None:
+    silent = CallError("UNAVAILABLE", "UNAVAILABLE", "failed to connect", True)
+    assert "check that it runs at this address" in explain(silent)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "told"),
+    [
+        ("UNAVAILABLE", "STORE_UNAVAILABLE", "its database is in trouble"),
+        ("UNAVAILABLE", "AUDIT_UNAVAILABLE", "its audit cannot be written"),
+        ("UNAVAILABLE", "KEYS_UNAVAILABLE", "has no keys"),
+        ("UNAVAILABLE", "OVERLOADED", "is busy"),
+        ("RESOURCE_EXHAUSTED", "OVERLOADED", "is busy"),
+        ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "no answer in time"),
+        ("UNAVAILABLE", "UNAVAILABLE", "cannot answer now"),
+        ("UNAVAILABLE", "OF_A_LATER_RELEASE", "cannot answer now"),
+    ],
+)
+def test_who_answered_is_not_looked_for_elsewhere(code: str, reason: str, told: str) -> None:
+    message, found = explain(CallError(code, reason, "m", True, "abc123"))
+    assert found is ExitCode.UNAVAILABLE
+    assert told in message
+    assert "address" not in message
+    assert "certificate" not in message
+    assert message.endswith("m (request abc123)")
+
+
 def test_a_file_error_names_the_file() -> None:
     error = FileNotFoundError(2, "No such file or directory", "in.csv")
     assert explain(error)[0] == "in.csv: No such file or directory"

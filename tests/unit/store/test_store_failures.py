@@ -67,7 +67,7 @@ def test_any_postgres_url_gets_our_driver() -> None:
         ("FATAL:  remaining connection slots are reserved for roles", "no free connection"),
         ("FATAL:  the database system is starting up", "starting up"),
         ("failed: session is read-only", "read-only"),
-        ('FATAL:  password authentication failed for user "canary"', "refuses the service's login"),
+        ('FATAL:  password authentication failed for user "canary"', "refuses the login"),
         ("FATAL:  canary", "not available"),
     ],
 )
