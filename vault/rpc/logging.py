@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from vault.rpc.log_repeats import Repeats
+
 __all__ = ["configure_logging", "frames_of", "get_log"]
 
 _OURS = "vault"
@@ -39,7 +41,7 @@ def configure_logging(level: str, *, worker: int | None = None) -> None:
         *([_naming(worker)] if worker is not None else []),
     )
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[Repeats(), *shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # Writes a line with its end at once: workers share standard error.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

@@ -1,0 +1,59 @@
+"""Causes that every call meets while something is away, logged once a minute with a count."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+__all__ = ["Repeats"]
+
+# One of these for each call and each look of a background thread says no more than the first.
+_REPEATED = frozenset({"audit not available", "database error", "unexpected error"})
+# What tells two records of one cause apart.
+_OF_THE_CALL = frozenset({"request_id", "timestamp"})
+_MOST_CAUSES = 256
+
+
+class Repeats:
+    """A structlog processor that drops records said a moment ago. Threads may share it.
+
+    The next one after ``interval`` seconds says in ``repeated`` how many were dropped.
+    """
+
+    def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        # When each was last let through, and how many were dropped since; the oldest first.
+        self._causes: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        """Returns the record, or raises DropEvent."""
+        if event.get("event") not in _REPEATED:
+            return event
+        told = {name: event[name] for name in sorted(event.keys() - _OF_THE_CALL)}
+        dropped = self._dropped(repr(told))
+        if dropped is None:
+            raise structlog.DropEvent
+        if dropped:
+            event["repeated"] = dropped
+        return event
+
+    def _dropped(self, cause: str) -> int | None:
+        """Returns how many were dropped before this one, None where this one is to be."""
+        now = self._clock()
+        with self._lock:
+            told, dropped = self._causes.get(cause, (-float("inf"), 0))
+            if now - told < self._interval:
+                self._causes[cause] = told, dropped + 1
+                return None
+            self._causes[cause] = now, 0
+            self._causes.move_to_end(cause)
+            while len(self._causes) > _MOST_CAUSES:
+                self._causes.popitem(last=False)
+            return dropped
