@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.model import Action, Principal, Storage
+from vault.policy.acquaintance import unknown
 from vault.policy.decide import Allow, Decision, decide
 from vault.policy.limits import window_text
 from vault.policy.model import Policy
@@ -42,11 +43,16 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision and its grounds, in the order in which they count."""
+    """A decision and its grounds, in the order in which they count.
+
+    Attributes:
+        unknown: why the principal has no role, where the policy does not know it.
+    """
 
     decision: Decision
     roles: tuple[str, ...]
     grounds: tuple[Ground, ...]
+    unknown: tuple[str, ...] = ()
 
     def lines(self, source: str) -> Iterator[str]:
         """Yields the explanation as lines of text, the decision first."""
@@ -55,6 +61,7 @@ class Explanation:
             yield f"ALLOWED by {', '.join(self.decision.roles)}{view}"
         else:
             yield f"{self.decision.reason}: {self.decision.message}"
+        yield from self.unknown
         yield f"roles: {', '.join(self.roles)}" if self.roles else "roles: none"
         for ground in self.grounds:
             yield f"{source}:{ground.line}: {ground.path}: {ground.says}"
@@ -75,7 +82,7 @@ def explain(
     if isinstance(decision, Allow):
         grounds.extend(_limits(policy, action, name))
         grounds.extend(_notes(policy, action, name))
-    return Explanation(decision, roles, tuple(grounds))
+    return Explanation(decision, roles, tuple(grounds), tuple(unknown(policy, principal)))
 
 
 def _rules(policy: Policy, role: str, action: Action, field: str | None) -> Iterator[Ground]:

@@ -32,6 +32,73 @@ def test_a_refused_call_ends_with_1(principal: str) -> None:
     assert said.startswith("DENIED: ")
 
 
+IDP = "https://idp.example.org"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--principal", "spiffe://example.org/pipelin"),
+            "the policy does not know spiffe://example.org/pipelin; the nearest it knows is "
+            "spiffe://example.org/pipeline (line ",
+        ),
+        (
+            ("--principal", "spiffe://example.com/auditor"),
+            "nearest it knows is spiffe://example.org/auditor (line ",
+        ),
+        (("--principal", f"{IDP}#bob"), "has roles by its claims alone: name them with --group"),
+        (
+            ("--principal", f"{IDP}#bob", "--group", f"{IDP} tokenvault groups pipelines"),
+            f"nearest it knows is {IDP} tokenvault groups pipeline (line ",
+        ),
+        (
+            ("--principal", f"{IDP}#bob", "--group", f"{IDP} tokenvalt groups audit"),
+            f"nearest it knows is {IDP} tokenvault groups audit (line ",
+        ),
+    ],
+)
+def test_an_unknown_principal_is_told_from_one_without_a_right(
+    arguments: tuple[str, ...], told: str
+) -> None:
+    code, said = ask(*arguments, "--action", "tokenize", "--field", "us_ssn")
+    assert code == 1
+    assert said.splitlines()[0].startswith("DENIED: ")
+    assert told in said
+    assert "roles: none" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--principal", "spiffe://example.org/support"),
+        ("--principal", f"{IDP}#bob", "--group", f"{IDP} tokenvault groups support"),
+        (
+            *("--principal", f"{IDP}#bob", "--group", f"{IDP} tokenvault groups support"),
+            *("--group", f"{IDP} tokenvault groups strangers"),
+        ),
+    ],
+)
+def test_a_known_principal_is_not_called_unknown(arguments: tuple[str, ...]) -> None:
+    code, said = ask(*arguments, "--action", "tokenize", "--field", "us_ssn")
+    assert code == 1
+    assert "not know" not in said
+    assert "no rule of these roles allows it" in said
+
+
+def test_a_subject_that_the_policy_knows_by_its_claim_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    group = f'{{issuer: "{IDP}", audience: tokenvault, claim: sub, value: bob}}'
+    file.write_text(
+        "version: 1\nfields: {ssn: {format: us_ssn, generator: ff1}}\n"
+        "roles: {a: [{allow: [read_audit]}]}\n"
+        f"principals: [{{jwt: {group}, roles: [a]}}]\n"
+    )
+    command = ["policy", "explain", str(file), "--principal", f"{IDP}#bob"]
+    result = CliRunner().invoke(app, [*command, "--action", "read_audit"])
+    assert f"--group '{IDP} tokenvault sub bob'" in result.output
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
