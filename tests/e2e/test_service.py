@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
@@ -9,6 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from vault.client import CallError, Client
+from vault.rpc.probing import PROBES, SERVICES, WORKERS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server
@@ -127,9 +129,11 @@ def test_the_metrics_page_counts(server: Server, tokens: list[str]) -> None:
     assert 'tokenvault_calls_total{code="OK",rpc="Tokenize"}' in page
     assert 'field="card_number",outcome="ok",rpc="Tokenize"' in page
     assert "tokenvault_ready 1.0" in page
+    # These and no others: the docs name each.
+    assert set(re.findall(r'tokenvault_probe\{probe="(\w+)"\} 1\.0', page)) == set(PROBES)
 
 
 def test_health_answers_for_each_part(server: Server) -> None:
-    for service in ("", "liveness", "readiness", "database", "keys"):
+    for service in set(SERVICES) - {WORKERS}:
         assert server.health(service) == "SERVING"
     assert server.health("nothing") == "NOT_FOUND"

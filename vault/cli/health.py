@@ -15,7 +15,10 @@ def health(
     ] = "127.0.0.1:50052",
     service: Annotated[
         str,
-        typer.Option(help="readiness, liveness, or one probe: database, keys, policy."),
+        typer.Option(
+            help="readiness, liveness, or one probe: database, keys, policy, policy_file, audit, "
+            "workers."
+        ),
     ] = "readiness",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 3.0,
 ) -> None:

@@ -7,10 +7,17 @@ from collections.abc import Callable, Mapping
 
 from vault.errors import VaultError, for_operators
 
-__all__ = ["ADVISORY", "Probe", "Prober"]
+__all__ = ["ADVISORY", "PROBES", "SERVICES", "WORKERS", "Probe", "Prober"]
 
 Probe = Callable[[], None]
 """Returns if what it looks at is well, raises VaultError with what is wrong."""
+
+PROBES = ("database", "keys", "policy", "policy_file", "audit")
+"""What every server looks at."""
+WORKERS = "workers"
+"""What a server of several processes looks at besides."""
+SERVICES = ("", "liveness", "readiness", *PROBES, WORKERS)
+"""What health may be asked for; the docs name each (tests/unit/docs)."""
 
 # Told and logged under its own name, and never a reason to take the server out of service.
 # Calls go on without a log of positions; otherwise one edited row would stop the service. They

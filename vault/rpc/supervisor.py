@@ -29,6 +29,7 @@ from vault.rpc.health import HealthServer
 from vault.rpc.listening import reserved
 from vault.rpc.logging import get_log
 from vault.rpc.metrics import StateMetrics, serve_metrics, shared_counts
+from vault.rpc.probing import WORKERS
 from vault.rpc.worker_report import Failure, Report, decode
 
 __all__ = ["Supervisor", "restart_delay"]
@@ -254,7 +255,7 @@ class Supervisor:
     def _probes(self) -> Mapping[str, Callable[[], None]]:
         names = {name for _, report in self._reports() for name in report.probes}
         probes = {name: partial(self._probe, name) for name in sorted(names)}
-        return {"workers": self._probe_workers, **probes}
+        return {WORKERS: self._probe_workers, **probes}
 
     def _probe(self, name: str) -> None:
         found = [report.probes.get(name, "") for _, report in self._reports()]
