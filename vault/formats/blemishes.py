@@ -18,6 +18,9 @@ __all__ = ["blemish"]
 _AROUND = "there is a space, a line break or an invisible mark before or after it"
 _WITHIN = "it has an invisible character, or one that only looks like another"
 _LONGEST = 1000  # more nobody reads through
+# Of what is compared with its double: no format that a double can get into takes more. Before
+# normalising, which makes up to 18 characters of one and sorts runs of marks, and after it.
+_LONGEST_DOUBLE = 256
 # Letters of other scripts that look like Latin ones, small ones where these do.
 _LETTERS = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеѕіјорсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
@@ -41,6 +44,8 @@ def blemish(text: str, refusal: FormatError, parse: Callable[[str], object]) -> 
     bare = _bare(text)
     if bare != text and _said_of(bare, parse) != refusal.message:
         return _AROUND
+    if len(bare) > _LONGEST_DOUBLE:
+        return None
     plain = _plain(bare)
     if plain != bare and _said_of(plain, parse) is None:
         return _WITHIN
@@ -71,6 +76,8 @@ def _plain(text: str) -> str:
     spaced = "".join([" " if each.isspace() else each for each in text])
     hyphened = _HYPHENS.sub("-", spaced).translate(_LETTERS)
     known = unicodedata.normalize("NFKC", "".join([_digit(each) for each in hyphened]))
+    if len(known) > _LONGEST_DOUBLE:
+        return text
     return "".join([each for each in known if not _is_invisible(each)]).strip()
 
 

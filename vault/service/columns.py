@@ -15,6 +15,7 @@ from vault.formats.blemishes import blemish
 from vault.formats.layout import plain
 from vault.model import Failure
 from vault.policy.model import Field
+from vault.service.deadline import in_time
 
 __all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
 
@@ -22,6 +23,8 @@ __all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
 # of another shape, of another field or tenant, or never issued.
 NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
 NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
+# A refused item is read up to four times to say why. Who sends thousands learns it from the first.
+_MOST_HINTS = 200
 _ALREADY = "it has the form of this field's tokens: was it tokenized before?"
 
 Answers = Sequence[str | Failure]
@@ -66,6 +69,7 @@ def parse_column(
     parse_token: Callable[[str], Parsed] | None = None,
     malformed: Failure | None = None,
     share: bool = True,
+    deadline: float | None = None,
 ) -> Column:
     """Parses a column item by item.
 
@@ -74,16 +78,23 @@ def parse_column(
         malformed: the one failure for whatever does not parse (tokens); None keeps the
             parser's own reason (values).
         share: whether equal cores share a slot.
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
     """
     slots: dict[str, int] = {}
     cores: list[str] = []
     places: list[tuple[int, int, Layout]] = []
     failures: dict[int, Failure] = {}
-    for index, text in enumerate(texts):
+    for index, text in enumerate(in_time(texts, deadline)):
         try:
             item = parse(text)
         except FormatError as error:
-            failures[index] = malformed or _explained(error, text, parse, parse_token)
+            if malformed is None and len(failures) < _MOST_HINTS:
+                failures[index] = _explained(error, text, parse, parse_token)
+            else:
+                failures[index] = malformed or Failure.of(error)
             continue
         slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
         if slot == len(cores):

@@ -11,6 +11,7 @@ from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
 from vault.service.burial import bury, with_tokens
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column
+from vault.service.deadline import in_time
 from vault.service.minting import holds
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
@@ -60,7 +61,12 @@ class ErasureService:
     def _by_token(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
     ) -> ErasureResult:
-        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        column = parse_column(
+            tokens,
+            permit.field.format.parse_token,
+            malformed=NO_TOKEN,
+            deadline=permit.caller.deadline,
+        )
         rows = transaction.tokens.lock_by_token(permit.space, column.cores)
         found = [rows.get(core, NO_TOKEN) for core in column.cores]
         return self._erase(transaction, permit, column, found)
@@ -69,14 +75,17 @@ class ErasureService:
         self, transaction: Transaction, permit: FieldPermit, values: Sequence[str]
     ) -> ErasureResult:
         column = parse_column(
-            values, permit.field.format.parse, parse_token=permit.field.format.parse_token
+            values,
+            permit.field.format.parse,
+            parse_token=permit.field.format.parse_token,
+            deadline=permit.caller.deadline,
         )
         scope, index = permit.field.scope, self._keys.index(permit.space)
         macs = index.macs(scope.value, column.cores)
         rows = transaction.tokens.lock_by_mac(permit.space, scope, index.version, macs)
         found = [
             self._checked(permit, rows.get(mac), core)
-            for core, mac in zip(column.cores, macs, strict=True)
+            for core, mac in in_time(zip(column.cores, macs, strict=True), permit.caller.deadline)
         ]
         return self._erase(transaction, permit, column, found)
 

@@ -19,6 +19,7 @@ from vault.crypto.randomness import random_text
 from vault.errors import DecryptionFailed
 from vault.model import Generator, NewToken, Scope, Storage, StoredToken, TokenSpace
 from vault.policy.model import Field
+from vault.service.deadline import in_time
 from vault.service.ports import KeySource, TokenStore
 from vault.service.rows import open_row
 
@@ -71,14 +72,20 @@ def ensure_tokens(
     policy_field: Field,
     wanted: Sequence[Wanted],
     tweak_version: int,
+    *,
+    deadline: float | None = None,
 ) -> Minted:
     """Finds or makes a token for every wanted value of a vaulted field.
 
     Args:
         tweak_version: the one that is recorded for the field.
         wanted: values with distinct macs (scope ``field``), or without macs (scope ``none``).
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
     """
-    batch = _Batch(store, keys, space, policy_field, wanted, tweak_version)
+    batch = _Batch(store, keys, space, policy_field, wanted, tweak_version, deadline)
     # Before anything is inserted: what is locked to be extended is locked in order. What
     # a later look finds has just been made.
     missing = batch.find(range(len(wanted)), extend=policy_field.ttl)
@@ -100,6 +107,7 @@ class _Batch:
         policy_field: Field,
         wanted: Sequence[Wanted],
         tweak_version: int,
+        deadline: float | None,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -107,6 +115,7 @@ class _Batch:
         self._field = policy_field
         self._wanted = wanted
         self._tweak_version = tweak_version
+        self._deadline = deadline
         self._index_version = keys.index(space).version if policy_field.scope is Scope.FIELD else 0
         self.tokens: list[str | None] = [None] * len(wanted)
         self.key_versions: set[int] = set()
@@ -121,7 +130,7 @@ class _Batch:
             self._space, self._field.scope, self._index_version, macs, extend=extend
         )
         missing = []
-        for at in positions:
+        for at in in_time(positions, self._deadline):
             row = stored.get(self._wanted[at].mac or b"")
             if row is None:
                 missing.append(at)
@@ -136,7 +145,10 @@ class _Batch:
         """Makes and stores tokens; returns the positions whose token was not stored."""
         key = self._keys.for_encryption(self._space, len(positions))
         candidates = self._candidates(positions, attempt)
-        new = {token: self._seal(key, at, token, counter) for token, at, counter in candidates}
+        new = {
+            token: self._seal(key, at, token, counter)
+            for token, at, counter in in_time(candidates, self._deadline)
+        }
         stored = self._store.insert(self._space, list(new.values())) if new else frozenset()
         for token, at, _ in candidates:
             if token in stored:
@@ -162,9 +174,11 @@ class _Batch:
     ) -> list[str]:
         field = self._field
         if field.generator is Generator.RANDOM:
-            plans = [field.format.random_plan(core, attempt) for core in cores]
+            plans = (
+                field.format.random_plan(core, attempt) for core in in_time(cores, self._deadline)
+            )
             return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
-        return encipher_cores(key, field, self._tweak_version, cores, counters)
+        return encipher_cores(key, field, self._tweak_version, cores, counters, self._deadline)
 
     def _counter(self, attempt: int) -> int:
         # Scope `none` promises a new token every call, so its tweak must never repeat. A
@@ -205,10 +219,12 @@ def encipher_cores(
     tweak_version: int,
     cores: Sequence[str],
     counters: Sequence[int],
+    deadline: float | None = None,
 ) -> list[str]:
     """Enciphers value cores into token cores by the field's FPE generator, in order."""
     storage: Storage = policy_field.storage
-    plans = [policy_field.format.token_plan(core, storage) for core in cores]
+    token_plan = policy_field.format.token_plan
+    plans = [token_plan(core, storage) for core in in_time(cores, deadline)]
     scope = policy_field.scope.value
     groups: dict[Alphabet, list[int]] = {}
     for at, plan in enumerate(plans):

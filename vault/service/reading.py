@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.field_key import FieldKey, TweakInput
@@ -11,6 +11,7 @@ from vault.formats import Plan
 from vault.model import Failure, StoredToken, TokenSpace, TokenState
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN
+from vault.service.deadline import in_time
 from vault.service.minting import VAULTLESS_KEY_VERSION
 from vault.service.ports import KeySource
 from vault.service.results import TokenDescription
@@ -27,7 +28,7 @@ _TOMBSTONES = {
 def open_rows(
     keys: KeySource,
     space: TokenSpace,
-    tokens: Sequence[str],
+    tokens: Iterable[str],
     rows: Mapping[str, StoredToken],
 ) -> list[str | Failure]:
     """Returns the value core behind each token core, in order."""
@@ -49,7 +50,11 @@ def _gone(row: StoredToken | None) -> Failure | None:
 
 
 def decipher_tokens(
-    key: FieldKey, field: Field, tweak_version: int, tokens: Sequence[str]
+    key: FieldKey,
+    field: Field,
+    tweak_version: int,
+    tokens: Sequence[str],
+    deadline: float | None = None,
 ) -> list[str | Failure]:
     """Returns the value core behind each vaultless token core, in order.
 
@@ -57,7 +62,7 @@ def decipher_tokens(
     """
     values: list[str | Failure] = [NO_TOKEN] * len(tokens)
     groups: dict[Alphabet, list[tuple[int, Plan]]] = {}
-    for at, token in enumerate(tokens):
+    for at, token in enumerate(in_time(tokens, deadline)):
         plan = _value_plan(field, token)
         if plan is not None:
             groups.setdefault(plan.alphabet, []).append((at, plan))

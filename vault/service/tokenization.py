@@ -16,6 +16,7 @@ from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, laid_out, parse_column
+from vault.service.deadline import in_time
 from vault.service.minting import (
     VAULTLESS_KEY_VERSION,
     Wanted,
@@ -82,7 +83,8 @@ class TokenizationService:
         """
         permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
         shape = self._shapes.of(permit.space, permit.field)
-        work = self._making(permit, shape, values, self._format_of(permit, region).parse)
+        parse = self._format_of(permit, region).parse
+        work = self._prepared(permit, lambda: self._making(permit, shape, values, parse))
         result = self._admission.carry_out(permit, len(values), work, meanwhile)
         shape.remember()
         return result
@@ -101,7 +103,7 @@ class TokenizationService:
         """Returns a view of the value behind each token; ``meanwhile`` as in ``tokenize``."""
         permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
         shape = self._shapes.of(permit.space, permit.field)
-        work = self._revealing(permit, shape, tokens)
+        work = self._prepared(permit, lambda: self._revealing(permit, shape, tokens))
         result = self._admission.carry_out(permit, len(tokens), work, meanwhile)
         shape.remember()
         return result
@@ -112,7 +114,8 @@ class TokenizationService:
         """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
         shape = self._shapes.of(permit.space, permit.field)
-        work = self._finding(permit, shape, values, self._format_of(permit, region).parse)
+        parse = self._format_of(permit, region).parse
+        work = self._prepared(permit, lambda: self._finding(permit, shape, values, parse))
         result = self._admission.carry_out(permit, len(values), work)
         shape.remember()
         return result
@@ -122,7 +125,7 @@ class TokenizationService:
     ) -> DescribeResult:
         """Returns what is known about each token, never its value."""
         permit = self._admission.admit_field("Describe", caller, policy, Action.DESCRIBE, field)
-        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
+        column = self._admission.attempt(permit, lambda: _parse_tokens(permit, tokens))
 
         def work(transaction: Transaction) -> DescribeResult:
             entries, versions = self._descriptions_of(transaction, permit, column.cores)
@@ -139,6 +142,10 @@ class TokenizationService:
     def _format_of(self, permit: FieldPermit, region: str) -> Format:
         return self._admission.attempt(permit, lambda: format_for_region(permit.field, region))
 
+    def _prepared(self, permit: FieldPermit, prepare: Callable[[], Work]) -> Work:
+        """Parses a column before there is a transaction to hold open for it."""
+        return self._admission.attempt(permit, prepare)
+
     def _making(
         self, permit: FieldPermit, shape: FieldShape, values: Sequence[str], parse: Parse
     ) -> Work:
@@ -150,6 +157,7 @@ class TokenizationService:
             parse,
             parse_token=permit.field.format.parse_token,
             share=permit.field.scope is not Scope.NONE,
+            deadline=permit.caller.deadline,
         )
 
         def work(transaction: Transaction) -> ColumnResult:
@@ -164,7 +172,12 @@ class TokenizationService:
         """Returns the work of Lookup."""
         if permit.field.storage is Storage.VAULTLESS:
             return self._enciphering(permit, shape, values, parse)
-        column = parse_column(values, parse, parse_token=permit.field.format.parse_token)
+        column = parse_column(
+            values,
+            parse,
+            parse_token=permit.field.format.parse_token,
+            deadline=permit.caller.deadline,
+        )
 
         def work(transaction: Transaction) -> ColumnResult:
             tokens, versions = self._live_tokens_of(transaction, permit, column.cores)
@@ -181,15 +194,18 @@ class TokenizationService:
                 version = shape.version(transaction)
                 if version is None:
                     return no_tokens(tokens)
-                return detokenize_column(key, field, version, tokens, permit.view, show)
+                deadline = permit.caller.deadline
+                return detokenize_column(
+                    key, field, version, tokens, permit.view, show, deadline=deadline
+                )
 
             return self._vaultless(permit, decipher)
-        column = parse_column(tokens, permit.field.format.parse_token, malformed=NO_TOKEN)
-        column = laid_out(column, field, permit.view)
+        column = laid_out(_parse_tokens(permit, tokens), field, permit.view)
 
         def work(transaction: Transaction) -> ColumnResult:
             rows = transaction.tokens.find_by_token(permit.space, column.cores)
-            values = open_rows(self._keys, permit.space, column.cores, rows)
+            cores = in_time(column.cores, permit.caller.deadline)
+            values = open_rows(self._keys, permit.space, cores, rows)
             shown = [
                 value if isinstance(value, Failure) else show(token, value)
                 for token, value in zip(column.cores, values, strict=True)
@@ -206,13 +222,14 @@ class TokenizationService:
 
         def encipher(transaction: Transaction, key: FieldKey) -> Conversion:
             version = shape.version(transaction) or field.tweak_version
-            made = tokenize_column(key, field, version, values, parse)
+            deadline = permit.caller.deadline
+            made = tokenize_column(key, field, version, values, parse, deadline=deadline)
             if not len(made.tokens):
                 return made
             claimed = shape.claim(transaction)
             if claimed == version:
                 return made
-            return tokenize_column(key, field, claimed, values, parse)
+            return tokenize_column(key, field, claimed, values, parse, deadline=deadline)
 
         return self._vaultless(permit, encipher)
 
@@ -240,7 +257,13 @@ class TokenizationService:
         version = shape.claim(transaction)
         wanted = self._wanted(permit, cores)
         minted = ensure_tokens(
-            transaction.tokens, self._keys, permit.space, permit.field, wanted, version
+            transaction.tokens,
+            self._keys,
+            permit.space,
+            permit.field,
+            wanted,
+            version,
+            deadline=permit.caller.deadline,
         )
         tokens = [
             (UNOPENED if at in minted.unopened else _EXHAUSTED) if token is None else token
@@ -267,7 +290,7 @@ class TokenizationService:
         rows = transaction.tokens.find_by_mac(permit.space, field.scope, index.version, macs)
         tokens = [
             self._live_token(permit, rows.get(mac), core)
-            for core, mac in zip(cores, macs, strict=True)
+            for core, mac in in_time(zip(cores, macs, strict=True), permit.caller.deadline)
         ]
         return tokens, _versions(rows)
 
@@ -315,6 +338,15 @@ class TokenizationService:
             token_digest=self._keys.audit(permit.caller.tenant).mac(token_set),
         )
         transaction.audit.append(event)
+
+
+def _parse_tokens(permit: FieldPermit, tokens: Sequence[str]) -> Column:
+    return parse_column(
+        tokens,
+        permit.field.format.parse_token,
+        malformed=NO_TOKEN,
+        deadline=permit.caller.deadline,
+    )
 
 
 def _versions(rows: Mapping[bytes, StoredToken] | Mapping[str, StoredToken]) -> frozenset[int]:

@@ -83,18 +83,25 @@ def tokenize_column(
     tweak_version: int,
     values: Sequence[str],
     parse: Callable[[str], Parsed],
+    *,
+    deadline: float | None = None,
 ) -> Conversion:
     """Returns the token of each value. A value whose token would be itself fails.
 
     Args:
         tweak_version: the one that is recorded for the field.
         parse: takes a value apart that is not plain.
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
     """
     made = _Made(len(values), policy_field)
     rules, groups, rest = _split(policy_field, values, lambda rules: rules.value_rows)
 
     def encipher(cores: list[str]) -> Answers:
-        tokens = encipher_cores(key, policy_field, tweak_version, cores, [0] * len(cores))
+        counters = [0] * len(cores)
+        tokens = encipher_cores(key, policy_field, tweak_version, cores, counters, deadline)
         return [
             FIXED_POINT if token == core else token
             for core, token in zip(cores, tokens, strict=True)
@@ -107,7 +114,12 @@ def tokenize_column(
             tokens, _ = made.moved(group, digits, FIXED_POINT)
             made.rows.append(tokens)
             made.token_rows.append(tokens)
-    column = parse_column(_at(values, rest), parse, parse_token=policy_field.format.parse_token)
+    column = parse_column(
+        _at(values, rest),
+        parse,
+        parse_token=policy_field.format.parse_token,
+        deadline=deadline,
+    )
     answers = encipher(column.cores)
     made.tokens.extend(token for token in answers if isinstance(token, str))
     made.add(rest, column.answer(policy_field.format, answers))
@@ -121,6 +133,8 @@ def detokenize_column(
     tokens: Sequence[str],
     view: str,
     show: Show,
+    *,
+    deadline: float | None = None,
 ) -> Conversion:
     """Returns a view of the value behind each token.
 
@@ -129,6 +143,10 @@ def detokenize_column(
     Args:
         tweak_version: the one that is recorded for the field.
         show: makes the view of a token core and its value core.
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
     """
     made = _Made(len(tokens), policy_field)
     rules, groups, rest = _split(policy_field, tokens, lambda rules: rules.token_rows)
@@ -144,13 +162,18 @@ def detokenize_column(
             else:
                 texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
                 made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
-    column = parse_column(_at(tokens, rest), policy_field.format.parse_token, malformed=NO_TOKEN)
+    column = parse_column(
+        _at(tokens, rest),
+        policy_field.format.parse_token,
+        malformed=NO_TOKEN,
+        deadline=deadline,
+    )
     column = laid_out(column, policy_field, view)
     answers = [
         value if isinstance(value, Failure) else show(token, value)
         for token, value in zip(
             column.cores,
-            decipher_tokens(key, policy_field, tweak_version, column.cores),
+            decipher_tokens(key, policy_field, tweak_version, column.cores, deadline),
             strict=True,
         )
     ]

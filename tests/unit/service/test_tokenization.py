@@ -179,13 +179,14 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
         tweak_version: int,
         cores: Sequence[str],
         counters: Sequence[int],
+        deadline: float | None,
     ) -> list[str]:
         calls.append(list(counters))
         if counters[0] == 0:
             return list(cores)  # the fixed point
         if counters[0] == 1:
             return ["111223333"] * len(cores)  # two values, one token
-        return real(key, field, tweak_version, cores, counters)
+        return real(key, field, tweak_version, cores, counters, deadline)
 
     with patch.object(minting, "encipher_cores", stubborn):
         result = house.tokenize("ssn", ["123456789", "987654321"])
@@ -198,7 +199,7 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
 
 def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
     with patch.object(
-        minting, "encipher_cores", lambda _key, _field, _version, cores, _counters: list(cores)
+        minting, "encipher_cores", lambda _key, _field, _version, cores, *_: list(cores)
     ):
         result = house.tokenize("ssn", ["123456789"])
 
