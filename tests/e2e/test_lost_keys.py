@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,6 +22,8 @@ CARD = "4539578763621486"
 LIFETIME = 8
 LOST = "account_id field version 1: its row is missing from data_keys"
 ONCE = RetryPolicy(attempts=1)
+
+TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 
 Serve = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -90,4 +94,45 @@ def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
     assert detokenize(server, "card_number", card) == CARD
     with server.client("auditor") as auditor:
         assert not auditor.verify_audit().findings
+    server.stop()
+
+
+def accept(server: Server, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TOKENVAULT, "keys", "accept", "--config", server.settings, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        input=answer,
+    )
+
+
+def test_a_field_is_given_up_by_command_and_the_others_are_served(
+    site: Site, start_server: StartServer, serve: Serve
+) -> None:
+    server = start_server("given-up")
+    token = tokenize(server, "account_id", ACCOUNT)
+    card = tokenize(server, "card_number", CARD)
+    server.stop()
+    owner(site, "DELETE FROM data_keys WHERE field = 'account_id' AND purpose = 'field'")
+    assert LOST in serve("given-up", {}, development=True).stderr
+
+    whole = accept(server)
+    assert whole.returncode == 4
+    assert LOST in whole.stderr
+    asked = accept(server, "--give-up", "account_id", answer="n\n")
+    assert asked.returncode != 0
+    assert LOST in serve("given-up", {}, development=True).stderr
+    done = accept(server, "--give-up", "account_id", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "given up: account_id" in done.stdout
+
+    server.start()
+    assert detokenize(server, "card_number", card) == CARD
+    with pytest.raises(CallError, match="account_id are lost, and were given up"):
+        detokenize(server, "account_id", token)
+    assert tokenize(server, "card_number", CARD) == card
+    fields = [row[1:4] for row in data_keys(site) if row[1] == "account_id"]
+    assert fields == [("account_id", "index", 1)]
     server.stop()

@@ -1,11 +1,11 @@
-"""``tokenvault keys``: what the database knows of the data keys, and that it was restored."""
+"""``tokenvault keys``: what is stored of the data keys, and what an operator says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Look at the data keys, or say that the database was restored.", no_args_is_help=True
+    help="Look at the data keys, or say that the database was restored or its keys are right.",
+    no_args_is_help=True,
 )
 
 _HEAD = ("tenant", "field", "purpose", "version", "active", "reserved", "created")
@@ -73,6 +74,46 @@ def restored(config: ConfigOption) -> None:
         if said
         else "noted before: no server has started since"
     )
+
+
+@app.command("accept")
+def accept(
+    config: ConfigOption,
+    give_up: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Its keys are lost for good: no server answers for it. May be repeated.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Give up without being asked again.")] = False,
+) -> None:
+    """Says that the data keys that are stored now are right, where no backup has better ones.
+
+    Writes a new generation of the key manifest. Find out first who changed what: a wrong key
+    that is accepted reads other values from tokens. Needs the database and the key server.
+    """
+    from vault.config import load_settings
+    from vault.keys.accepting import accept_keys
+    from vault.keys.hashicorp import HashicorpKeys
+    from vault.model import DEFAULT_TENANT
+
+    given_up = set(give_up or ())
+    if given_up and not yes:
+        typer.confirm(
+            f"Nobody reads a value of {', '.join(sorted(given_up))} again. Go on?", abort=True
+        )
+    wrapper = HashicorpKeys(load_settings(config).keys)
+    try:
+        with _store(config) as store:
+            accepted = accept_keys(store, wrapper, DEFAULT_TENANT, given_up)
+    finally:
+        wrapper.close()
+    for line in accepted.changed:
+        typer.echo(f"accepted: {line}")
+    typer.echo(f"generation {accepted.generation} of the manifest lists {accepted.keys} keys")
+    for field in sorted(given_up):
+        typer.echo(f"given up: {field}; its tokens cannot be read and no new ones are made")
 
 
 @contextmanager

@@ -126,7 +126,8 @@ class Keyring:
         with self._loading:
             self._fields |= frozenset(fields)
             snapshot = self._snapshot
-            if snapshot is None or not all(snapshot.holds(key) for key in self._wanted()):
+            wanted = [key for key in self._wanted() if key.field not in self._loader.given_up]
+            if snapshot is None or not all(snapshot.holds(key) for key in wanted):
                 self.reload()
 
     def reload(self) -> None:
@@ -212,6 +213,11 @@ class Keyring:
         self, table: Callable[[Snapshot], Mapping[KeyId, Versions[K]]], key: KeyId
     ) -> Versions[K]:
         found = table(self._current()).get(key)
+        if found is None and key.field in self._loader.given_up:
+            raise KeysUnavailable(
+                f"the keys of field {key.field} are lost, and were given up by `tokenvault keys"
+                " accept`: use a field of another name for new values"
+            )
         if found is None:
             raise KeysUnavailable("there is no key for this field yet; try again")
         return found

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence, Set
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vault.crypto.field_key import MacKey
-from vault.crypto.key_check import key_check_value
 from vault.errors import KeysUnavailable
-from vault.keys.losses import (
-    KeysLost,
-    Loss,
-    LostKey,
-    ManifestLost,
-    StoredKey,
-    compare,
-    inactive,
-)
+from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, inactive
 from vault.keys.making import KeyMaker
-from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
-from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
-from vault.keys.unopened import StoredKeysWrong, Unopened, name_unopened
+from vault.keys.manifest import Manifest, Place, fields_given_up
+from vault.keys.snapshot import KeyId, Purpose, key_id
+from vault.keys.stored import OpenedKeys, open_keys, read_keys
+from vault.keys.unopened import StoredKeysWrong
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
-__all__ = ["KeyLoader", "OpenedKeys"]
+__all__ = ["KeyLoader"]
 
 _log: FilteringBoundLogger = structlog.get_logger("vault.keys")
 _MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedKeys:
-    """Stored keys and their roots, in the same order."""
-
-    records: Sequence[DataKeyRecord]
-    roots: Sequence[bytes] = field(repr=False)
 
 
 class KeyLoader:
@@ -55,9 +37,14 @@ class KeyLoader:
         self._known = Manifest(tenant)
         self.maker = KeyMaker(store, wrapper)
 
+    @property
+    def given_up(self) -> Set[str]:
+        """Fields without keys for good, as an operator said, at the last load."""
+        return self._known.given_up
+
     def records(self) -> list[DataKeyRecord]:
         """Reads the stored keys; opens none. Raises StoreUnavailable."""
-        return known_records(self._store.all())
+        return read_keys(self._store, self._tenant, self.given_up)
 
     def load(self, wanted: Sequence[KeyId]) -> OpenedKeys:
         """Returns every stored key, after making those of ``wanted`` that never were.
@@ -68,11 +55,13 @@ class KeyLoader:
             StoreUnavailable: the database is away.
         """
         for _ in range(_MAX_ATTEMPTS):
-            row, opened = self._read()
+            row, records = self._read()
+            opened = open_keys(self._wrapper, records)
             listed = self._checked(row, opened)
+            still = [key for key in wanted if key.field not in listed.given_up]
             # All that is there must be right before anything is made beside it.
-            self._refuse_used(opened.records, wanted)
-            if self.maker.complete(opened.records, wanted):
+            self._refuse_used(records, still)
+            if self.maker.complete(records, still):
                 # Another replica may have been quicker: what is stored now counts.
                 continue
             if self._list(row, listed, opened):
@@ -84,51 +73,31 @@ class KeyLoader:
 
         While the key server is away it looks only for missing rows. Raises StoreUnavailable.
         """
-        row, records = self._stored_rows()
+        row, records = self._read()
         try:
-            self._checked(row, OpenedKeys(records, self._open(records)))
+            self._checked(row, open_keys(self._wrapper, records))
         except StoredKeysWrong as error:
             return error.told()
         except KeysUnavailable:
             there = {Place(key_id(each), each.version) for each in records}
-            missing = self._known.keys.keys() - there
+            missing = self._known.without(fields_given_up(row)).keys() - there
             return KeysLost(LostKey(place, Loss.MISSING) for place in missing).told()
         return []
 
-    def _stored_rows(self) -> tuple[KeyManifest | None, Sequence[DataKeyRecord]]:
+    def _read(self) -> tuple[KeyManifest | None, Sequence[DataKeyRecord]]:
         # In this order: keys are stored before they are listed, and none is ever removed.
-        return self._store.manifest(self._tenant), self.records()
-
-    def _read(self) -> tuple[KeyManifest | None, OpenedKeys]:
-        row, records = self._stored_rows()
-        return row, OpenedKeys(records, self._open(records))
-
-    def _open(self, records: Sequence[DataKeyRecord]) -> Sequence[bytes]:
-        try:
-            return self._wrapper.unwrap(
-                [(context_of(key_id(each), each.version), each.wrapped) for each in records]
-            )
-        except Unopened as error:
-            raise name_unopened(error, records) from None
+        row = self._store.manifest(self._tenant)
+        return row, read_keys(self._store, self._tenant, fields_given_up(row))
 
     def _checked(self, row: KeyManifest | None, opened: OpenedKeys) -> Manifest:
         """Returns the stored manifest, empty before the first, if all keys are as they were."""
-        stored = self._stored(opened)
-        _refuse(compare(self._known.keys, stored))
+        stored = opened.stored(self._tenant)
+        # What the row says of fields is believed here, and must then hold under its MAC.
+        _refuse(compare(self._known.without(fields_given_up(row)), stored))
         self._compare_with_memory(row)
-        manifest = Manifest(self._tenant) if row is None else self._genuine(row, opened)
-        _refuse(compare(manifest.keys, stored))
+        manifest = Manifest(self._tenant) if row is None else opened.genuine(row)
+        _refuse(compare(manifest.without(manifest.given_up), stored))
         _refuse(inactive(stored))
-        return manifest
-
-    def _genuine(self, row: KeyManifest, opened: OpenedKeys) -> Manifest:
-        manifest = read_manifest(row, _audit_key(self._tenant, row.key_version, opened))
-        if manifest is None:
-            key = Place(KeyId(self._tenant, "", Purpose.AUDIT), row.key_version)
-            raise ManifestLost(
-                f"edited: generation {row.number} does not verify under {key} (or that row of"
-                " data_keys holds another key than before)"
-            )
         return manifest
 
     def _compare_with_memory(self, row: KeyManifest | None) -> None:
@@ -140,21 +109,6 @@ class KeyLoader:
                 f"put back, removed or replaced while this server ran: generation {before.number}"
                 " was in force (after a failover that lost it, restart the servers)"
             )
-
-    def _stored(self, opened: OpenedKeys) -> Mapping[Place, StoredKey]:
-        stored = {}
-        for record, root in zip(opened.records, opened.roots, strict=True):
-            if record.tenant != self._tenant:
-                continue
-            place = Place(key_id(record), record.version)
-            try:
-                check = key_check_value(
-                    root, record.tenant, record.field, record.purpose, record.version
-                )
-            except ValueError:
-                raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
-            stored[place] = StoredKey(ListedKey(check, record.restored), record.active)
-        return stored
 
     def _refuse_used(self, records: Iterable[DataKeyRecord], wanted: Sequence[KeyId]) -> None:
         """Raises KeysLost for a key that is wanted, is not there, and must have been."""
@@ -175,14 +129,13 @@ class KeyLoader:
 
     def _list(self, row: KeyManifest | None, listed: Manifest, opened: OpenedKeys) -> bool:
         """Lists keys that are not listed yet; False where another replica was quicker."""
-        stored = {place: key.listed for place, key in self._stored(opened).items()}
+        stored = {place: key.listed for place, key in opened.stored(self._tenant).items()}
         if stored.keys() - listed.keys.keys():
             listed = listed.next(stored)
-            active = max(place.version for place in stored if place.key.purpose is Purpose.AUDIT)
-            row = listed.sealed(_audit_key(self._tenant, active, opened))
+            row = listed.sealed(opened.audit_key(self._tenant, listed.audit_version()))
             if not self._store.add_manifest(row):
                 return False
-            _log.info("key_manifest_written", generation=listed.number, keys=len(stored))
+            _log.info("key_manifest_written", generation=listed.number, keys=len(listed.keys))
         self._remembered, self._known = row, listed
         return True
 
@@ -190,12 +143,3 @@ class KeyLoader:
 def _refuse(lost: Iterable[LostKey]) -> None:
     if found := list(lost):
         raise KeysLost(found)
-
-
-def _audit_key(tenant: str, version: int, opened: OpenedKeys) -> MacKey:
-    key = KeyId(tenant, "", Purpose.AUDIT)
-    for record, root in zip(opened.records, opened.roots, strict=True):
-        if key_id(record) == key and record.version == version:
-            return MacKey(version, root)
-    # The manifest names it, so it has been there.
-    raise KeysLost([LostKey(Place(key, version), Loss.MISSING)])

@@ -8,7 +8,7 @@ missing, or holds another key, is then a loss and not a reason to make one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from vault.crypto.field_key import MacKey
 from vault.keys.snapshot import KeyId, Purpose
 from vault.service.ports import KeyManifest
 
-__all__ = ["ListedKey", "Manifest", "Place", "read_manifest"]
+__all__ = ["ListedKey", "Manifest", "Place", "fields_given_up", "read_manifest"]
 
 _LABEL = b"tokenvault/v1/key-manifest"
 _VERSION = 1
@@ -52,16 +52,29 @@ class Manifest:
     Attributes:
         number: of the generation, from 1; 0 before the first.
         later: entries of purposes that only a later release knows, kept as they are.
+        given_up: fields whose keys are lost for good, as an operator said. What they were
+            stays listed.
     """
 
     tenant: str
     number: int = 0
     keys: Mapping[Place, ListedKey] = field(default_factory=dict)
     later: Sequence[Mapping[str, object]] = ()
+    given_up: Set[str] = frozenset()
 
-    def next(self, keys: Mapping[Place, ListedKey]) -> Manifest:
-        """Returns the next generation, which lists ``keys``."""
-        return replace(self, number=self.number + 1, keys=keys)
+    def next(self, stored: Mapping[Place, ListedKey], given_up: Set[str] | None = None) -> Manifest:
+        """Returns the next generation: what is stored, and what was listed of fields given up."""
+        gone = self.given_up if given_up is None else frozenset(given_up)
+        kept = {place: key for place, key in self.keys.items() if place.key.field in gone}
+        return replace(self, number=self.number + 1, keys={**kept, **stored}, given_up=gone)
+
+    def without(self, fields: Set[str]) -> Mapping[Place, ListedKey]:
+        """Returns the keys but those of some fields."""
+        return {place: key for place, key in self.keys.items() if place.key.field not in fields}
+
+    def audit_version(self) -> int:
+        """Returns the highest version of the audit key that is listed."""
+        return max(each.version for each in self.keys if each.key.purpose is Purpose.AUDIT)
 
     def sealed(self, audit_key: MacKey) -> KeyManifest:
         """Returns the row to be stored."""
@@ -75,7 +88,9 @@ class Manifest:
             }
             for place, key in sorted(self.keys.items())
         ]
-        content = {"v": _VERSION, "keys": [*listed, *self.later]}
+        content: dict[str, object] = {"v": _VERSION, "keys": [*listed, *self.later]}
+        if self.given_up:
+            content["given_up"] = sorted(self.given_up)
         document = json.dumps(content, sort_keys=True, separators=(",", ":"))
         mac = audit_key.mac(_message(self.tenant, self.number, audit_key.version, document))
         return KeyManifest(self.tenant, self.number, document, audit_key.version, mac)
@@ -86,7 +101,8 @@ def read_manifest(row: KeyManifest, audit_key: MacKey) -> Manifest | None:
     message = _message(row.tenant, row.number, row.key_version, row.document)
     if not audit_key.verify(message, row.mac):
         return None
-    entries = json.loads(row.document)["keys"]
+    content = json.loads(row.document)
+    entries = content["keys"]
     ours = [each for each in entries if each["purpose"] in set(Purpose)]
     keys = {
         Place(KeyId(row.tenant, each["field"], Purpose(each["purpose"])), each["version"]): (
@@ -95,7 +111,22 @@ def read_manifest(row: KeyManifest, audit_key: MacKey) -> Manifest | None:
         for each in ours
     }
     later = tuple(each for each in entries if each not in ours)
-    return Manifest(row.tenant, row.number, keys, later)
+    given_up = frozenset(content.get("given_up", ()))
+    return Manifest(row.tenant, row.number, keys, later, given_up)
+
+
+def fields_given_up(row: KeyManifest | None) -> Set[str]:
+    """Reads what a row says of fields given up, before its MAC can be verified.
+
+    The keys of such fields need not open, and the MAC's key is among those that must.
+    """
+    try:
+        match json.loads(row.document) if row is not None else None:
+            case {"given_up": [*fields]}:
+                return {field for field in fields if isinstance(field, str) and field}
+    except (ValueError, RecursionError):
+        pass
+    return frozenset()
 
 
 def _message(tenant: str, number: int, key_version: int, document: str) -> bytes:

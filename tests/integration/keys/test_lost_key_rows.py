@@ -19,6 +19,7 @@ from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database
 from vault.errors import KeysUnavailable
+from vault.keys.accepting import Accepted, accept_keys
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalKeys
 from vault.model import DEFAULT_TENANT, AuditEvent, TokenSpace
@@ -76,6 +77,10 @@ class Installation:
         self.rings.append(ring)
         ring.reload()
         return ring
+
+    def accept(self, *give_up: str) -> Accepted:
+        """`tokenvault keys accept`."""
+        return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up))
 
     def owner(self, statement: str) -> None:
         with psycopg.connect(self.database.superuser_conninfo, autocommit=True) as connection:
@@ -465,6 +470,105 @@ def run_together(*work: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_an_edited_manifest_is_replaced_on_an_operators_word(site: Installation) -> None:
+    ring = site.start()
+    mac = ring.index(CARD).mac("field", "x")
+    site.owner("UPDATE key_manifest SET mac = decode(repeat('00', 32), 'hex')")
+    accepted = site.accept()
+    assert (accepted.generation, accepted.keys) == (2, 5)
+    assert "the key manifest was edited" in accepted.changed[0]
+    ring.reload()
+    assert site.start().index(CARD).mac("field", "x") == mac
+
+
+def test_another_key_is_accepted_by_name_and_refused_by_who_used_the_one_before(
+    site: Installation,
+) -> None:
+    ring = site.start()
+    (other,) = site.wrapper.generate([data_key_context(DEFAULT_TENANT, "card_number", "index", 1)])
+    site.owner(f"UPDATE data_keys SET wrapped = '{other}' WHERE {LOST['index'][0]}")
+    (told,) = site.accept().changed
+    assert told == "data key card_number index version 1: " + (
+        "its row in data_keys holds another key than before"
+    )
+    assert site.start().index(CARD).version == 1
+    with pytest.raises(KeysUnavailable, match="card_number index version 1"):
+        ring.reload()
+
+
+@pytest.mark.parametrize("how", ["its row is gone", "its row does not open"])
+def test_a_field_whose_key_is_lost_for_good_is_given_up_and_the_others_go_on(
+    site: Installation, how: str
+) -> None:
+    ring = site.start()
+    site.use()
+    account = TokenSpace(DEFAULT_TENANT, "account_id")
+    mac = ring.index(account).mac("field", "x")
+    where = LOST["field"][0]
+    site.owner(
+        f"DELETE FROM data_keys WHERE {where}"
+        if how == "its row is gone"
+        else f"UPDATE data_keys SET wrapped = 'local:v1:AAAA' WHERE {where}"
+    )
+    with pytest.raises(KeysUnavailable):
+        site.accept()
+    site.accept("card_number")
+    before = site.rows()
+    for each in (site.start(), ring):
+        each.reload()
+        each.ensure(FIELDS)
+        assert each.status().message == ""
+        assert list(each.losses()) == []
+        assert each.index(account).mac("field", "x") == mac
+        for ask in (each.active, each.for_tokens, each.index):
+            with pytest.raises(KeysUnavailable, match="card_number are lost, and were given up"):
+                ask(CARD)
+        with pytest.raises(KeysUnavailable, match="given up"):
+            each.for_encryption(CARD, 1)
+    assert site.rows() == before
+
+
+def test_a_field_that_was_given_up_comes_back_with_its_own_key_alone(site: Installation) -> None:
+    ring = site.start()
+    mac = ring.index(CARD).mac("field", "x")
+    site.owner("CREATE TABLE backup AS SELECT * FROM data_keys WHERE field = 'card_number'")
+    site.owner("DELETE FROM data_keys WHERE field = 'card_number'")
+    site.accept("card_number")
+    site.start("account_id", "card_number", "email")  # a generation more
+    with pytest.raises(KeysUnavailable, match="card_number field version 1"):
+        site.accept()
+    (other,) = site.wrapper.generate([data_key_context(DEFAULT_TENANT, "card_number", "index", 1)])
+    site.owner("INSERT INTO data_keys SELECT * FROM backup")
+    site.owner(f"UPDATE data_keys SET wrapped = '{other}' WHERE {LOST['index'][0]}")
+    assert len(site.accept("card_number").changed) == 0
+    site.owner(
+        "UPDATE data_keys d SET wrapped = b.wrapped FROM backup b"
+        " WHERE (d.field, d.purpose, d.version) = (b.field, b.purpose, b.version)"
+    )
+    assert list(site.accept().changed) == []
+    assert site.start().index(CARD).mac("field", "x") == mac
+
+
+def test_an_audit_key_cannot_be_given_up(site: Installation) -> None:
+    site.start()
+    site.owner(f"DELETE FROM data_keys WHERE {LOST['audit'][0]}")
+    with pytest.raises(KeysUnavailable, match="default audit version 1"):
+        site.accept("")
+
+
+def test_the_owner_cannot_give_a_field_up(site: Installation) -> None:
+    # No row of his opens the way to a second first key.
+    ring = site.start()
+    site.owner(
+        "DELETE FROM data_keys WHERE field = 'card_number';"
+        'UPDATE key_manifest SET document = \'{"given_up":["card_number"],\''
+        " || substr(document, 2)"
+    )
+    assert "the key manifest was edited" in site.refusal()
+    with pytest.raises(KeysUnavailable, match="the key manifest was"):
+        ring.reload()
 
 
 def test_the_services_role_may_add_to_the_manifest_and_change_nothing(site: Installation) -> None:

@@ -1,0 +1,79 @@
+"""An operator's word that the keys that are stored now are right.
+
+For what no backup brings back: a manifest that is gone or was edited, and keys that are lost
+for good. Needs the key server, and so more than the database's owner has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+from vault.errors import KeysUnavailable
+from vault.keys.losses import KeysLost, Loss, LostKey, compare, inactive
+from vault.keys.manifest import Manifest, Place
+from vault.keys.snapshot import KeyId, Purpose
+from vault.keys.stored import OpenedKeys, open_keys, read_keys
+from vault.keys.unopened import StoredKeysWrong
+from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
+
+__all__ = ["Accepted", "accept_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was accepted.
+
+    Attributes:
+        generation: of the manifest, now in force.
+        keys: how many it lists.
+        changed: what was not as the manifest before said, a line each.
+    """
+
+    generation: int
+    keys: int
+    changed: Sequence[str]
+
+
+def accept_keys(
+    store: DataKeyStore, wrapper: KeyWrapper, tenant: str, give_up: Set[str]
+) -> Accepted:
+    """Writes a new generation of the manifest of the keys that are stored.
+
+    Args:
+        give_up: fields that no longer have keys for good. All others are whole from now on.
+
+    Raises:
+        KeysLost: a key is missing of a field that is not given up, or the audit's.
+        KeysUnavailable: a key does not open, the key server is away, or another was quicker.
+        StoreUnavailable: the database is away.
+    """
+    row = store.manifest(tenant)
+    opened = open_keys(wrapper, read_keys(store, tenant, give_up - {""}))
+    stored = opened.stored(tenant)
+    before, changed = _before(row, opened, tenant)
+    lost = list(compare(before.without(give_up), stored))
+    audit = KeyId(tenant, "", Purpose.AUDIT)
+    if not any(place.key == audit for place in stored):
+        lost.append(LostKey(Place(audit, 1), Loss.MISSING))
+    lost += inactive(stored)
+    final = [each for each in lost if each.loss in (Loss.MISSING, Loss.INACTIVE)]
+    if final:
+        raise KeysLost(final)
+    manifest = before.next({place: key.listed for place, key in stored.items()}, give_up)
+    version = max(place.version for place in stored if place.key == audit)
+    if not store.add_manifest(manifest.sealed(opened.audit_key(tenant, version))):
+        raise KeysUnavailable("a server wrote the manifest at the same time; try again")
+    changed = [*changed, *KeysLost(lost).told()]
+    return Accepted(manifest.number, len(stored), changed)
+
+
+def _before(
+    row: KeyManifest | None, opened: OpenedKeys, tenant: str
+) -> tuple[Manifest, Sequence[str]]:
+    if row is None:
+        return Manifest(tenant), []
+    try:
+        return opened.genuine(row), []
+    except StoredKeysWrong as error:
+        return Manifest(tenant, row.number), error.told()

@@ -1,0 +1,78 @@
+"""What is stored of a tenant's keys, read and opened, not yet judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from vault.crypto.field_key import MacKey
+from vault.crypto.key_check import key_check_value
+from vault.errors import KeysUnavailable
+from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
+from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
+from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
+from vault.keys.unopened import Unopened, name_unopened
+from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
+
+__all__ = ["OpenedKeys", "open_keys", "read_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKeys:
+    """Stored keys and their roots, in the same order."""
+
+    records: Sequence[DataKeyRecord]
+    roots: Sequence[bytes] = field(repr=False)
+
+    def stored(self, tenant: str) -> Mapping[Place, StoredKey]:
+        """Returns a tenant's keys. Raises KeysUnavailable for a root that is none of ours."""
+        stored = {}
+        for record, root in zip(self.records, self.roots, strict=True):
+            if record.tenant != tenant:
+                continue
+            try:
+                check = key_check_value(
+                    root, record.tenant, record.field, record.purpose, record.version
+                )
+            except ValueError:
+                raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
+            place = Place(key_id(record), record.version)
+            stored[place] = StoredKey(ListedKey(check, record.restored), record.active)
+        return stored
+
+    def audit_key(self, tenant: str, version: int) -> MacKey:
+        """Returns a version of the audit key. Raises KeysLost: whoever asks has seen it named."""
+        key = KeyId(tenant, "", Purpose.AUDIT)
+        for record, root in zip(self.records, self.roots, strict=True):
+            if key_id(record) == key and record.version == version:
+                return MacKey(version, root)
+        raise KeysLost([LostKey(Place(key, version), Loss.MISSING)])
+
+    def genuine(self, row: KeyManifest) -> Manifest:
+        """Reads a stored manifest. Raises KeysLost or ManifestLost."""
+        manifest = read_manifest(row, self.audit_key(row.tenant, row.key_version))
+        if manifest is None:
+            key = Place(KeyId(row.tenant, "", Purpose.AUDIT), row.key_version)
+            raise ManifestLost(
+                f"edited: generation {row.number} does not verify under {key} (or that row of"
+                " data_keys holds another key than before)"
+            )
+        return manifest
+
+
+def read_keys(store: DataKeyStore, tenant: str, without: Set[str]) -> list[DataKeyRecord]:
+    """Reads the stored keys, without those of fields that were given up."""
+    return [
+        record
+        for record in known_records(store.all())
+        if record.tenant != tenant or record.field not in without
+    ]
+
+
+def open_keys(wrapper: KeyWrapper, records: Sequence[DataKeyRecord]) -> OpenedKeys:
+    """Opens them. Raises KeysUnavailable, which names those that do not open."""
+    try:
+        items = [(context_of(key_id(each), each.version), each.wrapped) for each in records]
+        return OpenedKeys(records, wrapper.unwrap(items))
+    except Unopened as error:
+        raise name_unopened(error, records) from None
