@@ -20,6 +20,7 @@ from vault.formats.contract import (
     Spelled,
     TokenCheck,
     TokenLuhn,
+    Widening,
     Worded,
 )
 from vault.formats.layout import Layout
@@ -45,6 +46,7 @@ __all__ = [
     "Spelled",
     "TokenCheck",
     "TokenLuhn",
+    "Widening",
     "Worded",
     "build_format",
 ]

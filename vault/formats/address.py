@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from vault.crypto.domain import MIN_DOMAIN
 from vault.formats.contract import (
@@ -38,6 +39,7 @@ class Address(RandomOnly):
     """The format ``address``."""
 
     name = "address"
+    widens: Literal[True] = True
 
     def __init__(self, options: FormatOptions) -> None:
         refuse_unfit(self.name, options, frozenset())

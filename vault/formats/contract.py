@@ -35,6 +35,7 @@ __all__ = [
     "Spelled",
     "TokenCheck",
     "TokenLuhn",
+    "Widening",
     "Worded",
     "not_in_format",
     "random_misfit",
@@ -239,6 +240,13 @@ class Finite(Protocol):
 
     def space(self) -> tuple[int, RandomPlan]:
         """Returns how many tokens there are, and a plan that draws each equally likely."""
+
+
+@runtime_checkable
+class Widening(Protocol):
+    """A format whose random tokens get longer where short ones are taken: they never run out."""
+
+    widens: Literal[True]
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from vault.formats.contract import (
     EmailDomain,
@@ -52,6 +53,7 @@ class Email(RandomOnly):
     """The format ``email``."""
 
     name = "email"
+    widens: Literal[True] = True
     shortest_token = _SHORTEST_TOKEN
     parts = ("local", "domain")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from vault.crypto.alphabet import Alphabet
 from vault.formats.contract import (
@@ -50,6 +51,7 @@ class PersonName(RandomOnly):
     """The format ``person_name``."""
 
     name = "person_name"
+    widens: Literal[True] = True
     shortest_token = _SHORTEST_TOKEN
 
     def __init__(self, options: FormatOptions) -> None:

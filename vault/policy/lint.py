@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.formats import Finite
+from vault.formats import Finite, Widening
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.entry import listed
 from vault.policy.fields import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
@@ -22,6 +22,9 @@ __all__ = ["LOW_ENTROPY", "Finding", "Severity", "check"]
 
 LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
+
+_SOON_FILLED = 10**9
+"""Up to so many tokens can be stored in about a day, and then there is none for a new value."""
 
 _ORACLES = (Action.TOKENIZE, Action.LOOKUP)
 # Whoever holds two of these can do harm and hide it, or look through what was hidden.
@@ -85,6 +88,8 @@ def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str
         )
     if _is_codebook(field):
         yield from _oracle_remarks(policy, field)
+    if _can_be_filled(field) and _anybody(policy, field, Action.TOKENIZE):
+        yield from _filling_remarks(policy, field)
     if not _anybody(policy, field, Action.TOKENIZE):
         yield Severity.NOTE, "no role may tokenize it"
     if field.scope is Scope.NONE and _anybody(policy, field, Action.LOOKUP):
@@ -117,6 +122,36 @@ def _is_codebook(field: Field) -> bool:
     # Of random tokens the domain is the number of tokens, which says nothing of the values.
     few = field.generator is not Generator.RANDOM and field.effective_domain < LOW_ENTROPY
     return few and field.scope is not Scope.NONE
+
+
+def _can_be_filled(field: Field) -> bool:
+    """Returns whether one caller can use up all tokens of some values.
+
+    Who has may then tell a known value, which keeps its token, from a new one. With scope
+    none a known value gets none either.
+    """
+    form: object = field.format
+    few = field.generator is Generator.RANDOM and field.effective_domain <= _SOON_FILLED
+    return few and field.scope is not Scope.NONE and not isinstance(form, Widening)
+
+
+def _filling_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:
+    domain = field.effective_domain
+    if not policy.quotas(Action.TOKENIZE, field.name):
+        yield (
+            Severity.WARNING,
+            f"the shortest value has {domain:,} tokens, and no limit on tokenize: whoever may do "
+            "that can use them up, and then tell a known value, which keeps its token, from a "
+            "new one, which gets none; add one to 'limits'",
+        )
+        return
+    days = _days(policy, field, Action.TOKENIZE)
+    if days < _QUICK:
+        yield (
+            Severity.NOTE,
+            f"within its limits, one principal can use up all {domain:,} tokens of the shortest "
+            f"value in {max(1, round(days))} days, and then tell known values from new ones",
+        )
 
 
 def _days(policy: Policy, field: Field, action: Action) -> float:

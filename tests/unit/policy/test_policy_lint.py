@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vault.policy.lint import Finding, Severity, check
 from vault.policy.load import parse_policy
 
@@ -61,6 +63,60 @@ def test_random_tokens_that_will_run_out_are_told() -> None:
     assert "FORMAT_SPACE_EXHAUSTED" in messages(
         "format: card, min: 16, keep: {first: 6, last: 4}, generator: random"
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "tokens"),
+    [
+        ("format: postcode, region: US, generator: random", "100,000"),
+        ("format: postcode, region: GB, generator: random", "1,040,000"),
+        ("format: date, order: ymd, generator: random", "1,000,000"),
+        ("format: us_ssn, generator: random", "1,000,000,000"),
+        ("format: us_itin, generator: random", "44,000,000"),
+        ("format: us_routing, generator: random", "100,000,000"),
+        ("format: document_number, generator: random", "1,000,000"),
+        ("format: phone, region: US, generator: random", "1,000,000"),
+        ("format: {alphabet: digits, min: 8, max: 8}, generator: random", "100,000,000"),
+        ("format: card, min: 16, keep: {first: 6, last: 4}, generator: random", "100,000"),
+        ("format: {template: 'A-{n:digits:7}'}, generator: random", "10,000,000"),
+    ],
+)
+def test_random_tokens_that_one_caller_can_use_up_need_a_limit(field: str, tokens: str) -> None:
+    told = f"{tokens} tokens, and no limit on tokenize"
+    (finding,) = (each for each in findings(field) if told in each.message)
+    assert finding.severity is Severity.WARNING
+    assert "known value" in finding.message
+    assert told not in messages(f"{field}, scope: none")
+    describe = "roles:\n  r: [{fields: [f], allow: [describe]}]\n"
+    assert told not in messages(field, describe + HELD)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "format: person_name, generator: random",
+        "format: person_name, script: own, generator: random",
+        "format: address, generator: random",
+        "format: email, generator: random",
+        "format: surrogate, generator: random",
+        "format: uuid, generator: random",
+        f"{LONG}, generator: random",
+    ],
+)
+def test_random_tokens_that_nobody_uses_up_need_no_limit(field: str) -> None:
+    assert findings(field) == []
+
+
+def test_a_limit_that_lets_tokens_be_used_up_soon_is_told() -> None:
+    def limited(values: int) -> str:
+        limit = f"{{fields: [f], actions: [tokenize], values: {values}, per: 1d, by: principal}}"
+        field = "format: postcode, region: CA, generator: random"
+        return messages(field, f"limits:\n  - {limit}\n" + ROLES + HELD)
+
+    assert "one principal can use up all 7,200,000 tokens of the shortest value in 72 days" in (
+        limited(100_000)
+    )
+    assert "use up" not in limited(10_000)
 
 
 def test_an_acknowledgement_is_told_whether_needed_or_not() -> None:
