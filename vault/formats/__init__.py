@@ -22,6 +22,7 @@ from vault.formats.contract import (
     TokenLuhn,
     Widening,
     Worded,
+    token_form,
 )
 from vault.formats.layout import Layout
 from vault.formats.table import FORMATS, build_format
@@ -49,4 +50,5 @@ __all__ = [
     "Widening",
     "Worded",
     "build_format",
+    "token_form",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
+    "Recognising",
     "Regional",
     "Spelled",
     "TokenCheck",
@@ -40,6 +41,7 @@ __all__ = [
     "not_in_format",
     "random_misfit",
     "refuse_unfit",
+    "token_form",
     "too_long",
     "too_short",
 ]
@@ -285,6 +287,24 @@ class Spelled(Protocol):
 
         For finding them, nothing that is stored depends on it.
         """
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A format that reads more as tokens than it makes."""
+
+    def recognise(self, text: str) -> Parsed:
+        """Takes apart what a token of today's rules can look like; see ``parse_token``.
+
+        Raises:
+            FormatError: no token is made that looks like this.
+        """
+
+
+def token_form(form: Format) -> Callable[[str], Parsed]:
+    """Returns what tells of a refused value whether it has the form of the format's tokens."""
+    own: object = form
+    return own.recognise if isinstance(own, Recognising) else form.parse_token
 
 
 def random_misfit(generator: Generator, storage: Storage) -> str | None:

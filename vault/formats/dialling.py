@@ -16,6 +16,7 @@ import phonenumbers
 __all__ = [
     "REGIONS",
     "as_international",
+    "can_be_as_long",
     "can_exist",
     "country_length",
     "international_prefix",
@@ -113,6 +114,16 @@ def as_international(number: str, region: str | None) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def can_be_as_long(number: str, region: str | None) -> bool:
+    """Returns whether numbers of the country have this length; arguments as of ``can_exist``."""
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return False
+    length = phonenumbers.is_possible_number_with_reason(parsed)
+    return bool(length == phonenumbers.ValidationResult.IS_POSSIBLE)
 
 
 def _plainly_exists(number: str, region: str | None) -> bool:

@@ -33,6 +33,7 @@ from vault.formats.contract import (
 from vault.formats.dialling import (
     REGIONS,
     as_international,
+    can_be_as_long,
     can_exist,
     country_length,
     international_prefix,
@@ -51,6 +52,7 @@ _OPTIONS = frozenset({"region", "invalid", "min"})
 _GAP = re.compile(f"[()./{SPACES}{HYPHENS}]+")
 _NUMBER = re.compile(r"\+?[0-9]+")
 _DIGITS = NAMED["digits"]
+_TAKES_ALL = "a field of generator random takes it too, with invalid: random in the policy"
 
 
 class Phone:
@@ -129,7 +131,9 @@ class Phone:
 
     def _fault(self, core: str) -> FormatError:
         if core.startswith("+"):
-            return not_in_format("there is no such phone number in the country of its code")
+            return not_in_format(
+                f"there is no such phone number in the country of its code; {_TAKES_ALL}"
+            )
         if self._region is None:
             return not_in_format(
                 "write the phone number with + and the country code, or set the region of the "
@@ -137,12 +141,19 @@ class Phone:
             )
         return not_in_format(
             f"there is no such phone number in {self._region}; write a foreign one with + and "
-            "its country code"
+            f"its country code; {_TAKES_ALL}"
         )
 
     def parse_token(self, text: str) -> Parsed:
         """See ``Format``."""
         return _read(text)
+
+    def recognise(self, text: str) -> Parsed:
+        """See ``Recognising``. A token has as many digits as its value had, in its country."""
+        parsed = _read(text)
+        if not can_be_as_long(parsed.core, self._region):
+            raise not_in_format("no phone token has so many digits in its country")
+        return parsed
 
     def render(self, core: str, layout: Layout) -> str:
         """See ``Format``."""

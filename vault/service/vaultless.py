@@ -17,7 +17,7 @@ from vault.crypto.batch import Integers
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.limbs import Digits
 from vault.errors import Reason
-from vault.formats import Parsed
+from vault.formats import Parsed, token_form
 from vault.formats.row_order import Indexes, as_items, distinct_rows
 from vault.formats.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
 from vault.formats.text_column import TextColumn
@@ -117,7 +117,7 @@ def tokenize_column(
     column = parse_column(
         _at(values, rest),
         parse,
-        parse_token=policy_field.format.parse_token,
+        parse_token=token_form(policy_field.format),
         deadline=deadline,
     )
     answers = encipher(column.cores)

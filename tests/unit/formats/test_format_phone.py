@@ -8,7 +8,7 @@ import phonenumbers
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, build_format
+from vault.formats import FormatOptionError, FormatOptions, build_format, token_form
 from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
 from vault.model import Generator, Storage
 
@@ -85,6 +85,49 @@ def test_a_number_that_cannot_exist_is_drawn_where_the_policy_says_so() -> None:
     wrong = made.check_generator(Generator.FF1, Storage.VAULTED)
     assert wrong is not None
     assert "generator random" in wrong
+
+
+@pytest.mark.parametrize("text", ["+1 015 555 2671", "015 555 2671", "+999 123456"])
+def test_a_number_that_the_tables_do_not_know_is_told_what_takes_it(text: str) -> None:
+    with pytest.raises(FormatError, match="invalid: random") as caught:
+        US.parse(text)
+    assert caught.value.reason is Reason.VALUE_NOT_IN_FORMAT
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("+1 015 555 2671", True),
+        ("015-555-2671", True),
+        ("011 49 30 001820", True),
+        ("+49 30 001820", True),
+        ("+1 015 555 267", False),
+        ("+1 015 555 26711", False),
+        ("015 555 2671 0001", False),
+        ("+999 123456", False),
+        ("1234567", False),
+        ("not a number", False),
+    ],
+)
+def test_only_what_a_token_can_look_like_is_recognised_as_one(text: str, like: bool) -> None:
+    recognise = token_form(US)
+    if like:
+        recognise(text)
+    else:
+        with pytest.raises(FormatError):
+            recognise(text)
+
+
+@pytest.mark.parametrize("region", sorted(REGIONS))
+def test_tokens_of_example_numbers_are_recognised(region: str) -> None:
+    example = phonenumbers.example_number(region)
+    assert example is not None
+    made = build_format("phone", FormatOptions(region=region, min=1))
+    text = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    core = made.parse(text).core
+    plan = made.token_plan(core, Storage.VAULTED)
+    for digits in ("7" * len(plan.text), "1234567890" * 2):
+        token_form(made)(plan.build(digits[: len(plan.text)]))
 
 
 def test_min_counts_the_digits_really_enciphered() -> None:
