@@ -11,6 +11,7 @@ import grpc
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
 from vault.client.intake import Items
+from vault.client.loopback import direct_options
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.spellings import Progress, count_spellings, erase_spellings
@@ -74,7 +75,8 @@ class Client:
     ) -> None:
         if batch_size < 1 or in_flight < 1 or timeout <= 0:
             raise ValueError("batch_size, in_flight and timeout must be positive")
-        self._channel = grpc.secure_channel(address, tls.credentials(), options=_OPTIONS)
+        options = (*_OPTIONS, *direct_options(address))
+        self._channel = grpc.secure_channel(address, tls.credentials(), options=options)
         self._exchange = Exchange(
             batch_size=batch_size,
             timeout=timeout,

@@ -13,10 +13,10 @@ from vault.dev.private_files import private_directory, write_private
 from vault.dev.unprivileged import Identity, give
 from vault.errors import SetupError
 
-__all__ = ["Cluster"]
+__all__ = ["FOREIGN", "Cluster"]
 
-# Where another user's data goes: he cannot pass through a 0700 directory of root's.
-_FOREIGN = Path("/var/lib/tokenvault-dev")
+# Where another user's data and programs go: he cannot pass through a 0700 directory of root's.
+FOREIGN = Path("/var/lib/tokenvault-dev")
 _STALE_TIMEOUT = 15.0
 
 
@@ -121,8 +121,8 @@ def _is_server(pid: int, data: Path) -> bool:
 
 
 def _foreign_home(directory: Path, identity: Identity) -> Path:
-    _FOREIGN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    FOREIGN.mkdir(mode=0o755, parents=True, exist_ok=True)
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    home = private_directory(_FOREIGN / name)
+    home = private_directory(FOREIGN / name)
     give(home, identity)
     return home

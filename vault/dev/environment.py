@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import signal
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,7 @@ from typing import Protocol
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from vault.client.loopback import direct_options
 from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import callers_of
 from vault.dev.child import Child
@@ -29,7 +32,7 @@ from vault.dev.deployed_files import deployed
 from vault.dev.issuer import Issuer, token_callers_of
 from vault.dev.openbao import DevOpenBao
 from vault.dev.policy_news import PolicyNews
-from vault.dev.ports import LOOPBACK
+from vault.dev.ports import LOOPBACK, is_free
 from vault.dev.postgres import SERVICE, EmbeddedPostgres
 from vault.dev.private_files import private_directory, write_private
 from vault.dev.server_settings import Ports, choose_ports, render
@@ -42,6 +45,7 @@ from vault.store.migrate import migrate
 __all__ = ["DevEnvironment"]
 
 _READY_TIMEOUT = 60.0
+_ATTEMPTS = 3
 _WATCH_EVERY = 0.2
 # Above the server's own time to drain, so that it is never cut short.
 _SERVER_GRACE = 30.0
@@ -169,7 +173,7 @@ class DevEnvironment:
         private_directory(self.directory)
         self._stack.enter_context(_locked(self.directory / "lock"))
         self.description.unlink(missing_ok=True)
-        self._ports = choose_ports(self.directory, self._port)
+        self._ports = choose_ports(self.directory, self._port, self._tell)
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
         issuer = Issuer(self.directory / "issuer")
@@ -187,19 +191,28 @@ class DevEnvironment:
         self._parts |= {"Postgres": postgres, "OpenBao": openbao}
         role = openbao.setup()
         migrate(postgres.owner_url, SERVICE)
-        toml = render(
-            self._ports,
-            callers.trust_domain,
-            self._policy,
-            authority,
-            postgres,
-            openbao,
-            role,
-            token_callers.settings(issuer.jwks_path),
-            workers=self._workers,
-        )
-        write_private(self.settings, toml)
-        self._start_server()
+        self._tell("Starting the service")
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            toml = render(
+                self._ports,
+                callers.trust_domain,
+                self._policy,
+                authority,
+                postgres,
+                openbao,
+                role,
+                token_callers.settings(issuer.jwks_path),
+                workers=self._workers,
+            )
+            write_private(self.settings, toml)
+            try:
+                self._start_server()
+                break
+            except SetupError:
+                # Another installation that started just now may have been quicker.
+                if not attempts_left or all(map(is_free, self._ports)):
+                    raise
+                self._ports = choose_ports(self.directory, self._port, self._tell)
         self._describe()
 
     def _welcome(self) -> str:
@@ -218,7 +231,6 @@ class DevEnvironment:
         return parse_policy(text, str(self._policy))
 
     def _start_server(self) -> None:
-        self._tell("Starting the service")
         # -P: a directory named "vault" where the command was given is not ours.
         command = [sys.executable, "-P", "-m", "vault.dev.server", "--config", str(self.settings)]
         server = Child("server", command, log=self.directory / "server.log", grace=_SERVER_GRACE)
@@ -229,9 +241,11 @@ class DevEnvironment:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT
-        with grpc.insecure_channel(self.health) as channel:
+        with grpc.insecure_channel(self.health, direct_options(self.health)) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            while not _is_serving(stub):
+            # In this order: whoever has our certificate got all its ports, so that no other
+            # installation answers for it.
+            while not (_is_ours(self.address, self.ca) and _is_serving(stub)):
                 self.check()
                 if time.monotonic() > deadline:
                     raise SetupError(
@@ -270,6 +284,20 @@ class DevEnvironment:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_ours(address: str, ca: Path) -> bool:
+    """Tells whether a server with a certificate of this directory's authority listens."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(cafile=ca)
+    try:
+        with (
+            socket.create_connection((host, int(port)), timeout=1.0) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            return True
+    except OSError:  # ssl.SSLError is one
+        return False
 
 
 def _is_serving(stub: health_pb2_grpc.HealthStub) -> bool:

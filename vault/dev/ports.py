@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vault.dev.private_files import write_private
 
-__all__ = ["LOOPBACK", "is_free", "remembered_port"]
+__all__ = ["LOOPBACK", "is_free", "noted_port", "remembered_port"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,15 +23,23 @@ def is_free(port: int) -> bool:
     return True
 
 
+def noted_port(file: Path, preferred: int | None = None) -> int | None:
+    """Returns the port noted in ``file``, or the preferred one where none is."""
+    noted = file.read_text("ascii", "replace").strip() if file.exists() else str(preferred)
+    if noted.isascii() and noted.isdigit() and 1024 <= int(noted) <= 65535:
+        return int(noted)
+    return preferred
+
+
 def remembered_port(file: Path, preferred: int | None = None) -> int:
     """Returns the port noted in ``file`` if it is free.
 
     Else notes a free one there: the preferred one, or any.
     """
-    noted = file.read_text("ascii").strip() if file.exists() else str(preferred)
-    if noted.isascii() and noted.isdigit() and 1024 <= int(noted) <= 65535 and is_free(int(noted)):
+    noted = noted_port(file, preferred)
+    if noted is not None and is_free(noted):
         write_private(file, f"{noted}\n")
-        return int(noted)
+        return noted
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = int(probe.getsockname()[1])

@@ -18,10 +18,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
+from vault.dev import cluster
+from vault.dev.caller_variables import forget_database_variables
 from vault.dev.child import Child
-from vault.dev.cluster import Cluster
 from vault.dev.ports import LOOPBACK, remembered_port
 from vault.dev.private_files import private_directory, read_or_create, write_private
+from vault.dev.reachable import reachable_binaries
 from vault.dev.unprivileged import Identity, choose
 from vault.distribution import install_hint
 from vault.errors import SetupError
@@ -34,6 +36,8 @@ SERVICE = "tokenvault"
 DATABASE = "tokenvault"
 _START_TIMEOUT = 60.0
 _MINIMUM = 15
+# Said by the server, in its own language: its locale is C.
+_LOGIN_FAILED = "password authentication failed"
 
 
 def find_binaries() -> Path:
@@ -82,8 +86,8 @@ class EmbeddedPostgres:
         self._directory = private_directory(directory)
         self._settings = {"log_min_error_statement": "panic", **(settings or {})}
         self._identity = identity or choose()
-        self._binaries = find_binaries()
-        self._cluster = Cluster(self._directory, self._binaries, self._identity)
+        self._binaries = reachable_binaries(find_binaries(), self._identity, cluster.FOREIGN)
+        self._cluster = cluster.Cluster(self._directory, self._binaries, self._identity)
         self._child: Child | None = None
         self.port = 0
 
@@ -92,6 +96,7 @@ class EmbeddedPostgres:
 
         Raises SetupError where the server does not come up.
         """
+        forget_database_variables()
         self._cluster.ensure(self._password(SUPERUSER))
         self._cluster.clear_stale_lock()
         self.port = remembered_port(self._directory / "port")
@@ -219,8 +224,12 @@ class EmbeddedPostgres:
         while True:
             try:
                 self._connect().close()
-            except psycopg.OperationalError:
-                pass
+            except psycopg.OperationalError as error:
+                if _LOGIN_FAILED in str(error):
+                    raise SetupError(
+                        f"Postgres in {self._directory} does not take the password in "
+                        f"{self.password_file(SUPERUSER)}: are they of one installation?"
+                    ) from None
             else:
                 return
             if self.exit_code() is not None or time.monotonic() > deadline:

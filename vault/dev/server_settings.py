@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vault.dev.authority import Authority
 from vault.dev.issuer import IssuerSettings
 from vault.dev.openbao import AppRole, DevOpenBao
-from vault.dev.ports import LOOPBACK, is_free, remembered_port
+from vault.dev.ports import LOOPBACK, is_free, noted_port, remembered_port
 from vault.dev.postgres import DATABASE, SERVICE, EmbeddedPostgres
 from vault.errors import ConfigError
 
@@ -28,18 +28,28 @@ class Ports(NamedTuple):
     jwt: int
 
 
-def choose_ports(directory: Path, service: int | None) -> Ports:
-    """Returns the ports of the start before where they are free.
+def choose_ports(
+    directory: Path, service: int | None, tell: Callable[[str], None] = lambda _: None
+) -> Ports:
+    """Returns the ports of the start before where they are free; tells which are not.
 
     Raises ConfigError where the port asked for is taken.
     """
     if service is not None and not is_free(service):
         raise ConfigError(f"port {service} is taken: choose another, or leave it out")
+
+    def choose(what: str, name: str, preferred: int) -> int:
+        file = directory / f"{name}_port"
+        wanted, found = noted_port(file, preferred), remembered_port(file, preferred)
+        if found != wanted:
+            tell(f"Port {wanted} is another program's: {what} is at {LOOPBACK}:{found}")
+        return found
+
     return Ports(
-        service or remembered_port(directory / "service_port", 50051),
-        remembered_port(directory / "health_port", 50052),
-        remembered_port(directory / "metrics_port", 9464),
-        remembered_port(directory / "jwt_port", 50053),
+        service or choose("the service", "service", 50051),
+        choose("health", "health", 50052),
+        choose("the metrics page", "metrics", 9464),
+        choose("the service for callers with a JWT", "jwt", 50053),
     )
 
 

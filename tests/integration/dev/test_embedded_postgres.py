@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-from vault.dev import cluster, unprivileged
+from vault.dev import cluster, postgres, unprivileged
 from vault.dev.postgres import OWNER, SERVICE, EmbeddedPostgres
+from vault.dev.reachable import reachable_binaries
 from vault.errors import SetupError
 
 
@@ -138,13 +139,24 @@ def test_a_killed_parent_leaves_no_server(private_tmp: Path) -> None:
         assert query(server.owner_url, "SELECT 1") == 1
 
 
+def test_a_password_of_another_installation_is_said_at_once(private_tmp: Path) -> None:
+    with EmbeddedPostgres(private_tmp):
+        pass
+    for name in ("postgres.password", "postgres.pgpass"):
+        (private_tmp / name).unlink()
+    began = time.monotonic()
+    with pytest.raises(SetupError, match=r"does not take the password in .*postgres\.password"):
+        EmbeddedPostgres(private_tmp).start()
+    assert time.monotonic() - began < 30
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_root_without_namespaces_runs_it_as_another_user(
     private_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where that user can reach it: pytest's own directories are root's alone.
     foreign = Path("/var/tmp") / f"tokenvault-test-{os.getpid()}"
-    monkeypatch.setattr(cluster, "_FOREIGN", foreign)
+    monkeypatch.setattr(cluster, "FOREIGN", foreign)
     identity = unprivileged.system_user()
     try:
         for _ in range(2):
@@ -154,3 +166,50 @@ def test_root_without_namespaces_runs_it_as_another_user(
                 assert owner == identity.user
     finally:
         shutil.rmtree(foreign)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_root_without_namespaces_in_a_directory_of_its_own_copies_the_programs(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = Path("/var/tmp") / f"tokenvault-test-{os.getpid()}"
+    monkeypatch.setattr(cluster, "FOREIGN", foreign)
+    package = postgres.find_binaries().parent.parent
+    installed = private_tmp / "checkout" / package.name / "pginstall"
+    shutil.copytree(postgres.find_binaries().parent, installed, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, private_tmp / "checkout" / libraries.name, symlinks=True)
+    (private_tmp / "checkout").chmod(0o700)
+    monkeypatch.setattr(postgres, "find_binaries", lambda: installed / "bin")
+    monkeypatch.chdir(private_tmp / "checkout")
+    identity = unprivileged.system_user()
+    try:
+        for _ in range(2):
+            with EmbeddedPostgres(private_tmp / "data", identity=identity) as server:
+                assert query(server.owner_url, "SELECT 1") == 1
+        (copy,) = foreign.glob("postgres-*")
+        assert copy.stat().st_uid == 0
+        assert not [
+            path
+            for path in copy.rglob("*")
+            if path.lstat().st_mode & 0o022 and not path.is_symlink()
+        ]
+        assert list(foreign.glob(".postgres-*")) == []
+    finally:
+        shutil.rmtree(foreign)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_where_no_copy_can_be_made_the_remedy_is_said(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binaries = private_tmp / "pginstall" / "bin"
+    binaries.mkdir(parents=True)
+    shutil.copy(postgres.find_binaries() / "postgres", binaries)
+    identity = unprivileged.system_user()
+    (private_tmp / "file").touch()
+    with pytest.raises(SetupError, match="run this as an ordinary user"):
+        reachable_binaries(binaries, identity, private_tmp / "file" / "below")
+    with pytest.raises(SetupError, match="run this as an ordinary user"):
+        reachable_binaries(binaries, identity, private_tmp / "as-closed")

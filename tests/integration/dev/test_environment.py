@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
+import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.deployed_files import deployed
 from vault.dev.environment import DevEnvironment
+from vault.dev.openbao import DevOpenBao
 from vault.errors import ConfigError, PolicyError, SetupError
 from vault.rpc.server import serving
 
@@ -150,6 +154,39 @@ def test_serve_refuses_its_certificates(environment: DevEnvironment) -> None:
         pytest.fail("it serves")
 
 
+def test_an_installation_that_took_the_ports_meanwhile_does_not_answer_for_it(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = DevEnvironment(private_tmp / "dev")
+    said: list[str] = []
+    environment._tell = said.append
+    thief = grpc.server(ThreadPoolExecutor(1))
+    servicer = health.HealthServicer()
+    servicer.set("readiness", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, thief)
+    stolen: list[str] = []
+    setup = DevOpenBao.setup
+
+    def steal(openbao: DevOpenBao) -> object:
+        stolen.extend([environment.address, environment.health])
+        for address in stolen:
+            thief.add_insecure_port(address)
+        thief.start()
+        return setup(openbao)
+
+    monkeypatch.setattr(DevOpenBao, "setup", steal)
+    try:
+        with environment:
+            assert environment.address not in stolen
+            with client(environment.directory, "pipeline") as caller:
+                assert caller.tokenize("card_number", [CARD]).errors == {}
+            environment.check()
+    finally:
+        thief.stop(0)
+    for address in stolen:
+        assert any(f"Port {address.rpartition(':')[2]} is another program's" in s for s in said)
+
+
 def test_a_taken_port_is_refused(environment: DevEnvironment, private_tmp: Path) -> None:
     taken = int(environment.address.rpartition(":")[2])
     with pytest.raises(ConfigError, match=f"port {taken} is taken"):
@@ -166,11 +203,17 @@ def test_a_broken_policy_starts_nothing(private_tmp: Path, text: str | None) -> 
     assert not (private_tmp / "dev").exists()
 
 
-def run_in_background(directory: Path, *options: str) -> subprocess.Popen[bytes]:
+def run_in_background(
+    directory: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     tokenvault = str(Path(sys.executable).parent / "tokenvault")
     command = [tokenvault, "dev", "--dir", str(directory), *options]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, **(environment or {})},
     )
     deadline = time.monotonic() + 60
     while not (directory / "dev.json").exists():
@@ -185,6 +228,73 @@ def await_nothing_left(directory: Path) -> None:
     while processes_of(directory):
         assert time.monotonic() < deadline, processes_of(directory)
         time.sleep(0.1)
+
+
+# What people have in their shells for other databases, key servers, proxies and Pythons.
+NOWHERE = "http://127.0.0.1:1"
+SHELL = {
+    "PGHOST": "db.example.org",
+    "PGHOSTADDR": "127.0.0.9",
+    "PGPORT": "1",
+    "PGUSER": "somebody",
+    "PGDATABASE": "elsewhere",
+    "PGPASSWORD": "another server's",
+    "PGPASSFILE": "/nowhere",
+    "PGSERVICE": "not-defined",
+    "PGOPTIONS": "-c no_such_setting=1",
+    "PGSSLMODE": "verify-full",
+    "PGSSLROOTCERT": "/nowhere",
+    "PGCHANNELBINDING": "require",
+    "PGREQUIREAUTH": "md5",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCLIENTENCODING": "SQL_ASCII",
+    "PGTZ": "No/Where",
+    "PGDATA": "/nowhere",
+    **{f"{kind}_ADDR": NOWHERE for kind in ("VAULT", "BAO")},
+    **{f"{kind}_TOKEN": "hvs.of-another" for kind in ("VAULT", "BAO")},
+    **{f"{kind}_NAMESPACE": "team" for kind in ("VAULT", "BAO")},
+    **{f"{kind}_CACERT": "/nowhere" for kind in ("VAULT", "BAO")},
+    **{f"{kind}_HTTP_PROXY": NOWHERE for kind in ("VAULT", "BAO")},
+    "http_proxy": NOWHERE,
+    "https_proxy": NOWHERE,
+    "grpc_proxy": NOWHERE,
+    "HTTP_PROXY": NOWHERE,
+    "HTTPS_PROXY": NOWHERE,
+    "ALL_PROXY": NOWHERE,
+    "no_proxy": "",
+    "REQUESTS_CA_BUNDLE": "/nowhere",
+    "SSL_CERT_FILE": "/nowhere",
+    "PYTHONPATH": "/nowhere",
+    "PYTHONSTARTUP": "/nowhere",
+    "PYTHONWARNINGS": "error",
+    "PYTHONHASHSEED": "0",
+    "PYTHONOPTIMIZE": "2",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE,
+    "PROMETHEUS_MULTIPROC_DIR": "/nowhere",
+}
+
+
+def test_what_a_shell_says_of_other_servers_changes_nothing(private_tmp: Path) -> None:
+    directory = private_tmp / "dev"
+    process = run_in_background(directory, environment=SHELL)
+    try:
+        source = private_tmp / "in.csv"
+        source.write_text(f"card\n{CARD}\n")
+        words = ["tokenize", source, "-c", "card=card_number", "-o", private_tmp / "out.csv"]
+        for command in ([*words, "--role", "pipeline"], ["audit", "verify", "--role", "auditor"]):
+            done = subprocess.run(
+                [Path(sys.executable).parent / "tokenvault", *command, "--dev", directory],
+                env={**os.environ, **SHELL},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
