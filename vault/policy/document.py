@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import yaml
 
-from vault.policy.entry import Entry
+from vault.policy.entry import Entry, has_number
 from vault.policy.problem import InvalidPolicy, Problem, position
 
 __all__ = ["read_document"]
@@ -36,7 +36,10 @@ def read_document(text: str, source: str, problems: list[Problem]) -> Entry:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         place = position(error.problem_mark or error.context_mark)
-        raise _broken(source, *place, f"not YAML: {error.problem}") from None
+        # PyYAML quotes tags and escapes.
+        problem = str(error.problem)
+        told = "not YAML" if has_number(problem) else f"not YAML: {problem}"
+        raise _broken(source, *place, told) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")

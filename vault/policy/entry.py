@@ -16,10 +16,11 @@ import yaml
 
 from vault.policy.problem import Problem, position
 
-__all__ = ["Entry", "did_you_mean", "listed", "quoted"]
+__all__ = ["Entry", "did_you_mean", "has_number", "listed", "may_be_value", "quoted"]
 
 MAX_QUOTED = 40
 
+_MOST_DIGITS = 5
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {
     f"{_TAG}int": "a number",
@@ -213,10 +214,27 @@ def _refused_key(name: str, known: Collection[str], unbuilt: Mapping[str, str]) 
 
 
 def _join(path: str, name: str) -> str:
-    part = name if len(name) <= MAX_QUOTED and name.isprintable() else quoted(name)
+    plain = len(name) <= MAX_QUOTED and name.isprintable() and not may_be_value(name)
+    part = name if plain else quoted(name)
     return f"{path}.{part}" if path else part
 
 
 def quoted(name: str) -> str:
-    """Returns a name of the file in quotes, shortened where it is no name at all."""
+    """Returns a name of the file in quotes, shortened where it is no name at all.
+
+    What may be somebody's value is left out: problems are logged and answered, and the file
+    may be another one than was meant.
+    """
+    if may_be_value(name):
+        return "'...'"
     return repr(name if len(name) <= MAX_QUOTED else name[:MAX_QUOTED] + "...")
+
+
+def may_be_value(text: str) -> bool:
+    """Returns whether a text looks like data (a number, an address, words), not like a name."""
+    return has_number(text) or "@" in text or " " in text.strip()
+
+
+def has_number(text: str) -> bool:
+    """Returns whether a text has more digits than a name has."""
+    return sum(char.isdigit() for char in text) > _MOST_DIGITS

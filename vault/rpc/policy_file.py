@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 from vault.errors import PolicyError
@@ -12,6 +14,7 @@ from vault.policy.model import Policy
 __all__ = ["PolicyFile"]
 
 _Mark = tuple[int, int, int]
+_MOST_BYTES = 4 << 20  # far above what parse_policy takes
 
 
 class PolicyFile:
@@ -33,7 +36,7 @@ class PolicyFile:
         self._seen, self._digest = self._mark(), ""
         try:
             # Bytes, not text: the digest is that of the file, line ends included.
-            content = self._path.read_bytes()
+            content = _content(self._path)
             self._digest = hashlib.sha256(content).hexdigest()
             document = content.decode("utf-8")
         except OSError as error:
@@ -55,3 +58,18 @@ class PolicyFile:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _content(path: Path) -> bytes:
+    """Reads a file whole. Raises OSError, and PolicyError where it has no end or waits for one.
+
+    The thread that reads it also confirms the policy in force: it must not be kept.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PolicyError(f"policy.path: {path} is no regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise PolicyError(f"policy.path: {path} is larger than {_MOST_BYTES:,} bytes")
+    return content

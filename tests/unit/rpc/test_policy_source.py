@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -364,3 +366,49 @@ def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
     assert source.standing().problem == "RecursionError"
     house.now += 10
     source.current()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(house: House, kind: str) -> None:
+    source = house.source()
+    house.path.unlink()
+    if kind == "pipe":
+        os.mkfifo(house.path)
+    elif kind == "directory":
+        house.path.mkdir()
+    else:
+        house.path.symlink_to("/dev/zero")
+    began = time.monotonic()
+    source._turn()
+    assert time.monotonic() - began < 5
+    assert source.standing().state is FileState.REFUSED
+    problem = source.standing().problem
+    assert "is no regular file" in problem or "Is a directory" in problem
+
+
+def test_a_file_of_gigabytes_is_not_read(house: House) -> None:
+    source = house.source()
+    with house.path.open("wb") as file:
+        file.truncate(8 << 30)
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+    assert "larger than" in source.standing().problem
+    assert source.standing().file_digest == ""
+
+
+def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_values(
+    house: House,
+) -> None:
+    source = house.source()
+    for content in (
+        "4111-1111-1111-1111: {name: Jane}\nversion: 1\nfields: {}\n",
+        "version: 1\nfields: {536-90-4399: 1, jane.doe@example.org: 2}\n",
+        "version: 1\nfields: {a: {format: '4111 1111 1111 1111', generator: jane@example.org}}\n",
+        "name,card\nJane Doe,4111111111111111\n",
+    ):
+        house.path.write_text(content)
+        source._turn()
+        problem = source.standing().problem
+        assert source.standing().state is FileState.REFUSED
+        for value in ("4111", "1111", "536", "4399", "jane", "Jane"):
+            assert value not in problem, problem
