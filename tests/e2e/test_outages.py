@@ -60,7 +60,11 @@ def test_the_database_goes_and_comes_back(server: Server, client: Client) -> Non
     token = client.tokenize("card_number", [CARD]).values
     server.site.postgres.stop()
     try:
-        assert reason_of(lambda: client.tokenize("card_number", [CARD])) == "STORE_UNAVAILABLE"
+        with pytest.raises(CallError) as caught:
+            client.tokenize("card_number", [CARD])
+        assert caught.value.reason == "STORE_UNAVAILABLE"
+        # Where the database is, the log says, and no caller learns.
+        assert str(server.site.postgres.port) not in caught.value.message
         server.await_health("readiness", serving=False)
         assert server.health("database") == "NOT_SERVING"
         assert server.health("liveness") == "SERVING"
@@ -71,8 +75,13 @@ def test_the_database_goes_and_comes_back(server: Server, client: Client) -> Non
     with server.client("auditor") as auditor:
         assert list(auditor.verify_audit().findings) == []
     log = server.log.read_text()
-    assert "the database is not available" in log
+    assert "the database is not available: nothing listens at its address" in log
+    assert f"127.0.0.1:{server.site.postgres.port}, role {SERVICE}, database" in log
     assert CARD not in log
+    # Each call and each second's look met it; it is said once a minute.
+    said = [line for line in server.lines() if line["event"] == "database error"]
+    causes = [(line["sqlstate"], line.get("cause"), line["kind"]) for line in said]
+    assert len(causes) == len(set(causes))
 
 
 def test_no_start_without_the_database(serve: Serve) -> None:
@@ -81,6 +90,34 @@ def test_no_start_without_the_database(serve: Serve) -> None:
     assert ended.returncode != 0
     assert "database" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "told"),
+    [
+        ("127.0.0.1:1/x", 2, "nothing listens at its address: check host and port"),
+        ("nosuchhost.invalid/x", 2, "its host name cannot be resolved"),
+        ("127.0.0.1:1/x?sslmode=verifyfull", 2, "sslmode: did you mean verify-full?"),
+        ("127.0.0.1:1/x?sslrootcert=/nosuch.pem", 2, "sslrootcert: /nosuch.pem: No such file"),
+    ],
+)
+def test_a_start_without_the_database_ends_with_what_is_in_the_way(
+    serve: Serve, place: str, code: int, told: str
+) -> None:
+    changes = {"database": {"url": f"postgresql://{SERVICE}@{place}"}}
+    ended = serve("no-database", changes, development=True)
+    assert ended.returncode == code
+    last = ended.stderr.strip().splitlines()[-1]
+    assert told in last
+    if "option" not in told and "ssl" not in told:
+        assert f"role {SERVICE}, database x" in last
+
+
+def test_a_trust_domain_of_no_principal_is_told_at_start(start_server: StartServer) -> None:
+    server = start_server("other-domain", {"server": {"trust_domain": "example.com"}})
+    told = [line for line in server.lines() if line["event"] == "principals that nobody can be"]
+    assert any("no principal of the policy is of" in str(line["problem"]) for line in told)
+    assert server.stop() == 0
 
 
 def test_keys_serve_from_memory_until_their_end(
