@@ -17,6 +17,7 @@ from vault.bulk.records import CsvError, Dialect, Record
 __all__ = ["Look", "is_row", "refuse_misread", "rows_in_cells"]
 
 _LEAST = 5  # letters or digits: a shorter value may stand anywhere by chance
+_NEAR = 3  # characters by which what fits may be longer or shorter: cards have 13 to 19
 _ENDING = re.compile("\r\n|\r|\n")
 _DIGITS = re.compile("[0-9]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -30,13 +31,18 @@ class Look:
         self._given = values
         self._values: set[str] | None = None
         self._shapes: set[str] = set()
+        self._lengths = range(0)
 
     def fits(self, text: str) -> bool:
-        """Tells whether a text is one of the values, or a number or address shaped as one."""
+        """Tells whether a text is one of the values, or a number or address much like them."""
         if self._values is None:
             self._values = {value for value in self._given if _is_long(value)}
             self._shapes = {_shape(value) for value in self._values} - {""}
-        return text in self._values or _shape(text) in self._shapes
+            lengths = [len(value) for value in self._values] or [0]
+            self._lengths = range(min(lengths) - _NEAR, max(lengths) + _NEAR + 1)
+        if text in self._values:
+            return True
+        return len(text) in self._lengths and _shape(text) in self._shapes
 
 
 def _is_long(value: str) -> bool:
@@ -55,8 +61,9 @@ def _shape(text: str) -> str:
 def rows_in_cells(record: Record, dialect: Dialect, width: int, looks: Mapping[int, Look]) -> bool:
     """Tells whether lines of a record's cells read as rows of the file.
 
-    They do where a line, by itself, has the header's width, and in the place of a chosen
-    column something that fits the column and stands in a cell that is not chosen.
+    They do where a line, by itself, has the header's width or more, and in the place of a
+    chosen column, counted from the left or the right, something that fits the column and
+    stands in a cell that is not chosen.
 
     Args:
         looks: by place, what the chosen columns hold.
@@ -68,9 +75,10 @@ def rows_in_cells(record: Record, dialect: Dialect, width: int, looks: Mapping[i
         if line.count(dialect.delimiter) < width - 1:
             continue
         for pieces in _readings(line, dialect.delimiter):
-            if len(pieces) == width:
-                for place, look in looks.items():
-                    piece = pieces[place].strip(blank)
+            if len(pieces) < width:
+                continue
+            for place, look in looks.items():
+                for piece in {pieces[place].strip(blank), pieces[place - width].strip(blank)}:
                     if piece and piece in inside and look.fits(piece):
                         return True
     return False

@@ -156,8 +156,11 @@ class Run:
             place: Look([line.record.values[place] for line in rows])
             for place, _ in self._places.values()
         }
-        if header is not None and rows_in_cells(header, self._dialect, self._width, looks):
-            raise CsvError(f"line {header.line}, the header: {_ROWS_IN_CELL}")
+        if header is not None and header.height > 1:
+            # Rows that the header swallowed changed its width: then none below fits it.
+            fits = bool(rows) or not any(line.number for line in lines)
+            if not fits or rows_in_cells(header, self._dialect, self._width, looks):
+                raise CsvError(f"line {header.line}, the header: {_ROWS_IN_CELL}")
         for line in rows:
             if rows_in_cells(line.record, self._dialect, self._width, looks):
                 self._mark_malformed(line, _ROWS_IN_CELL)
