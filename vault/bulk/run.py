@@ -246,7 +246,9 @@ class Run:
 
     def _reject(self, line: _Line, column: str, error: ItemError) -> None:
         place, field_name = self._places[column]
-        line.record.cells[place] = line.record.values[place] = ""
+        # A file's last line, if all of it is an emptied cell, would be no line at all.
+        only = self._width == 1 and not line.record.ending and self._dialect.quoting
+        line.record.cells[place], line.record.values[place] = '""' if only else "", ""
         line.rejects.append(
             Reject(
                 line.number,
@@ -271,6 +273,8 @@ class Run:
             records = [header, *records]
         join = self._dialect.delimiter.join
         text = "".join([join(record.cells) + record.ending for record in records])
+        if records and records[-1].cells == [""] and not records[-1].ending:
+            records = records[:-1]  # an emptied cell that cannot be quoted leaves no line
         refuse_misread(text, [record.values for record in records], self._dialect)
         self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
         self._before = ""

@@ -22,6 +22,7 @@ from vault.cli.connection import (
     find_connection,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.printable import one_line
 from vault.client import Client
 from vault.v1.audit_service_pb2 import AuditRecord, TailAuditResponse
 
@@ -76,7 +77,7 @@ def verify(
         typer.echo(f"{answer.records:,} records of {writers} read")
         for each in answer.findings:
             place = f"writer {each.writer}, record {each.number}: " if each.writer else ""
-            typer.echo(f"{each.kind}: {place}{each.message}")
+            typer.echo(one_line(f"{each.kind}: {place}{each.message}"))
         typer.echo(f"{len(answer.findings):,} findings" if answer.findings else "nothing is wrong")
     if answer.findings:
         raise typer.Exit(ExitCode.FOUND)

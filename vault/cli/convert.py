@@ -41,6 +41,7 @@ from vault.cli.csv_options import (
     warnings_of,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.printable import one_line
 
 __all__ = ["detokenize", "tokenize"]
 
@@ -242,19 +243,24 @@ def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
 def _print(
     summary: Summary, options: CsvOptions, output: str, rejects: Path | None, stream: TextIO
 ) -> None:
-    where = "standard output" if output == "-" else output
+    where = "standard output" if output == "-" else one_line(output)
     print(f"{summary.rows:,} rows read, {summary.written:,} written to {where}", file=stream)
-    width = max(len(name) for name in options.columns)
+    names = {name: one_line(name) for name in options.columns}
+    width = max(map(len, names.values()))
     for name, field in options.columns.items():
         counts = f"{summary.converted[name]:,} converted, {summary.empty[name]:,} empty"
-        print(f"  {name:<{width}}  {field}: {counts}", file=stream)
+        print(f"  {names[name]:<{width}}  {one_line(field)}: {counts}", file=stream)
     for (column, reason), count in sorted(summary.rejects.items()):
-        print(f"  rejected: {count:,} x {reason} in {column or 'the whole row'}", file=stream)
+        where = names.get(column, "the whole row")
+        print(f"  rejected: {count:,} x {one_line(reason)} in {where}", file=stream)
     if summary.rejects and rejects is not None:
         print(f"  every reject with row, column and reason: {rejects}", file=stream)
     elif summary.rejects:
         first = summary.first_rejects[0]
-        print(f"  the first: row {first.row} (line {first.line}): {first.message}", file=stream)
+        print(
+            f"  the first: row {first.row} (line {first.line}): {one_line(first.message)}",
+            file=stream,
+        )
         print("  --rejects FILE lists them all", file=stream)
     for warning in warnings_of(summary):
         print(f"  look again: {warning}", file=stream)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vault.bulk import Summary
+from vault.cli.printable import one_line
 
 __all__ = [
     "BatchOption",
@@ -116,12 +117,13 @@ def input_of(name: str) -> Path | BinaryIO:
 def warnings_of(summary: Summary) -> list[str]:
     """Says what was done as asked and may not be what was meant. Holds no value."""
     found = [
-        f"{column}: {count:,} x {text} was taken for a value; --null {text!r} leaves such cells"
+        f"{one_line(column)}: {count:,} x {text} was taken for a value; "
+        f"--null {text!r} leaves such cells"
         for (column, text), count in sorted(summary.null_like.items())
     ]
     found += [
-        f"{column}: {count:,} x the column's own name as a value; is the header there twice, or "
-        "is there none?"
+        f"{one_line(column)}: {count:,} x the column's own name as a value; is the header there "
+        "twice, or is there none?"
         for column, count in sorted(summary.names_repeated.items())
     ]
     return found

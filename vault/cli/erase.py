@@ -40,6 +40,7 @@ from vault.cli.csv_options import (
     warnings_of,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.printable import one_line
 from vault.client import Client, Erased
 
 __all__ = ["erase"]
@@ -190,13 +191,14 @@ def _as_text(summary: Summary, options: CsvOptions, left: Counter[str] | None) -
     lines = [f"{summary.rows:,} rows read"]
     for name, field in options.columns.items():
         erased, empty = summary.converted[name], summary.empty[name]
-        lines.append(f"  {name}  {field}: {erased:,} erased, {empty:,} empty")
+        lines.append(f"  {one_line(name)}  {one_line(field)}: {erased:,} erased, {empty:,} empty")
     for (column, reason), count in sorted(summary.rejects.items()):
-        lines.append(f"  not erased: {count:,} x {reason} in {column or 'the whole row'}")
+        where = one_line(column) or "the whole row"
+        lines.append(f"  not erased: {count:,} x {one_line(reason)} in {where}")
     lines += [f"  look again: {warning}" for warning in warnings_of(summary)]
     for field, count in sorted((left or {}).items()):
         lines.append(
-            f"  left in {field}: {count:,} live token(s) of these values in other spellings, or "
+            f"  left in {one_line(field)}: {count:,} live token(s) of these values in other spellings, or "
             "without an index: --all-spellings erases them too"
         )
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from vault.bulk import CsvError, RejectedError
+from vault.cli.printable import one_line
 from vault.client import CallError
 from vault.errors import SetupError, VaultError, for_operators
 
@@ -43,7 +44,7 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
     if isinstance(error, CallError):
         return _explain_call(error)
     if isinstance(error, RejectedError):
-        return f"{error.message}\nnothing was written", ExitCode.FOUND
+        return f"{one_line(error.message)}\nnothing was written", ExitCode.FOUND
     if isinstance(error, CsvError):
         return error.message, ExitCode.USAGE
     if isinstance(error, SetupError):
@@ -53,14 +54,15 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
         return f"{error.reason}: {for_operators(error)}", code
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        return f"{error.filename}: {what}" if error.filename else what, ExitCode.USAGE
+        line = f"{error.filename}: {what}" if error.filename else what
+        return one_line(line), ExitCode.USAGE
     return _explain_unknown(error), ExitCode.INTERNAL
 
 
 def _explain_call(error: CallError) -> tuple[str, ExitCode]:
-    line = f"{error.reason}: {error.message}"
+    line = one_line(f"{error.reason}: {error.message}")
     if error.request_id:
-        line += f" (request {error.request_id})"
+        line += f" (request {one_line(error.request_id)})"
     if error.code in _REFUSED or error.reason == "LIMIT_EXCEEDED":
         return f"the service refused: {line}", ExitCode.REFUSED
     if error.code in _INVALID:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault.cli.printable import one_line
 from vault.cli.server import ConfigOption
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def list_keys(config: ConfigOption) -> None:
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = (one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
     if any(record.uses for record in records):
         typer.echo(f"\n{_RESERVED}")

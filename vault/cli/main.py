@@ -14,6 +14,7 @@ import typer
 
 from vault.cli import audit, convert, development, erase, health, keys, policy, server
 from vault.cli.exits import ExitCode, explain
+from vault.cli.printable import printable_streams
 from vault.distribution import version
 
 __all__ = ["app", "run"]
@@ -61,6 +62,11 @@ def _main(
 
 def run() -> None:
     """Runs the command line and exits. Never shows a traceback: it could quote a value."""
+    with printable_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="tokenvault")
     except KeyboardInterrupt:

@@ -186,6 +186,16 @@ def test_an_escape_that_cannot_be_is_refused(escape: str) -> None:
     assert "escape" in refused(b"card\n1\n", CsvOptions(CARD, delimiter=",", escape=escape))
 
 
+@pytest.mark.parametrize(("quoting", "line"), [(True, b'""'), (False, b"")])
+def test_an_emptied_cell_that_is_the_whole_last_line_is_still_a_row(
+    quoting: bool, line: bytes
+) -> None:
+    options = CsvOptions(CARD, on_reject=OnReject.EMPTY_CELL, quoting=quoting)
+    out, summary = convert(b"card\n1\n\xff", options)
+    assert out == b"card\nT0\n" + line
+    assert summary.written == 2
+
+
 def test_a_file_that_breaks_off_leaves_no_output(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(b"name,card\n" + b"x,4111111111111111\n" * 30 + b'"y,5500005555555559\n')

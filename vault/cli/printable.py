@@ -1,0 +1,58 @@
+"""What the command line prints obeys nobody but itself.
+
+Names of columns, answers of the service and text of the database may hold escape sequences,
+and a terminal does what they say: it hides lines, or writes others over them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+__all__ = ["one_line", "printable", "printable_streams"]
+
+_KEPT = "\n\t"
+
+
+def printable(text: str) -> str:
+    """Returns text whose control and unseen characters are written as escape codes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in _KEPT or char.isprintable()
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Returns printable text without line ends of its own: it cannot pose as another line."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+class _Printable:
+    """A stream of text that writes what is printable, and is the other stream in all else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream  # rich writes its own escape sequences there
+
+    def write(self, text: str) -> int:
+        return self.rich_proxied_file.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the stream behind it
+        return getattr(self.rich_proxied_file, name)
+
+
+@contextmanager
+def printable_streams() -> Iterator[None]:
+    """Lets standard output and error print what is printable; their buffers take data as before."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = cast(TextIO, _Printable(sys.stdout))
+    sys.stderr = cast(TextIO, _Printable(sys.stderr))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
