@@ -98,19 +98,31 @@ def erase_csv(
     """Erases what the chosen columns name, tokens or values; the file stays as it is.
 
     ``converted`` of the summary counts what is erased, ``written`` the rows without a
-    reject. See ``convert_csv``; a run that is stopped has erased what came before.
+    reject. See ``convert_csv``; a run that is stopped has erased what came before, and its
+    error says so.
     """
+    erased = 0
 
     def convert(field_name: str, cells: Sequence[str]) -> Column:
+        nonlocal erased
         if by_value:
             done = client.erase(field_name, values=cells)
         else:
             done = client.erase(field_name, tokens=cells)
+        erased += len(cells) - len(done.errors)
         marks: list[str | None] = ["" if at in done.errors else "x" for at in range(len(cells))]
         return Column(marks, done.errors, done.skipped)
 
-    with Path(os.devnull).open("wb") as nowhere:
-        return convert_csv(convert, source, nowhere, options, rejects=rejects, progress=progress)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            return convert_csv(
+                convert, source, nowhere, options, rejects=rejects, progress=progress
+            )
+    except CsvError as error:
+        what = f"what {erased:,} cells name, and no more," if erased else "nothing"
+        error.message += f"; {what} was erased"
+        error.args = (error.message,)
+        raise
 
 
 def convert_csv(

@@ -198,7 +198,7 @@ def _as_text(summary: Summary, options: CsvOptions, left: Counter[str] | None) -
     lines += [f"  look again: {warning}" for warning in warnings_of(summary)]
     for field, count in sorted((left or {}).items()):
         lines.append(
-            f"  left in {one_line(field)}: {count:,} live token(s) of these values in other spellings, or "
-            "without an index: --all-spellings erases them too"
+            f"  left in {one_line(field)}: {count:,} live token(s) of these values in other "
+            "spellings, or without an index: --all-spellings erases them too"
         )
     return "\n".join(lines)
