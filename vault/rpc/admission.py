@@ -64,10 +64,7 @@ class Gate:
             Overloaded: every place is taken, or all that one principal may have.
         """
         with self._lock:
-            if self._all_here >= self._total:
-                raise Overloaded("the server is overloaded; try again")
-            if self._here[principal] >= self._share:
-                raise Overloaded("this caller has too many calls here at once; try again")
+            self._check(principal)
             self._here[principal] += 1
             self._all_here += 1
         try:
@@ -78,6 +75,17 @@ class Gate:
                 self._here[principal] -= 1
                 if not self._here[principal]:
                     del self._here[principal]
+
+    def check(self, principal: str) -> None:
+        """Looks whether there is a place, without taking it. Raises Overloaded."""
+        with self._lock:
+            self._check(principal)
+
+    def _check(self, principal: str) -> None:
+        if self._all_here >= self._total:
+            raise Overloaded("the server is overloaded; try again")
+        if self._here[principal] >= self._share:
+            raise Overloaded("this caller has too many calls here at once; try again")
 
     @contextmanager
     def slot(self, principal: str, deadline: float) -> Iterator[None]:
