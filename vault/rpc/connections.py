@@ -1,0 +1,236 @@
+"""Connections: how many of one address, and for how long without a call of a known caller.
+
+gRPC for Python has no say in who connects: it has a bound for all connections together,
+and none for one address; who has shaken hands may stay for ever. So a listener's sockets
+are looked at among this process's own descriptors once a second, and those over a bound
+are shut down; gRPC then sees a caller who hung up, and cleans up as for any other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vault.rpc.logging import get_log
+from vault.rpc.samples import Samples
+
+__all__ = ["Bounds", "Connections", "address_of", "peer_address"]
+
+# Why a connection is closed: for the log and a metric.
+_SILENT = "no call of a known caller in time"
+_ADDRESS = "too many connections of one address"
+_ROOM = "no call of a known caller yet, and little room"
+# Who has just connected may be about to call.
+_GRACE = 1.0
+# Under pressure strangers leave before their time, so that there is always room.
+_PRESSURE = 0.75
+_DESCRIPTORS = next(
+    (path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None
+)
+_log = get_log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a listener has room for.
+
+    Attributes:
+        total: connections altogether; gRPC closes those beyond.
+        each: connections of one address.
+        first_call: seconds until the first call of a known caller.
+    """
+
+    total: int
+    each: int
+    first_call: float
+
+
+@dataclass(slots=True)
+class _Connection:
+    descriptor: int
+    inode: int
+    peer: str
+    address: str
+    since: float
+    called: float | None = None
+
+
+class Connections:
+    """The connections of one listener of this process.
+
+    Args:
+        listener: its name, for the log and the metrics.
+        counted: is told how many connections there are.
+        closed: is told of each that is closed, and why (one of a fixed set).
+    """
+
+    def __init__(
+        self,
+        listener: str,
+        port: int,
+        bounds: Bounds,
+        counted: Callable[[int], None] = lambda _: None,
+        closed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._listener = listener
+        self._port = port
+        self._bounds = bounds
+        self._counted = counted
+        self._closed = closed
+        self._samples = Samples()
+        self._calls: dict[str, float] = {}
+        # By inode: a descriptor's number is soon another's.
+        self._known: dict[int, _Connection | None] = {}
+
+    def called(self, peer: str) -> None:
+        """Notes a call of a known caller on the connection from ``peer`` (as gRPC has it)."""
+        self._calls[peer] = time.monotonic()
+
+    def look(self) -> None:
+        """Closes what is over a bound."""
+        now = time.monotonic()
+        here = self._here(now)
+        self._counted(len(here))
+        for connection, why in self._excess(here, now):
+            if _shut(connection):
+                self._closed(why)
+                if self._samples.take(connection.address):
+                    _log.warning(
+                        "connection closed",
+                        listener=self._listener,
+                        peer=connection.peer,
+                        reason=why,
+                    )
+
+    def _excess(self, here: list[_Connection], now: float) -> Iterator[tuple[_Connection, str]]:
+        """Yields whom to close: strangers first, those who have been here longest."""
+        left, of_address = len(here), Counter(each.address for each in here)
+        pressing = int(self._bounds.total * _PRESSURE)
+        strangers = sorted(
+            (each for each in here if each.called is None and now - each.since >= _GRACE),
+            key=lambda each: each.since,
+        )
+        for each in strangers:
+            if now - each.since >= self._bounds.first_call:
+                why = _SILENT
+            elif of_address[each.address] > self._bounds.each:
+                why = _ADDRESS
+            elif left > pressing:
+                why = _ROOM
+            else:
+                continue
+            left -= 1
+            of_address[each.address] -= 1
+            yield each, why
+        callers = [each for each in here if each.called is not None]
+        for each in sorted(callers, key=lambda each: each.called or 0.0):
+            if of_address[each.address] > self._bounds.each:
+                of_address[each.address] -= 1
+                yield each, _ADDRESS
+
+    def _here(self, now: float) -> list[_Connection]:
+        """Returns the listener's connections, each with its last call."""
+        found: dict[int, _Connection | None] = {}
+        for descriptor, inode in _sockets():
+            known = self._known.get(inode)
+            if known is None and inode not in self._known:
+                known = self._read(descriptor, inode, now)
+            if known is not None:
+                known.descriptor = descriptor
+            found[inode] = known
+        self._known = found
+        here = [each for each in found.values() if each is not None]
+        for each in here:
+            each.called = self._calls.get(each.peer, each.called)
+        self._forget_calls({each.peer for each in here}, now)
+        return here
+
+    def _forget_calls(self, peers: set[str], now: float) -> None:
+        # Who came after the descriptors were read keeps his call for the next look.
+        for peer, when in list(self._calls.items()):
+            if peer not in peers and when < now - _GRACE:
+                self._calls.pop(peer, None)
+
+    def _read(self, descriptor: int, inode: int, now: float) -> _Connection | None:
+        """Returns the connection, or None for a socket that is not this listener's."""
+        with suppress(OSError), _opened(descriptor, inode) as own:
+            if own.family not in (socket.AF_INET, socket.AF_INET6):
+                return None
+            if own.getsockname()[1] != self._port:
+                return None
+            host, port = own.getpeername()[:2]
+            peer = _peer(host, port)
+            return _Connection(descriptor, inode, peer, address_of(host), now)
+        return None
+
+
+def address_of(host: str) -> str:
+    """Returns what counts as one address: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        # A host of its own network has as many addresses as it likes.
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def peer_address(peer: str) -> str:
+    """Returns the address of a peer as gRPC names it (``ipv4:host:port``)."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind
+    host = rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").replace("%25", "%")
+    return address_of(host.strip("[]"))
+
+
+def _peer(host: str, port: int) -> str:
+    """Returns a peer as gRPC names it."""
+    mapped = host.removeprefix("::ffff:")
+    if "." in mapped:
+        return f"ipv4:{mapped}:{port}"
+    return f"ipv6:%5B{host.replace('%', '%25')}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def _sockets() -> Iterator[tuple[int, int]]:
+    """Yields descriptor and inode of this process's sockets."""
+    if _DESCRIPTORS is None:
+        return
+    with os.scandir(_DESCRIPTORS) as entries:
+        descriptors = [int(entry.name) for entry in entries]
+    for descriptor in descriptors:
+        with suppress(OSError):
+            found = os.fstat(descriptor)
+            if stat.S_ISSOCK(found.st_mode):
+                yield descriptor, found.st_ino
+
+
+def _opened(descriptor: int, inode: int) -> socket.socket:
+    """Returns a handle of our own, which stays that socket's. Raises OSError if it is gone."""
+    own = os.dup(descriptor)
+    try:
+        if os.fstat(own).st_ino == inode:
+            return socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
+    os.close(own)
+    raise OSError("the descriptor is another's by now")
+
+
+def _shut(connection: _Connection) -> bool:
+    with suppress(OSError), _opened(connection.descriptor, connection.inode) as own:
+        own.shutdown(socket.SHUT_RDWR)
+        return True
+    return False
