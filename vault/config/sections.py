@@ -89,11 +89,20 @@ class ServerSettings(_Section):
     """Calls worked on at once, by each of the workers."""
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=1024)] = 128
     """Calls worked on or waiting in each worker; more are refused with OVERLOADED. Each may
-    hold a request of max_message_bytes."""
+    hold a request of max_message_bytes, and up to as many are on their way."""
     max_concurrent_per_principal: Count | None = None
     """How many of them may be one principal's; half if left out. Principals queue apart."""
     max_connections: Count = 1000
     """Connections of each listener in each worker; more are closed at once."""
+    max_connections_per_address: Count | None = None
+    """How many of them may come from one address (IPv6: one /64); a quarter if left out. Set
+    it to ``max_connections`` where all callers come through one balancer."""
+    first_call_timeout: Duration = timedelta(seconds=20)
+    """How long a connection may be without a call of a caller who has a role."""
+    max_connection_idle: Duration = timedelta(minutes=5)
+    """Connections without calls for so long are closed; clients connect anew by themselves."""
+    receive_timeout: Duration = timedelta(seconds=5)
+    """How long a request may take to arrive, at most ``max_deadline``."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     """Items in one request."""
     max_message_bytes: Annotated[int, Field(ge=65_536, le=64 << 20)] = 4 << 20
@@ -117,12 +126,19 @@ class ServerSettings(_Section):
             raise ValueError("max_concurrent_rpcs must be at least max_workers")
         if (self.max_concurrent_per_principal or 0) > self.max_concurrent_rpcs:
             raise ValueError("max_concurrent_per_principal must be at most max_concurrent_rpcs")
+        if (self.max_connections_per_address or 0) > self.max_connections:
+            raise ValueError("max_connections_per_address must be at most max_connections")
         return self
 
     @property
     def principal_share(self) -> int:
         """Calls that one principal may have in a worker."""
         return self.max_concurrent_per_principal or (self.max_concurrent_rpcs + 1) // 2
+
+    @property
+    def address_share(self) -> int:
+        """Connections that one address may have to a listener of a worker."""
+        return self.max_connections_per_address or (self.max_connections + 3) // 4
 
 
 class JwtIssuerSettings(_Section):

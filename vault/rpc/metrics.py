@@ -1,4 +1,4 @@
-"""What is counted, and the Prometheus page that shows it.
+"""What is counted.
 
 No label comes from a caller: RPC and code are fixed sets, a field is labelled only
 under a name that the policy knows.
@@ -7,30 +7,24 @@ under a name that the policy knows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
-    start_http_server,
     values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-
-from vault.errors import ConfigError
 
 __all__ = [
     "AuditMetrics",
     "Metrics",
     "PolicyMetrics",
     "StateMetrics",
-    "serve_metrics",
     "share_counts",
     "shared_counts",
 ]
@@ -80,6 +74,28 @@ class Metrics:
             multiprocess_mode="mostrecent",
             registry=self.registry,
         )
+
+        self._connections = Gauge(
+            "tokenvault_connections",
+            "Connections by listener.",
+            ["listener"],
+            multiprocess_mode="sum",
+            registry=self.registry,
+        )
+        self._connections_closed = Counter(
+            "tokenvault_connections_closed",
+            "Connections closed for their silence or their number, by listener.",
+            ["listener", "reason"],
+            registry=self.registry,
+        )
+
+    def connections(self, listener: str, count: int) -> None:
+        """Notes how many connections a listener has."""
+        self._connections.labels(listener).set(count)
+
+    def connection_closed(self, listener: str, reason: str) -> None:
+        """Counts a connection that was closed for its silence, or for their number."""
+        self._connections_closed.labels(listener, reason).inc()
 
     def space_left(self, field: str, ratio: float) -> None:
         """Notes how much is left of a field's tokens, from 0 to 1."""
@@ -226,21 +242,3 @@ def shared_counts(directory: Path) -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
     return registry
-
-
-def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> Callable[[], None]:
-    """Serves the page; returns what stops it. Raises ConfigError if the port is taken."""
-    try:
-        started: tuple[WSGIServer, Thread] = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise ConfigError(
-            f"server.metrics_port: cannot listen on {host}:{port}: {error.strerror}"
-        ) from None
-    server, thread = started
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return stop

@@ -3,8 +3,8 @@
 One generic handler serves every RPC on raw bytes, so that a request is parsed only once
 its caller is known, and so that nothing gRPC does by itself with an exception (sending
 its text to the caller) ever happens. It takes the request as a stream of one message:
-so it is received once the caller has a place, and who sends it slowly, or never, holds
-a place of his own and no other thread.
+so it is received once the caller is known to have a role, and a call has no place of work
+before its request is here (``receiving``).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from vault.errors import (
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.rpc.admission import Gate
-from vault.rpc.identity import Identify, Identity
+from vault.rpc.identity import Identify
 from vault.rpc.logging import frames_of, get_log
 from vault.rpc.metrics import Metrics
+from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
 from vault.rpc.servicers import BoundCall, Method
 from vault.rpc.spans import OFF, Attributes, CallSpan, Spans
@@ -42,6 +43,11 @@ __all__ = ["Limits", "Pipeline"]
 _log = get_log(__name__)
 # Refusals before any use case: counted a minute, so that a flood cannot fill the audit.
 _COUNTED = {Reason.UNAUTHENTICATED, Reason.OVERLOADED, Reason.DEADLINE_EXCEEDED}
+# Records of calls refused at the door that may be under way at once: of all, of one caller.
+# What is beyond them, or waits longer for its turn to write, is counted instead.
+DENIALS = 16
+_DENIALS_EACH = 4
+_DENIAL_SECONDS = 1.0
 
 if TYPE_CHECKING:
     _BytesHandler = grpc.GenericRpcHandler[bytes, bytes]
@@ -77,6 +83,7 @@ class _Call:
     bug: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     in_service: bool = False
+    counted: bool = False
 
 
 class Pipeline(_BytesHandler):
@@ -85,8 +92,10 @@ class Pipeline(_BytesHandler):
     Args:
         methods: the RPCs by full method name.
         permissions: the action each of them needs; one that is missing is refused.
-        policy: returns the policy in force; asked once per call.
+        policy: returns the policy in force; asked at the door, and again for the work.
         identify: tells who calls on this listener.
+        receiver: where calls are until their request is here.
+        called: is told the peer of each call of a caller who has a role.
         audit: writes the record of a refused call. Raises VaultError.
         refusals: counts the calls that get no record of their own.
         spans: where traces begin.
@@ -103,6 +112,8 @@ class Pipeline(_BytesHandler):
         audit: Callable[[AuditEvent], None],
         refusals: RefusalCounter,
         metrics: Metrics,
+        receiver: Receiver,
+        called: Callable[[str], None],
         spans: Spans = OFF,
     ) -> None:
         self._methods = methods
@@ -114,6 +125,9 @@ class Pipeline(_BytesHandler):
         self._refusals = refusals
         self._metrics = metrics
         self._identify = identify
+        self._receiver = receiver
+        self._called = called
+        self._denials = Gate(0, DENIALS, _DENIALS_EACH)
         self._spans = spans
 
     def service(
@@ -168,8 +182,7 @@ class Pipeline(_BytesHandler):
         self._metrics.call(call.rpc, code, seconds)
         self._metrics.items(call.rpc, call.field_name, call.counts)
         # A flood must not fill the log either: it has one line a minute for these.
-        flood = failure is not None and failure.reason in _COUNTED and not call.in_service
-        log = _log.debug if flood else _log.info
+        log = _log.debug if call.counted else _log.info
         log(
             "call",
             rpc=call.rpc,
@@ -197,24 +210,51 @@ class Pipeline(_BytesHandler):
         try:
             identity = self._identify(context)
             call.principal = str(identity.principal)
-            with self._gate.place(call.principal):
-                raw = _received(sent)
-                with ExitStack() as slot:
-                    with self._spans.step("gate"):
-                        slot.enter_context(self._gate.slot(call.principal, call.deadline))
-                    return self._admitted(call, name, method, raw, identity)
+            caller = Caller(
+                identity.principal, call.peer, identity.credential, call.request_id, call.deadline
+            )
+            self._enter(call, name, caller)
+            self._gate.check(call.principal)
+            raw = self._receiver.receive(sent, context, call.principal)
+            with self._gate.place(call.principal), ExitStack() as slot:
+                with self._spans.step("gate"):
+                    slot.enter_context(self._gate.slot(call.principal, call.deadline))
+                return self._admitted(call, name, method, raw, caller)
         except VaultError as error:
             if error.reason in _COUNTED and not call.in_service:
-                self._refusals.count(error.reason, error.message)
+                self._count(call, error)
             raise
 
+    def _enter(self, call: _Call, name: str, caller: Caller) -> None:
+        """Looks whether the caller may be here at all, before anything is waited for."""
+        policy = self._policy()
+        try:
+            self._permit(name, caller, policy)
+        except Denied as error:
+            self._record_denial(call, caller, policy, error)
+            raise
+        self._called(call.peer)
+
+    def _record_denial(self, call: _Call, caller: Caller, policy: Policy, error: Denied) -> None:
+        deadline = min(call.deadline, time.monotonic() + _DENIAL_SECONDS)
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._denials.place(call.principal))
+                # One queue for all of them: together they have one caller's turns.
+                turn.enter_context(self._gate.slot("", deadline))
+            except VaultError:
+                self._count(call, error)
+                return
+            self._audit(_refusal(call, caller, policy, error))
+
+    def _count(self, call: _Call, error: VaultError) -> None:
+        call.counted = True
+        self._refusals.count(error.reason, error.message)
+
     def _admitted(
-        self, call: _Call, name: str, method: Method, raw: bytes, identity: Identity
+        self, call: _Call, name: str, method: Method, raw: bytes, caller: Caller
     ) -> bytes:
         policy = self._policy()
-        caller = Caller(
-            identity.principal, call.peer, identity.credential, call.request_id, call.deadline
-        )
         try:
             with self._spans.step("parse"):
                 self._permit(name, caller, policy)
@@ -270,19 +310,6 @@ def _attributes(call: _Call, failure: VaultError | None) -> Attributes:
         found["tokenvault.reason"] = failure.reason.value
         found["error.type"] = call.bug or failure.reason.value
     return found
-
-
-def _received(sent: Iterator[bytes]) -> bytes:
-    """Returns the request's one message. Raises VaultError where the caller sends none."""
-    try:
-        for raw in sent:
-            return raw
-    except grpc.RpcError:
-        # Nobody is there to read this: the caller has cancelled, or its time is over.
-        raise VaultError(
-            "the call ended before its request was here", reason=Reason.DEADLINE_EXCEEDED
-        ) from None
-    raise InvalidRequest("the call carries no request")
 
 
 def _refusal(call: _Call, caller: Caller, policy: Policy, error: VaultError) -> AuditEvent:

@@ -18,19 +18,20 @@ from vault.distribution import install_hint
 from vault.errors import ConfigError, VaultError
 from vault.rpc.admission import Gate
 from vault.rpc.backend import Backend, open_backend, replica_name
+from vault.rpc.connections import Bounds, Connections
 from vault.rpc.doors import Door, open_doors
 from vault.rpc.hardening import forbid_dumps
 from vault.rpc.health import HealthServer
-from vault.rpc.listener import Listener
+from vault.rpc.listener import Listener, receiver
 from vault.rpc.logging import configure_logging, frames_of, get_log
 from vault.rpc.metrics import (
     AuditMetrics,
     Metrics,
     PolicyMetrics,
     StateMetrics,
-    serve_metrics,
     share_counts,
 )
+from vault.rpc.metrics_page import serve_metrics
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.port_lock import port_lock
@@ -175,7 +176,7 @@ def serving(
         gate = Gate(server.max_workers, server.max_concurrent_rpcs, server.principal_share)
         counters = [_refusals(door, backend) for door in doors]
         listeners = [
-            Listener(server, door, _pipeline(server, door, backend, gate, refusals, metrics, spans))
+            _listener(server, door, backend, gate, refusals, metrics, spans)
             for door, refusals in zip(doors, counters, strict=True)
         ]
         for refusals in counters:
@@ -238,7 +239,7 @@ def _refusals(door: Door, backend: Backend) -> RefusalCounter:
     return RefusalCounter(backend.audit, door.name, lambda: backend.policy().digest)
 
 
-def _pipeline(
+def _listener(
     server: ServerSettings,
     door: Door,
     backend: Backend,
@@ -246,8 +247,20 @@ def _pipeline(
     refusals: RefusalCounter,
     metrics: Metrics,
     spans: Spans,
-) -> Pipeline:
-    return Pipeline(
+) -> Listener:
+    awaiting = receiver(server)
+    connections = Connections(
+        door.name,
+        door.port,
+        Bounds(
+            server.max_connections,
+            server.address_share,
+            server.first_call_timeout.total_seconds(),
+        ),
+        partial(metrics.connections, door.name),
+        partial(metrics.connection_closed, door.name),
+    )
+    pipeline = Pipeline(
         backend.methods,
         permissions(),
         backend.policy,
@@ -257,5 +270,8 @@ def _pipeline(
         backend.audit,
         refusals,
         metrics,
+        awaiting,
+        connections.called,
         spans,
     )
+    return Listener(server, door, pipeline, awaiting, connections)

@@ -28,7 +28,8 @@ from vault.errors import SetupError, VaultError
 from vault.rpc.health import HealthServer
 from vault.rpc.listening import reserved
 from vault.rpc.logging import get_log
-from vault.rpc.metrics import StateMetrics, serve_metrics, shared_counts
+from vault.rpc.metrics import StateMetrics, shared_counts
+from vault.rpc.metrics_page import serve_metrics
 from vault.rpc.probing import WORKERS
 from vault.rpc.worker_report import Failure, Report, decode
 

@@ -20,6 +20,7 @@ from vault.rpc.admission import Gate
 from vault.rpc.identity import identify_by_certificate
 from vault.rpc.metrics import Metrics
 from vault.rpc.pipeline import Limits, Pipeline
+from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
 from vault.rpc.servicers import Answer, BoundCall
 from vault.v1.tokenization_service_pb2 import TokenizeRequest, TokenizeResponse
@@ -67,6 +68,9 @@ class Context:
     def auth_context(self) -> Mapping[str, list[bytes]]:
         return {"x509_pem_cert": [self.pem]} if self.pem else {}
 
+    def cancel(self) -> None:
+        pytest.fail("the call was cancelled")
+
     def set_trailing_metadata(self, metadata: object) -> None:
         assert isinstance(metadata, tuple)
         self.trailing = dict(metadata)
@@ -86,6 +90,8 @@ class Server:
     audit: list[AuditEvent] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
     audit_error: Exception | None = None
+    receiver: Receiver = field(default_factory=lambda: Receiver(4, 2, 5.0))
+    called: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         policy = parse_policy(POLICY, "policy.yaml")
@@ -100,6 +106,8 @@ class Server:
             self.write,
             self.refusals,
             self.metrics,
+            self.receiver,
+            self.called.append,
         )
 
     def write(self, event: AuditEvent) -> None:
@@ -251,6 +259,40 @@ def test_a_request_is_received_only_once_its_caller_has_a_place(caller: Context)
     full, stranger = Server(echo, gate=Gate(0, 0)), Context(None)
     assert full.refused(caller, map(unread, [0]))[1] == "OVERLOADED"
     assert Server(echo).refused(stranger, map(unread, [0]))[1] == "UNAUTHENTICATED"
+
+
+def test_a_caller_without_a_role_is_refused_before_his_request_is_received(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo, gate=Gate(1, 0))
+    context = Context(certificate("spiffe://example.org/stranger"))
+    assert server.refused(context, map(unread, [0]))[1] == "DENIED"
+    assert [event.reason for event in server.audit] == ["DENIED"]
+    assert server.called == []
+
+
+def test_who_has_not_sent_his_request_holds_no_place_of_work(caller: Context) -> None:
+    server = Server(echo, gate=Gate(1, 1))
+
+    def sent() -> Iterator[bytes]:
+        assert server.call(caller, ask("1"))
+        yield ask("2").SerializeToString()
+
+    assert server.call(caller, sent())
+    assert server.called == [caller.peer()] * 2
+
+
+def test_refused_calls_whose_records_are_too_many_are_counted(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo, gate=Gate(0, 4))  # no turn to write comes
+    context = Context(certificate("spiffe://example.org/stranger"), remaining=0.01)
+    assert server.refused(context, ask("1"))[1] == "DENIED"
+    assert server.audit == []
+    server.refusals.flush()
+    assert [(event.reason, dict(event.counts)) for event in server.audit] == [
+        ("DENIED", {"calls": 1})
+    ]
 
 
 def test_a_caller_who_sends_no_request_leaves_his_place(caller: Context) -> None:
