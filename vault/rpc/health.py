@@ -3,6 +3,10 @@
 Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes are well but
 those that only advise), and one per probe. Readiness also tells that the key server is away
 while keys still serve from memory: whoever asks sees it before calls begin to fail.
+
+Its port is in the clear and open to whoever reaches it, so silence must hold nothing here
+either: requests are received as on the other listeners (``receiving``), and connections are
+bounded like theirs.
 """
 
 from __future__ import annotations
@@ -13,11 +17,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
+from vault.rpc.connections import Bounds, Connections
+from vault.rpc.health_calls import HealthCalls
 from vault.rpc.listening import bind
 from vault.rpc.logging import get_log
 from vault.rpc.probing import ADVISORY, Probe, Prober
+from vault.rpc.receiving import Receiver
+from vault.rpc.rounds import Rounds
 
 __all__ = ["HealthServer", "Probe"]
 
@@ -25,6 +33,24 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _NUMBER = re.compile(r"[0-9]+")
 _log = get_log(__name__)
+
+
+# Requests that may be on their way, each in a thread. All of one address, where probes and
+# their neighbours are one to us: who is silent there makes room, for the longest silence first.
+_AWAITED = 128
+_PATIENCE = 2.0
+_LOOK = 0.25
+_BOUNDS = Bounds(total=512, each=256, first_call=5.0)
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4096),
+    ("grpc.max_allowed_incoming_connections", _BOUNDS.total),
+    ("grpc.max_concurrent_streams", 32),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
 
 class HealthServer:
@@ -51,16 +77,19 @@ class HealthServer:
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
-        self._servicer = health.HealthServicer(experimental_thread_pool=ThreadPoolExecutor(1))
+        self._servicer = health.HealthServicer()
         self._servicer.set("liveness", _SERVING)
         self._set(ready=False)
+        receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)
+        connections = Connections("health", port, _BOUNDS)
         self._server = grpc.server(
-            ThreadPoolExecutor(2, thread_name_prefix="health"),
-            options=(("grpc.so_reuseport", 0),),
-            maximum_concurrent_rpcs=16,
+            ThreadPoolExecutor(_AWAITED + 4, thread_name_prefix="health"),
+            handlers=[HealthCalls(self._servicer, receiver, connections.called)],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=4 * _AWAITED,
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
         bind("server.health_port", host, port, self._server.add_insecure_port)
+        self._watch = Rounds("health watch", _LOOK, receiver.expire, connections.look)
         self._prober = Prober(probes, interval, self._answer)
 
     def start(self) -> None:
@@ -68,6 +97,7 @@ class HealthServer:
         # The first round comes first: nobody is told less than is known.
         self._prober.start()
         self._server.start()
+        self._watch.start()
 
     def drain(self) -> None:
         """Answers NOT_SERVING from now on, so that no new calls are sent here."""
@@ -82,6 +112,7 @@ class HealthServer:
         self._prober.stop()
         self._servicer.enter_graceful_shutdown()
         self._server.stop(grace=0).wait()
+        self._watch.stop()
 
     def _answer(self, found: Mapping[str, str]) -> None:
         """Answers according to a round; logs only what has changed."""
