@@ -1,0 +1,228 @@
+"""Two hundred callers who connect, or call, and then say nothing: a good one is answered.
+
+Every listener and both probes are asked anew, on a connection of their own, while the
+silent ones are there and go on being there.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from vault.client import ClientTls
+from vault.dev.issuer import Issuer
+from vault.dev.ports import remembered_port
+from vault.v1.tokenization_service_pb2 import TokenizeRequest
+from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Server, Site, StartServer
+
+SILENT = 200
+ISSUER = "https://idp.example.org"
+TOKENIZE = "/vault.v1.TokenizationService/Tokenize"
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+ALONE = (("grpc.use_local_subchannel_pool", 1),)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@dataclass
+class House:
+    """A server with both listeners, both probes, and who may call it."""
+
+    site: Site
+    server: Server
+    issuer: Issuer
+
+    def port(self, name: str) -> int:
+        return int(self.server._port(name).rpartition(":")[2])
+
+    def token(self, group: str) -> tuple[tuple[str, str], ...]:
+        now = int(time.time())
+        made = self.issuer.sign(
+            {
+                "iss": ISSUER,
+                "aud": "tokenvault",
+                "sub": f"someone-of-{group}",
+                "iat": now,
+                "exp": now + 600,
+                "groups": [group],
+            }
+        )
+        return (("authorization", f"Bearer {made}"),)
+
+    def channel(self, name: str, tls: ClientTls | None = None) -> grpc.Channel:
+        if name == "health_port":
+            return grpc.insecure_channel(self.server._port(name), ALONE)
+        ca = self.site.authority.certificate_path.read_bytes()
+        pair = (tls.key.read_bytes(), tls.cert.read_bytes()) if tls else (None, None)
+        credentials = grpc.ssl_channel_credentials(ca, *pair)
+        return grpc.secure_channel(self.server._port(name), credentials, ALONE)
+
+    # -- the good ones ----------------------------------------------------------------
+
+    def call(self, port: str) -> None:
+        tls = self.site.tls("pipeline") if port == "port" else None
+        metadata = () if tls else self.token("pipeline")
+        with self.channel(port, tls) as channel:
+            ask = TokenizeRequest(field="card_number", values=["4111111111111111"])
+            TokenizationServiceStub(channel).Tokenize(ask, timeout=1, metadata=metadata)
+
+    def probe(self) -> None:
+        with self.channel("health_port") as channel:
+            ask = health_pb2.HealthCheckRequest(service="liveness")
+            answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=1)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+    def page(self) -> None:
+        connection = http.client.HTTPConnection("localhost", self.port("metrics_port"), timeout=1)
+        connection.request("GET", "/metrics")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+    def answers(self) -> None:
+        """Asks everywhere. Raises where an answer does not come within a second."""
+        self.call("port")
+        self.call("jwt_port")
+        self.probe()
+        self.page()
+
+
+@pytest.fixture(scope="module")
+def house(site: Site, start_server: StartServer) -> House:
+    home = site.directory / "silent"
+    home.mkdir()
+    issuer = Issuer(home / "idp")
+    server = start_server(
+        "silent",
+        {
+            "server": {"receive_timeout": "2s"},
+            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt.issuers#1": {
+                "issuer": ISSUER,
+                "audience": "tokenvault",
+                "algorithms": ["ES256"],
+                "jwks_file": str(issuer.jwks_path),
+            },
+        },
+    )
+    made = House(site, server, issuer)
+    made.answers()
+    return made
+
+
+Silence = Callable[[House, ExitStack], None]
+
+
+def no_bytes(port: str) -> Silence:
+    def connect(house: House, stack: ExitStack) -> None:
+        for _ in range(SILENT):
+            stack.enter_context(socket.create_connection(("localhost", house.port(port)), 5))
+
+    return connect
+
+
+def first_bytes(port: str, sent: bytes) -> Silence:
+    def connect(house: House, stack: ExitStack) -> None:
+        for _ in range(SILENT):
+            one = socket.create_connection(("localhost", house.port(port)), 5)
+            stack.enter_context(one).sendall(sent)
+
+    return connect
+
+
+def no_call(port: str) -> Silence:
+    """Shakes hands, says that it speaks HTTP/2, and no more."""
+
+    def connect(house: House, stack: ExitStack) -> None:
+        context = ssl.create_default_context(cafile=house.site.authority.certificate_path)
+        context.set_alpn_protocols(["h2"])
+        if port == "port":
+            tls = house.site.tls("nobody")
+            context.load_cert_chain(tls.cert, tls.key)
+
+        def one(_: int) -> ssl.SSLSocket:
+            plain = socket.create_connection(("localhost", house.port(port)), 5)
+            wrapped = context.wrap_socket(plain, server_hostname="localhost")
+            wrapped.sendall(PREFACE + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+            return wrapped
+
+        with ThreadPoolExecutor(8) as pool:
+            for connection in pool.map(one, range(SILENT)):
+                stack.enter_context(connection)
+
+    return connect
+
+
+def no_request(port: str, method: str, *callers: str) -> Silence:
+    """Calls, and never sends what it asks for."""
+
+    def call(house: House, stack: ExitStack) -> None:
+        over = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            over.wait(60)
+            yield from ()
+
+        def channel(number: int) -> grpc.Channel:
+            who = callers[number % len(callers)]
+            tls = house.site.tls(who) if port == "port" else None
+            return stack.enter_context(house.channel(port, tls))
+
+        channels = [channel(number) for number in range(10)]
+        calls: list[object] = []
+        stack.callback(calls.clear)
+        stack.callback(over.set)
+        for number in range(SILENT):
+            each = number % len(channels)
+            who = callers[each % len(callers)]
+            metadata = house.token(who) if port == "jwt_port" and who else ()
+            send = channels[each].stream_unary(method, None, None)
+            # Kept: a call that nobody holds is cancelled.
+            calls.append(send.future(nothing(), timeout=50, metadata=metadata))
+
+    return call
+
+
+KINDS: dict[str, Silence] = {
+    "no bytes": no_bytes("port"),
+    "no bytes, jwt": no_bytes("jwt_port"),
+    "no bytes, health": no_bytes("health_port"),
+    "no bytes, metrics": no_bytes("metrics_port"),
+    "no TLS": first_bytes("port", PREFACE),
+    "no TLS, jwt": first_bytes("jwt_port", PREFACE),
+    "half a handshake": first_bytes("port", b"\x16\x03\x01\x02\x00\x01\x00"),
+    "half a preface, health": first_bytes("health_port", PREFACE[:10]),
+    "half a request, metrics": first_bytes("metrics_port", b"GET /metrics HT"),
+    "no call": no_call("port"),
+    "no call, jwt": no_call("jwt_port"),
+    "no role": no_request("port", TOKENIZE, "nobody", "no-one"),
+    "no role, jwt": no_request("jwt_port", TOKENIZE, "nobody", "no-one"),
+    "no token": no_request("jwt_port", TOKENIZE, ""),
+    "no request": no_request("port", TOKENIZE, "restore-pipeline", "auditor"),
+    "no request, health": no_request("health_port", CHECK, ""),
+    "no request, health watch": no_request("health_port", WATCH, ""),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_silent_callers_keep_nobody_from_an_answer(house: House, kind: str) -> None:
+    with ExitStack() as stack:
+        KINDS[kind](house, stack)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            house.answers()
+    assert house.server.health("liveness") == "SERVING"
