@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -47,6 +48,14 @@ def _some(items: tuple[Item, ...]) -> tuple[Item, ...]:
     if not items:
         raise ValueError("name at least one")
     return items
+
+
+def _spelled_one_way(issuer: str) -> str:
+    """Returns an issuer's address in the one spelling of RFC 3986, without a last slash."""
+    url = urlsplit(issuer)
+    host = (url.hostname or "").rstrip(".")
+    port = "" if url.port in (None, 443) else f":{url.port}"
+    return f"{host}{port}{unquote(url.path).rstrip('/')}?{url.query}"
 
 
 class _Section(BaseModel):
@@ -183,8 +192,11 @@ class JwtSettings(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> JwtSettings:
-        if len({each.issuer for each in self.issuers}) != len(self.issuers):
-            raise ValueError("issuers: the same issuer is here twice")
+        if len({_spelled_one_way(each.issuer) for each in self.issuers}) != len(self.issuers):
+            raise ValueError(
+                "issuers: the same issuer is here twice, perhaps spelled in two ways (a slash "
+                "at the end, the port, capitals): its callers would have two names and limits"
+            )
         return self
 
 

@@ -181,7 +181,12 @@ def _groups(
 
 
 def _credential(token: str, jti: object) -> str:
-    """Returns what the audit calls the token: its id, or a digest that does not open it."""
+    """Returns what the audit calls the token: its id, or a digest that does not open it.
+
+    Of what is signed alone: a signature has several spellings (of ECDSA ``s`` and ``n - s``,
+    and the last bits of base64url), so whoever holds a token could have it named otherwise.
+    """
     if isinstance(jti, str) and _NAME.fullmatch(jti):
         return jti
-    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()[:32]}"
+    signed = token.rpartition(".")[0]
+    return f"sha256:{hashlib.sha256(signed.encode()).hexdigest()[:32]}"

@@ -102,6 +102,11 @@ def test_several_hosts_of_the_database(tmp_path: Path, hosts: str) -> None:
             "max_concurrent_per_principal = 129\n[database]",
             "max_concurrent_per_principal must be at most",
         ),
+        (
+            "[database]",
+            "max_connections_per_address = 1001\n[database]",
+            "max_connections_per_address must be at most",
+        ),
         ("[database]", "max_workers = true\n[database]", "server.max_workers: "),
         ("[server]", "[server", "is not TOML"),
     ],
@@ -163,6 +168,34 @@ def test_a_mistake_about_jwt_names_key_and_remedy(
         load_settings(settings_file(tmp_path, MINIMAL + JWT.replace(old, new, 1)))
     assert message in caught.value.message
     assert "hunter2" not in str(caught.value)
+
+
+ISSUER = JWT.replace("[jwt]", "")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "https://idp.example.org/",
+        "https://IDP.example.org",
+        "https://idp.example.org:443",
+        "https://idp.example.org.",
+    ],
+)
+def test_one_issuer_cannot_be_two_by_its_spelling(tmp_path: Path, spelling: str) -> None:
+    again = ISSUER.replace("https://idp.example.org", spelling)
+    with pytest.raises(ConfigError, match="spelled in two ways"):
+        load_settings(settings_file(tmp_path, MINIMAL + JWT + again))
+
+
+@pytest.mark.parametrize(
+    "other", ["https://idp.example.org/two", "https://idp.example.org:8443", "https://idp2"]
+)
+def test_other_issuers_are_others(tmp_path: Path, other: str) -> None:
+    again = ISSUER.replace("https://idp.example.org", other)
+    jwt = load_settings(settings_file(tmp_path, MINIMAL + JWT + again)).jwt
+    assert jwt is not None
+    assert len(jwt.issuers) == 2
 
 
 def test_the_samples_jwt_section_is_valid_once_it_is_one(tmp_path: Path) -> None:

@@ -264,10 +264,40 @@ def test_what_is_no_token_is_refused(text: str) -> None:
     assert refusal(text)
 
 
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def respelled(text: str) -> list[str]:
+    """Returns the other spellings of an ES256 token that a holder can make and that verify."""
+    signed, _, signature = text.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    other = (_P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
+    made = base64.urlsafe_b64encode(raw[:32] + other).rstrip(b"=").decode()
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    padded = signature[:-1] + letters[letters.index(signature[-1]) ^ 1]
+    return [f"{signed}.{made}", f"{signed}.{padded}"]
+
+
+@pytest.mark.parametrize("jti", [None, "id-1"])
+def test_a_token_has_one_name_however_its_signature_is_spelled(jti: str | None) -> None:
+    text = token(claims(jti=jti))
+    first = IDENTIFIER.identity_of(text)
+    accepted = 0
+    for other in respelled(text):
+        assert other != text
+        try:
+            found = IDENTIFIER.identity_of(other)
+        except Unauthenticated:
+            continue
+        accepted += 1
+        assert (found.credential, found.principal) == (first.credential, first.principal)
+    assert accepted
+
+
 def test_a_token_without_an_id_is_known_by_a_digest() -> None:
     text = token(claims(jti=None))
     assert IDENTIFIER.identity_of(text).credential == (
-        f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        f"sha256:{hashlib.sha256(text.rpartition('.')[0].encode()).hexdigest()[:32]}"
     )
     odd = token(claims(jti="with space"))
     assert IDENTIFIER.identity_of(odd).credential.startswith("sha256:")
