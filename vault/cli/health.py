@@ -27,13 +27,15 @@ def health(
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from vault.cli.exits import ExitCode
+    from vault.client.transport import in_words
 
     with grpc.insecure_channel(address) as channel:
         ask = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)
         except grpc.RpcError as error:
-            typer.echo(f"tokenvault: no answer: {error.code().name}", err=True)
+            told = in_words(error.code(), error.details() or "")
+            typer.echo(f"tokenvault: no answer: {error.code().name}: {told}", err=True)
             raise typer.Exit(ExitCode.UNAVAILABLE) from None
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     typer.echo(status)

@@ -82,6 +82,7 @@ class Client:
             timeout=timeout,
             in_flight=in_flight,
             retry=retry or RetryPolicy(),
+            trouble=tls.trouble,
         )
         self._tokenization = TokenizationServiceStub(self._channel)
         self._encryption = EncryptionServiceStub(self._channel)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from vault.client.transport import in_words
+
 __all__ = ["CallError", "ItemError", "call_error", "retry_delay"]
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 _TOO_LARGE = "larger than max"
 _REASONS = {
-    grpc.StatusCode.CANCELLED: "UNAVAILABLE",
     grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
     grpc.StatusCode.RESOURCE_EXHAUSTED: "OVERLOADED",
     grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
@@ -67,6 +68,11 @@ class CallError(Exception):
         self.retryable = retryable
         self.request_id = request_id
 
+    def because(self, trouble: str) -> CallError:
+        """Returns the same failure with its cause before it; repeating will not help."""
+        message = f"{trouble}; {self.message}"
+        return CallError(self.code, self.reason, message, False, self.request_id)
+
     def __reduce__(self) -> tuple[type[CallError], tuple[str, str, str, bool, str]]:
         """Makes the error cross process borders whole."""
         return CallError, (self.code, self.reason, self.message, self.retryable, self.request_id)
@@ -82,6 +88,7 @@ def call_error(error: grpc.RpcError) -> CallError:
         reason, retryable = "BATCH_TOO_LARGE", False
     else:
         reason, retryable = _REASONS.get(code, "INTERNAL"), code in _RETRYABLE
+        message = in_words(code, message)
     return CallError(code.name, reason, message, retryable, _metadata(error, _REQUEST_ID_KEY))
 
 

@@ -53,14 +53,25 @@ BatchAnswer = TypeVar("BatchAnswer", bound=_BatchAnswer)
 
 
 class Exchange:
-    """Splits columns into requests, sends a few at a time, and repeats what is safe."""
+    """Splits columns into requests, sends a few at a time, and repeats what is safe.
+
+    Args:
+        trouble: tells what is wrong with the caller's own credential, or "".
+    """
 
     def __init__(
-        self, *, batch_size: int, timeout: float, in_flight: int, retry: RetryPolicy
+        self,
+        *,
+        batch_size: int,
+        timeout: float,
+        in_flight: int,
+        retry: RetryPolicy,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._batch_size = batch_size
         self._timeout = timeout
         self._retry = retry
+        self._trouble = trouble
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="tokenvault-client")
 
     def close(self) -> None:
@@ -162,9 +173,14 @@ class Exchange:
     ) -> Answer:
         """Sends one request, and again where that is safe. Raises CallError."""
         found = trace_headers() if headers is None else headers
-        return with_retries(
-            lambda left: rpc(request, timeout=left, metadata=found), self._retry, self._timeout
-        )
+        try:
+            return with_retries(
+                lambda left: rpc(request, timeout=left, metadata=found), self._retry, self._timeout
+            )
+        except CallError as error:
+            # Of no server's own reason: perhaps ours is that nobody speaks to us.
+            trouble = self._trouble() if error.reason == "UNAVAILABLE" else ""
+            raise error.because(trouble) if trouble else error from None
 
 
 def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
