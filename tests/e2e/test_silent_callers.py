@@ -226,3 +226,9 @@ def test_silent_callers_keep_nobody_from_an_answer(house: House, kind: str) -> N
         while time.monotonic() < end:
             house.answers()
     assert house.server.health("liveness") == "SERVING"
+    # Nor do they fill the log: all of it is ours, and bounded for an address.
+    lines = house.server.lines()
+    closed = [line for line in lines if line["event"] == "connection closed"]
+    strangers = [line for line in lines if line["event"] == "call" and not line["principal"]]
+    assert len(closed) < 2 * len(KINDS)
+    assert len(strangers) < 2 * len(KINDS)

@@ -29,11 +29,13 @@ from vault.errors import (
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.rpc.admission import Gate
+from vault.rpc.connections import peer_address
 from vault.rpc.identity import Identify
 from vault.rpc.logging import frames_of, get_log
 from vault.rpc.metrics import Metrics
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
+from vault.rpc.samples import Samples
 from vault.rpc.servicers import BoundCall, Method
 from vault.rpc.spans import OFF, Attributes, CallSpan, Spans
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
@@ -127,6 +129,7 @@ class Pipeline(_BytesHandler):
         self._identify = identify
         self._receiver = receiver
         self._called = called
+        self._samples = Samples()
         self._denials = Gate(0, DENIALS, _DENIALS_EACH)
         self._spans = spans
 
@@ -181,8 +184,10 @@ class Pipeline(_BytesHandler):
         seconds = time.perf_counter() - call.started
         self._metrics.call(call.rpc, code, seconds)
         self._metrics.items(call.rpc, call.field_name, call.counts)
-        # A flood must not fill the log either: it has one line a minute for these.
-        log = _log.debug if call.counted else _log.info
+        # A flood must not fill the log either: it has a count a minute for these, and one
+        # of each address, by which its sender can be found and asked.
+        sampled = not call.counted or self._samples.take(peer_address(call.peer))
+        log = _log.info if sampled else _log.debug
         log(
             "call",
             rpc=call.rpc,

@@ -317,8 +317,26 @@ def test_a_flood_of_refusals_does_not_fill_the_log(caller: Context) -> None:
         for _ in range(3):
             server.refused(caller, ask("1"))
         server.refusals.flush()
-    assert [line["log_level"] for line in logs if line["event"] == "call"] == ["debug"] * 3
+    calls = [line for line in logs if line["event"] == "call"]
+    # One sample of the address, by which it can be found.
+    assert [line["log_level"] for line in calls] == ["info", "debug", "debug"]
+    assert calls[0]["peer"] == caller.peer()
     assert [line["count"] for line in logs if line["event"] == "calls refused"] == [3]
+
+
+def test_a_refused_stranger_can_be_found_by_the_id_that_he_was_told() -> None:
+    server, strangers = Server(echo), [Context(None), Context(None)]
+    with capture_logs() as logs:
+        for stranger in strangers:
+            server.refused(stranger, ask("1"))
+    (line,) = [line for line in logs if line["log_level"] == "info"]
+    assert strangers[0].status is not None
+    told = dict(strangers[0].status.trailing_metadata)["x-request-id"]
+    assert (line["request_id"], line["peer"]) == (told, strangers[0].peer())
+    assert (line["reason"], line["detail"]) == (
+        "UNAUTHENTICATED",
+        "the call carries no client certificate",
+    )
 
 
 def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
