@@ -21,6 +21,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.http2 import PREFACE, deaf_watch
 from vault.client import ClientTls
 from vault.dev.issuer import Issuer
 from vault.dev.ports import remembered_port
@@ -36,7 +37,6 @@ TOKENIZE = "/vault.v1.TokenizationService/Tokenize"
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 ALONE = (("grpc.use_local_subchannel_pool", 1),)
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 @dataclass
@@ -214,6 +214,7 @@ KINDS: dict[str, Silence] = {
     "no token": no_request("jwt_port", TOKENIZE, ""),
     "no request": no_request("port", TOKENIZE, "restore-pipeline", "auditor"),
     "no request, health": no_request("health_port", CHECK, ""),
+    "no reading, health watch": first_bytes("health_port", deaf_watch("liveness")),
     "no request, health watch": no_request("health_port", WATCH, ""),
 }
 

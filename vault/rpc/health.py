@@ -17,10 +17,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from grpc_health.v1 import health, health_pb2
 
 from vault.rpc.connections import Bounds, Connections
-from vault.rpc.health_calls import HealthCalls
+from vault.rpc.health_calls import WATCHES, HealthCalls, Standing
 from vault.rpc.listening import bind
 from vault.rpc.logging import get_log
 from vault.rpc.probing import ADVISORY, Probe, Prober
@@ -29,8 +28,6 @@ from vault.rpc.rounds import Rounds
 
 __all__ = ["HealthServer", "Probe"]
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _NUMBER = re.compile(r"[0-9]+")
 _log = get_log(__name__)
 
@@ -77,14 +74,14 @@ class HealthServer:
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
-        self._servicer = health.HealthServicer()
-        self._servicer.set("liveness", _SERVING)
+        self._standing = Standing()
+        self._standing.set("liveness", serving=True)
         self._set(ready=False)
         receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)
         connections = Connections("health", port, _BOUNDS)
         self._server = grpc.server(
-            ThreadPoolExecutor(_AWAITED + 4, thread_name_prefix="health"),
-            handlers=[HealthCalls(self._servicer, receiver, connections.called)],
+            ThreadPoolExecutor(_AWAITED + WATCHES + 4, thread_name_prefix="health"),
+            handlers=[HealthCalls(self._standing, receiver, connections.called)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=4 * _AWAITED,
         )
@@ -110,7 +107,7 @@ class HealthServer:
         """Ends the server."""
         self.drain()
         self._prober.stop()
-        self._servicer.enter_graceful_shutdown()
+        self._standing.end()
         self._server.stop(grace=0).wait()
         self._watch.stop()
 
@@ -127,7 +124,7 @@ class HealthServer:
             ready = troubles.keys() <= ADVISORY
             self._set(ready=ready)
             for name, text in found.items():
-                self._servicer.set(name, _NOT_SERVING if text else _SERVING)
+                self._standing.set(name, serving=not text)
         if troubles:
             _log.warning("ready, with a trouble" if ready else "not ready", **troubles)
         else:
@@ -135,5 +132,5 @@ class HealthServer:
 
     def _set(self, *, ready: bool) -> None:
         for service in ("", "readiness"):
-            self._servicer.set(service, _SERVING if ready else _NOT_SERVING)
+            self._standing.set(service, serving=ready)
         self._ready(ready)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import grpc
 import pytest
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from vault.rpc.health_calls import HealthCalls
+from tests.http2 import deaf_watch
+from vault.rpc import health_calls
+from vault.rpc.health_calls import HealthCalls, Standing
 from vault.rpc.receiving import Receiver
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -19,21 +23,28 @@ ASK = health_pb2.HealthCheckRequest(service="liveness")
 
 
 @pytest.fixture
-def servicer() -> health.HealthServicer:
-    made = health.HealthServicer()
-    made.set("liveness", SERVING)
+def standing() -> Standing:
+    made = Standing()
+    made.set("liveness", serving=True)
     return made
 
 
 @pytest.fixture
-def channel(servicer: health.HealthServicer) -> Iterator[grpc.Channel]:
-    calls = HealthCalls(servicer, Receiver(4, 4, 60.0), lambda _: None)
-    server = grpc.server(ThreadPoolExecutor(6), handlers=[calls])
-    port = server.add_insecure_port("127.0.0.1:0")
+def port(standing: Standing) -> Iterator[int]:
+    calls = HealthCalls(standing, Receiver(4, 4, 60.0), lambda _: None)
+    pool = ThreadPoolExecutor(12)
+    server = grpc.server(pool, handlers=[calls])
+    made = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    yield made
+    server.stop(0).wait()
+    pool.shutdown()
+
+
+@pytest.fixture
+def channel(port: int) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as made:
         yield made
-    server.stop(0).wait()
 
 
 def test_check_answers(channel: grpc.Channel) -> None:
@@ -44,18 +55,76 @@ def test_check_answers(channel: grpc.Channel) -> None:
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_watch_tells_each_change_and_holds_no_thread(
-    channel: grpc.Channel, servicer: health.HealthServicer
-) -> None:
+def test_watch_tells_each_change(channel: grpc.Channel, standing: Standing) -> None:
     watches = []
-    for _ in range(12):
+    for _ in range(2):
         watches.append(health_pb2_grpc.HealthStub(channel).Watch(ASK, timeout=10))
         assert next(watches[-1]).status == SERVING
-    servicer.set("liveness", NOT_SERVING)
-    assert [next(watch).status for watch in watches] == [NOT_SERVING] * 12
+    standing.set("liveness", serving=False)
+    assert [next(watch).status for watch in watches] == [NOT_SERVING] * 2
     assert health_pb2_grpc.HealthStub(channel).Check(ASK, timeout=5).status == NOT_SERVING
     for watch in watches:
         watch.cancel()
+
+
+def test_one_watch_too_many_ends_the_oldest(
+    channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_calls, "WATCHES", 2)
+    watches = []
+    for _ in range(3):
+        watches.append(health_pb2_grpc.HealthStub(channel).Watch(ASK, timeout=10))
+        assert next(watches[-1]).status == SERVING
+    with pytest.raises(grpc.RpcError) as failure:
+        next(watches[0])
+    assert failure.value.code() is grpc.StatusCode.CANCELLED
+    assert [watch.is_active() for watch in watches[1:]] == [True, True]
+    for watch in watches:
+        watch.cancel()
+
+
+def test_a_watch_of_an_unknown_service_waits_for_it(
+    channel: grpc.Channel, standing: Standing
+) -> None:
+    ask = health_pb2.HealthCheckRequest(service="later")
+    watch = health_pb2_grpc.HealthStub(channel).Watch(ask, timeout=10)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    standing.set("later", serving=True)
+    assert next(watch).status == SERVING
+    watch.cancel()
+
+
+def test_who_watches_and_reads_nothing_stops_nobody(
+    channel: grpc.Channel, standing: Standing, port: int
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(4):
+            deaf = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            deaf.sendall(deaf_watch("liveness"))
+        over = threading.Event()
+        over.wait(0.5)
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert stub.Check(ASK, timeout=5).status == SERVING
+        standing.set("liveness", serving=False)
+        assert stub.Check(ASK, timeout=5).status == NOT_SERVING
+
+
+def test_watches_that_end_while_the_standing_changes_hold_nothing(
+    channel: grpc.Channel, standing: Standing
+) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+    for number in range(60):
+        watch = stub.Watch(ASK, timeout=10)
+        next(watch)
+        watch.cancel()
+        standing.set("liveness", serving=bool(number % 2))
+    assert stub.Check(ASK, timeout=5).status == SERVING
+
+
+def test_an_end_is_the_end(standing: Standing) -> None:
+    standing.end()
+    standing.set("liveness", serving=True)
+    assert standing.of("liveness") == NOT_SERVING
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])
