@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from vault.rpc.logging import get_log
 from vault.rpc.samples import Samples
@@ -57,6 +58,7 @@ class Bounds:
 class _Connection:
     descriptor: int
     inode: int
+    endpoint: tuple[str, int]
     peer: str
     address: str
     since: float
@@ -148,16 +150,14 @@ class Connections:
             found[inode] = known
         self._known = found
         here = [each for each in found.values() if each is not None]
+        calls = {_endpoint(peer): (peer, when) for peer, when in list(self._calls.items())}
         for each in here:
-            each.called = self._calls.get(each.peer, each.called)
-        self._forget_calls({each.peer for each in here}, now)
-        return here
-
-    def _forget_calls(self, peers: set[str], now: float) -> None:
-        # Who came after the descriptors were read keeps his call for the next look.
-        for peer, when in list(self._calls.items()):
-            if peer not in peers and when < now - _GRACE:
+            _, each.called = calls.pop(each.endpoint, (each.peer, each.called))
+        for peer, when in calls.values():
+            # Who came after the descriptors were read keeps his call for the next look.
+            if when < now - _GRACE:
                 self._calls.pop(peer, None)
+        return here
 
     def _read(self, descriptor: int, inode: int, now: float) -> _Connection | None:
         """Returns the connection, or None for a socket that is not this listener's."""
@@ -167,40 +167,45 @@ class Connections:
             if own.getsockname()[1] != self._port:
                 return None
             host, port = own.getpeername()[:2]
-            peer = _peer(host, port)
-            return _Connection(descriptor, inode, peer, address_of(host), now)
+            endpoint = _plain(host), int(port)
+            peer = f"{'ipv6:' if ':' in endpoint[0] else 'ipv4:'}{endpoint[0]}:{port}"
+            return _Connection(descriptor, inode, endpoint, peer, address_of(host), now)
         return None
 
 
 def address_of(host: str) -> str:
     """Returns what counts as one address: an IPv4 address, or an IPv6 network of 64 bits."""
+    plain = _plain(host)
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(plain)
     except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        # A host of its own network has as many addresses as it likes.
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+        return plain
+    # A host of its own network has as many IPv6 addresses as it likes.
+    prefix = 64 if address.version == 6 else 32
+    network = ipaddress.ip_network((address, prefix), strict=False)
+    return str(network) if address.version == 6 else plain
 
 
 def peer_address(peer: str) -> str:
     """Returns the address of a peer as gRPC names it (``ipv4:host:port``)."""
+    return address_of(_endpoint(peer)[0])
+
+
+def _endpoint(peer: str) -> tuple[str, int]:
+    """Returns host and port of a peer as gRPC names it; of other kinds its name and 0."""
     kind, _, rest = peer.partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return kind
-    host = rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").replace("%25", "%")
-    return address_of(host.strip("[]"))
+    host, _, port = rest.rpartition(":")
+    if kind not in ("ipv4", "ipv6") or not port.isdecimal():
+        return peer, 0
+    return _plain(unquote(host)), int(port)
 
 
-def _peer(host: str, port: int) -> str:
-    """Returns a peer as gRPC names it."""
-    mapped = host.removeprefix("::ffff:")
-    if "." in mapped:
-        return f"ipv4:{mapped}:{port}"
-    return f"ipv6:%5B{host.replace('%', '%25')}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
+def _plain(host: str) -> str:
+    """Returns an address as gRPC and the socket write it, without what they write differently.
+
+    That is brackets, an interface (by name or by number), and IPv4 within IPv6.
+    """
+    return host.strip("[]").partition("%")[0].removeprefix("::ffff:")
 
 
 def _sockets() -> Iterator[tuple[int, int]]:

@@ -45,10 +45,11 @@ __all__ = ["Limits", "Pipeline"]
 _log = get_log(__name__)
 # Refusals before any use case: counted a minute, so that a flood cannot fill the audit.
 _COUNTED = {Reason.UNAUTHENTICATED, Reason.OVERLOADED, Reason.DEADLINE_EXCEEDED}
-# Records of calls refused at the door that may be under way at once: of all, of one caller.
-# What is beyond them, or waits longer for its turn to write, is counted instead.
+# Records of calls refused at the door that may be under way at once: of all, of one caller,
+# and those being written. What is beyond them, or waits longer for its turn, is counted instead.
 DENIALS = 16
 _DENIALS_EACH = 4
+_DENIALS_WRITTEN = 2
 _DENIAL_SECONDS = 1.0
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Pipeline(_BytesHandler):
         self._receiver = receiver
         self._called = called
         self._samples = Samples()
-        self._denials = Gate(0, DENIALS, _DENIALS_EACH)
+        self._denials = Gate(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
         self._spans = spans
 
     def service(
@@ -245,6 +246,7 @@ class Pipeline(_BytesHandler):
         with ExitStack() as turn:
             try:
                 turn.enter_context(self._denials.place(call.principal))
+                turn.enter_context(self._denials.slot(call.principal, deadline))
                 # One queue for all of them: together they have one caller's turns.
                 turn.enter_context(self._gate.slot("", deadline))
             except VaultError:

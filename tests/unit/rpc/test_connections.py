@@ -186,12 +186,25 @@ def test_an_address_is_one_however_it_is_written(host: str, address: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        ("ipv4:192.0.2.7:4242", "192.0.2.7"),
+        ("ipv4:192.0.2.7:4242", "::ffff:192.0.2.7"),
+        ("ipv6:%5Bfe80::1%252%5D:4242", "fe80::1%eth0"),
+    ],
+)
+def test_a_connection_is_found_however_its_peer_is_written(peer: str, host: str) -> None:
+    assert module._endpoint(peer) == (module._plain(host), 4242)
+
+
+@pytest.mark.parametrize(
     ("peer", "address"),
     [
         ("ipv4:192.0.2.7:4242", "192.0.2.7"),
         ("ipv6:%5B2001:db8:1:2:3::4%5D:4242", "2001:db8:1:2::/64"),
         ("ipv6:[2001:db8:1:2:3::4]:4242", "2001:db8:1:2::/64"),
-        ("unix:/run/socket", "unix"),
+        ("ipv6:%5Bfe80::1%252%5D:4242", "fe80::/64"),
+        ("unix:/run/socket", "unix:/run/socket"),
     ],
 )
 def test_a_peer_has_an_address(peer: str, address: str) -> None:
