@@ -103,6 +103,11 @@ class PlainAlphabet(RowFormat):
                 )
         return random_misfit(generator, storage)
 
+    @property
+    def opening(self) -> str:
+        """See ``Opening``."""
+        return "" if self._first else self._alphabet.characters
+
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
         if self._whole.fullmatch(text):

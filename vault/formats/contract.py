@@ -28,6 +28,7 @@ __all__ = [
     "InvalidNumbers",
     "LetterCase",
     "NameScript",
+    "Opening",
     "Parsed",
     "Plan",
     "RandomPlan",
@@ -260,6 +261,15 @@ class Worded(Protocol):
 
         Told by the value alone: whoever presents a token chooses its separators.
         """
+
+
+@runtime_checkable
+class Opening(Protocol):
+    """A format of whose tokens the policy says by which characters they can begin."""
+
+    @property
+    def opening(self) -> str:
+        """The characters a token can begin with where its value may begin with another."""
 
 
 @runtime_checkable

@@ -81,6 +81,12 @@ class Email(RandomOnly):
         local, domain = _halves(text)
         if not local:
             raise not_in_format("the e-mail address has nothing before its @")
+        # Its token would begin so too. No provider gives such an address to anybody.
+        if local.startswith("="):
+            raise not_in_format(
+                "the e-mail address begins with =, which spreadsheets take for a formula: "
+                "take the = away"
+            )
         if _REFUSED_LOCAL.search(local):
             raise not_in_format(
                 "write the bare address: what stands before its @ has none of ( ) , : ; < > [ ] \\ "

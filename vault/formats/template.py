@@ -82,6 +82,13 @@ class Template:
                 )
         return random_misfit(generator, storage)
 
+    @property
+    def opening(self) -> str:
+        """See ``Opening``."""
+        first = self._pattern.pieces[0]
+        drawn = isinstance(first, Group) and not first.kept
+        return first.alphabet.characters if drawn and isinstance(first, Group) else ""
+
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
         if not text:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.formats import Finite, Widening
+from vault.formats import Finite, Opening, Widening
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.entry import listed
 from vault.policy.fields import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
@@ -25,6 +25,9 @@ LOW_ENTROPY = 10**12
 
 _SOON_FILLED = 10**9
 """Up to so many tokens can be stored in about a day, and then there is none for a new value."""
+
+_FORMULA = frozenset("=+-@")
+"""What a cell begins with that a spreadsheet takes for a formula."""
 
 _ORACLES = (Action.TOKENIZE, Action.LOOKUP)
 # Whoever holds two of these can do harm and hide it, or look through what was hidden.
@@ -90,6 +93,14 @@ def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str
         yield from _oracle_remarks(policy, field)
     if _can_be_filled(field) and _anybody(policy, field, Action.TOKENIZE):
         yield from _filling_remarks(policy, field)
+    form: object = field.format
+    if isinstance(form, Opening) and _FORMULA.intersection(form.opening):
+        yield (
+            Severity.NOTE,
+            f"a token can begin with {listed(sorted(_FORMULA.intersection(form.opening)))}, which "
+            "spreadsheets take for a formula: leave that out of the alphabet, or import the "
+            "column as text",
+        )
     if not _anybody(policy, field, Action.TOKENIZE):
         yield Severity.NOTE, "no role may tokenize it"
     if field.scope is Scope.NONE and _anybody(policy, field, Action.LOOKUP):

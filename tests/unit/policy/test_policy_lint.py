@@ -119,6 +119,31 @@ def test_a_limit_that_lets_tokens_be_used_up_soon_is_told() -> None:
     assert "use up" not in limited(10_000)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        'format: {alphabet: "0123456789+=", min: 20, max: 20}, generator: ff1',
+        'format: {alphabet: "0123456789+=", min: 20, max: 20}, generator: random',
+        'format: {template: "{a:0123456789=+:20}"}, generator: ff1',
+    ],
+)
+def test_tokens_that_can_begin_as_formulas_are_told(field: str) -> None:
+    (finding,) = findings(field)
+    assert finding.severity is Severity.NOTE
+    assert "can begin with +, =, which spreadsheets" in finding.message
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        'format: {alphabet: "0123456789+=", min: 20, max: 20}, keep: {first: 1}, generator: ff1',
+        'format: {template: "A{a:0123456789=+:20}"}, generator: ff1',
+    ],
+)
+def test_tokens_that_begin_as_their_values_do_are_not(field: str) -> None:
+    assert findings(field) == []
+
+
 def test_an_acknowledgement_is_told_whether_needed_or_not() -> None:
     acknowledged = "acknowledge: {ff3_1_small_domain: true}"
     small = f"format: {{alphabet: digits, min: 9, max: 20}}, generator: ff3-1, {acknowledged}"
