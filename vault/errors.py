@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "DecryptionFailed",
     "Denied",
+    "Explained",
     "FieldNotFound",
     "FormatError",
     "InvalidRequest",
@@ -74,6 +75,16 @@ class VaultError(Exception):
         self.message = message
         if reason is not None:
             self.reason = reason
+
+
+class Explained(Exception):
+    """What a driver's error was made into: its text is ours, and may be told.
+
+    Attributes:
+        where: addresses, role and database, for operators.
+    """
+
+    where: str = ""
 
 
 def for_operators(error: VaultError) -> str:

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from vault.errors import AuditUnavailable, Reason
+from vault.errors import AuditUnavailable, Explained, Reason
 
 __all__ = ["DRIVER_ERRORS", "execute", "sqlstate_of", "translate"]
 
@@ -40,13 +40,16 @@ def execute(
 
 
 def translate(error: BaseException) -> AuditUnavailable:
-    """Makes our error of a driver's; logs its type and SQLSTATE only.
+    """Makes our error of a driver's; logs its type and SQLSTATE, and what we know of it.
 
     Raise the result outside of the ``except`` block: as its context, the driver's error
     would go along.
     """
     state = sqlstate_of(error)
-    _log.error("audit not available", sqlstate=state, kind=type(error).__name__)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    known = original if isinstance(original, Explained) else None
+    told = {"cause": str(known), "where": known.where} if known else {}
+    _log.error("audit not available", sqlstate=state, kind=type(error).__name__, **told)
     if state == _CANCELED:
         late = AuditUnavailable(
             "the deadline passed before the audit record was written",
@@ -54,7 +57,8 @@ def translate(error: BaseException) -> AuditUnavailable:
         )
         late.retryable = False
         return late
-    return AuditUnavailable("the audit cannot be written or read, so there is no answer")
+    cause = f": {known}" if known else ""
+    return AuditUnavailable(f"the audit cannot be written or read, so there is no answer{cause}")
 
 
 def sqlstate_of(error: BaseException) -> str:

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import psycopg
 
+from vault.errors import Explained
+
 __all__ = ["Cause", "ConnectFailed", "connect_failed"]
 
 
@@ -83,7 +85,7 @@ _WORDS: tuple[tuple[str, Cause], ...] = (
 )
 
 
-class ConnectFailed(psycopg.OperationalError):
+class ConnectFailed(psycopg.OperationalError, Explained):
     """No connection was made. Holds none of the driver's words.
 
     Attributes:

@@ -53,8 +53,9 @@ class Agreement:
     Attributes:
         in_force: the policy in force.
         others: names of the live servers that report another policy than this one does.
-        since: when it came into force, by the database's clock.
-        servers: names of the live servers, each with the digest of what it reports.
+        since: when it came into force, by the database's clock; None where that is unreadable.
+        servers: names of the live servers, each with the digest of what it reports; a thousand
+            at most.
     """
 
     in_force: SealedPolicy
@@ -140,8 +141,7 @@ class PolicyBoard:
         replaced = "" if first else in_force.digest
         if not others and in_force.digest != held.digest:
             ((put,),) = execute(connection, sql.PUT_IN_FORCE, parameters)
-            assert isinstance(put, datetime)
-            in_force, since = held, put
+            in_force, since = held, put if isinstance(put, datetime) else None
         if replaced != in_force.digest:
             serving = tuple(name for name, digest in servers if digest == held.digest)
             change = PolicyChange(replaced, held.digest, serving, self._tenant)
@@ -151,12 +151,12 @@ class PolicyBoard:
 
 def _in_force(
     connection: Connection, parameters: Parameters
-) -> tuple[SealedPolicy, datetime] | None:
+) -> tuple[SealedPolicy, datetime | None] | None:
     rows = execute(connection, sql.IN_FORCE, parameters)
     if not rows:
         return None
     digest, document, key_version, mac, since = rows[0]
     assert isinstance(key_version, int)
     assert isinstance(mac, bytes)
-    assert isinstance(since, datetime)
-    return SealedPolicy(str(digest), str(document), key_version, mac), since
+    sealed = SealedPolicy(str(digest), str(document), key_version, mac)
+    return sealed, since if isinstance(since, datetime) else None

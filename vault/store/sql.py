@@ -181,8 +181,10 @@ ON CONFLICT DO NOTHING
 """
 SHAPE = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
 
+# Whoever owns the database may have written times that no program can read.
 IN_FORCE = """
-SELECT digest, document, key_version, mac, since
+SELECT digest, document, key_version, mac,
+       CASE WHEN since BETWEEN '2000-01-01' AND '9000-01-01' THEN since END
 FROM policy_state WHERE tenant = %(tenant)b FOR UPDATE
 """
 FIRST_IN_FORCE = """
@@ -211,5 +213,9 @@ VALUES (%(tenant)b, %(server)b, %(name)b, %(digest)b, clock_timestamp(), %(newes
 ON CONFLICT (tenant, server) DO UPDATE
 SET name = excluded.name, digest = excluded.digest, seen = excluded.seen
 """
-SERVERS = "SELECT name, digest FROM policy_servers WHERE tenant = %(tenant)b"
+# Those that report another policy come first: none of them may be left out.
+SERVERS = """
+SELECT left(name, 160), digest FROM policy_servers WHERE tenant = %(tenant)b
+ORDER BY digest = %(digest)b, name LIMIT 1000
+"""
 LEAVE = "DELETE FROM policy_servers WHERE tenant = %(tenant)b AND server = %(server)b"

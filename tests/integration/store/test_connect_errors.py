@@ -15,9 +15,11 @@ import pytest
 from sqlalchemy import URL
 from structlog.testing import capture_logs
 
+from vault.audit.reading import PostgresAuditReader
+from vault.crypto.field_key import MacKey
 from vault.dev.authority import Authority, Credentials
 from vault.dev.postgres import SERVICE, Database
-from vault.errors import ConfigError, StoreUnavailable, for_operators
+from vault.errors import AuditUnavailable, ConfigError, StoreUnavailable, for_operators
 from vault.store import engine as engines
 from vault.store.engine import make_engine
 from vault.store.migrate import check_schema, current_revision, migrate
@@ -286,4 +288,18 @@ def test_the_log_names_cause_and_place(stranger: Callable[..., str]) -> None:
     made.dispose()
     (entry,) = [each for each in logs if each["event"] == "database error"]
     assert "closes the connection" in entry["cause"]
+    assert place in entry["where"]
+
+
+def test_the_audit_says_it_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+    made = make_engine(address(place))
+    reader = PostgresAuditReader(made, lambda version: MacKey(version, bytes(32)))
+    with capture_logs() as logs, pytest.raises(AuditUnavailable) as caught:
+        reader.page(0, 10)
+    made.dispose()
+    assert "nothing listens at its address" in caught.value.message
+    assert place not in caught.value.message
+    (entry,) = [each for each in logs if each["event"] == "audit not available"]
     assert place in entry["where"]

@@ -192,3 +192,34 @@ def test_an_agreement_says_since_when_and_who_holds_what(board: MakeBoard) -> No
     after = a.report(NEW).since
     assert after is not None
     assert after > first.since
+
+
+def test_a_crowd_of_servers_hides_none_that_holds_out(board: MakeBoard, owner: Owner) -> None:
+    a = board("a:1")
+    a.report(OLD)
+    owner.execute(
+        "INSERT INTO policy_servers (tenant, server, name, digest, seen)"
+        " SELECT 'default', gen_random_uuid(), repeat('n', 100000), %s, now()"
+        " FROM generate_series(1, 3000)",
+        [NEW.digest],
+    )
+    owner.execute(
+        "INSERT INTO policy_servers (tenant, server, name, digest, seen)"
+        " VALUES ('default', gen_random_uuid(), 'zzz', %s, now())",
+        [OLD.digest],
+    )
+    agreement = a.report(NEW)
+    assert (agreement.in_force, agreement.others) == (OLD, ("zzz",))
+    assert len(agreement.servers) == 1000
+    assert max(len(name) for name, _ in agreement.servers) <= 160
+
+
+@pytest.mark.parametrize("since", ["infinity", "-infinity", "20000-01-01", "0001-01-01 BC"])
+def test_a_time_that_nobody_can_read_stops_no_server(
+    board: MakeBoard, owner: Owner, since: str
+) -> None:
+    a = board("a:1")
+    a.report(OLD)
+    owner.execute("UPDATE policy_state SET since = %s", [since])
+    agreement = a.report(OLD)
+    assert (agreement.in_force, agreement.since) == (OLD, None)
