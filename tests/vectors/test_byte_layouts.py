@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vault.audit.erasures import ErasureList, make_list
 from vault.audit.log import make_entries, make_root
 from vault.audit.merkle import EMPTY
 from vault.audit.record import Record
@@ -134,6 +135,16 @@ def text(digits: list[int]) -> bytes:
     return NAMED["digits"].decode(digits).encode()
 
 
+def erasure_list() -> bytes:
+    audit_key = hkdf_expand(ROOT, lp(b"tokenvault/v1/audit", u32(VERSION)))
+    salt = bytes(range(16))
+    key = hmac.digest(audit_key, lp(b"tokenvault/v1/audit-erasure-key", salt), "sha256")
+    one = (1).to_bytes(8, "big")
+    place = (WRITER.bytes, one, one, TENANT.encode(), FIELD.encode())
+    aad = lp(b"tokenvault/v1/audit-erasure", *place)
+    return AESGCM(key).encrypt(bytes(12), lp(TOKEN.encode()), aad)
+
+
 ANSWERS: dict[str, bytes] = {
     "transit context": lp(
         b"tokenvault/v1/data-key", TENANT.encode(), FIELD.encode(), b"field", u32(VERSION)
@@ -158,6 +169,8 @@ ANSWERS: dict[str, bytes] = {
     "audit mac": audit_mac(),
     "key check value": key_check(),
     "key manifest mac": manifest_mac(),
+    "erasure list": erasure_list(),
+    "erasure digest": sha256(bytes(range(16)) + erasure_list()).digest(),
     "log leaf": log_leaf(1),
     "log root": log_root(),
     "log root mac": log_root_mac(),
@@ -230,3 +243,25 @@ def test_the_audits_log(documented: dict[str, bytes]) -> None:
     assert (root.size, root.root) == (2, documented["log root"])
     assert root.mac == documented["log root mac"]
     assert root.tree(lambda _: key) is not None
+
+
+def test_erasure_lists_are_laid_out_as_documented(
+    documented: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vault.audit.erasures.token_bytes", lambda size: bytes(range(size)))
+    key = MacKey(VERSION, ROOT)
+    made = make_list(key, WRITER, 1, TENANT, FIELD, [TOKEN])
+    assert made.sealed == documented["erasure list"]
+    assert made.digest == documented["erasure digest"].hex()
+    assert made.tokens(lambda _: key) == [TOKEN]
+    many = make_list(key, WRITER, 1, TENANT, FIELD, ["b", "", "äöü", "a"])
+    assert many.tokens(lambda _: key) == ["", "a", "b", "äöü"]
+    for changed in (
+        ErasureList(WRITER, 2, 1, TENANT, FIELD, made.salt, made.sealed),
+        ErasureList(WRITER, 1, 1, "other", FIELD, made.salt, made.sealed),
+        ErasureList(WRITER, 1, 1, TENANT, "other", made.salt, made.sealed),
+        ErasureList(WRITER, 1, 1, TENANT, FIELD, bytes(16), made.sealed),
+        ErasureList(WRITER, 1, 1, TENANT, FIELD, made.salt, b"short"),
+        ErasureList(WRITER, 1 << 70, 1, TENANT, FIELD, made.salt, made.sealed),
+    ):
+        assert changed.tokens(lambda _: key) is None

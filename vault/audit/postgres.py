@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Connection
 
+from vault.audit.erasures import make_list
 from vault.audit.failures import execute, sqlstate_of, translate
 from vault.audit.lanes import Lane, LanePool
 from vault.audit.record import (
@@ -72,6 +73,14 @@ WITH head AS (
 )
 SELECT 1 / count(*) FROM record
 """
+_APPEND_WITH_LIST = _APPEND.replace(
+    ")\nSELECT",
+    """), list AS (
+    INSERT INTO audit_erasures (writer, number, key_version, tenant, field, salt, sealed)
+    SELECT writer, $2, $4, $8, $9, $10, $11 FROM head
+)
+SELECT""",
+)
 _NO_RECORD = "22012"  # division_by_zero
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 _LAST_WRITER = """
@@ -114,15 +123,15 @@ class PostgresAuditLog:
         self._written: Lane | None = None
         self._named: Lane | None = None
 
-    def append(self, event: AuditEvent) -> None:
-        """Makes the call's record, to be written with the COMMIT.
+    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
+        """Makes the call's record, and the list of what it buried, to go with the COMMIT.
 
         Raises:
             AuditUnavailable: a second record, or the chain cannot be opened.
             KeysUnavailable: there is no key for it.
             StoreUnavailable: the transaction could not begin.
         """
-        self._append(partial(event_body, event))
+        self._append(partial(event_body, event), event, buried)
 
     def append_policy_change(self, change: PolicyChange) -> None:
         """Makes the record of a policy that comes into force with this transaction.
@@ -131,7 +140,9 @@ class PostgresAuditLog:
         """
         self._append(partial(policy_body, change))
 
-    def _append(self, body_at: _Body) -> None:
+    def _append(
+        self, body_at: _Body, event: AuditEvent | None = None, buried: Collection[str] = ()
+    ) -> None:
         if self._written is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
@@ -140,12 +151,19 @@ class PostgresAuditLog:
         self._leased = self._lanes.lease()
         lane = self._leased or self._open()
         number = lane.number + 1
+        kept = None
+        if event is not None and buried:
+            place = (lane.writer, number, event.tenant, event.field)
+            kept = make_list(self._lanes.key(), *place, buried)
+            body_at = partial(event_body, event, erasure=kept.digest)
         body = body_at(server=self._lanes.server, writer=lane.writer, number=number, now=now)
         record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
         head = make_head(self._lanes.key(), record)
         placed = (record.writer, record.number, record.mac, record.key_version)
         values = (*placed, head.head_mac, record.previous, record.body)
-        self._close_with(_APPEND, values, lambda error: self._refused(error, lane))
+        listed = () if kept is None else (kept.tenant, kept.field, kept.salt, kept.sealed)
+        statement = _APPEND if kept is None else _APPEND_WITH_LIST
+        self._close_with(statement, (*values, *listed), lambda error: self._refused(error, lane))
         self._written = lane.after(record)
 
     def _refused(self, error: BaseException, lane: Lane) -> AuditUnavailable:

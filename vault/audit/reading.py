@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
+from vault.audit.erasure_check import check_erasures
 from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
 from vault.audit.record import Head, Record, Writer
-from vault.audit.verify import Snapshot, verify
+from vault.audit.verify import MAX_FINDINGS, Snapshot, verify
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.service.oversight import AuditReport
 
@@ -96,7 +97,9 @@ class PostgresAuditReader:
         Raises AuditUnavailable (DEADLINE_EXCEEDED at ``deadline``), KeysUnavailable.
         """
         with _our_errors(), self._snapshot() as connection:
-            return verify(_snapshot(connection, deadline), self._key_of, checkpoint)
+            report = verify(_snapshot(connection, deadline), self._key_of, checkpoint)
+            undone = check_erasures(connection, self._key_of, deadline)
+        return replace(report, findings=[*undone, *report.findings][:MAX_FINDINGS])
 
     def checkpoint(self) -> Checkpoint | None:
         """Returns heads and log as of now, None where nothing was ever written.

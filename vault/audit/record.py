@@ -132,8 +132,16 @@ def make_head(key: MacKey, record: Record) -> Head:
     return Head(record.writer, record.number, record.mac, key.version, key.mac(message))
 
 
-def event_body(event: AuditEvent, *, server: str, writer: UUID, number: int, now: datetime) -> str:
-    """Writes the body of a call's record."""
+def event_body(
+    event: AuditEvent,
+    *,
+    server: str,
+    writer: UUID,
+    number: int,
+    now: datetime,
+    erasure: str = "",
+) -> str:
+    """Writes the body of a call's record; ``erasure`` is the digest of its list, if any."""
     return canonical_json(
         {
             **_place("call", server, writer, number, now),
@@ -154,6 +162,7 @@ def event_body(event: AuditEvent, *, server: str, writer: UUID, number: int, now
             "key_versions": list(event.key_versions),
             "policy_digest": event.policy_digest,
             "token_digest": event.token_digest.hex(),
+            **({"erasure": erasure} if erasure else {}),
         }
     )
 

@@ -116,7 +116,8 @@ class ErasureService:
                 failures[index] = outcome
         failures = dict(sorted(failures.items()))
         event = replace(permit.event, counts=outcome_counts(column.size, failures))
-        transaction.audit.append(with_tokens(event, self._keys, rows.values(), rows.keys()))
+        event = with_tokens(event, self._keys, rows.values(), rows.keys())
+        transaction.audit.append(event, [row.token for row in live])
         return ErasureResult(column.size, failures)
 
 

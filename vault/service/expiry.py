@@ -58,7 +58,8 @@ class ExpiryService:
                 field=space.field,
                 counts={"ok": len(rows)},
             )
-            transaction.audit.append(with_tokens(event, self._keys, rows.values(), rows.keys()))
+            event = with_tokens(event, self._keys, rows.values(), rows.keys())
+            transaction.audit.append(event, rows.keys())
             return len(rows)
 
         return self._work.run(step)

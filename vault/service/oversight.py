@@ -36,8 +36,8 @@ class Finding:
     Attributes:
         writer: the writer whose chain is broken, or empty where it concerns all.
         number: the record's number within its writer's chain, from 1, or 0.
-        kind: EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER or
-            KEY_LOST.
+        kind: EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST or
+            BROUGHT_BACK.
     """
 
     writer: str

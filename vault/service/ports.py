@@ -6,7 +6,7 @@ texts may quote values, never cross these lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
@@ -133,8 +133,13 @@ class TokenStore(Protocol):
 class AuditLog(Protocol):
     """The audit, within one transaction. Raises AuditUnavailable or StoreUnavailable only."""
 
-    def append(self, event: AuditEvent) -> None:
-        """Writes the call's record; it becomes durable with the transaction or not at all."""
+    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
+        """Writes the call's record; it becomes durable with the transaction or not at all.
+
+        Args:
+            buried: the tokens of the event's field that the transaction made tombstones of.
+                They are kept in a list with the record, which no token can leave.
+        """
 
 
 class ShapeStore(Protocol):

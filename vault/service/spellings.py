@@ -120,7 +120,8 @@ class SpellingService:
             live = {token: row for token, row in rows.items() if row.state is TokenState.LIVE}
             bury(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live.values())
         event = replace(permit.event, counts=outcome_counts(column.size, column.failures))
-        transaction.audit.append(with_tokens(event, self._keys, live.values(), live.keys()))
+        event = with_tokens(event, self._keys, live.values(), live.keys())
+        transaction.audit.append(event, () if count_only else live.keys())
         counts = Counter(scan.identities[token] for token in live)
         found = {
             index: counts[identities[slot]]

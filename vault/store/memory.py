@@ -7,7 +7,7 @@ that fails leaves nothing behind.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import RLock
@@ -210,7 +210,8 @@ class _Audit:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
 
-    def append(self, event: AuditEvent) -> None:
+    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
+        del buried
         self._tables.events.append(event)
 
 

@@ -30,6 +30,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "audit_heads": ("SELECT", "INSERT", "UPDATE"),
     "audit_log": ("SELECT", "INSERT"),
     "audit_roots": ("SELECT", "INSERT"),
+    "audit_erasures": ("SELECT", "INSERT"),
     "schema_serves": ("SELECT",),
     "alembic_version": ("SELECT",),
 }
@@ -75,7 +76,14 @@ _EXCESS = text(
     ORDER BY excess
     """
 )
-_AUDIT = ["audit_writers", "audit_records", "audit_heads", "audit_log", "audit_roots"]
+_AUDIT = [
+    "audit_writers",
+    "audit_records",
+    "audit_heads",
+    "audit_log",
+    "audit_roots",
+    "audit_erasures",
+]
 
 
 def check_service_role(connection: Connection, role: str) -> None:

@@ -164,7 +164,11 @@ class PostgresTokenStore:
         return {cast("str", token) for token, _, stored in rows if stored}
 
     def _clear_stale(self, index: _Index) -> None:
-        """Turns expired tokens into tombstones and drops the index rows that lead to any."""
+        """Drops the index rows that lead to expired tokens and tombstones.
+
+        An expired token itself is left to the reaper: what becomes a tombstone is in a list
+        that goes with the audit record (``AuditEvent.buried``).
+        """
         stale = self._stale.pop(index, None)
         if stale is None:
             return
@@ -176,7 +180,7 @@ class PostgresTokenStore:
             for mac, token in stale.items()
             if token in dead
         ]
-        self.bury(index.space, TokenState.EXPIRED, sorted(dead), places)
+        self.bury(index.space, TokenState.EXPIRED, (), places)
 
     def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Locks and returns the rows, tombstones too, of the given token cores."""
@@ -214,7 +218,7 @@ class PostgresTokenStore:
         places: Sequence[IndexPlace],
     ) -> None:
         """Makes tombstones of locked tokens and drops their links and the index rows named."""
-        if not tokens:
+        if not tokens and not places:
             return
         parameters = {
             "tenant": space.tenant,

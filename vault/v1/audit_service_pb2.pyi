@@ -56,7 +56,9 @@ class AuditFinding(_message.Message):
     number: _builtins.int
     """The record's number within its writer's chain, from 1, or 0."""
     kind: _builtins.str
-    """One of EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST."""
+    """One of EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST,
+    BROUGHT_BACK.
+    """
     message: _builtins.str
     """What was found, for people."""
     def __init__(

@@ -13,6 +13,7 @@ from vault.service.admission import Admission
 from vault.service.erasure import ErasureResult, ErasureService
 from vault.service.expiry import ExpiryService
 from vault.service.results import ColumnResult
+from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 
@@ -51,6 +52,11 @@ class House:
 
     def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
         return self.tokens.detokenize(CALLER, POLICY, field, tokens, "")
+
+    def spellings(self, field: str, values: list[str]) -> SpellingPage:
+        return SpellingService(self.erasure._admission, self.erasure._keys).erase(
+            CALLER, POLICY, field, values
+        )
 
     def erase(
         self, field: str, *, tokens: list[str] | None = None, values: list[str] | None = None

@@ -1,0 +1,46 @@
+"""Sealing a list of tokens under a MAC key: AES-256-GCM with a key of its own for each list.
+
+The key is drawn from the MAC key by a random salt and enciphers once, so the nonce is fixed.
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.crypto.encoding import length_prefixed
+from vault.crypto.field_key import MacKey
+from vault.errors import DecryptionFailed
+
+__all__ = ["SALT_LENGTH", "open_tokens", "seal_tokens"]
+
+SALT_LENGTH = 16
+_KEY_LABEL = b"tokenvault/v1/audit-erasure-key"
+_LABEL = b"tokenvault/v1/audit-erasure"
+_NONCE = bytes(12)
+_SIZE = 4
+
+
+def seal_tokens(key: MacKey, salt: bytes, tokens: list[str], *context: bytes) -> bytes:
+    """Encrypts tokens, bound to context parts. A salt is random and used once."""
+    plaintext = length_prefixed(*(token.encode() for token in tokens))
+    return _cipher(key, salt).encrypt(_NONCE, plaintext, length_prefixed(_LABEL, *context))
+
+
+def open_tokens(key: MacKey, salt: bytes, sealed: bytes, *context: bytes) -> list[str]:
+    """Decrypts tokens. Raises DecryptionFailed."""
+    try:
+        plain = _cipher(key, salt).decrypt(_NONCE, sealed, length_prefixed(_LABEL, *context))
+    except (InvalidTag, ValueError):
+        # ValueError: too short for a tag. Nothing of ours is.
+        raise DecryptionFailed from None
+    tokens, at = [], 0
+    while at < len(plain):
+        start = at + _SIZE
+        at = start + int.from_bytes(plain[at:start])
+        tokens.append(plain[start:at].decode())
+    return tokens
+
+
+def _cipher(key: MacKey, salt: bytes) -> AESGCM:
+    return AESGCM(key.mac(length_prefixed(_KEY_LABEL, salt)))
