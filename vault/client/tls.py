@@ -9,6 +9,8 @@ from pathlib import Path
 
 import grpc
 
+from vault.client.private_file import read_private
+
 __all__ = ["ClientTls"]
 
 
@@ -21,11 +23,13 @@ class ClientTls:
     key: Path
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files. Raises OSError, also where the key is another certificate's."""
+        """Reads the files.
+
+        Raises OSError, also where others can read the key or it is another certificate's.
+        """
+        key = read_private(self.key)
         _check_pair(self.cert, self.key)
-        return grpc.ssl_channel_credentials(
-            self.ca.read_bytes(), self.key.read_bytes(), self.cert.read_bytes()
-        )
+        return grpc.ssl_channel_credentials(self.ca.read_bytes(), key, self.cert.read_bytes())
 
     def trouble(self) -> str:
         """Returns what is wrong with the caller's certificate by this machine's clock, or "".

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import grpc
 
+from vault.client.private_file import read_unshared
+
 __all__ = ["ClientToken"]
 
 
@@ -16,7 +18,7 @@ class ClientToken:
     """Whom to trust (PEM), and the file with the caller's token.
 
     The token is read for every request, so that whoever renews it (a sidecar, the
-    platform) only has to replace the file.
+    platform) only has to replace the file. Nobody but its owner may be able to.
     """
 
     ca: Path
@@ -44,7 +46,10 @@ class _Bearer(grpc.AuthMetadataPlugin):
         callback: Callable[[tuple[tuple[str, str], ...], Exception | None], None],
     ) -> None:
         try:
-            token = self._path.read_text("ascii").strip()
+            token = read_unshared(self._path).decode("ascii").strip()
+        except PermissionError:
+            callback((), OSError("the token's file cannot be read, or others can change it"))
+            return
         except (OSError, ValueError):
             # Its own text would quote the file's bytes where they are no text.
             callback((), OSError("the token's file cannot be read"))

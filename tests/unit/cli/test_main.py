@@ -28,11 +28,27 @@ def test_a_key_of_another_certificate_ends_with_2(
     other = Authority(tmp_path / "pki").issue_client("other", "spiffe://example.org/other")
     for name, content in {**pem_files, "key": other.key.read_bytes()}.items():
         (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
     (tmp_path / "in.csv").write_text("id,card\n1,2\n")
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, _, err = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
     assert code == 2
     assert "is not the unencrypted private key of cert" in err
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o620, 0o602])
+def test_a_key_that_others_can_read_or_change_ends_with_2(
+    invoke: Invoke, tmp_path: Path, pem_files: dict[str, bytes], mode: int
+) -> None:
+    for name, content in pem_files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "key").chmod(mode)
+    (tmp_path / "in.csv").write_text("id,card\n1,2\n")
+    connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
+    for command in (["tokenize", "in.csv", "-c", "card", "-o", "out.csv"], ["audit", "verify"]):
+        code, out, err = invoke(*command, *connection)
+        assert (code, out) == (2, "")
+        assert "key can be read or changed by others; chmod 600 it" in err
 
 
 @pytest.fixture
@@ -111,6 +127,7 @@ def test_an_unreachable_service_ends_with_4(
     monkeypatch.setattr(Client, "tokenize", away)
     for name, content in pem_files.items():
         (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
     (tmp_path / "in.csv").write_text(f"id,card\n1,{CANARY}\n")
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, out, err = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
@@ -137,6 +154,7 @@ def test_an_interrupted_run_leaves_no_file(
     monkeypatch.setattr(Client, "tokenize", stop)
     for name, content in pem_files.items():
         (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
     (tmp_path / "in.csv").write_text("id,card\n1,2\n")
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, _, _ = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)

@@ -63,6 +63,7 @@ class Authority:
         names = x509.SubjectAlternativeName([who])
         cert = self._write(f"{name}.pem", builder.add_extension(names, critical=True))
         path = self.home / f"{name}.key"
+        path.touch(mode=0o600)
         path.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
