@@ -97,6 +97,30 @@ def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
     server.stop()
 
 
+def test_the_audit_knows_a_field_whose_every_trace_is_gone(
+    site: Site, start_server: StartServer, serve: Serve
+) -> None:
+    server = start_server("traceless")
+    token = tokenize(server, "account_id", ACCOUNT)
+    server.stop()
+    lost = ("key_manifest", "data_keys", "field_shapes", "limit_counters")
+    for table in lost:
+        owner(site, f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+        field = " WHERE field = 'account_id'" if table != "key_manifest" else ""
+        owner(site, f"DELETE FROM {table}{field}")
+    left = data_keys(site)
+    refusal = serve("traceless", {}, development=True)
+    assert refusal.returncode != 0
+    assert "the audit names generation" in refusal.stderr
+    assert data_keys(site) == left
+
+    for table in lost:
+        owner(site, f"INSERT INTO {table} SELECT * FROM kept_{table} ON CONFLICT DO NOTHING")
+    server.start()
+    assert detokenize(server, "account_id", token) == ACCOUNT
+    server.stop()
+
+
 def accept(server: Server, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [TOKENVAULT, "keys", "accept", "--config", server.settings, *arguments],

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from vault.audit.record import Record
+from vault.audit.record import NamedKeys, Record
 from vault.crypto.field_key import MacKey
 
 __all__ = ["Lane", "LanePool"]
@@ -40,15 +40,26 @@ class LanePool:
     across a fork: two processes on one lane would fight over its numbers.
     """
 
-    def __init__(self, server: str, key: Callable[[], MacKey]) -> None:
+    def __init__(
+        self,
+        server: str,
+        key: Callable[[], MacKey],
+        keys: Callable[[], NamedKeys | None] = lambda: None,
+    ) -> None:
         """Takes this process's name for the records, and where the active audit key is.
 
         ``key`` may raise KeysUnavailable.
+
+        Args:
+            keys: returns the key manifest in force, for openings to name. A new one is named
+                by the next call, which opens a writer for it.
         """
         self.server = server
         self._key = key
         self._free: deque[Lane] = deque()
         self._lost: deque[Lane] = deque()
+        self._keys_named: NamedKeys | None = None
+        self.keys = keys
 
     def key(self) -> MacKey:
         """Returns the active audit key. Raises KeysUnavailable."""
@@ -57,9 +68,10 @@ class LanePool:
     def lease(self) -> Lane | None:
         """Takes a free lane, None where a new one must be opened.
 
-        So it must where a lane was lost: only the opening of another can name it.
+        So it must where a lane was lost, or the key manifest is a new one: only the opening of
+        another can name it.
         """
-        if self._lost:
+        if self._lost or self.keys() != self._keys_named:
             return None
         try:
             return self._free.pop()
@@ -81,6 +93,10 @@ class LanePool:
         """Notes that the opening that names a lost lane is committed."""
         if lane in self._lost:
             self._lost.remove(lane)
+
+    def keys_named(self, keys: NamedKeys | None) -> None:
+        """Notes that the opening that names a key manifest is committed."""
+        self._keys_named = keys
 
     def give_back(self, lane: Lane) -> None:
         """Makes a lane free again, as it stands after its transaction."""

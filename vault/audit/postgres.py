@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, cast
@@ -122,6 +122,7 @@ class PostgresAuditLog:
         self._leased: Lane | None = None
         self._written: Lane | None = None
         self._named: Lane | None = None
+        self._opened: Opening | None = None
 
     def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
         """Makes the call's record, and the list of what it buried, to go with the COMMIT.
@@ -181,6 +182,8 @@ class PostgresAuditLog:
         """The transaction was committed: the lane moves on."""
         if self._named is not None:
             self._lanes.named(self._named)
+        if self._opened is not None:
+            self._lanes.keys_named(self._opened.keys)
         if self._written is not None:
             self._lanes.give_back(self._written)
 
@@ -202,6 +205,7 @@ class PostgresAuditLog:
         last = execute(connection, _LAST_WRITER, {})
         self._named = self._lanes.lost()
         opening = _opening(last[0] if last else None, self._named)
+        opening = self._opened = replace(opening, keys=self._lanes.keys())
         writer = uuid4()
         server = self._lanes.server
         body = opening_body(opening, server=server, writer=writer, now=now)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from vault.audit.json_text import read_json, whole
@@ -23,6 +23,7 @@ from vault.model import AuditEvent, PolicyChange
 __all__ = [
     "NO_MAC",
     "Head",
+    "NamedKeys",
     "Opening",
     "Record",
     "Seen",
@@ -50,6 +51,15 @@ _ODD = "unreadable"
 
 
 Seen: TypeAlias = tuple[UUID, int, bytes]
+
+
+class NamedKeys(NamedTuple):
+    """A generation of the key manifest and its MAC."""
+
+    generation: int
+    mac: bytes
+
+
 """A writer, the number of its last record as somebody saw it, and that record's MAC."""
 
 
@@ -112,12 +122,14 @@ class Opening:
         previous: the writer before, its last number and that record's MAC; None for the first.
         lost: such a chain that the server had been writing and found changed, if any.
         previous_may_be_lost: an earlier release wrote it, with a lost chain as ``previous``.
+        keys: the key manifest in force, None where an earlier release wrote it.
     """
 
     ordinal: int
     previous: Seen | None
     lost: Seen | None = None
     previous_may_be_lost: bool = False
+    keys: NamedKeys | None = None
 
 
 def make_record(key: MacKey, writer: UUID, number: int, previous: bytes, body: str) -> Record:
@@ -188,7 +200,8 @@ def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) 
     """Writes the body of a writer's first record."""
     chains = {"previous": _seen_entry(opening.previous), "lost": _seen_entry(opening.lost)}
     place = _place("opened", server, writer, 1, now)
-    return canonical_json({**place, "ordinal": opening.ordinal, **chains})
+    keys = opening.keys and {"generation": opening.keys.generation, "mac": opening.keys.mac.hex()}
+    return canonical_json({**place, "ordinal": opening.ordinal, **chains, "keys": keys})
 
 
 def read_opening(body: str) -> Opening:
@@ -197,7 +210,8 @@ def read_opening(body: str) -> Opening:
     if document.get("kind") != "opened":
         raise ValueError("not the opening of a writer")
     previous, lost = _seen(document.get("previous", ...)), _seen(document.get("lost"))
-    return Opening(whole(document.get("ordinal")), previous, lost, "lost" not in document)
+    keys = _named_keys(document.get("keys"))
+    return Opening(whole(document.get("ordinal")), previous, lost, "lost" not in document, keys)
 
 
 def stated_place(body: str) -> StatedPlace | None:
@@ -250,6 +264,15 @@ def _seen(value: object) -> Seen | None:
 
 def _plain(form: re.Pattern[str], text: str) -> str:
     return text if form.fullmatch(text) else _ODD
+
+
+def _named_keys(value: object) -> NamedKeys | None:
+    match value:
+        case None:
+            return None
+        case {"generation": generation, "mac": str(mac)}:
+            return NamedKeys(whole(generation, least=1), bytes.fromhex(mac))
+    raise ValueError("not a key manifest")
 
 
 def _document(body: str) -> Mapping[str, object]:

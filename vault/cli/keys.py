@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from vault.cli.printable import one_line
 from vault.cli.server import ConfigOption
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from vault.store.data_keys import PostgresDataKeyStore
 
 __all__ = ["app"]
@@ -94,10 +97,12 @@ def accept(
     Writes a new generation of the key manifest. Find out first who changed what: a wrong key
     that is accepted reads other values from tokens. Needs the database and the key server.
     """
+    from vault.audit.key_witness import keys_named
     from vault.config import load_settings
     from vault.keys.accepting import accept_keys
     from vault.keys.hashicorp import HashicorpKeys
     from vault.model import DEFAULT_TENANT
+    from vault.store.data_keys import PostgresDataKeyStore
 
     given_up = set(give_up or ())
     if given_up and not yes:
@@ -106,8 +111,9 @@ def accept(
         )
     wrapper = HashicorpKeys(load_settings(config).keys)
     try:
-        with _store(config) as store:
-            accepted = accept_keys(store, wrapper, DEFAULT_TENANT, given_up)
+        with _engine(config) as engine:
+            store, witness = PostgresDataKeyStore(engine), partial(keys_named, engine)
+            accepted = accept_keys(store, wrapper, DEFAULT_TENANT, given_up, witness)
     finally:
         wrapper.close()
     for line in accepted.changed:
@@ -119,10 +125,17 @@ def accept(
 
 @contextmanager
 def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
+    from vault.store.data_keys import PostgresDataKeyStore
+
+    with _engine(config) as engine:
+        yield PostgresDataKeyStore(engine)
+
+
+@contextmanager
+def _engine(config: Path) -> Iterator[Engine]:
     from vault.config import load_settings, read_secret
     from vault.rpc.logging import configure_logging
     from vault.store.address_options import warn_of_weakness
-    from vault.store.data_keys import PostgresDataKeyStore
     from vault.store.engine import make_engine
 
     configure_logging("warning")
@@ -133,6 +146,6 @@ def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
     engine = make_engine(database.url, password=password, pool_size=1)
     warn_of_weakness(engine.url)
     try:
-        yield PostgresDataKeyStore(engine)
+        yield engine
     finally:
         engine.dispose()

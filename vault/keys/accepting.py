@@ -7,13 +7,13 @@ for good. Needs the key server, and so more than the database's owner has.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vault.errors import KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, compare, inactive
 from vault.keys.manifest import Manifest, Place
 from vault.keys.snapshot import KeyId, Purpose
-from vault.keys.stored import OpenedKeys, open_keys, read_keys
+from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
 from vault.keys.unopened import StoredKeysWrong
 from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 
@@ -36,12 +36,17 @@ class Accepted:
 
 
 def accept_keys(
-    store: DataKeyStore, wrapper: KeyWrapper, tenant: str, give_up: Set[str]
+    store: DataKeyStore,
+    wrapper: KeyWrapper,
+    tenant: str,
+    give_up: Set[str],
+    witness: Witness = no_witness,
 ) -> Accepted:
     """Writes a new generation of the manifest of the keys that are stored.
 
     Args:
         give_up: fields that no longer have keys for good. All others are whole from now on.
+        witness: names generations that are gone; the new one comes after them.
 
     Raises:
         KeysLost: a key is missing of a field that is not given up, or the audit's.
@@ -60,6 +65,10 @@ def accept_keys(
     final = [each for each in lost if each.loss in (Loss.MISSING, Loss.INACTIVE)]
     if final:
         raise KeysLost(final)
+    seen = [number for number, _ in witness(opened.audit_key_of(tenant))]
+    if max(seen, default=0) > before.number:
+        changed = [*changed, f"the key manifest was put back from generation {max(seen)}"]
+        before = replace(before, number=max(seen))
     manifest = before.next({place: key.listed for place, key in stored.items()}, give_up)
     version = max(place.version for place in stored if place.key == audit)
     if not store.add_manifest(manifest.sealed(opened.audit_key(tenant, version))):

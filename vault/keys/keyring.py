@@ -23,6 +23,7 @@ from vault.keys.snapshot import (
     key_id,
     unlock,
 )
+from vault.keys.stored import Witness, no_witness
 from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
@@ -68,6 +69,7 @@ class Keyring:
         lifetime: float = 3600.0,
         block: int = DEFAULT_BLOCK,
         max_uses: int = MAX_USES,
+        witness: Witness = no_witness,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Loads nothing yet.
@@ -77,9 +79,10 @@ class Keyring:
             lifetime: seconds from the moment unwrapping began until keys may not be used.
             block: encryptions reserved at a time.
             max_uses: encryptions of one version before a new one is made.
+            witness: asked before the first load which manifests there were.
             clock: seconds on a monotonic clock.
         """
-        self._loader = KeyLoader(store, wrapper, tenant)
+        self._loader = KeyLoader(store, wrapper, tenant, witness)
         self._tenant = tenant
         self._fields = frozenset(fields)
         self._lifetime = lifetime
@@ -91,6 +94,7 @@ class Keyring:
         self._stored: frozenset[tuple[KeyId, int]] = frozenset()
         self._problem = "the keys are not loaded yet"
         self._failures = 0
+        self._told = ""
         self._stop = Event()
         self._thread: Thread | None = None
 
@@ -145,6 +149,10 @@ class Keyring:
         snapshot = self._snapshot
         left = 0.0 if snapshot is None else max(0.0, snapshot.ends - self._clock())
         return KeyringStatus(left > 0, self._problem, left)
+
+    def manifest(self) -> tuple[int, bytes] | None:
+        """Returns generation and MAC of the key manifest in force, None before the first load."""
+        return self._loader.manifest()
 
     def losses(self) -> Sequence[str]:
         """Looks which stored keys are not as they must be; a line for each.
@@ -301,13 +309,15 @@ class Keyring:
             self.reload()
         except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
             self._failures += 1
-            if self._failures == 1:
-                problem = error.message if isinstance(error, VaultError) else type(error).__name__
+            problem = error.message if isinstance(error, VaultError) else type(error).__name__
+            # Once for each cause: lost keys must not hide behind an outage that came first.
+            if problem != self._told:
                 _log.warning("key_refresh_failing", problem=problem)
+            self._told = problem
         else:
             if self._failures:
                 _log.info("key_refresh_recovered", failures=self._failures)
-            self._failures = 0
+            self._failures, self._told = 0, ""
 
     def _drop_if_ended(self) -> None:
         snapshot = self._snapshot

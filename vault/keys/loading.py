@@ -12,7 +12,7 @@ from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, in
 from vault.keys.making import KeyMaker
 from vault.keys.manifest import Manifest, Place, fields_given_up
 from vault.keys.snapshot import KeyId, Purpose, key_id
-from vault.keys.stored import OpenedKeys, open_keys, read_keys
+from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
 from vault.keys.unopened import StoredKeysWrong
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
@@ -29,13 +29,25 @@ class KeyLoader:
     that it has used, whatever becomes of the stored manifest. Not for several threads at once.
     """
 
-    def __init__(self, store: DataKeyStore, wrapper: KeyWrapper, tenant: str) -> None:
+    def __init__(
+        self,
+        store: DataKeyStore,
+        wrapper: KeyWrapper,
+        tenant: str,
+        witness: Witness = no_witness,
+    ) -> None:
+        self._witness = witness
         self._store = store
         self._wrapper = wrapper
         self._tenant = tenant
         self._remembered: KeyManifest | None = None
         self._known = Manifest(tenant)
         self.maker = KeyMaker(store, wrapper)
+
+    def manifest(self) -> tuple[int, bytes] | None:
+        """Returns number and MAC of the manifest of the last load."""
+        row = self._remembered
+        return (row.number, row.mac) if row is not None else None
 
     @property
     def given_up(self) -> Set[str]:
@@ -95,6 +107,8 @@ class KeyLoader:
         # What the row says of fields is believed here, and must then hold under its MAC.
         _refuse(compare(self._known.without(fields_given_up(row)), stored))
         self._compare_with_memory(row)
+        if self._remembered is None:
+            _compare_with_witness(row, self._witness(opened.audit_key_of(self._tenant)))
         manifest = Manifest(self._tenant) if row is None else opened.genuine(row)
         _refuse(compare(manifest.without(manifest.given_up), stored))
         _refuse(inactive(stored))
@@ -138,6 +152,14 @@ class KeyLoader:
             _log.info("key_manifest_written", generation=listed.number, keys=len(listed.keys))
         self._remembered, self._known = row, listed
         return True
+
+
+def _compare_with_witness(row: KeyManifest | None, seen: Iterable[tuple[int, bytes]]) -> None:
+    for number, mac in seen:
+        if row is None or row.number < number or (row.number == number and row.mac != mac):
+            raise ManifestLost(
+                f"put back, removed or replaced: the audit names generation {number} of it"
+            )
 
 
 def _refuse(lost: Iterable[LostKey]) -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from vault.crypto.field_key import MacKey
 from vault.crypto.key_check import key_check_value
-from vault.errors import KeysUnavailable
+from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
 from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
 from vault.keys.unopened import Unopened, name_unopened
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
-__all__ = ["OpenedKeys", "open_keys", "read_keys"]
+__all__ = ["OpenedKeys", "Witness", "no_witness", "open_keys", "read_keys"]
+
+Witness: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
+"""Tells which generations of the manifest there were, and their MACs: what is outside of the
+keys' tables and under MACs by the audit key of a version, which raises DecryptionFailed where
+there is none. Raises Unavailable."""
+
+
+def no_witness(_: Callable[[int], MacKey]) -> Iterable[tuple[int, bytes]]:
+    """Knows of none."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,17 @@ class OpenedKeys:
             if key_id(record) == key and record.version == version:
                 return MacKey(version, root)
         raise KeysLost([LostKey(Place(key, version), Loss.MISSING)])
+
+    def audit_key_of(self, tenant: str) -> Callable[[int], MacKey]:
+        """Returns where the versions of the audit key are, for a witness."""
+
+        def key_of(version: int) -> MacKey:
+            try:
+                return self.audit_key(tenant, version)
+            except KeysLost:
+                raise DecryptionFailed from None
+
+        return key_of
 
     def genuine(self, row: KeyManifest) -> Manifest:
         """Reads a stored manifest. Raises KeysLost or ManifestLost."""

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy import Engine
 
 from vault.audit.desk import AuditDesk
 from vault.audit.integrator import Integrator
+from vault.audit.key_witness import keys_named
 from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
+from vault.audit.record import NamedKeys
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -117,12 +120,13 @@ def open_backend(
             SpannedKeys(wrapper, spans),
             first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
+            witness=partial(keys_named, side),
         )
         stack.callback(keyring.close)
         keyring.start()
         replica = replica_name(settings)
         audit_key, audit_key_of = _audit_keys(keyring)
-        lanes = LanePool(replica, audit_key)
+        lanes = LanePool(replica, audit_key, lambda: _named_keys(keyring))
         work = PostgresUnitOfWork(engine, lanes, spans)
 
         strangers = UnmatchedPrincipals(settings)
@@ -190,6 +194,11 @@ def _engine(settings: DatabaseSettings, connections: int, application: str) -> E
 def replica_name(settings: Settings) -> str:
     """Returns this process's name in audit and traces."""
     return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
+
+
+def _named_keys(keyring: Keyring) -> NamedKeys | None:
+    manifest = keyring.manifest()
+    return NamedKeys(*manifest) if manifest is not None else None
 
 
 def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int], MacKey]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from threading import Barrier, Thread
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from vault.audit.key_witness import keys_named
 from vault.audit.lanes import LanePool
+from vault.audit.record import NamedKeys
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database
 from vault.errors import KeysUnavailable
@@ -72,6 +75,7 @@ class Installation:
             lifetime=100.0,
             block=1000,
             max_uses=10_000,
+            witness=partial(keys_named, self.engine),
             clock=self.clock,
         )
         self.rings.append(ring)
@@ -80,7 +84,19 @@ class Installation:
 
     def accept(self, *give_up: str) -> Accepted:
         """`tokenvault keys accept`."""
-        return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up))
+        witness = partial(keys_named, self.engine)
+        return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up), witness)
+
+    def serving(self, ring: Keyring) -> Callable[[], None]:
+        """What calls of a server with that ring leave in the audit."""
+        lanes = LanePool(
+            "test",
+            lambda: ring.audit(DEFAULT_TENANT),
+            lambda: NamedKeys(*ring.manifest() or (0, b"")),
+        )
+        work = PostgresUnitOfWork(self.engine, lanes)
+        event = AuditEvent("Encrypt", "allowed", "p", "ip", "none", "r", "digest")
+        return lambda: work.run(lambda transaction: transaction.audit.append(event))
 
     def owner(self, statement: str) -> None:
         with psycopg.connect(self.database.superuser_conninfo, autocommit=True) as connection:
@@ -470,6 +486,71 @@ def run_together(*work: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+EVERYTHING = """
+DELETE FROM key_manifest;
+DELETE FROM field_shapes;
+DELETE FROM limit_counters;
+DELETE FROM data_keys WHERE field = 'card_number'
+"""
+
+
+def test_the_audit_is_a_witness_where_every_trace_of_a_field_is_gone(site: Installation) -> None:
+    ring = site.start()
+    site.serving(ring)()
+    site.owner(EVERYTHING)
+    assert "the audit names generation 1" in site.refusal()
+
+
+def test_a_generation_is_named_by_the_next_call_of_a_server_that_runs(site: Installation) -> None:
+    ring = site.start()
+    call = site.serving(ring)
+    call()
+    call()
+    ring.ensure([*FIELDS, "email"])
+    call()
+    call()
+    with psycopg.connect(site.database.superuser_conninfo) as connection:
+        named = connection.execute(
+            "SELECT body::jsonb->'keys'->>'generation' FROM audit_writers w"
+            " JOIN audit_records r ON r.writer = w.writer AND number = 1 ORDER BY ordinal"
+        ).fetchall()
+    assert named == [("1",), ("2",)]
+    site.owner(
+        "DELETE FROM key_manifest WHERE number = 2; DELETE FROM data_keys WHERE field = 'email'"
+    )
+    assert "the audit names generation 2" in site.refusal(*FIELDS, "email")
+    accepted = site.accept()
+    assert (accepted.generation, len(accepted.changed)) == (3, 1)
+    assert site.start().active(CARD).version == 1
+
+
+def test_another_manifest_of_the_same_number_is_not_the_one_the_audit_names(
+    site: Installation,
+) -> None:
+    ring = site.start()
+    site.serving(ring)()
+    ring.close()
+    site.owner("DELETE FROM key_manifest")
+    site.owner("CREATE TABLE hidden AS SELECT * FROM audit_records; DELETE FROM audit_records")
+    context = data_key_context(DEFAULT_TENANT, "card_number", "index", 2)
+    (wrapped,) = site.wrapper.generate([context])
+    other = DataKeyRecord(DEFAULT_TENANT, "card_number", "index", 2, wrapped, True, 0)
+    site.store.add([other])
+    site.start()
+    site.owner("INSERT INTO audit_records SELECT * FROM hidden")
+    assert "the audit names generation 1" in site.refusal()
+
+
+def test_openings_that_no_server_wrote_are_no_witness(site: Installation) -> None:
+    site.start()
+    site.call()  # under another key, and without naming a manifest
+    site.owner(
+        "UPDATE audit_records SET body = jsonb_set(body::jsonb, '{keys}',"
+        ' \'{"generation": 9, "mac": "00"}\')::text WHERE number = 1'
+    )
+    assert site.start().active(CARD).version == 1
 
 
 def test_an_edited_manifest_is_replaced_on_an_operators_word(site: Installation) -> None:

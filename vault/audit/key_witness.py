@@ -1,0 +1,56 @@
+"""What the audit says of the key manifest: every writer's opening names the one in force.
+
+The owner of the database can remove the manifest, and with it what tells a lost key from a
+new one. The audit is under a MAC and a chain of its own, and cannot go unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, text
+
+from vault.audit.chain import KeyOf
+from vault.audit.failures import DRIVER_ERRORS, translate
+from vault.audit.record import NamedKeys, Record, read_opening
+from vault.errors import AuditUnavailable, DecryptionFailed
+
+__all__ = ["keys_named"]
+
+# A process opens as many as it has calls at once, and one for each generation.
+_MOST = 2000
+_LAST_OPENINGS = text("""
+SELECT r.writer, r.number, r.key_version, r.previous, r.mac, r.body
+FROM (SELECT writer FROM audit_writers ORDER BY ordinal DESC LIMIT :most) w
+JOIN audit_records r ON r.writer = w.writer AND r.number = 1
+""")
+_SETTINGS = text(
+    "SELECT set_config('statement_timeout', '10s', true), set_config('enable_seqscan', 'off', true)"
+)
+
+
+def keys_named(engine: Engine, key_of: KeyOf) -> Sequence[NamedKeys]:
+    """Returns the generations that the last writers' genuine openings name.
+
+    Raises AuditUnavailable.
+    """
+    failure: AuditUnavailable
+    try:
+        with engine.connect() as connection:
+            connection.execute(_SETTINGS)
+            rows = connection.execute(_LAST_OPENINGS, {"most": _MOST}).all()
+    except DRIVER_ERRORS as error:
+        failure = translate(error)
+    else:
+        named = {_named(Record(*row), key_of) for row in rows}
+        return [each for each in named if each is not None]
+    raise failure
+
+
+def _named(record: Record, key_of: KeyOf) -> NamedKeys | None:
+    try:
+        if record.verifies(key_of(record.key_version), record.writer, 1):
+            return read_opening(record.body).keys
+    except (DecryptionFailed, ValueError):
+        pass  # verification of the audit says what is wrong with it
+    return None
