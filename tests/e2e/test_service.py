@@ -13,7 +13,7 @@ from vault.client import CallError, Client
 from vault.rpc.probing import PROBES, SERVICES, WORKERS
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Server
+    from tests.e2e.conftest import Server, Site, StartServer
 
 CARDS = ["4111 1111-1111 1111", "5500005555555559", "340000000000009"]
 
@@ -137,3 +137,21 @@ def test_health_answers_for_each_part(server: Server) -> None:
     for service in set(SERVICES) - {WORKERS}:
         assert server.health(service) == "SERVING"
     assert server.health("nothing") == "NOT_FOUND"
+
+
+def test_a_changed_authority_that_is_refused_shows_and_the_old_one_serves(
+    start_server: StartServer, site: Site
+) -> None:
+    authority = site.directory / "clients-ca.pem"
+    good = site.authority.certificate_path.read_text()
+    authority.write_text(good)
+    server = start_server("files", {"server": {"client_ca": str(authority)}})
+    assert server.health("files") == "SERVING"
+    authority.write_text("no certificate\n")
+    server.await_health("files", serving=False)
+    assert server.health("readiness") == "SERVING"
+    with server.client("pipeline") as client:
+        assert client.tokenize("card_number", CARDS).errors == {}
+    authority.write_text(good)
+    server.await_health("files", serving=True)
+    assert server.stop() == 0

@@ -17,7 +17,7 @@ def health(
         str,
         typer.Option(
             help="readiness, liveness, or one probe: database, keys, policy, policy_file, audit, "
-            "workers."
+            "files, workers."
         ),
     ] = "readiness",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 3.0,

@@ -18,6 +18,7 @@ from vault.rpc.identity import Identify, identify_by_certificate
 from vault.rpc.jwt_fetch import JwksClient, RemoteKeys
 from vault.rpc.jwt_identity import Issuer, TokenIdentifier
 from vault.rpc.jwt_keys import FileKeys, IssuerKeys
+from vault.rpc.reloading import FileWatch
 from vault.rpc.tls import server_credentials, token_listener_credentials
 
 __all__ = ["Door", "keys_of", "open_doors"]
@@ -41,8 +42,13 @@ class Door:
 
 
 @contextmanager
-def open_doors(settings: Settings, *, allow_development: bool) -> Iterator[tuple[Door, ...]]:
+def open_doors(
+    settings: Settings, *, allow_development: bool, watch: FileWatch
+) -> Iterator[tuple[Door, ...]]:
     """Reads what the doors need, and keeps it fresh for the length of the block.
+
+    Args:
+        watch: is told of each, so that what is refused later shows.
 
     Raises:
         ConfigError: a certificate, key, authority or JWKS file is wrong.
@@ -53,24 +59,27 @@ def open_doors(settings: Settings, *, allow_development: bool) -> Iterator[tuple
         "server.port",
         server.host,
         server.port,
-        server_credentials(server, allow_development=allow_development),
+        server_credentials(server, allow_development=allow_development, watch=watch),
         identify_by_certificate(server.trust_domain),
     )
     if settings.jwt is None:
         yield (mtls,)
         return
-    credentials = token_listener_credentials(server, allow_development=allow_development)
-    with _identifier(settings.jwt) as identify:
+    credentials = token_listener_credentials(
+        server, allow_development=allow_development, watch=watch
+    )
+    with _identifier(settings.jwt, watch) as identify:
         jwt = settings.jwt
         yield mtls, Door("jwt", "jwt.port", jwt.host, jwt.port, credentials, identify)
 
 
 @contextmanager
-def _identifier(settings: JwtSettings) -> Iterator[TokenIdentifier]:
+def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[TokenIdentifier]:
     with ExitStack() as stack:
-        yield TokenIdentifier(
-            tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
-        )
+        issuers = tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
+        for each in issuers:
+            watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.trouble)
+        yield TokenIdentifier(issuers)
 
 
 def keys_of(settings: JwtIssuerSettings, stack: ExitStack) -> IssuerKeys:

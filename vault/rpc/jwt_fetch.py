@@ -106,6 +106,7 @@ class RemoteKeys:
         self._read_at = 0.0
         self._tried_at = float("-inf")
         self._away = False
+        self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
 
     def start(self) -> None:
@@ -124,6 +125,10 @@ class RemoteKeys:
             if kid not in self._current() and self._may_ask():
                 self._wait_for_keys()
             return self._current().get(kid)
+
+    def trouble(self) -> str:
+        """Returns why the last read failed, or an empty text."""
+        return self._trouble
 
     def _wait_for_keys(self) -> None:
         self._wanted = True
@@ -176,4 +181,4 @@ class RemoteKeys:
             _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=trouble)
         if not trouble and self._away:
             _log.info("keys of a JWT issuer are read again", issuer=self._issuer)
-        self._away = bool(trouble)
+        self._away, self._trouble = bool(trouble), trouble

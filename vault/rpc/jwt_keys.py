@@ -48,6 +48,9 @@ class IssuerKeys(Protocol):
     def find(self, kid: str) -> VerificationKey | None:
         """Returns the key of that name as the issuer publishes it now, or None."""
 
+    def trouble(self) -> str:
+        """Returns why the keys cannot be read now, or an empty text."""
+
 
 class FileKeys:
     """The keys of a JWKS file, read again when it changes; a bad file leaves the old keys.
@@ -62,6 +65,10 @@ class FileKeys:
     def find(self, kid: str) -> VerificationKey | None:
         """Returns the key of that name, or None."""
         return self._keys.current().get(kid)
+
+    def trouble(self) -> str:
+        """Returns why the file as it is now is refused, or an empty text."""
+        return self._keys.trouble()
 
 
 def _read(path: Path) -> KeySet:

@@ -12,7 +12,7 @@ __all__ = ["ADVISORY", "PROBES", "SERVICES", "WORKERS", "Probe", "Prober"]
 Probe = Callable[[], None]
 """Returns if what it looks at is well, raises VaultError with what is wrong."""
 
-PROBES = ("database", "keys", "policy", "policy_file", "audit")
+PROBES = ("database", "keys", "policy", "policy_file", "audit", "files")
 """What every server looks at."""
 WORKERS = "workers"
 """What a server of several processes looks at besides."""
@@ -21,8 +21,8 @@ SERVICES = ("", "liveness", "readiness", *PROBES, WORKERS)
 
 # Told and logged under its own name, and never a reason to take the server out of service.
 # Calls go on without a log of positions; otherwise one edited row would stop the service. They
-# go on under the policy in force; otherwise one bad file would.
-ADVISORY = frozenset({"audit", "policy_file"})
+# go on under the policy in force and with the certificates before; otherwise one bad file would.
+ADVISORY = frozenset({"audit", "files", "policy_file"})
 
 
 class Prober:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from vault.errors import ConfigError
 from vault.rpc.logging import get_log
 
-__all__ = ["Reloading"]
+__all__ = ["FileWatch", "Reloading"]
 
 T = TypeVar("T")
 _Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -39,6 +39,7 @@ class Reloading(Generic[T]):
         self._lock = threading.Lock()
         self._stamp = self._look()
         self._value = read()
+        self._trouble = ""
 
     def current(self) -> T:
         """Returns the value of the files as they are, or as they last were good."""
@@ -50,20 +51,50 @@ class Reloading(Generic[T]):
                 self._reload()
             return self._value
 
+    def trouble(self) -> str:
+        """Returns why the files as they are now are refused, or an empty text."""
+        self.current()
+        return self._trouble
+
     def _reload(self) -> None:
         try:
             self._value = self._read()
         except ConfigError as error:
+            self._trouble = error.message
             _log.error(
                 "changed files are refused, the old ones stay",
                 what=self._what,
                 detail=error.message,
             )
         else:
+            self._trouble = ""
             _log.info("reloaded", what=self._what)
 
     def _look(self) -> _Stamp:
         return tuple(map(_stamp, self._paths))
+
+
+class FileWatch:
+    """What is read again while the server runs, and which of it is refused now.
+
+    The old values serve on, so nothing else would tell before they end: a certificate expires,
+    an issuer's keys are changed.
+    """
+
+    def __init__(self) -> None:
+        self._watched: list[tuple[str, Callable[[], str]]] = []
+
+    def add(self, what: str, trouble: Callable[[], str]) -> None:
+        """Adds what tells why something is refused now, or an empty text."""
+        self._watched.append((what, trouble))
+
+    def probe(self) -> None:
+        """Raises ConfigError where something is refused."""
+        found = [(what, trouble()) for what, trouble in self._watched]
+        # The same file may serve two listeners.
+        told = dict.fromkeys(f"{what}: {problem}" for what, problem in found if problem)
+        if told:
+            raise ConfigError(f"the old ones stay: {'; '.join(told)}")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -35,9 +35,10 @@ from vault.rpc.metrics_page import serve_metrics
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.port_lock import port_lock
-from vault.rpc.probing import Prober
+from vault.rpc.probing import Probe, Prober
 from vault.rpc.reaper import Reaper
 from vault.rpc.refusals import RefusalCounter
+from vault.rpc.reloading import FileWatch
 from vault.rpc.space_watch import SpaceWatch
 from vault.rpc.spans import OFF, Spans
 from vault.rpc.supervisor import Supervisor
@@ -161,7 +162,9 @@ def serving(
     # Each part is registered to be stopped as soon as it is there; they stop in reverse
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
-        doors = stack.enter_context(open_doors(settings, allow_development=allow_development))
+        watch = FileWatch()
+        opened_doors = open_doors(settings, allow_development=allow_development, watch=watch)
+        doors = stack.enter_context(opened_doors)
         spans = _spans(settings, metrics, stack)
         audit_metrics = AuditMetrics(metrics.registry)
         policy_metrics = PolicyMetrics(metrics.registry)
@@ -170,7 +173,8 @@ def serving(
         if tell is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
             stack.callback(stop)
-        health = _health(server, backend, metrics, tell)
+        probes = {**backend.probes, "files": watch.probe}
+        health = _health(server, probes, metrics, tell)
         stack.callback(health.stop)
         # One gate: the bounds are the server's, through whichever door calls come.
         gate = Gate(server.max_workers, server.max_concurrent_rpcs, server.principal_share)
@@ -216,19 +220,19 @@ def _spans(settings: Settings, metrics: Metrics, stack: ExitStack) -> Spans:
 
 def _health(
     server: ServerSettings,
-    backend: Backend,
+    probes: Mapping[str, Probe],
     metrics: Metrics,
     tell: Callable[[Mapping[str, str]], None] | None,
 ) -> HealthServer | Prober:
     interval = server.probe_interval.total_seconds()
     if tell is not None:
-        return Prober(backend.probes, interval, tell)
+        return Prober(probes, interval, tell)
     state = StateMetrics(metrics.registry)
     state.workers(1)
     return HealthServer(
         server.health_host,
         server.health_port,
-        backend.probes,
+        probes,
         interval,
         ready=state.ready,
         found=state.probes,

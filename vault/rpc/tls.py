@@ -6,7 +6,7 @@ gRPC's own minimum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from vault.config import ServerSettings, read_secret
 from vault.errors import ConfigError
 from vault.rpc.development_mark import is_development_authority
-from vault.rpc.reloading import Reloading
+from vault.rpc.reloading import FileWatch, Reloading
 
 __all__ = ["server_credentials", "token_listener_credentials"]
 
 
 def server_credentials(
-    settings: ServerSettings, *, allow_development: bool
+    settings: ServerSettings, *, allow_development: bool, watch: FileWatch | None = None
 ) -> grpc.ServerCredentials:
     """Reads the mTLS listener's certificate, key and client authority.
 
@@ -42,11 +42,13 @@ def server_credentials(
         return grpc.ssl_server_certificate_configuration([pair], authorities)
 
     paths = (settings.cert, settings.key, settings.client_ca)
-    return _reloaded("certificates of the mTLS listener", paths, read, ask_for_certificate=True)
+    files = Reloading("certificates of the mTLS listener", paths, read)
+    (watch or FileWatch()).add("certificates of the mTLS listener", files.trouble)
+    return _reloaded(files, ask_for_certificate=True)
 
 
 def token_listener_credentials(
-    settings: ServerSettings, *, allow_development: bool
+    settings: ServerSettings, *, allow_development: bool, watch: FileWatch | None = None
 ) -> grpc.ServerCredentials:
     """Reads the JWT listener's certificate and key: the mTLS listener's, reloaded like them.
 
@@ -58,17 +60,14 @@ def token_listener_credentials(
         return grpc.ssl_server_certificate_configuration([pair])
 
     paths = (settings.cert, settings.key)
-    return _reloaded("certificate of the JWT listener", paths, read, ask_for_certificate=False)
+    files = Reloading("certificate of the JWT listener", paths, read)
+    (watch or FileWatch()).add("certificate of the JWT listener", files.trouble)
+    return _reloaded(files, ask_for_certificate=False)
 
 
 def _reloaded(
-    what: str,
-    paths: Sequence[Path],
-    read: Callable[[], grpc.ServerCertificateConfiguration],
-    *,
-    ask_for_certificate: bool,
+    files: Reloading[grpc.ServerCertificateConfiguration], *, ask_for_certificate: bool
 ) -> grpc.ServerCredentials:
-    files = Reloading(what, paths, read)
     initial = files.current()
     in_force = [initial]
 

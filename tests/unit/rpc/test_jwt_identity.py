@@ -47,6 +47,9 @@ class Keys:
     def find(self, kid: str) -> VerificationKey | None:
         return self.keys.get(kid)
 
+    def trouble(self) -> str:
+        return ""
+
 
 def issuer(name: str, algorithms: tuple[str, ...], **keys: PrivateKey) -> Issuer:
     settings = JwtIssuerSettings.model_validate(

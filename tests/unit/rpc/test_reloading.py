@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vault.errors import ConfigError
-from vault.rpc.reloading import Reloading
+from vault.rpc.reloading import FileWatch, Reloading
 
 
 def number(path: Path) -> int:
@@ -54,3 +54,26 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path) -> None:
 def test_a_first_file_that_is_bad_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         Reloading("a number", [tmp_path / "none"], lambda: number(tmp_path / "none"))
+
+
+def test_a_refused_file_shows_until_it_is_mended_though_nobody_asks_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    path.write_text("1")
+    files = Reloading("a number", [path], lambda: number(path))
+    watch = FileWatch()
+    watch.add("numbers of the first door", files.trouble)
+    watch.add("numbers of the second door", lambda: "")
+    watch.probe()
+    path.write_text("none")
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            watch.probe()
+        assert caught.value.message == (
+            "the old ones stay: numbers of the first door: is no number"
+        )
+    assert files.current() == 1
+    path.write_text("22")
+    watch.probe()
+    path.unlink()
+    with pytest.raises(ConfigError):
+        watch.probe()
