@@ -337,3 +337,52 @@ def test_a_file_of_addresses_is_erased_in_every_spelling(environment: Path, tmp_
     )
     assert back.stdout.splitlines() == ["mail", "", "", "", "lea@firm.org"]
     assert "lee" not in (every.stdout + first.stdout + first.stderr).lower()
+
+
+STRAY = f'name,card\n"Bob,{CARD}\nAl,5500005555555559\nCy "x",4012888888881881\n'
+ESCAPED = f'id,note,card\n1,"size 12\\"",{CARD}\n2,"plain",5500005555555559\n'
+
+
+def test_a_file_whose_quotes_join_rows_is_refused_by_every_command(
+    environment: Path, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    columns = ("-c", "card=card_number")
+    for text, line in ((STRAY, "line 4"), (ESCAPED, "line 3")):
+        source.write_text(text)
+        for command, role in (("tokenize", "pipeline"), ("detokenize", "restore_pipeline")):
+            done = tokenvault(
+                environment, command, str(source), *columns, "-o", str(target), role=role
+            )
+            assert (done.returncode, done.stdout) == (2, "")
+            assert line in done.stderr
+            assert "--escape" in done.stderr
+            assert CARD not in done.stderr
+            assert not target.exists()
+        erased = tokenvault(
+            environment,
+            *("erase", str(source), *columns, "--values", "--yes"),
+            role="privacy_officer",
+        )
+        assert (erased.returncode, erased.stdout) == (2, "")
+        assert "nothing was erased" in erased.stderr
+
+
+def test_a_file_of_escaped_quotes_and_null_markers_goes_through(
+    environment: Path, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_text(ESCAPED + "3,NULL,\\N\n")
+    done = tokenvault(
+        environment,
+        *("tokenize", str(source), "-c", "card=card_number", "-o", str(target)),
+        *("--escape", "\\", "--null", "\\N"),
+        role="pipeline",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "card_number: 2 converted, 1 empty" in done.stdout
+    text = target.read_text()
+    assert text.startswith('id,note,card\n1,"size 12\\"",')
+    assert text.endswith("3,NULL,\\N\n")
+    assert CARD not in text
+    assert "5500005555555559" not in text

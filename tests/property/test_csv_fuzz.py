@@ -120,7 +120,7 @@ def holds(data: bytes, options: CsvOptions) -> None:
     for row in rows:
         values = list(row.values)
         if values == [""] and row.text.strip("\r\n") == "" and width > 1:
-            kept.append(row.text)
+            keep(kept, row.text)
             expected.append(values)
             continue
         malformed += len(values) != width
@@ -132,7 +132,7 @@ def holds(data: bytes, options: CsvOptions) -> None:
             if fails and options.on_reject is OnReject.SKIP_ROW:
                 continue
             values[place] = "" if fails else f"T{value.encode().hex()}"
-        kept.append(row.text)
+        keep(kept, row.text)
         expected.append(values)
     if options.escape and _ESCAPED_WORD.search(data.decode("utf-8", "surrogateescape")):
         return  # such cells may be rejected as well
@@ -149,6 +149,11 @@ def holds(data: bytes, options: CsvOptions) -> None:
             )
     else:
         assert summary.written == summary.rows - malformed
+
+
+def keep(kept: list[str], text: str) -> None:
+    # A row was left out between them, and CR LF would be one line end.
+    kept.append("\r" if text == "\n" and kept[-1].endswith("\r") else text)
 
 
 def is_null(row: Parsed, value: str, options: CsvOptions) -> bool:

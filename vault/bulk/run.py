@@ -96,6 +96,7 @@ class Run:
         # Written with the first chunk: a call that is refused leaves no output behind.
         self._header: Record | None = layout.header
         self._before = layout.before
+        self._after_cr = False
 
     def next_chunk(self) -> bool:
         """Converts the next rows; False when there are none left."""
@@ -271,6 +272,7 @@ class Run:
     def _write(self, header: Record | None, records: list[Record]) -> None:
         if header is not None:
             records = [header, *records]
+        self._part_line_ends(records)
         join = self._dialect.delimiter.join
         text = "".join([join(record.cells) + record.ending for record in records])
         if records and records[-1].cells == [""] and not records[-1].ending:
@@ -278,3 +280,15 @@ class Run:
         refuse_misread(text, [record.values for record in records], self._dialect)
         self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
         self._before = ""
+
+    def _part_line_ends(self, records: list[Record]) -> None:
+        """Keeps a CR and a line of nothing but LF apart, where the row between is left out.
+
+        They would be one line end, and a record lost: the lone LF becomes a CR.
+        """
+        if not self._after_cr and all(record.ending != "\r" for record in records):
+            return
+        for record in records:
+            if self._after_cr and record.ending == "\n" and record.cells == [""]:
+                record.ending = "\r"
+            self._after_cr = record.ending == "\r"

@@ -196,6 +196,16 @@ def test_an_emptied_cell_that_is_the_whole_last_line_is_still_a_row(
     assert summary.written == 2
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 5])
+@pytest.mark.parametrize("header", [b"card", b"card,id"])
+def test_a_row_left_out_between_line_ends_does_not_join_them(
+    header: bytes, chunk_rows: int
+) -> None:
+    data = header + b"\n\r,,,\n\n"
+    out, _ = convert(data, CsvOptions(CARD, delimiter=",", chunk_rows=chunk_rows))
+    assert out == header + b"\n\r\r"
+
+
 def test_a_file_that_breaks_off_leaves_no_output(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(b"name,card\n" + b"x,4111111111111111\n" * 30 + b'"y,5500005555555559\n')
