@@ -96,6 +96,7 @@ class Run:
         # Written with the first chunk: a call that is refused leaves no output behind.
         self._header: Record | None = layout.header
         self._before = layout.before
+        self._ending = layout.header.ending
         self._after_cr = False
 
     def next_chunk(self) -> bool:
@@ -247,9 +248,9 @@ class Run:
 
     def _reject(self, line: _Line, column: str, error: ItemError) -> None:
         place, field_name = self._places[column]
-        # A file's last line, if all of it is an emptied cell, would be no line at all.
-        only = self._width == 1 and not line.record.ending and self._dialect.quoting
-        line.record.cells[place], line.record.values[place] = '""' if only else "", ""
+        line.record.cells[place] = line.record.values[place] = ""
+        if self._width == 1 and not line.record.ending:
+            line.record.ending = self._ending  # a last line of nothing would be no line
         line.rejects.append(
             Reject(
                 line.number,
@@ -275,8 +276,6 @@ class Run:
         self._part_line_ends(records)
         join = self._dialect.delimiter.join
         text = "".join([join(record.cells) + record.ending for record in records])
-        if records and records[-1].cells == [""] and not records[-1].ending:
-            records = records[:-1]  # an emptied cell that cannot be quoted leaves no line
         refuse_misread(text, [record.values for record in records], self._dialect)
         self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
         self._before = ""

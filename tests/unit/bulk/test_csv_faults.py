@@ -186,13 +186,11 @@ def test_an_escape_that_cannot_be_is_refused(escape: str) -> None:
     assert "escape" in refused(b"card\n1\n", CsvOptions(CARD, delimiter=",", escape=escape))
 
 
-@pytest.mark.parametrize(("quoting", "line"), [(True, b'""'), (False, b"")])
-def test_an_emptied_cell_that_is_the_whole_last_line_is_still_a_row(
-    quoting: bool, line: bytes
-) -> None:
+@pytest.mark.parametrize("quoting", [True, False])
+def test_an_emptied_cell_that_is_the_whole_last_line_is_still_a_row(quoting: bool) -> None:
     options = CsvOptions(CARD, on_reject=OnReject.EMPTY_CELL, quoting=quoting)
     out, summary = convert(b"card\n1\n\xff", options)
-    assert out == b"card\nT0\n" + line
+    assert out == b"card\nT0\n\n"
     assert summary.written == 2
 
 
