@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 
 from tests.bench.flood import flood, processes_of, refusal, watching
 from tests.bench.load import Target, Work, tokens_of
+from tests.http2 import PREFACE, frame
 from vault.v1.tokenization_service_pb2 import TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -130,3 +133,30 @@ def test_one_connection_too_many_is_closed(server: Server) -> None:
     with server.client("pipeline") as client:
         assert client.tokenize("national_id", ["0000000001"]).errors == {}
     assert processes_of(server.settings) == [server.process.pid]
+
+
+def test_strangers_who_fill_every_connection_leave_room_for_a_caller(server: Server) -> None:
+    tls = server.site.tls("nobody")
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.set_alpn_protocols(["h2"])
+    context.load_cert_chain(tls.cert, tls.key)
+    port = int(server.address.rpartition(":")[2])
+    with ExitStack() as stack:
+        opened = 0
+        for _ in range(2 * SMALL["max_connections"]):
+            plain = stack.enter_context(socket.create_connection(("localhost", port), 5))
+            try:
+                # Handshake, the HTTP/2 preface with empty settings, and no word more.
+                stack.enter_context(
+                    context.wrap_socket(plain, server_hostname="localhost")
+                ).sendall(PREFACE + frame(4, 0, 0, b""))
+            except OSError:
+                continue
+            opened += 1
+        assert opened >= SMALL["max_connections"] // 2
+        began = time.monotonic()
+        with server.client("pipeline") as client:
+            assert client.tokenize("national_id", ["0000000001"]).errors == {}
+        assert time.monotonic() - began < 5
+    closed = [line for line in server.lines() if line["event"] == "connection closed"]
+    assert "no call of a known caller" in str(closed[-1]["reason"])

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -77,6 +78,7 @@ class Connections:
     def __init__(
         self,
         listener: str,
+        host: str,
         port: int,
         bounds: Bounds,
         counted: Callable[[int], None] = lambda _: None,
@@ -84,6 +86,7 @@ class Connections:
     ) -> None:
         self._listener = listener
         self._port = port
+        self._host = host
         self._bounds = bounds
         self._counted = counted
         self._closed = closed
@@ -138,6 +141,15 @@ class Connections:
                 of_address[each.address] -= 1
                 yield each, _ADDRESS
 
+    @cached_property
+    def _hosts(self) -> frozenset[str]:
+        """The listener's own addresses; none for all of the machine's."""
+        found = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        hosts = frozenset(_plain(str(address[0])) for *_, address in found)
+        return frozenset() if hosts & {"0.0.0.0", "::"} else hosts  # noqa: S104 - not bound here
+
     def _here(self, now: float) -> list[_Connection]:
         """Returns the listener's connections, each with its last call."""
         found: dict[int, _Connection | None] = {}
@@ -164,7 +176,10 @@ class Connections:
         with suppress(OSError), _opened(descriptor, inode) as own:
             if own.family not in (socket.AF_INET, socket.AF_INET6):
                 return None
-            if own.getsockname()[1] != self._port:
+            near, number = own.getsockname()[:2]
+            # A connection that this process has made elsewhere may have the same number at
+            # another of the machine's addresses.
+            if number != self._port or (self._hosts and _plain(near) not in self._hosts):
                 return None
             host, port = own.getpeername()[:2]
             endpoint = _plain(host), int(port)

@@ -78,7 +78,7 @@ class HealthServer:
         self._standing.set("liveness", serving=True)
         self._set(ready=False)
         receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)
-        connections = Connections("health", port, _BOUNDS)
+        connections = Connections("health", host, port, _BOUNDS)
         self._server = grpc.server(
             ThreadPoolExecutor(_AWAITED + WATCHES + 4, thread_name_prefix="health"),
             handlers=[HealthCalls(self._standing, receiver, connections.called)],

@@ -255,6 +255,7 @@ def _listener(
     awaiting = receiver(server)
     connections = Connections(
         door.name,
+        door.host,
         door.port,
         Bounds(
             server.max_connections,

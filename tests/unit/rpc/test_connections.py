@@ -29,7 +29,7 @@ class Place:
     counts: list[int] = field(default_factory=list)
 
     def connections(self, bounds: Bounds) -> Connections:
-        return Connections("mtls", self.port, bounds, self.counts.append, self.closed.append)
+        return Connections("mtls", "::", self.port, bounds, self.counts.append, self.closed.append)
 
     def stranger(self, stack: ExitStack, host: str = "127.0.0.1") -> socket.socket:
         return stack.enter_context(socket.create_connection((host, self.port), 5))
@@ -170,6 +170,21 @@ def test_other_sockets_of_the_process_are_left_alone(place: Place) -> None:
         near.sendall(b"x")
         assert far.recv(1) == b"x"
         assert call(stack, place)
+
+
+def test_a_connection_of_our_own_with_the_ports_number_is_left_alone() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("127.0.0.3", 0)) as elsewhere,
+        socket.socket() as ours,
+    ):
+        port = listener.getsockname()[1]
+        ours.bind(("127.0.0.2", port))  # as the kernel might choose
+        ours.connect(elsewhere.getsockname())
+        closed: list[str] = []
+        bounds = Bounds(100, 0, first_call=0.0)
+        Connections("mtls", "127.0.0.1", port, bounds, closed=closed.append).look()
+        assert closed == []
 
 
 @pytest.mark.parametrize(
