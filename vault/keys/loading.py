@@ -108,7 +108,7 @@ class KeyLoader:
         _refuse(compare(self._known.without(fields_given_up(row)), stored))
         self._compare_with_memory(row)
         if self._remembered is None:
-            _compare_with_witness(row, self._witness(opened.audit_key_of(self._tenant)))
+            self._compare_with_witness(opened)
         manifest = Manifest(self._tenant) if row is None else opened.genuine(row)
         _refuse(compare(manifest.without(manifest.given_up), stored))
         _refuse(inactive(stored))
@@ -123,6 +123,16 @@ class KeyLoader:
                 f"put back, removed or replaced while this server ran: generation {before.number}"
                 " was in force (after a failover that lost it, restart the servers)"
             )
+
+    def _compare_with_witness(self, opened: OpenedKeys) -> None:
+        seen = self._witness(opened.audit_key_of(self._tenant))
+        # Read after the witness was asked: others may have gone on meanwhile.
+        row = self._store.manifest(self._tenant)
+        for number, mac in seen:
+            if row is None or row.number < number or (row.number == number and row.mac != mac):
+                raise ManifestLost(
+                    f"put back, removed or replaced: the audit names generation {number} of it"
+                )
 
     def _refuse_used(self, records: Iterable[DataKeyRecord], wanted: Sequence[KeyId]) -> None:
         """Raises KeysLost for a key that is wanted, is not there, and must have been."""
@@ -152,14 +162,6 @@ class KeyLoader:
             _log.info("key_manifest_written", generation=listed.number, keys=len(listed.keys))
         self._remembered, self._known = row, listed
         return True
-
-
-def _compare_with_witness(row: KeyManifest | None, seen: Iterable[tuple[int, bytes]]) -> None:
-    for number, mac in seen:
-        if row is None or row.number < number or (row.number == number and row.mac != mac):
-            raise ManifestLost(
-                f"put back, removed or replaced: the audit names generation {number} of it"
-            )
 
 
 def _refuse(lost: Iterable[LostKey]) -> None:

@@ -5,7 +5,7 @@ Whoever does it is the database's owner, by accident (a partial restore) or on p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -524,6 +524,26 @@ def test_a_generation_is_named_by_the_next_call_of_a_server_that_runs(site: Inst
     accepted = site.accept()
     assert (accepted.generation, len(accepted.changed)) == (3, 1)
     assert site.start().active(CARD).version == 1
+
+
+def test_a_generation_that_is_made_and_named_while_a_server_starts_is_no_loss(
+    site: Installation,
+) -> None:
+    ring = site.start()
+    call = site.serving(ring)
+    unwrap, began = site.wrapper.unwrap, [False]
+
+    def late(items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
+        roots = unwrap(items)
+        if not began[0]:
+            began[0] = True
+            ring.ensure([*FIELDS, "email"])
+            call()
+        return roots
+
+    site.wrapper.unwrap = late  # type: ignore[method-assign]
+    assert site.start().active(CARD).version == 1
+    assert site.generations() == [1, 2]
 
 
 def test_another_manifest_of_the_same_number_is_not_the_one_the_audit_names(
