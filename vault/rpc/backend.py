@@ -53,6 +53,7 @@ from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
+from vault.store.tampering import refuse_tampering
 from vault.store.transaction import retried, transaction
 
 __all__ = ["Backend", "open_backend", "replica_name"]
@@ -112,6 +113,7 @@ def open_backend(
         warn_of_weakness(engine.url)
         check_schema(engine)
         refuse_privileged(engine)
+        refuse_tampering(engine)
         wrapper = HashicorpKeys(settings.keys, refuse_root=True)
         stack.callback(wrapper.close)
         wrapper.log_in()
