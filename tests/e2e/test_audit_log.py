@@ -182,6 +182,47 @@ def test_a_checkpoint_is_made_and_compared(server: Server, site: Site, tmp_path:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "nothing is wrong")
 
 
+def test_rows_hidden_under_a_running_server_are_named(
+    server: Server,
+    site: Site,
+    tmp_path: Path,
+    serve: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    with psycopg.connect(site.database.superuser_conninfo, autocommit=True) as owner:
+        for table in ("audit_records", "audit_log", "audit_roots"):
+            column = "size" if table == "audit_roots" else "number"
+            owner.execute(
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+                f"CREATE POLICY hiding ON {table} USING ({column} < 2"
+                " OR current_setting('transaction_read_only') = 'off') WITH CHECK (true)".encode()
+            )
+        try:
+            done = run(server, "verify")
+            assert done.returncode == 1
+            assert "ALTERED_TABLE: table audit_log has row-level security" in done.stdout
+            assert "TRUNCATED: " in done.stdout
+            done = run(server, "tail")
+            assert done.returncode == 1
+            assert "MISSING OR EDITED" in done.stdout
+            assert "TRUNCATED: the log ends at position" in done.stderr
+            done = run(server, "checkpoint", "-o", str(tmp_path / "now"))
+            assert done.returncode == 1
+            assert "TRUNCATED: the log ends at position" in done.stderr
+            done = run(server, "export", "-o", str(tmp_path / "lines"))
+            assert done.returncode == 1
+            server.await_health("audit", serving=False)
+            assert server.health("readiness") == "SERVING"
+            refused = serve("late", {})
+            assert refused.returncode == 2
+            assert "table audit_log has row-level security" in refused.stderr
+        finally:
+            for table in ("audit_records", "audit_log", "audit_roots"):
+                owner.execute(f"DROP POLICY hiding ON {table}".encode())
+                owner.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY".encode())
+    server.await_health("audit", serving=True)
+    assert run(server, "verify", "--checkpoint", str(tmp_path / "now")).returncode == 0
+
+
 # Last: it breaks the audit.
 def test_an_edited_record_is_named_and_stops_no_call(server: Server, site: Site) -> None:
     with (

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     TRUNCATED = "TRUNCATED"
     UNKNOWN_WRITER = "UNKNOWN_WRITER"
     KEY_LOST = "KEY_LOST"
+    ALTERED_TABLE = "ALTERED_TABLE"
 
 
 @dataclass

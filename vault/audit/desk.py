@@ -54,12 +54,14 @@ class AuditDesk:
         page = self._reader.page(position, limit)
         records = list(_without_gaps(page, limit))
         following = records[-1].position + 1 if records else page.first
-        return AuditPage(records, following, page.lag)
+        return AuditPage(records, following, page.lag, page.findings)
 
-    def checkpoint(self) -> SealedCheckpoint | None:
-        """Returns the heads and the log's root under a MAC, None for an empty audit."""
-        made = self._reader.checkpoint()
-        return SealedCheckpoint(made.to_json(self._key()), made.time) if made else None
+    def checkpoint(self) -> SealedCheckpoint:
+        """Returns the heads and the log's root under a MAC, no text for an empty audit."""
+        made, findings = self._reader.checkpoint()
+        if made is None:
+            return SealedCheckpoint("", None, findings)
+        return SealedCheckpoint(made.to_json(self._key()), made.time, findings)
 
     def _read(self, text: str) -> Checkpoint | None:
         try:
@@ -83,3 +85,6 @@ def _without_gaps(page: LogPage, limit: int) -> Iterator[GlobalRecord]:
         position += 1
         if position - page.first >= limit:
             return
+    # Positions that this server knows were given, and the database no longer has.
+    for missing in range(position, min(page.seen + 1, page.first + limit)):
+        yield GlobalRecord(missing, "", 0, "")

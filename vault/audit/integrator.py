@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 
 from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
+from vault.audit.checkpoint import CheckpointLog
 from vault.audit.failures import DRIVER_ERRORS, execute, translate
 from vault.audit.intake import Behind, in_order, take, time_of
 from vault.audit.log import LogRoot, make_entries, make_root
@@ -114,6 +115,11 @@ class Integrator:
         self._looked = -float("inf")
         self._stalled: dict[UUID, Finding] = {}
         self._retry = -float("inf")
+
+    def seen(self) -> CheckpointLog | None:
+        """Returns the log as of the last turn, None for an empty one. For any thread."""
+        tree = self._tip.tree
+        return CheckpointLog(tree.size, tree.root()) if tree.size else None
 
     def turn(self) -> Standing:
         """Integrates what there is, unless another server is at it.

@@ -9,7 +9,7 @@ writer then simply ends there. Numbers therefore have no gap.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -60,6 +60,7 @@ class LanePool:
         self._lost: deque[Lane] = deque()
         self._keys_named: NamedKeys | None = None
         self.keys = keys
+        self._seen: dict[UUID, Lane] = {}
 
     def key(self) -> MacKey:
         """Returns the active audit key. Raises KeysUnavailable."""
@@ -100,4 +101,13 @@ class LanePool:
 
     def give_back(self, lane: Lane) -> None:
         """Makes a lane free again, as it stands after its transaction."""
+        # First: whoever leases it next may have moved it on by the time this thread goes on.
+        self._seen[lane.writer] = lane
         self._free.append(lane)
+
+    def seen(self) -> Sequence[Lane]:
+        """Returns every writer of this process with the last record it surely committed.
+
+        Those too that were given up or lost.
+        """
+        return list(self._seen.copy().values())

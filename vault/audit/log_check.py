@@ -7,8 +7,9 @@ entry does not put everything after it under suspicion.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
 from uuid import UUID
 
 from vault.audit.chain import KeyOf, Kind
@@ -17,7 +18,7 @@ from vault.audit.log import LogEntry, LogRoot
 from vault.audit.merkle import EMPTY, Tree
 from vault.service.oversight import Finding
 
-__all__ = ["LogCheck", "Logged"]
+__all__ = ["KnownLog", "LogCheck", "Logged"]
 
 _MOST = 1000  # findings of a kind, and leaves held at once
 
@@ -30,18 +31,31 @@ class Logged:
     record_mac: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownLog:
+    """The log as somebody saw it.
+
+    Attributes:
+        witness: who, for the findings.
+    """
+
+    log: CheckpointLog
+    witness: str
+
+
 @dataclass
 class LogCheck:
     """A check of the whole log, run once.
 
     Attributes:
+        known: what others saw of it, by size.
         findings: what is wrong with the log.
         last: number and MAC of each writer's last record in it.
         replaced: records that are not those which were integrated.
     """
 
     key_of: KeyOf
-    checkpoint: CheckpointLog | None = None
+    known: Sequence[KnownLog] = ()
     findings: list[Finding] = field(default_factory=list)
     last: dict[UUID, tuple[int, bytes]] = field(default_factory=dict)
     replaced: list[Finding] = field(default_factory=list)
@@ -60,15 +74,17 @@ class LogCheck:
 
     def run(self, entries: Iterable[Logged], roots: Iterable[LogRoot]) -> None:
         """Checks entries, ordered by position, and roots, ordered by size."""
-        stops = _stops(roots, self.checkpoint)
+        # At one size the root first: what it says of the leaves counts for the others.
+        known: list[LogRoot | KnownLog] = sorted(self.known, key=_size)
+        stops = merge(roots, known, key=_size)
         stop = next(stops, None)
         for logged in entries:
-            while stop is not None and stop[0] < logged.entry.position:
-                self._stop(*stop)
+            while stop is not None and _size(stop) < logged.entry.position:
+                self._stop(stop)
                 stop = next(stops, None)
             self._enter(logged)
         while stop is not None:
-            self._stop(*stop)
+            self._stop(stop)
             stop = next(stops, None)
         self._end()
 
@@ -101,12 +117,15 @@ class LogCheck:
             finding = Finding(str(entry.writer), entry.number, Kind.EDITED.value, text)
             self.replaced.append(finding)
 
-    def _stop(self, size: int, root: LogRoot | None) -> None:
+    def _stop(self, stop: LogRoot | KnownLog) -> None:
         self._grow()
-        if root is None:
-            self._compare_checkpoint(size)
-            return
-        tree = root.tree(self.key_of)
+        if isinstance(stop, KnownLog):
+            self._compare(stop)
+        else:
+            self._confirm(stop)
+
+    def _confirm(self, root: LogRoot) -> None:
+        tree, size = root.tree(self.key_of), root.size
         if tree is None:
             self._find("", 0, Kind.EDITED, f"the log's root over {size} entries was edited")
             return
@@ -118,12 +137,12 @@ class LogCheck:
             self._find("", 0, Kind.EDITED, text)
         self._tree, self._confirmed, self._told = tree, size, False
 
-    def _compare_checkpoint(self, size: int) -> None:
-        assert self.checkpoint is not None
+    def _compare(self, known: KnownLog) -> None:
+        size = known.log.size
         if self._position < size:
             self._claimed = max(self._claimed, size)
-        elif self._tree is not None and self._tree.root() != self.checkpoint.root:
-            text = f"the log's first {size} entries are not those of the checkpoint"
+        elif self._tree is not None and self._tree.root() != known.log.root:
+            text = f"the log's first {size} entries are not those of {known.witness}"
             self._find("", 0, Kind.EDITED, text)
 
     def _end(self) -> None:
@@ -157,18 +176,8 @@ class LogCheck:
             self.findings.append(Finding(writer, number, kind.value, text))
 
 
-def _stops(
-    roots: Iterable[LogRoot], checkpoint: CheckpointLog | None
-) -> Iterator[tuple[int, LogRoot | None]]:
-    """Yields where to compare, by size: every root, and the checkpoint (None)."""
-    waiting = checkpoint is not None
-    for root in roots:
-        if checkpoint is not None and waiting and checkpoint.size < root.size:
-            waiting = False
-            yield checkpoint.size, None
-        yield root.size, root
-    if checkpoint is not None and waiting:
-        yield checkpoint.size, None
+def _size(stop: LogRoot | KnownLog) -> int:
+    return stop.log.size if isinstance(stop, KnownLog) else stop.size
 
 
 def _range(first: int, last: int) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
@@ -18,12 +19,16 @@ from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, Snapshot, verify
+from vault.audit.witness import NOTHING_KNOWN, Knowledge, Witness, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
-from vault.service.oversight import AuditReport
+from vault.service.oversight import AuditReport, Finding
 
-__all__ = ["LogPage", "LoggedRecord", "PostgresAuditReader"]
+__all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
 
 T = TypeVar("T")
+Check = Callable[[Connection], Iterable[Finding]]
+"""Looks at something in the snapshot that is read. Raises what the driver raises."""
+
 _FETCH = 1000  # records held in memory at once
 _WRITERS = text("SELECT ordinal, writer, server FROM audit_writers ORDER BY ordinal")
 _HEADS = text("SELECT writer, number, mac, key_version, head_mac FROM audit_heads")
@@ -42,6 +47,15 @@ _EXTENT = text(
     " (SELECT coalesce(sum(number), 0)::bigint FROM audit_heads),"
     " set_config('statement_timeout', '10s', true), set_config('enable_seqscan', 'off', true)"
 )
+_BOUNDS = text(
+    "SELECT set_config('statement_timeout', '10s', true), set_config('enable_seqscan', 'off', true)"
+)
+_LOGGED = text("""
+SELECT u.writer, l.number FROM unnest(CAST(:writers AS uuid[])) AS u (writer)
+CROSS JOIN LATERAL (
+    SELECT number FROM audit_log WHERE writer = u.writer ORDER BY number DESC LIMIT 1
+) l
+""")
 _PAGE = text("""
 SELECT l.*, r.* FROM (
     SELECT position, writer, number, mac, leaf FROM audit_log
@@ -52,8 +66,9 @@ SELECT l.*, r.* FROM (
 ) r ON true
 ORDER BY l.position
 """)
-_CHECKPOINT = text(
-    "SELECT now(), h.writer, h.number, h.mac FROM audit_heads h"
+_NOW = text("SELECT now()")
+_LISTED_HEADS = text(
+    "SELECT h.writer, h.number, h.mac, h.key_version, h.head_mac FROM audit_heads h"
     " JOIN audit_writers w USING (writer) ORDER BY w.ordinal"
 )
 
@@ -74,20 +89,37 @@ class LogPage:
         first: the first position wanted.
         records: those that are there, by position; one may be missing.
         lag: number of records that have no position yet.
+        seen: the last position that this server knows was given.
+        findings: what this server knows to be missing.
     """
 
     first: int
     records: Sequence[LoggedRecord]
     lag: int
+    seen: int = 0
+    findings: Sequence[Finding] = ()
 
 
 class PostgresAuditReader:
     """Reads the audit as of one moment."""
 
-    def __init__(self, engine: Engine, key_of: KeyOf) -> None:
-        """Takes where the audit key of a version is (see ``verify``)."""
+    def __init__(
+        self,
+        engine: Engine,
+        key_of: KeyOf,
+        witness: Witness = lambda: NOTHING_KNOWN,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        """Takes where the audit key of a version is (see ``verify``).
+
+        Args:
+            witness: tells what this process knows of the audit by itself.
+            checks: look at what lies around the audit, in the snapshot that is read.
+        """
         self._engine = engine
         self._key_of = key_of
+        self._witness = witness
+        self._checks = checks
 
     def verify(
         self, checkpoint: Checkpoint | None = None, *, deadline: float | None = None
@@ -96,36 +128,73 @@ class PostgresAuditReader:
 
         Raises AuditUnavailable (DEADLINE_EXCEEDED at ``deadline``), KeysUnavailable.
         """
+        knowledge = self._witness()
         with _our_errors(), self._snapshot() as connection:
-            report = verify(_snapshot(connection, deadline), self._key_of, checkpoint)
+            around = self._around(connection)
+            snapshot = _snapshot(connection, deadline)
+            report = verify(snapshot, self._key_of, checkpoint, knowledge)
             undone = check_erasures(connection, self._key_of, deadline)
-        return replace(report, findings=[*undone, *report.findings][:MAX_FINDINGS])
+        return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
-    def checkpoint(self) -> Checkpoint | None:
+    def look(self, writers: Sequence[UUID]) -> tuple[Sequence[Finding], dict[UUID, int]]:
+        """Returns what is wrong at a glance: around the audit, and at the ends of our chains.
+
+        With it the number of each writer's last record in the log. Raises AuditUnavailable.
+        """
+        knowledge = self._witness()
+        with _our_errors(), self._snapshot() as connection:
+            connection.execute(_BOUNDS)
+            rows = connection.execute(_LOGGED, {"writers": list(writers)})
+            logged = {row[0]: row[1] for row in rows}
+            return self._glance(connection, knowledge), logged
+
+    def checkpoint(self) -> tuple[Checkpoint | None, Sequence[Finding]]:
         """Returns heads and log as of now, None where nothing was ever written.
 
-        Verify first: a checkpoint says what is there, not that it is right. Raises
-        AuditUnavailable, also where the log's root is not a server's (INTERNAL): a forged
-        root must not leave under our MAC. Raises KeysUnavailable.
+        With them what ``look`` finds. What this server knows is in the checkpoint, whether or
+        not the database has it. Of all else, verify first: a checkpoint says what is there,
+        not that it is right. Raises AuditUnavailable, also where a head or the log's root is
+        not a server's (INTERNAL): nothing forged must leave under our MAC. Raises
+        KeysUnavailable.
         """
+        knowledge = self._witness()
         with _our_errors(), self._snapshot() as connection:
-            rows = connection.execute(_CHECKPOINT).all()
+            findings = self._glance(connection, knowledge)
+            now = connection.execute(_NOW).scalar_one()
+            stored = [Head(*row) for row in connection.execute(_LISTED_HEADS)]
             root = connection.execute(_LAST_ROOT).one_or_none()
-        heads = [CheckpointHead(writer, number, mac) for _, writer, number, mac in rows]
+        heads = {head.writer: self._checkpoint_head(head) for head in stored}
+        for lane in knowledge.chains:
+            held = heads.get(lane.writer)
+            if held is None or held.number <= lane.number:
+                heads[lane.writer] = CheckpointHead(lane.writer, lane.number, lane.mac)
         log = self._checkpoint_log(LogRoot(*root)) if root is not None else None
-        return Checkpoint(rows[0][0], heads, log) if rows else None
+        seen = knowledge.log
+        if seen is not None and (log is None or log.size <= seen.size):
+            log = seen
+        made = Checkpoint(now, list(heads.values()), log) if heads or log else None
+        return made, findings
 
     def page(self, first: int, limit: int) -> LogPage:
         """Returns entries from a position on; from 0, the last ``limit``.
 
         Raises AuditUnavailable, KeysUnavailable.
         """
+        knowledge = self._witness()
         with _our_errors(), self._snapshot() as connection:
             last, written, *_ = connection.execute(_EXTENT).one()
-            first = first or max(1, last - limit + 1)
+            seen = max(last, knowledge.log.size if knowledge.log else 0)
+            first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
+            findings = self._glance(connection, knowledge)
         records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
-        return LogPage(first, records, max(0, written - last))
+        return LogPage(first, records, max(0, written - last), seen, findings)
+
+    def _glance(self, connection: Connection, knowledge: Knowledge) -> Sequence[Finding]:
+        return [*self._around(connection), *find_missing(connection, knowledge)]
+
+    def _around(self, connection: Connection) -> Sequence[Finding]:
+        return [finding for check in self._checks for finding in check(connection)]
 
     def _logged(self, entry: LogEntry, columns: Sequence[Any]) -> LoggedRecord:
         record = Record(*columns) if columns[0] is not None else None
@@ -143,6 +212,18 @@ class PostgresAuditReader:
         except DecryptionFailed:
             return False
         return record.verifies(key, record.writer, record.number)
+
+    def _checkpoint_head(self, head: Head) -> CheckpointHead:
+        try:
+            genuine = head.verifies(self._key_of(head.key_version))
+        except DecryptionFailed:
+            genuine = False
+        if not genuine:
+            raise AuditUnavailable(
+                f"the head of writer {head.writer} was edited: run `tokenvault audit verify`",
+                reason=Reason.INTERNAL,
+            )
+        return CheckpointHead(head.writer, head.number, head.mac)
 
     def _checkpoint_log(self, root: LogRoot) -> CheckpointLog:
         if root.tree(self._key_of) is None:

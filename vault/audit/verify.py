@@ -2,8 +2,8 @@
 
 Detected by the audit alone: an edited, deleted, moved or inserted record, records missing
 at a chain's end, a missing writer. What the log holds cannot go together with its head or
-its writer unseen; whoever puts the log back with it is shown by a later writer's opening
-or by a checkpoint.
+its writer unseen; whoever puts the log back with it is shown by a later writer's opening,
+by a checkpoint, or by what the running server that verifies knows itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from uuid import UUID
 from vault.audit.chain import Chain, KeyOf, Kind
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.log import LogRoot
-from vault.audit.log_check import LogCheck, Logged
+from vault.audit.log_check import KnownLog, LogCheck, Logged
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
+from vault.audit.witness import NOTHING_KNOWN, Knowledge
 from vault.errors import DecryptionFailed
 from vault.service.oversight import AuditReport, Finding
 
@@ -46,18 +47,24 @@ class Snapshot:
     roots: Iterable[LogRoot] = field(default=(), repr=False)
 
 
-def verify(snapshot: Snapshot, key_of: KeyOf, checkpoint: Checkpoint | None = None) -> AuditReport:
+def verify(
+    snapshot: Snapshot,
+    key_of: KeyOf,
+    checkpoint: Checkpoint | None = None,
+    knowledge: Knowledge = NOTHING_KNOWN,
+) -> AuditReport:
     """Verifies every record and every writer.
 
     Args:
         key_of: the audit key of a version. May raise KeysUnavailable, and
             DecryptionFailed for a version that never was.
         checkpoint: heads and log seen earlier, kept outside of the database.
+        knowledge: what this process knows of them, as of a time before the snapshot.
     """
-    log = LogCheck(key_of, checkpoint.log if checkpoint else None)
+    log = LogCheck(key_of, _known_logs(checkpoint, knowledge))
     log.run(snapshot.log, snapshot.roots)
     openings = _genuine_openings(snapshot.openings, key_of)
-    anchors = _anchors(openings.values(), checkpoint, log)
+    anchors = _anchors(openings.values(), checkpoint, log, knowledge)
     findings = _writer_findings(snapshot, openings, anchors)
     known = {writer.writer for writer in snapshot.writers}
     read, unread = 0, set(known)
@@ -97,8 +104,19 @@ def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Op
     return openings
 
 
+def _known_logs(checkpoint: Checkpoint | None, knowledge: Knowledge) -> Sequence[KnownLog]:
+    seen = (
+        (checkpoint.log if checkpoint else None, "the checkpoint"),
+        (knowledge.log, "what this server saw"),
+    )
+    return [KnownLog(log, witness) for log, witness in seen if log is not None]
+
+
 def _anchors(
-    openings: Iterable[Opening], checkpoint: Checkpoint | None, log: LogCheck
+    openings: Iterable[Opening],
+    checkpoint: Checkpoint | None,
+    log: LogCheck,
+    knowledge: Knowledge,
 ) -> dict[UUID, dict[int, bytes]]:
     anchors: dict[UUID, dict[int, bytes]] = {}
     seen = [
@@ -111,6 +129,7 @@ def _anchors(
         seen += [(head.writer, head.number, head.mac) for head in checkpoint.heads]
     if log.sound:
         seen += [(writer, *last) for writer, last in log.last.items()]
+    seen += [(chain.writer, chain.number, chain.mac) for chain in knowledge.chains]
     for writer, number, mac in seen:
         anchors.setdefault(writer, {})
         if number > 0:  # 0: the writer had no head to name, but it was there

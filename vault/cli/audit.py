@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vault.bulk.atomic import atomic_output
-from vault.cli.audit_lines import is_look, json_line, plain_line
+from vault.cli.audit_lines import finding_line, is_look, json_line, plain_line
 from vault.cli.connection import (
     AddressOption,
     CaOption,
@@ -22,9 +22,8 @@ from vault.cli.connection import (
     find_connection,
 )
 from vault.cli.exits import ExitCode
-from vault.cli.printable import one_line
 from vault.client import Client
-from vault.v1.audit_service_pb2 import AuditRecord, TailAuditResponse
+from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord, TailAuditResponse
 
 __all__ = ["app"]
 
@@ -38,6 +37,25 @@ FromOption = Annotated[
     int | None,
     typer.Option("--from", metavar="N", min=1, help="First position. Default: the last records."),
 ]
+
+
+class Missing:
+    """What the server says is wrong beside what was asked: told once each, on stderr."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, findings: Iterable[AuditFinding]) -> None:
+        """Prints what was not told yet."""
+        for line in map(finding_line, findings):
+            if line not in self._told:
+                self._told.add(line)
+                typer.echo(f"{line}: run `tokenvault audit verify`", err=True)
+
+    def exit(self) -> None:
+        """Ends the command with exit code 1 where anything was told."""
+        if self._told:
+            raise typer.Exit(ExitCode.FOUND)
 
 
 @app.command()
@@ -76,8 +94,7 @@ def verify(
         writers = "1 writer" if answer.writers == 1 else f"{answer.writers:,} writers"
         typer.echo(f"{answer.records:,} records of {writers} read")
         for each in answer.findings:
-            place = f"writer {each.writer}, record {each.number}: " if each.writer else ""
-            typer.echo(one_line(f"{each.kind}: {place}{each.message}"))
+            typer.echo(finding_line(each))
         typer.echo(f"{len(answer.findings):,} findings" if answer.findings else "nothing is wrong")
     if answer.findings:
         raise typer.Exit(ExitCode.FOUND)
@@ -116,9 +133,11 @@ def tail(
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     line = json_line if as_json else plain_line
     with connection.open() as client:
-        position = _print_page(client, start or 0, limit, line)
+        missing = Missing()
+        position = _print_page(client, start or 0, limit, line, missing)
         if follow:
-            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line)
+            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line, missing)
+        missing.exit()
 
 
 @app.command("checkpoint")
@@ -140,11 +159,14 @@ def make_checkpoint(
         answer = client.checkpoint_audit()
     if output is None:
         typer.echo(answer.checkpoint, nl=False)
-        return
-    with atomic_output(output) as stream:
-        stream.write(answer.checkpoint.encode())
-    when = answer.time.ToDatetime().isoformat(sep=" ", timespec="seconds")
-    typer.echo(f"checkpoint of {when} UTC written to {output}")
+    else:
+        with atomic_output(output) as stream:
+            stream.write(answer.checkpoint.encode())
+        when = answer.time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+        typer.echo(f"checkpoint of {when} UTC written to {output}")
+    missing = Missing()
+    missing.tell(answer.findings)
+    missing.exit()
 
 
 @app.command()
@@ -166,8 +188,10 @@ def export(
     """
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     written, bad, position = 0, 0, start
+    missing = Missing()
     with connection.open() as client, atomic_output(output) as stream:
         for page in _pages(client, start):
+            missing.tell(page.findings)
             for record in page.records:
                 stream.write(f"{json_line(record)}\n".encode())
                 written += 1
@@ -177,6 +201,7 @@ def export(
     if bad:
         typer.echo(f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`")
         raise typer.Exit(ExitCode.FOUND)
+    missing.exit()
 
 
 def _pages(client: Client, position: int, most: int = _PAGE) -> Iterator[TailAuditResponse]:
@@ -190,7 +215,11 @@ def _pages(client: Client, position: int, most: int = _PAGE) -> Iterator[TailAud
 
 
 def _print_page(
-    client: Client, position: int, limit: int, line: Callable[[AuditRecord], str]
+    client: Client,
+    position: int,
+    limit: int,
+    line: Callable[[AuditRecord], str],
+    missing: Missing,
 ) -> int:
     """Prints up to ``limit`` records; returns the position after them."""
     if position == 0 and limit > _PAGE:
@@ -198,6 +227,7 @@ def _print_page(
         position = max(1, client.tail_audit(0, 1).next - limit)
     while limit > 0:
         page = client.tail_audit(position, min(limit, _PAGE))
+        missing.tell(page.findings)
         for record in page.records:
             typer.echo(line(record))
         limit -= len(page.records)
@@ -213,12 +243,14 @@ def _follow(
     first: float,
     longest: float,
     line: Callable[[AuditRecord], str],
+    missing: Missing,
 ) -> None:
     pause = first
     while True:
         time.sleep(pause)
         quiet = True
         for page in _pages(client, position):
+            missing.tell(page.findings)
             for record in page.records:
                 typer.echo(line(record))
                 quiet = quiet and is_look(record)

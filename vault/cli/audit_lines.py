@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from vault.v1.audit_service_pb2 import AuditRecord
+from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord
 
-__all__ = ["is_look", "json_line", "plain_line"]
+__all__ = ["finding_line", "is_look", "json_line", "plain_line"]
 
 _LOOKS = {"TailAudit"}
 
@@ -59,6 +59,12 @@ def json_line(record: AuditRecord) -> str:
     )
 
 
+def finding_line(finding: AuditFinding) -> str:
+    """Writes what is wrong with the audit for people."""
+    place = f"writer {finding.writer}, record {finding.number}: " if finding.writer else ""
+    return _printable(f"{finding.kind}: {place}{finding.message}")
+
+
 def is_look(record: AuditRecord) -> bool:
     """Tells whether a record is about nothing but somebody looking at the audit."""
     body = _body(record)
@@ -74,8 +80,11 @@ def _body(record: AuditRecord) -> Mapping[str, object] | None:
 
 
 def _text(body: Mapping[str, object], name: str) -> str:
+    return _printable(str(body.get(name, "")))
+
+
+def _printable(text: str) -> str:
     # A caller's name may hold anything, and a terminal obeys control characters.
-    text = str(body.get(name, ""))
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

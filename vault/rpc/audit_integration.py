@@ -1,5 +1,8 @@
 """The thread that has this process's integrator take its turns, and tells how it stands.
 
+Now and then it looks at the audit as an auditor would, and tells what is missing of what
+this process knows.
+
 Calls never wait for it: they write their records whether or not these get positions.
 """
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,12 +18,15 @@ from vault.audit.integrator import Standing
 from vault.errors import AuditUnavailable, VaultError
 from vault.rpc.logging import get_log
 from vault.rpc.metrics import AuditMetrics
+from vault.service.oversight import Finding
 
 __all__ = ["AuditIntegration", "Turns"]
 
 _INTERVAL = 0.4  # seconds: with the work itself, well within one
 _AFTER_FAILURE = 2.0
 _PATIENCE = 30.0
+_LOOK = 10.0  # seconds between two looks
+_LOGGED = 20  # findings of one look that are logged one by one
 _log = get_log(__name__)
 
 
@@ -49,6 +55,7 @@ class AuditIntegration:
     """Takes turns until it is closed.
 
     Args:
+        look: tells what is wrong with the audit at a glance. Raises VaultError.
         patience: seconds for which records may wait before the probe says so.
         clock: seconds on a monotonic clock.
     """
@@ -57,6 +64,7 @@ class AuditIntegration:
         self,
         integrator: Turns,
         metrics: AuditMetrics,
+        look: Callable[[], Sequence[Finding]] = list,
         *,
         interval: float = _INTERVAL,
         patience: float = _PATIENCE,
@@ -70,6 +78,9 @@ class AuditIntegration:
         self._clock = clock
         # One object, so that the probe's thread never sees half of it.
         self._seen = _Seen(Standing(), clock())
+        self._look = look
+        self._looked = clock()
+        self._found: Sequence[Finding] = ()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="audit", daemon=True)
 
@@ -95,6 +106,13 @@ class AuditIntegration:
                 f"audit record {first.number} of writer {first.writer} is {first.kind}"
                 f"{more}: calls go on; run `tokenvault audit verify`"
             )
+        if found := self._found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            place = f"writer {found[0].writer}: " if found[0].writer else ""
+            raise AuditUnavailable(
+                f"{found[0].kind}: {place}{found[0].message}{more}:"
+                " calls go on; run `tokenvault audit verify`"
+            )
         waited = self._waited(seen)
         if waited > self._patience:
             why = seen.trouble or "records come faster than they are integrated"
@@ -111,6 +129,29 @@ class AuditIntegration:
             self._failed(before, type(error).__name__)
         else:
             self._succeeded(before, standing)
+        if self._clock() - self._looked >= _LOOK:
+            self._take_a_look()
+
+    def _take_a_look(self) -> None:
+        try:
+            found = self._look()
+        except VaultError:
+            return  # the database is away, which the turns tell; what was found still holds
+        except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
+            _log.error("the look at the audit failed", problem=type(error).__name__)
+            return
+        finally:
+            self._looked = self._clock()
+        new = [finding for finding in found if finding not in self._found]
+        for finding in new[:_LOGGED]:
+            _log.error(
+                "audit is not as this server knows it",
+                writer=finding.writer,
+                number=finding.number,
+                kind=finding.kind,
+                problem=finding.message,
+            )
+        self._found = found
 
     def _watch(self) -> None:
         while not self._stopping.wait(

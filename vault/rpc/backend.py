@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from vault.audit.chain import Kind
 from vault.audit.desk import AuditDesk
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
 from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedKeys
+from vault.audit.watch import Watch
+from vault.audit.witness import Knowledge
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -42,7 +45,7 @@ from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureService
 from vault.service.expiry import ExpiryService
-from vault.service.oversight import OversightService
+from vault.service.oversight import Finding, OversightService
 from vault.service.shapes import check_shapes
 from vault.service.spaces import spaces_left
 from vault.service.spellings import SpellingService
@@ -53,7 +56,7 @@ from vault.store.engine import make_engine
 from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
 from vault.store.roles import refuse_privileged
-from vault.store.tampering import refuse_tampering
+from vault.store.tampering import find_tampering, refuse_tampering
 from vault.store.transaction import retried, transaction
 
 __all__ = ["Backend", "open_backend", "replica_name"]
@@ -154,11 +157,21 @@ def open_backend(
         expiry = ExpiryService(
             PostgresUnitOfWork(side, lanes), keyring, policies.current, settings.reaper.batch
         )
-        integration = AuditIntegration(Integrator(side, audit_key, audit_key_of), audit_metrics)
+        integrator = Integrator(side, audit_key, audit_key_of)
+        readers = [
+            PostgresAuditReader(
+                each,
+                audit_key_of,
+                lambda: Knowledge(lanes.seen(), integrator.seen()),
+                [_altered_tables],
+            )
+            for each in (engine, side)
+        ]
+        watch = Watch(readers[1], lanes.seen)
+        integration = AuditIntegration(integrator, audit_metrics, watch.look)
         stack.callback(integration.close)
         integration.start()
-        reader = PostgresAuditReader(engine, audit_key_of)
-        desk = AuditDesk(reader, audit_key, audit_key_of, keyring.losses)
+        desk = AuditDesk(readers[0], audit_key, audit_key_of, keyring.losses)
         oversight = OversightService(admission, desk, policies.standing)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
@@ -182,6 +195,11 @@ def open_backend(
             },
             spaces=lambda: _spaces(work, policies.current()),
         )
+
+
+def _altered_tables(connection: Connection) -> Sequence[Finding]:
+    found = find_tampering(connection)
+    return [Finding("", 0, Kind.ALTERED_TABLE.value, each) for each in found]
 
 
 def _engine(settings: DatabaseSettings, connections: int, application: str) -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
 from vault.service.encryption import EncryptionService
-from vault.service.oversight import OversightService
+from vault.service.oversight import Finding, OversightService
 from vault.service.results import ColumnResult, TokenDescription, outcome_counts
 from vault.service.tokenization import TokenizationService
 from vault.v1 import audit_service_pb2 as audit
@@ -199,15 +199,11 @@ def _encryption(service: EncryptionService) -> Mapping[str, Method]:
 def _oversight(service: OversightService) -> Mapping[str, Method]:
     def verify_audit(caller: Caller, policy: Policy, ask: audit.VerifyAuditRequest) -> Answer:
         report = service.verify_audit(caller, policy, ask.checkpoint)
-        findings = [
-            audit.AuditFinding(
-                writer=each.writer, number=each.number, kind=each.kind, message=each.message
-            )
-            for each in report.findings[:_MAX_FINDINGS]
-        ]
         return Answer.of(
             audit.VerifyAuditResponse(
-                records=report.records, writers=report.writers, findings=findings
+                records=report.records,
+                writers=report.writers,
+                findings=_findings(report.findings),
             )
         )
 
@@ -219,14 +215,20 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             )
             for each in page.records
         ]
-        return Answer.of(audit.TailAuditResponse(records=records, next=page.next, lag=page.lag))
+        return Answer.of(
+            audit.TailAuditResponse(
+                records=records, next=page.next, lag=page.lag, findings=_findings(page.findings)
+            )
+        )
 
     def checkpoint_audit(caller: Caller, policy: Policy, _: audit.CheckpointAuditRequest) -> Answer:
         made = service.checkpoint_audit(caller, policy)
-        if made is None:
-            return Answer.of(audit.CheckpointAuditResponse())
         return Answer.of(
-            audit.CheckpointAuditResponse(checkpoint=made.text, time=_timestamp(made.time))
+            audit.CheckpointAuditResponse(
+                checkpoint=made.text,
+                time=_timestamp(made.time),
+                findings=_findings(made.findings),
+            )
         )
 
     def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
@@ -265,6 +267,15 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             policies.GetPolicyRequest, get_policy, batch=False
         ),
     }
+
+
+def _findings(findings: Sequence[Finding]) -> Iterable[audit.AuditFinding]:
+    return [
+        audit.AuditFinding(
+            writer=each.writer, number=each.number, kind=each.kind, message=each.message
+        )
+        for each in findings[:_MAX_FINDINGS]
+    ]
 
 
 def item_errors(failures: Mapping[int, Failure]) -> Iterable[item_error_pb2.ItemError]:

@@ -36,8 +36,8 @@ class Finding:
     Attributes:
         writer: the writer whose chain is broken, or empty where it concerns all.
         number: the record's number within its writer's chain, from 1, or 0.
-        kind: EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST or
-            BROUGHT_BACK.
+        kind: EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER,
+            KEY_LOST, BROUGHT_BACK or ALTERED_TABLE.
     """
 
     writer: str
@@ -71,19 +71,33 @@ class GlobalRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Records by rising position, the position to ask for next, and how many have none yet."""
+    """A page of the audit.
+
+    Attributes:
+        records: by rising position.
+        next: the position to ask for next.
+        lag: how many records have no position yet.
+        findings: what this server knows to be missing, wherever in the audit.
+    """
 
     records: Sequence[GlobalRecord]
     next: int
     lag: int
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SealedCheckpoint:
-    """A checkpoint as one line of text under a MAC, and when it was made."""
+    """A checkpoint as one line of text under a MAC, and when it was made.
+
+    Attributes:
+        text: empty where nothing was ever written, and ``time`` is None.
+        findings: what the database lacks of it, by this server's own knowledge.
+    """
 
     text: str
-    time: datetime
+    time: datetime | None
+    findings: Sequence[Finding] = ()
 
 
 class AuditReader(Protocol):
@@ -98,8 +112,8 @@ class AuditReader(Protocol):
     def tail(self, position: int, limit: int) -> AuditPage:
         """Returns records from a position on; from 0, the last ``limit``."""
 
-    def checkpoint(self) -> SealedCheckpoint | None:
-        """Returns the audit's state as of now, None where nothing was ever written."""
+    def checkpoint(self) -> SealedCheckpoint:
+        """Returns the audit's state as of now."""
 
 
 class OversightService:
@@ -131,7 +145,7 @@ class OversightService:
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
-    def checkpoint_audit(self, caller: Caller, policy: Policy) -> SealedCheckpoint | None:
+    def checkpoint_audit(self, caller: Caller, policy: Policy) -> SealedCheckpoint:
         """Returns a checkpoint, to be kept outside of the database."""
         permit = self._admission.admit("CheckpointAudit", caller, policy, Action.READ_AUDIT)
         checkpoint = self._admission.attempt(permit, self._reader.checkpoint)

@@ -154,7 +154,9 @@ def find_tampering(connection: Connection) -> Sequence[str]:
     if path[:1] != ["pg_catalog"]:
         return ["search_path has a schema before pg_catalog, which can replace anything"]
     parameters = {"tables": list(GRANTS), "functions": _FUNCTIONS}
-    return list(connection.scalars(_FOUND, parameters))
+    found: Sequence[str] = connection.scalars(_FOUND, parameters).all()
+    # Names are whatever their maker likes, and a terminal obeys control characters.
+    return ["".join(char if char.isprintable() else "?" for char in each) for each in found]
 
 
 def refuse_tampering(engine: Engine) -> None:

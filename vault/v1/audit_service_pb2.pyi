@@ -57,7 +57,7 @@ class AuditFinding(_message.Message):
     """The record's number within its writer's chain, from 1, or 0."""
     kind: _builtins.str
     """One of EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST,
-    BROUGHT_BACK.
+    BROUGHT_BACK, ALTERED_TABLE.
     """
     message: _builtins.str
     """What was found, for people."""
@@ -180,6 +180,7 @@ class TailAuditResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     next: _builtins.int
     """The position to ask for next."""
     lag: _builtins.int
@@ -188,16 +189,23 @@ class TailAuditResponse(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]:
         """The records, by rising position."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
+        """What the server that answers knows to be wrong with the audit, wherever in it:
+        its own records and positions that are missing, tables that were altered.
+        """
+
     def __init__(
         self,
         *,
         records: _abc.Iterable[Global___AuditRecord] | None = ...,
         next: _builtins.int = ...,
         lag: _builtins.int = ...,
+        findings: _abc.Iterable[Global___AuditFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag", "next", b"next", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "lag", b"lag", "next", b"next", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,21 +236,27 @@ class CheckpointAuditResponse(_message.Message):
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """The checkpoint, one line of JSON; empty where nothing was ever written."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was made, by the database's clock."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
+        """As in TailAuditResponse. The checkpoint has what is missing: verify against it."""
+
     def __init__(
         self,
         *,
         checkpoint: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        findings: _abc.Iterable[Global___AuditFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "findings", b"findings", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,7 +92,7 @@ def writers(owner: Owner) -> list[str]:
 def test_an_empty_audit_is_sound(reader: PostgresAuditReader) -> None:
     report = reader.verify()
     assert (report.records, report.writers, list(report.findings)) == (0, 0, [])
-    assert reader.checkpoint() is None
+    assert reader.checkpoint() == (None, [])
 
 
 def test_one_thread_keeps_to_one_writer(
@@ -271,7 +271,7 @@ def test_a_checkpoint_outside_the_database_shows_a_truncated_end(
     old = owner.execute("SELECT number, mac, head_mac FROM audit_heads").fetchone()
     assert old is not None
     server.call()
-    checkpoint = reader.checkpoint()
+    checkpoint, _ = reader.checkpoint()
     assert checkpoint is not None
     kept = checkpoint.to_json(KEYS[2])
     owner.execute("DELETE FROM audit_records WHERE number = 4")

@@ -482,7 +482,7 @@ def test_a_log_put_back_is_shown_by_a_checkpoint(
     call(2, "b")
     call(2, "a")
     one.turn()
-    checkpoint = reader.checkpoint()
+    checkpoint, _ = reader.checkpoint()
     assert checkpoint is not None
     assert checkpoint.log is not None
     assert checkpoint.log.size == 9
@@ -511,7 +511,7 @@ def test_a_log_in_another_order_is_not_the_checkpoints(
     one.turn()
     call(2, "a")
     one.turn()
-    checkpoint = reader.checkpoint()
+    checkpoint, _ = reader.checkpoint()
     owner.execute("TRUNCATE audit_log, audit_roots")
     integrator(engine, batch=2).turn()  # alternates between writers
     assert findings(reader) == set()

@@ -223,6 +223,13 @@ def test_every_table_is_looked_at(database: Database, table: str) -> None:
         assert find_tampering(connection) == [f"table {table} has row-level security"]
 
 
+def test_names_reach_no_terminal_as_they_are(database: Database) -> None:
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
+        owner.execute('CREATE RULE "a\x1b[2J" AS ON INSERT TO tokens DO INSTEAD NOTHING')
+    with serving(database) as engine, engine.connect() as connection:
+        assert find_tampering(connection) == ["table tokens has the rule a?[2J"]
+
+
 def test_tokens_may_be_partitioned(database: Database) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
         owner.execute("ALTER TABLE tokens RENAME TO whole")

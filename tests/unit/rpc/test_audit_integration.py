@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import pytest
@@ -143,3 +143,61 @@ def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, turns:
     time.sleep(0.02)
     assert turns.taken == taken
     assert not integration._thread.is_alive()
+
+
+LACK = Finding(str(WRITER), 4, "TRUNCATED", "record 4, which this server wrote, is missing")
+
+
+def test_what_a_look_finds_is_told_by_the_probe_until_it_is_gone(
+    turns: Turns,
+    registry: CollectorRegistry,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found: list[Finding] = []
+    looks = 0
+
+    def look() -> Sequence[Finding]:
+        nonlocal looks
+        looks += 1
+        return list(found)
+
+    integration = AuditIntegration(turns, AuditMetrics(registry), look, clock=clock)
+    integration.turn()
+    assert looks == 0
+    found.append(LACK)
+    for _ in range(3):
+        clock.now += 11
+        integration.turn()
+        with pytest.raises(AuditUnavailable, match=r"TRUNCATED: writer .*record 4.*audit verify"):
+            integration.probe()
+    assert looks == 3
+    assert capsys.readouterr().out.count("audit is not as this server knows it") == 1
+    found.clear()
+    clock.now += 11
+    integration.turn()
+    integration.probe()
+
+
+def test_a_look_that_fails_forgets_nothing_and_ends_nothing(
+    turns: Turns, registry: CollectorRegistry, clock: Clock
+) -> None:
+    answers: list[Callable[[], Sequence[Finding]]] = [lambda: [LACK], unreachable, broken]
+
+    integration = AuditIntegration(
+        turns, AuditMetrics(registry), lambda: answers.pop(0)(), clock=clock
+    )
+    for _ in range(3):
+        clock.now += 11
+        integration.turn()
+        with pytest.raises(AuditUnavailable, match="record 4"):
+            integration.probe()
+    assert answers == []
+
+
+def unreachable() -> Sequence[Finding]:
+    raise AuditUnavailable("the database is away")
+
+
+def broken() -> Sequence[Finding]:
+    raise RuntimeError

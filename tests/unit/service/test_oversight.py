@@ -52,7 +52,7 @@ class SlowVerifier:
     def tail(self, position: int, limit: int) -> AuditPage:
         raise AssertionError("not asked here")
 
-    def checkpoint(self) -> SealedCheckpoint | None:
+    def checkpoint(self) -> SealedCheckpoint:
         raise AssertionError("not asked here")
 
 
@@ -88,7 +88,7 @@ class Reader:
         self.asked.append(("tail", position, limit))
         return AuditPage([GlobalRecord(7, "w", 3, "{}")], 8, 2)
 
-    def checkpoint(self) -> SealedCheckpoint | None:
+    def checkpoint(self) -> SealedCheckpoint:
         raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
 
 

@@ -1,0 +1,65 @@
+"""A server's own look at the audit now and then, so that no auditor need ask first.
+
+It reads as auditors read. Besides what they would be told, it finds records of this
+server that get no position: whoever hides them from every integrator hides them from the
+log, and from all other servers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from vault.audit.chain import Kind
+from vault.audit.lanes import Lane
+from vault.audit.reading import PostgresAuditReader
+from vault.service.oversight import Finding
+
+__all__ = ["Watch"]
+
+_PATIENCE = 30.0  # seconds within which every record has its position
+
+
+class Watch:
+    """The looks of one process. For one thread.
+
+    Args:
+        chains: tells this process's writers and the last record of each.
+        patience: seconds for which a record may wait for its position.
+        clock: seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        reader: PostgresAuditReader,
+        chains: Callable[[], Sequence[Lane]],
+        *,
+        patience: float = _PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reader = reader
+        self._chains = chains
+        self._patience = patience
+        self._clock = clock
+        # By writer: a record without a position, and when it was first seen so.
+        self._waiting: dict[UUID, tuple[int, float]] = {}
+
+    def look(self) -> Sequence[Finding]:
+        """Returns what is wrong. Raises AuditUnavailable."""
+        chains = self._chains()
+        findings, logged = self._reader.look([chain.writer for chain in chains])
+        return [*findings, *self._forgotten(chains, logged)]
+
+    def _forgotten(self, chains: Sequence[Lane], logged: dict[UUID, int]) -> list[Finding]:
+        now, found = self._clock(), []
+        for chain in chains:
+            last = logged.get(chain.writer, 0)
+            number, since = self._waiting.get(chain.writer, (0, now))
+            if number <= last:  # what waited has its position
+                number, since = chain.number, now
+            self._waiting[chain.writer] = number, since
+            if number > last and now - since > self._patience:
+                message = f"record {last + 1}, which this server wrote, gets no position in the log"
+                found.append(Finding(str(chain.writer), last + 1, Kind.TRUNCATED.value, message))
+        return found
