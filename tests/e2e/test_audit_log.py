@@ -212,7 +212,7 @@ def test_rows_hidden_under_a_running_server_are_named(
             assert done.returncode == 1
             server.await_health("audit", serving=False)
             assert server.health("readiness") == "SERVING"
-            refused = serve("late", {})
+            refused = serve("late", {}, development=True)
             assert refused.returncode == 2
             assert "table audit_log has row-level security" in refused.stderr
         finally:

@@ -98,6 +98,16 @@ ALTERED = {
         " REFERENCES audit_writers (writer) ON DELETE CASCADE",
         "table audit_records has the foreign key sly",
     ),
+    "a-foreign-key-that-cascades": (
+        "ALTER TABLE token_subjects ADD CONSTRAINT sly FOREIGN KEY (tenant, field, token)"
+        " REFERENCES tokens ON DELETE CASCADE",
+        "table tokens has the foreign key sly",
+    ),
+    "a-foreign-key-to-another-table": (
+        "CREATE TABLE another (id bigint PRIMARY KEY);"
+        "ALTER TABLE key_epochs ADD CONSTRAINT sly FOREIGN KEY (epoch) REFERENCES another",
+        "table key_epochs has the foreign key sly",
+    ),
     "unlogged": ("ALTER TABLE audit_log SET UNLOGGED", "table audit_log is unlogged"),
     "missing": ("DROP TABLE audit_roots", "table audit_roots is missing"),
     "in-another-schema": (
