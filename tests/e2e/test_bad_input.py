@@ -200,7 +200,7 @@ def test_a_header_changes_nothing(server: Server) -> None:
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_an_rpc_that_is_not_there(server: Server) -> None:
+def test_an_rpc_that_is_not_there(server: Server, read_audit: Callable[[], list[str]]) -> None:
     credentials = server.site.tls("pipeline").credentials()
     with grpc.secure_channel(server.address, credentials) as channel:
         method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -208,6 +208,10 @@ def test_an_rpc_that_is_not_there(server: Server) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    (record,) = [body for body in read_audit() if '"reason":"UNIMPLEMENTED"' in body]
+    assert '"principal":"spiffe://example.org/pipeline"' in record
+    assert '"rpc":"unknown"' in record
+    assert "eflection" not in record
 
 
 # -- the operator -----------------------------------------------------------------------

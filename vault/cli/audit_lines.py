@@ -83,13 +83,13 @@ def _text(body: Mapping[str, object], name: str) -> str:
     return _printable(str(body.get(name, "")))
 
 
-def _printable(text: str) -> str:
-    # A caller's name may hold anything, and a terminal obeys control characters.
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def _counts(body: Mapping[str, object]) -> str:
     counts = body.get("counts")
     if not isinstance(counts, dict):
         return ""
     return " ".join(f"{outcome}={count}" for outcome, count in sorted(counts.items()))
+
+
+def _printable(text: str) -> str:
+    # A caller's name may hold anything, and a terminal obeys control characters.
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -52,6 +52,8 @@ _DENIALS_EACH = 4
 _DENIALS_WRITTEN = 2
 _DENIAL_SECONDS = 1.0
 
+_UNKNOWN = "unknown"  # what log, metrics and audit call an RPC that there is not
+
 if TYPE_CHECKING:
     _BytesHandler = grpc.GenericRpcHandler[bytes, bytes]
 else:  # generic in the stubs only
@@ -137,17 +139,22 @@ class Pipeline(_BytesHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        """Returns the handler of a method, or None (UNIMPLEMENTED) for an unknown one."""
+        """Returns the handler of a method; unknown ones share one, so that they are audited."""
         name = handler_call_details.method
         method = self._methods.get(name)
         if method is None:
-            return None
+            # Its name is the caller's to choose, and reaches nobody.
+            name = _UNKNOWN
         return grpc.stream_unary_rpc_method_handler(partial(self._serve, name, method))
 
     # -- errors and metrics -----------------------------------------------------------
 
     def _serve(
-        self, name: str, method: Method, sent: Iterator[bytes], context: grpc.ServicerContext
+        self,
+        name: str,
+        method: Method | None,
+        sent: Iterator[bytes],
+        context: grpc.ServicerContext,
     ) -> bytes:
         remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
         call = _Call(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
@@ -209,7 +216,7 @@ class Pipeline(_BytesHandler):
         self,
         call: _Call,
         name: str,
-        method: Method,
+        method: Method | None,
         sent: Iterator[bytes],
         context: grpc.ServicerContext,
     ) -> bytes:
@@ -221,7 +228,7 @@ class Pipeline(_BytesHandler):
             )
             self._enter(call, name, caller)
             self._gate.check(call.principal)
-            raw = self._receiver.receive(sent, context, call.principal)
+            raw = self._request(method, sent, context, call.principal)
             with self._gate.place(call.principal), ExitStack() as slot:
                 with self._spans.step("gate"):
                     slot.enter_context(self._gate.slot(call.principal, call.deadline))
@@ -230,6 +237,21 @@ class Pipeline(_BytesHandler):
             if error.reason in _COUNTED and not call.in_service:
                 self._count(call, error)
             raise
+
+    def _request(
+        self,
+        method: Method | None,
+        sent: Iterator[bytes],
+        context: grpc.ServicerContext,
+        principal: str,
+    ) -> bytes | None:
+        """Returns the call's message; None where there is none, or no such RPC to take it."""
+        if method is None:
+            return None
+        try:
+            return self._receiver.receive(sent, context, principal)
+        except InvalidRequest:
+            return None  # refused where it is recorded
 
     def _enter(self, call: _Call, name: str, caller: Caller) -> None:
         """Looks whether the caller may be here at all, before anything is waited for."""
@@ -259,7 +281,12 @@ class Pipeline(_BytesHandler):
         self._refusals.count(error.reason, error.message)
 
     def _admitted(
-        self, call: _Call, name: str, method: Method, raw: bytes, caller: Caller
+        self,
+        call: _Call,
+        name: str,
+        method: Method | None,
+        raw: bytes | None,
+        caller: Caller,
     ) -> bytes:
         policy = self._policy()
         try:
@@ -284,12 +311,16 @@ class Pipeline(_BytesHandler):
         return answer.encoded
 
     def _permit(self, name: str, caller: Caller, policy: Policy) -> None:
-        if name not in self._permissions:
+        if name not in self._permissions and name != _UNKNOWN:
             raise Denied("the RPC declares no permission, so nobody may call it")
         if not policy.roles_of(caller.principal):
             raise Denied("the policy gives this caller no role")
 
-    def _bind(self, method: Method, raw: bytes) -> BoundCall:
+    def _bind(self, method: Method | None, raw: bytes | None) -> BoundCall:
+        if method is None:
+            raise InvalidRequest("there is no such RPC", reason=Reason.UNIMPLEMENTED)
+        if raw is None:
+            raise InvalidRequest("the call carries no request")
         try:
             bound = method(raw)
         except DecodeError:

@@ -180,10 +180,6 @@ def test_a_call_reaches_its_use_case(caller: Context) -> None:
     assert 'outcome="ok",rpc="Tokenize"} 2.0' in page
 
 
-def test_an_unknown_method_has_no_handler() -> None:
-    assert Server(echo).pipeline.service(_Details("/vault.v1.Nothing/At")) is None
-
-
 def test_no_certificate_is_counted_not_recorded() -> None:
     server = Server(echo)
     code, reason, _ = server.refused(Context(None), ask("1"))
@@ -402,3 +398,93 @@ def test_an_unknown_fields_name_is_not_logged(
     server.refused(caller, request)
     assert server.audit[0].field == ""
     assert CANARY not in "".join(capsys.readouterr())
+
+
+UNKNOWN = [
+    "/vault.v1.TokenizationService/Nothing",
+    "/vault.v1.Nothing/Tokenize",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.health.v1.Health/Check",
+    f"/{CANARY}/{CANARY}",
+    "/",
+    "",
+    "Tokenize",
+    TOKENIZE + "/",
+    TOKENIZE.lower(),
+]
+
+
+def unknown(
+    server: Server, context: Context, name: str, request: Sent = b""
+) -> tuple[str, str, str]:
+    handler = server.pipeline.service(_Details(name))
+    assert handler is not None
+    assert handler.stream_unary is not None
+    sent = iter([request]) if isinstance(request, bytes) else iter(())
+    with pytest.raises(Aborted):
+        handler.stream_unary(sent, cast("grpc.ServicerContext", context))
+    assert context.status is not None
+    metadata = dict(context.status.trailing_metadata)
+    rich = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
+    info = error_details_pb2.ErrorInfo()
+    assert rich.details[0].Unpack(info)
+    return context.status.code.name, info.reason, context.status.details
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_rpc_of_a_known_caller_leaves_a_record(
+    certificate: Callable[..., bytes], name: str
+) -> None:
+    server = Server(echo)
+    with capture_logs() as logs:
+        code, reason, message = unknown(server, Context(certificate(GOOD)), name)
+    assert (code, reason) == ("UNIMPLEMENTED", "UNIMPLEMENTED")
+    (event,) = server.audit
+    assert (event.rpc, event.outcome, event.reason) == ("unknown", "failed", "UNIMPLEMENTED")
+    assert event.principal == GOOD
+    # The caller chose the name: it could be anything, a card number too.
+    told = f"{message}{event}{logs}{generate_latest(server.metrics.registry).decode()}"
+    assert CANARY not in told
+
+
+def test_an_unknown_rpc_of_a_caller_without_a_role_is_denied(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo)
+    context = Context(certificate("spiffe://example.org/nobody"))
+    assert unknown(server, context, "/x/y")[0] == "PERMISSION_DENIED"
+    assert [event.reason for event in server.audit] == ["DENIED"]
+
+
+def test_an_unknown_rpc_of_a_stranger_is_counted_like_any_other(
+    certificate: Callable[..., bytes],
+) -> None:
+    server = Server(echo)
+    assert unknown(server, Context(None), "/x/y")[0] == "UNAUTHENTICATED"
+    assert server.audit == []
+    server.refusals.flush()
+    assert [event.reason for event in server.audit] == ["UNAUTHENTICATED"]
+
+
+def test_an_unknown_rpc_waits_for_no_message(certificate: Callable[..., bytes]) -> None:
+    server = Server(echo)
+
+    class Never(Iterator[bytes]):
+        def __next__(self) -> bytes:
+            raise AssertionError("waited for")
+
+    handler = server.pipeline.service(_Details("/x/y"))
+    assert handler is not None
+    assert handler.stream_unary is not None
+    context = Context(certificate(GOOD))
+    with pytest.raises(Aborted):
+        handler.stream_unary(Never(), cast("grpc.ServicerContext", context))
+    assert len(server.audit) == 1
+
+
+def test_a_call_without_a_message_leaves_a_record(certificate: Callable[..., bytes]) -> None:
+    server = Server(echo)
+    context = Context(certificate(GOOD))
+    assert server.refused(context, iter(()))[:2] == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    (event,) = server.audit
+    assert (event.rpc, event.outcome, event.principal) == ("Tokenize", "failed", GOOD)
