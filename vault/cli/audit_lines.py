@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from vault.cli.printable import one_line
 from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord
 
 __all__ = ["finding_line", "is_look", "json_line", "plain_line"]
@@ -62,7 +63,7 @@ def json_line(record: AuditRecord) -> str:
 def finding_line(finding: AuditFinding) -> str:
     """Writes what is wrong with the audit for people."""
     place = f"writer {finding.writer}, record {finding.number}: " if finding.writer else ""
-    return _printable(f"{finding.kind}: {place}{finding.message}")
+    return one_line(f"{finding.kind}: {place}{finding.message}")
 
 
 def is_look(record: AuditRecord) -> bool:
