@@ -32,16 +32,20 @@ class Look:
         self._values: set[str] | None = None
         self._shapes: set[str] = set()
         self._lengths = range(0)
+        self._known = False
 
     def fits(self, text: str) -> bool:
         """Tells whether a text is one of the values, or a number or address much like them."""
         if self._values is None:
             self._values = {value for value in self._given if _is_long(value)}
             self._shapes = {_shape(value) for value in self._values} - {""}
+            self._known = any(self._given)
             lengths = [len(value) for value in self._values] or [0]
             self._lengths = range(min(lengths) - _NEAR, max(lengths) + _NEAR + 1)
         if text in self._values:
             return True
+        if not self._known:
+            return bool(_shape(text))  # nothing to compare it with
         return len(text) in self._lengths and _shape(text) in self._shapes
 
 
@@ -95,13 +99,15 @@ def _lines_of_cells(
             yield delimiter.join([*line, lines[0]]), lines[0]
             yield from ((each, each) for each in lines[1:-1])
             yield delimiter.join([lines[-1], *_up_to_line_end(parts, place + 1)]), lines[-1]
-        line = [lines[-1]] if len(lines) > 1 else [*line, lines[0]]
+        if len(lines) > 1:
+            line = []
+        line.append(lines[-1])
 
 
 def _up_to_line_end(parts: Sequence[list[str]], place: int) -> Iterator[str]:
-    for lines in parts[place:]:
-        yield lines[0]
-        if len(lines) > 1:
+    for at in range(place, len(parts)):
+        yield parts[at][0]
+        if len(parts[at]) > 1:
             return
 
 

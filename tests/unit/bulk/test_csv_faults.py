@@ -97,6 +97,12 @@ def test_rows_that_two_stray_quotes_join_are_left_out(on_reject: OnReject) -> No
     assert trusted.count(b"T") == 2
 
 
+def test_rows_joined_to_one_without_a_value_are_left_out() -> None:
+    out, summary = convert(b'name,card\n"Bob,4111111111111111\nAl",\n')
+    assert out == b"name,card\n"
+    assert summary.rejects == {("", "ROW_MALFORMED"): 1}
+
+
 def test_rows_that_stray_quotes_join_to_the_header_are_refused() -> None:
     message = refused(b'id,card,"note\n1,4111111111111111,x"\n2,5500005555555559,y\n')
     assert message.startswith("line 1, the header: a cell of several lines reads as rows")
@@ -154,6 +160,14 @@ def test_quoted_cells_of_many_lines_take_linear_time() -> None:
 
     seconds(100)
     assert seconds(20_000) < 2  # it was minutes
+
+
+def test_many_cells_of_many_lines_take_linear_time() -> None:
+    cells = ",".join(['x,"\n"'] * 60_000)
+    header = ",".join(f"c{n}" for n in range(120_000))
+    begun = time.process_time()
+    convert(f"{header},card\n{cells},4111111111111111\n".encode())
+    assert time.process_time() - begun < 5
 
 
 def test_an_escape_whose_meaning_programs_differ_on_is_rejected_in_a_chosen_column() -> None:
