@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
 PROTOS := $(wildcard proto/vault/v1/*.proto)
+# Stubs, and all protos with what they import as one file, for grpcurl and other clients.
+stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
+	--include_imports --descriptor_set_out=$(1)/vault/v1/tokenvault.protoset $(PROTOS)
 LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
@@ -31,12 +34,12 @@ $(BIN)/uv:
 	test -x $@ || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 proto: install
-	$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. $(PROTOS)
+	$(call stubs_in,.)
 
 # The committed stubs are what the committed .proto files give.
 proto-check: install
-	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	$(PROTOC) --python_out=$$out --grpc_python_out=$$out --mypy_out=quiet:$$out --mypy_grpc_out=quiet:$$out $(PROTOS) && \
+	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && mkdir -p $$out/vault/v1 && \
+	$(call stubs_in,$$out) && \
 	diff -r --exclude=__init__.py --exclude=__pycache__ $$out/vault/v1 vault/v1 || \
 	{ echo "vault/v1 differs from proto/: run 'make proto' and commit" >&2; exit 1; }
 

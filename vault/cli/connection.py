@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ __all__ = [
     "KeyOption",
     "RoleOption",
     "find_connection",
+    "find_health",
 ]
 
 _DEV_DIRECTORY = Path(".tokenvault")
@@ -99,16 +101,58 @@ def find_connection(
     return _development(directory, role or default_role)
 
 
-def _development(directory: Path, role: str | None) -> Connection:
+def find_health(dev: Path | None) -> str | None:
+    """Returns where the development environment answers health checks, None where there is none.
+
+    Raises:
+        typer.BadParameter: it is there and not running: another one might answer for it.
+    """
+    directory = dev or _DEV_DIRECTORY
+    if dev is None and not directory.is_dir():
+        return None
+    path, described = _described(directory)
+    address = described.get("health")
+    if not isinstance(address, str):
+        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes")
+    if not _is_running(directory):
+        raise typer.BadParameter(
+            f"{path} was left by an environment that was killed: "
+            f"start 'tokenvault dev --dir {directory}', or give --address"
+        )
+    return address
+
+
+def _is_running(directory: Path) -> bool:
+    """Tells whether the process that holds the directory lives; its number is in the lock."""
+    try:
+        os.kill(int((directory / "lock").read_text("ascii")), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _described(directory: Path) -> tuple[Path, dict[str, Any]]:
     path = directory / "dev.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        address, ca, clients = described["address"], described["ca"], described["clients"]
-        pairs = {name: (entry["cert"], entry["key"]) for name, entry in clients.items()}
     except FileNotFoundError:
         raise typer.BadParameter(
             f"{path} is not there: start 'tokenvault dev --dir {directory}'"
         ) from None
+    except ValueError:
+        described = None
+    if not isinstance(described, dict):
+        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes")
+    return path, described
+
+
+def _development(directory: Path, role: str | None) -> Connection:
+    path, described = _described(directory)
+    try:
+        address, ca, clients = described["address"], described["ca"], described["clients"]
+        pairs = {name: (entry["cert"], entry["key"]) for name, entry in clients.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes") from None
     known = ", ".join(sorted(pairs))

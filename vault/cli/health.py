@@ -6,13 +6,22 @@ from typing import Annotated
 
 import typer
 
+from vault.cli.connection import DevOption, find_health
+
 __all__ = ["health"]
+
+_DEFAULT = "127.0.0.1:50052"
 
 
 def health(
     address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where the health server is.")
-    ] = "127.0.0.1:50052",
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where the health server is. Default: of the development environment in "
+            f"./.tokenvault, or where there is none, {_DEFAULT}.",
+        ),
+    ] = None,
     service: Annotated[
         str,
         typer.Option(
@@ -21,15 +30,18 @@ def health(
         ),
     ] = "readiness",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 3.0,
+    dev: DevOption = None,
 ) -> None:
     """Prints how a server stands. Exit code 0 if it serves, 1 if not, 4 if it does not answer."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from vault.cli.exits import ExitCode
+    from vault.client.loopback import direct_options
     from vault.client.transport import in_words
 
-    with grpc.insecure_channel(address) as channel:
+    address = address or find_health(dev) or _DEFAULT
+    with grpc.insecure_channel(address, direct_options(address)) as channel:
         ask = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)
