@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import StoreUnavailable
 from vault.model import TokenSpace
-from vault.service.ports import DataKeyRecord, DataKeyStore, UnitOfWork
+from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, UnitOfWork
 
 
 class Backend(Protocol):
@@ -98,3 +98,20 @@ def test_an_epoch_is_begun_once_with_its_keys(backend: Backend, space: TokenSpac
     assert marked == [False, True]
     counting = backend.data_keys.counting()
     assert counting.here == counting.recorded == here
+
+
+def test_the_last_generation_of_the_manifest_is_in_force(
+    backend: Backend, space: TokenSpace
+) -> None:
+    first, second = (
+        KeyManifest(space.tenant, number, f"document {number}", 1, bytes([number]) * 32)
+        for number in (1, 2)
+    )
+    assert backend.data_keys.manifest(space.tenant) is None
+    assert backend.data_keys.add_manifest(first)
+    assert backend.data_keys.add_manifest(second)
+    assert not backend.data_keys.add_manifest(replace(second, document="another"))
+    assert not backend.data_keys.add_manifest(first)
+    assert backend.data_keys.manifest(space.tenant) == second
+    assert backend.data_keys.manifest(f"{space.tenant} other") is None
+    assert "document" not in repr(second).removeprefix("KeyManifest")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
@@ -455,6 +456,25 @@ def test_the_refusal_names_what_does_not_open_and_no_more(house: House) -> None:
     told = str(refusal.value)
     assert "1 of 5 data keys do not open (us_ssn index version 1, wrapped by v7)" in told
     assert "AAAA" not in told
+
+
+def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: House) -> None:
+    ring = house.ring()
+    with capture_logs() as lines:
+        house.wrapper.away = True
+        ring._refresh()
+        ring._refresh()
+        house.wrapper.away = False
+        kept = house.table.records.pop((DEFAULT_TENANT, "us_ssn", "index", 1))
+        ring._refresh()
+        ring._refresh()
+        house.table.records[DEFAULT_TENANT, "us_ssn", "index", 1] = kept
+        ring._refresh()
+    told = [(line["event"], str(line.get("problem", ""))) for line in lines]
+    (first, away), (second, lost), (last, _) = told
+    assert (first, second, last) == (*2 * ("key_refresh_failing",), "key_refresh_recovered")
+    assert "cannot be reached" in away
+    assert "us_ssn index version 1: its row is missing" in lost
 
 
 def test_keys_do_not_show_and_do_not_leave(house: House) -> None:
