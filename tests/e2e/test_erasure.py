@@ -118,6 +118,41 @@ def test_what_cannot_be_erased_is_said(server: Server) -> None:
     assert nobody.value.reason == "DENIED"
 
 
+def test_an_erased_row_that_the_databases_owner_puts_back_is_named(
+    server: Server, site: Site
+) -> None:
+    mails = ["max@company.org", "Max@Company.org", "moritz@company.org"]
+    with (
+        server.client("pipeline") as pipeline,
+        server.client("privacy-officer") as officer,
+        server.client("restore-pipeline") as reader,
+        server.client("auditor") as auditor,
+        psycopg.connect(site.database.superuser_conninfo, autocommit=True) as owner,
+    ):
+        tokens = pipeline.tokenize("work_email", list(mails)).values
+        owner.execute("CREATE TABLE kept AS TABLE tokens")
+        officer.erase("work_email", values=mails[:1], all_spellings=True)
+        officer.erase("work_email", tokens=tokens[2:])
+        assert list(auditor.verify_audit().findings) == []
+        put_back = (
+            "UPDATE tokens t SET state = 'live', ciphertext = k.ciphertext FROM kept k"
+            " WHERE t.token = k.token AND t.field = 'work_email' AND k.state = 'live'"
+            " AND t.state = 'erased'"
+        )
+        owner.execute(put_back)
+        assert reader.detokenize("work_email", tokens).values == mails
+        found = [(each.kind, each.message) for each in auditor.verify_audit().findings]
+        assert {kind for kind, _ in found} == {"BROUGHT_BACK"}
+        assert {message.split(" of ")[0] for _, message in found} == {"2 tokens", "1 token"}
+        assert not any(str(text) in message for _, message in found for text in [*mails, *tokens])
+        server.await_health("audit", serving=False, seconds=90)
+        officer.erase("work_email", tokens=tokens)
+        assert list(auditor.verify_audit().findings) == []
+        server.await_health("audit", serving=True, seconds=90)
+        owner.execute("DROP TABLE kept")
+    assert "BROUGHT_BACK" in server.log.read_text()
+
+
 def test_expired_tokens_are_reaped_counted_and_recorded(
     server: Server, site: Site, read_audit: Callable[[], list[str]]
 ) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from secrets import token_bytes
+from secrets import randbelow, token_bytes
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,7 +18,7 @@ from vault.audit.record import Record
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.service.oversight import Finding
 
-__all__ = ["check_erasures", "sample_erasures"]
+__all__ = ["check_again", "check_erasures", "sample_erasures"]
 
 _FETCH = 100  # lists held at once
 _BATCH = 10_000  # tokens looked up at once
@@ -40,6 +40,11 @@ SELECT {_COLUMNS} FROM (
     UNION ALL
     (SELECT * FROM audit_erasures ORDER BY salt LIMIT :most)
 ) e LIMIT :most
+""")  # noqa: S608 - constants only
+_THESE = text(f"""
+SELECT {_COLUMNS} FROM unnest(CAST(:writers AS uuid[]), CAST(:numbers AS bigint[]))
+     AS u (writer, number)
+JOIN audit_erasures e USING (writer, number)
 """)  # noqa: S608 - constants only
 # Of tokens in the order they come in, the place and the state where it is no tombstone's.
 _NOT_TOMBSTONES = text("""
@@ -89,15 +94,31 @@ def sample_erasures(connection: Connection, key_of: KeyOf) -> list[Finding]:
     """Checks some of the tokens of a few lists, others each time. Raises as the above."""
     connection.execute(_PLANS)
     rows = connection.execute(_SOME, {"salt": token_bytes(16), "most": _SAMPLED_LISTS})
+    return _check_lists(connection, [ErasureList(*row) for row in rows], key_of, _SAMPLED_TOKENS)
+
+
+def check_again(
+    connection: Connection, key_of: KeyOf, places: Sequence[tuple[UUID, int]]
+) -> list[Finding]:
+    """Checks all tokens of the lists of these records. Raises as the above."""
+    connection.execute(_PLANS)
+    writers, numbers = [str(writer) for writer, _ in places], [number for _, number in places]
+    rows = connection.execute(_THESE, {"writers": writers, "numbers": numbers})
+    return _check_lists(connection, [ErasureList(*row) for row in rows], key_of, None)
+
+
+def _check_lists(
+    connection: Connection, lists: Sequence[ErasureList], key_of: KeyOf, most: int | None
+) -> list[Finding]:
     findings = []
     waiting = _Waiting()
-    for kept in [ErasureList(*row) for row in rows]:
+    for kept in lists:
         tokens = kept.tokens(key_of)
         if tokens is None:
             findings.append(_edited(kept.writer, kept.number))
         else:
-            start = int.from_bytes(token_bytes(4)) % max(1, len(tokens))
-            waiting.add(kept, [*tokens[start:], *tokens[:start]][:_SAMPLED_TOKENS])
+            start = randbelow(len(tokens) or 1)
+            waiting.add(kept, [*tokens[start:], *tokens[:start]][:most])
     return findings + waiting.check(connection)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from vault.audit.chain import Kind
 from vault.audit.desk import AuditDesk
+from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
 from vault.audit.lanes import LanePool
@@ -167,8 +168,10 @@ def open_backend(
             )
             for each in (engine, side)
         ]
-        watch = Watch(readers[1], lanes.seen)
-        integration = AuditIntegration(integrator, audit_metrics, watch.look)
+        looks = [Watch(readers[1], lanes.seen).look, ErasureWatch(side, audit_key_of).look]
+        integration = AuditIntegration(
+            integrator, audit_metrics, lambda: [found for look in looks for found in look()]
+        )
         stack.callback(integration.close)
         integration.start()
         desk = AuditDesk(readers[0], audit_key, audit_key_of, keyring.losses)

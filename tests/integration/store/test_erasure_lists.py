@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.store.conftest import AUDIT_KEY
 from vault.audit.erasure_check import check_erasures, sample_erasures
+from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.reading import PostgresAuditReader
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 
@@ -172,6 +173,28 @@ def test_samples_find_a_row_that_was_put_back(
             break
     assert seen
     assert kinds(reader) == ["BROUGHT_BACK"]
+
+
+def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
+    house: House, owner: Owner, engine: Engine
+) -> None:
+    tokens = house.tokenize("kept", VALUES)
+    owner.execute(COPY)
+    for token in tokens:
+        house.erase("kept", tokens=[token])
+    watch = ErasureWatch(engine, key_of)
+    assert watch.look() == []
+    owner.execute(PUT_BACK + " AND t.token = %s", [tokens[7]])
+    end = time.monotonic() + 30
+    while not (found := watch.look()):
+        assert time.monotonic() < end
+    for _ in range(20):
+        assert watch.look() == found
+    owner.execute("UPDATE tokens SET state = 'erased', ciphertext = NULL WHERE state = 'live'")
+    assert watch.look() == []
+    owner.execute("ALTER TABLE audit_erasures RENAME TO away")
+    with pytest.raises(AuditUnavailable):
+        watch.look()
 
 
 def test_many_erasures_are_verified_within_bounds(

@@ -1,0 +1,51 @@
+"""A server's own looks at erased tokens now and then, so that no auditor need ask first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from vault.audit.chain import KeyOf
+from vault.audit.erasure_check import check_again, sample_erasures
+from vault.audit.failures import DRIVER_ERRORS, translate
+from vault.errors import AuditUnavailable
+from vault.service.oversight import Finding
+
+__all__ = ["ErasureWatch"]
+
+_KEPT = 3  # lists that are looked at again, whole, until they are in order
+
+
+class ErasureWatch:
+    """The looks of one process, each at a few lists. For one thread.
+
+    What was found once is looked at again: a sample that misses it does not mend it.
+    """
+
+    def __init__(self, engine: Engine, key_of: KeyOf) -> None:
+        """Takes where the audit key of a version is."""
+        self._engine = engine
+        self._key_of = key_of
+        self._wrong: list[tuple[UUID, int]] = []
+
+    def look(self) -> Sequence[Finding]:
+        """Returns what is wrong. Raises AuditUnavailable, KeysUnavailable."""
+        failure: AuditUnavailable
+        try:
+            with self._engine.connect() as connection:
+                reading = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+                found = check_again(reading, self._key_of, self._wrong) if self._wrong else []
+                found += sample_erasures(reading, self._key_of)
+        except DRIVER_ERRORS as error:
+            failure = translate(error)
+        else:
+            places = dict.fromkeys((UUID(each.writer), each.number) for each in found)
+            self._wrong = list(places)[:_KEPT]
+            # Of a list that was found whole, a sample says less.
+            first = {(each.writer, each.number, each.kind): each for each in reversed(found)}
+            return list(reversed(first.values()))
+        raise failure
