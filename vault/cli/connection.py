@@ -88,6 +88,11 @@ def find_connection(
     """
     given = {"--address": address, "--ca": ca, "--cert": cert, "--key": key}
     if dev is None and any(given.values()):
+        if role is not None:
+            raise typer.BadParameter(
+                "--role chooses a caller of a development environment, but the options or "
+                "TOKENVAULT_* name another service: add --dev DIR, or leave --role out"
+            )
         if address and ca and cert and key:
             return Connection(address, ClientTls(ca=ca, cert=cert, key=key))
         missing = ", ".join(name for name, value in given.items() if not value)

@@ -30,6 +30,12 @@ def test_four_options_make_a_connection() -> None:
     assert found == Connection("host:1", ClientTls(ca, cert, key))
 
 
+def test_a_role_does_not_go_to_a_service_that_the_shell_names() -> None:
+    ca, cert, key = Path("ca"), Path("cert"), Path("key")
+    with pytest.raises(typer.BadParameter, match=r"--role .* TOKENVAULT_\*"):
+        find_connection(None, "pipeline", "host:1", ca, cert, key)
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(typer.BadParameter, match="missing: --ca, --key"):
         find_connection(None, None, "host:1", None, Path("cert"), None)
