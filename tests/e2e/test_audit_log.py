@@ -157,6 +157,36 @@ def test_export_and_tail_as_json(server: Server, tmp_path: Path) -> None:
     assert [json.loads(line) for line in tail.stdout.splitlines()] == records[:3]
 
 
+def test_filters_choose_records(server: Server, tmp_path: Path) -> None:
+    with server.client("pipeline") as pipeline:
+        pipeline.tokenize("national_id", ["0000000042"])
+    with server.client("auditor") as auditor:
+        eventually(lambda: auditor.tail_audit(0, 1).lag <= 1)
+    caller = "spiffe://example.org/pipeline"
+    chosen = ("--rpc", "Tokenize", "--field", "national_id", "--principal", caller)
+    done = run(server, "tail", "--json", "--since", "1h", "--outcome", "allowed", *chosen)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {(each["body"]["rpc"], each["body"]["field"]) for each in records} == {
+        ("Tokenize", "national_id")
+    }
+    path = tmp_path / "some.jsonl"
+    assert run(server, "export", "-o", str(path), *chosen).returncode == 0
+    assert [json.loads(line) for line in path.read_text().splitlines()][-len(records) :] == records
+    last = records[-1]
+    place = ("--writer", last["writer"], "--record", str(last["number"]))
+    done = run(server, "tail", "--long", *place)
+    assert done.stdout.split()[0] == str(last["position"])
+    assert f"writer {last['writer']}, record {last['number']}, request " in done.stdout
+    done = run(server, "tail", "--request-id", last["body"]["request_id"], "--from", "1")
+    assert len(done.stdout.splitlines()) == 1
+    assert run(server, "tail", "--until", "1h").stdout == ""
+    for wrong in (("--since", "x"), ("--record", "3"), ("--writer", "4111111111111111")):
+        done = run(server, "tail", *wrong)
+        assert done.returncode == 2
+        assert "4111" not in done.stderr
+
+
 def test_wrong_use_is_told(server: Server, tmp_path: Path) -> None:
     (tmp_path / "no").write_text('{"v":2}\n')
     done = run(server, "verify", "--checkpoint", str(tmp_path / "no"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vault.audit.chain import KeyOf, Kind
@@ -11,9 +12,19 @@ from vault.audit.reading import LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, InvalidRequest
-from vault.service.oversight import AuditPage, AuditReport, Finding, GlobalRecord, SealedCheckpoint
+from vault.service.oversight import (
+    AuditPage,
+    AuditReport,
+    AuditSearch,
+    Finding,
+    GlobalRecord,
+    SealedCheckpoint,
+)
 
 __all__ = ["AuditDesk"]
+
+_CHUNK = 1000  # records of one look into the log
+_SEARCH_SECONDS = 2.0
 
 
 class AuditDesk:
@@ -56,6 +67,56 @@ class AuditDesk:
         following = records[-1].position + 1 if records else page.first
         return AuditPage(records, following, page.lag, page.findings)
 
+    def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
+        """Returns records that a filter wants, as far as its time reaches."""
+        until = time.monotonic() + _SEARCH_SECONDS
+        if deadline is not None:
+            until = min(until, (time.monotonic() + deadline) / 2)
+        start = self._reader.page(0, 1)
+        if search.wanted.number:
+            return self._one(search, start)
+        if search.position:
+            return self._upwards(search, start, until)
+        return self._downwards(search, start, until)
+
+    def _one(self, search: AuditSearch, start: LogPage) -> AuditPage:
+        position = self._reader.position_of(search.wanted.writer, search.wanted.number)
+        found: list[GlobalRecord] = []
+        if position is not None:
+            page = self._reader.page(position, 1, glance=False)
+            found = _wanted(search, _without_gaps(page, 1))
+        return AuditPage(found, start.seen + 1, start.lag, start.findings, 1, start.seen)
+
+    def _upwards(self, search: AuditSearch, start: LogPage, until: float) -> AuditPage:
+        found: list[GlobalRecord] = []
+        end = min(start.seen, search.before - 1) if search.before else start.seen
+        at = search.position
+        while at <= end and time.monotonic() < until:
+            many = min(_CHUNK, end - at + 1)
+            page = self._reader.page(at, many, glance=False)
+            found += _wanted(search, _without_gaps(page, many))
+            at += many
+            if len(found) >= search.limit:
+                found = found[: search.limit]
+                at = found[-1].position + 1
+                break
+        return AuditPage(found, at, start.lag, start.findings, search.position, start.seen)
+
+    def _downwards(self, search: AuditSearch, start: LogPage, until: float) -> AuditPage:
+        found: list[GlobalRecord] = []
+        top = min(start.seen + 1, search.before) if search.before else start.seen + 1
+        at = top
+        while at > 1 and time.monotonic() < until:
+            first = max(1, at - _CHUNK)
+            page = self._reader.page(first, at - first, glance=False)
+            found = [*_wanted(search, _without_gaps(page, at - first)), *found]
+            at = first
+            if len(found) >= search.limit:
+                found = found[-search.limit :]
+                at = found[0].position
+                break
+        return AuditPage(found, top, start.lag, start.findings, at, start.seen)
+
     def checkpoint(self) -> SealedCheckpoint:
         """Returns the heads and the log's root under a MAC, no text for an empty audit."""
         made, findings = self._reader.checkpoint()
@@ -68,6 +129,11 @@ class AuditDesk:
             return Checkpoint.from_json(text, self._key_of)
         except ConfigError:
             return None
+
+
+def _wanted(search: AuditSearch, records: Iterable[GlobalRecord]) -> list[GlobalRecord]:
+    matches = search.wanted.matches
+    return [each for each in records if matches(each.writer, each.number, each.body)]
 
 
 def _without_gaps(page: LogPage, limit: int) -> Iterator[GlobalRecord]:

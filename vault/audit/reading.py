@@ -56,6 +56,9 @@ CROSS JOIN LATERAL (
     SELECT number FROM audit_log WHERE writer = u.writer ORDER BY number DESC LIMIT 1
 ) l
 """)
+_POSITION = text(
+    "SELECT position FROM audit_log WHERE writer = :writer AND number = :number LIMIT 1"
+)
 _PAGE = text("""
 SELECT l.*, r.* FROM (
     SELECT position, writer, number, mac, leaf FROM audit_log
@@ -175,8 +178,19 @@ class PostgresAuditReader:
         made = Checkpoint(now, list(heads.values()), log) if heads or log else None
         return made, findings
 
-    def page(self, first: int, limit: int) -> LogPage:
+    def position_of(self, writer: str, number: int) -> int | None:
+        """Returns where a record stands in the log. Raises AuditUnavailable."""
+        with _our_errors(), self._snapshot() as connection:
+            connection.execute(_BOUNDS)
+            found = {"writer": UUID(writer), "number": number}
+            position: int | None = connection.execute(_POSITION, found).scalar_one_or_none()
+            return position
+
+    def page(self, first: int, limit: int, *, glance: bool = True) -> LogPage:
         """Returns entries from a position on; from 0, the last ``limit``.
+
+        Args:
+            glance: look for findings too.
 
         Raises AuditUnavailable, KeysUnavailable.
         """
@@ -186,7 +200,7 @@ class PostgresAuditReader:
             seen = max(last, knowledge.log.size if knowledge.log else 0)
             first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
-            findings = self._glance(connection, knowledge)
+            findings = self._glance(connection, knowledge) if glance else ()
         records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
         return LogPage(first, records, max(0, written - last), seen, findings)
 

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from vault.bulk.atomic import atomic_output
-from vault.cli.audit_lines import finding_line, is_look, json_line, plain_line
+from vault.cli.audit_lines import finding_line, is_look, json_line, long_line, plain_line
+from vault.cli.audit_options import (
+    FieldOption,
+    OutcomeOption,
+    PrincipalOption,
+    RecordOption,
+    RequestOption,
+    RpcOption,
+    SinceOption,
+    UntilOption,
+    WriterOption,
+    make_filter,
+)
 from vault.cli.connection import (
     AddressOption,
     CaOption,
@@ -23,7 +35,8 @@ from vault.cli.connection import (
 )
 from vault.cli.exits import ExitCode
 from vault.client import Client
-from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord, TailAuditResponse
+from vault.errors import ConfigError
+from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
 
 __all__ = ["app"]
 
@@ -118,6 +131,18 @@ def tail(
         ),
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    principal: PrincipalOption = None,
+    field: FieldOption = None,
+    outcome: OutcomeOption = None,
+    rpc: RpcOption = None,
+    writer: WriterOption = None,
+    number: RecordOption = None,
+    request_id: RequestOption = None,
+    long: Annotated[
+        bool, typer.Option("--long", "-l", help="Add writer, record and request id to lines.")
+    ] = False,
     dev: DevOption = None,
     role: RoleOption = None,
     address: AddressOption = None,
@@ -128,15 +153,20 @@ def tail(
     """Prints audit records in the order of all servers, the last 20 by default.
 
     Every look is a call, and so a record itself. While nobody else does anything the pauses
-    between looks grow to --pause.
+    between looks grow to --pause. Records that are missing or were edited are printed whatever
+    is asked for.
     """
+    wanted = make_filter(since, until, principal, field, outcome, rpc, writer, number, request_id)
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
-    line = json_line if as_json else plain_line
+    line = json_line if as_json else long_line if long else plain_line
     with connection.open() as client:
         missing = Missing()
-        position = _print_page(client, start or 0, limit, line, missing)
+        if wanted is not None and start is None:
+            position = _print_last(client, wanted, limit, line, missing)
+        else:
+            position = _print_page(client, start or 0, limit, line, missing, wanted)
         if follow:
-            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line, missing)
+            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line, missing, wanted)
         missing.exit()
 
 
@@ -175,6 +205,15 @@ def export(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the lines.")
     ],
     start: Annotated[int, typer.Option("--from", metavar="N", min=1, help="First position.")] = 1,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    principal: PrincipalOption = None,
+    field: FieldOption = None,
+    outcome: OutcomeOption = None,
+    rpc: RpcOption = None,
+    writer: WriterOption = None,
+    number: RecordOption = None,
+    request_id: RequestOption = None,
     dev: DevOption = None,
     role: RoleOption = None,
     address: AddressOption = None,
@@ -184,13 +223,15 @@ def export(
 ) -> None:
     """Writes the audit from a position to its present end, one line of JSON a record.
 
-    Exit code 1 if a record is missing or was edited; its body is null.
+    Exit code 1 if a record is missing or was edited; its body is null. Such records are
+    written whatever is asked for.
     """
+    wanted = make_filter(since, until, principal, field, outcome, rpc, writer, number, request_id)
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     written, bad, position = 0, 0, start
     missing = Missing()
     with connection.open() as client, atomic_output(output) as stream:
-        for page in _pages(client, start):
+        for page in _pages(client, start, wanted):
             missing.tell(page.findings)
             for record in page.records:
                 stream.write(f"{json_line(record)}\n".encode())
@@ -204,14 +245,47 @@ def export(
     missing.exit()
 
 
-def _pages(client: Client, position: int, most: int = _PAGE) -> Iterator[TailAuditResponse]:
-    """Yields pages up to the first that is not full: there the audit ended."""
+def _pages(
+    client: Client, position: int, wanted: AuditFilter | None = None
+) -> Iterator[TailAuditResponse]:
+    """Yields pages up to the present end of the audit."""
     while True:
-        page = client.tail_audit(position, most)
+        page = client.tail_audit(position, _PAGE, wanted=wanted)
         yield page
         position = page.next
-        if len(page.records) < most:
+        if _is_end(page, _PAGE, wanted):
             return
+
+
+def _is_end(page: TailAuditResponse, most: int, wanted: AuditFilter | None) -> bool:
+    if wanted is None:
+        return len(page.records) < most
+    if not page.last and page.next > 1:
+        raise ConfigError("the server is older than this command and cannot filter: upgrade it")
+    return page.next > page.last
+
+
+def _print_last(
+    client: Client,
+    wanted: AuditFilter,
+    limit: int,
+    line: Callable[[AuditRecord], str],
+    missing: Missing,
+) -> int:
+    """Prints the last records that are wanted; returns the position after the audit's end."""
+    found: list[AuditRecord] = []
+    before, end = 0, 0
+    while True:
+        page = client.tail_audit(0, min(limit - len(found), _PAGE), wanted=wanted, before=before)
+        _is_end(page, _PAGE, wanted)
+        missing.tell(page.findings)
+        found = [*page.records, *found]
+        end, before = end or page.next, page.first
+        if page.first <= 1 or len(found) >= limit:
+            break
+    for record in found:
+        typer.echo(line(record))
+    return end
 
 
 def _print_page(
@@ -220,19 +294,21 @@ def _print_page(
     limit: int,
     line: Callable[[AuditRecord], str],
     missing: Missing,
+    wanted: AuditFilter | None = None,
 ) -> int:
     """Prints up to ``limit`` records; returns the position after them."""
     if position == 0 and limit > _PAGE:
         # The service counts back a page at most.
         position = max(1, client.tail_audit(0, 1).next - limit)
     while limit > 0:
-        page = client.tail_audit(position, min(limit, _PAGE))
+        most = min(limit, _PAGE)
+        page = client.tail_audit(position, most, wanted=wanted)
         missing.tell(page.findings)
         for record in page.records:
             typer.echo(line(record))
         limit -= len(page.records)
-        full, position = len(page.records) == _PAGE, page.next
-        if not full:
+        position = page.next
+        if _is_end(page, most, wanted):
             break
     return position
 
@@ -244,12 +320,13 @@ def _follow(
     longest: float,
     line: Callable[[AuditRecord], str],
     missing: Missing,
+    wanted: AuditFilter | None = None,
 ) -> None:
     pause = first
     while True:
         time.sleep(pause)
         quiet = True
-        for page in _pages(client, position):
+        for page in _pages(client, position, wanted):
             missing.tell(page.findings)
             for record in page.records:
                 typer.echo(line(record))

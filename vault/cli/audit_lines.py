@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from vault.cli.printable import one_line
 from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord
 
-__all__ = ["finding_line", "is_look", "json_line", "plain_line"]
+__all__ = ["finding_line", "is_look", "json_line", "long_line", "plain_line"]
 
 _LOOKS = {"TailAudit"}
 
@@ -45,6 +45,13 @@ def _change(body: Mapping[str, object]) -> str:
     servers = body.get("servers")
     names = [str(name) for name in servers] if isinstance(servers, list) else []
     return f"{came}; on {_text({'names': ', '.join(names)}, 'names')}"
+
+
+def long_line(record: AuditRecord) -> str:
+    """Writes a record for people, with what joins it to logs and findings."""
+    request = _text(_body(record) or {}, "request_id")
+    joined = f"writer {record.writer or 'unknown'}, record {record.number}"
+    return f"{plain_line(record)}  ({joined}{request and f', request {request}'})"
 
 
 def json_line(record: AuditRecord) -> str:

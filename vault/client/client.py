@@ -276,12 +276,26 @@ class Client:
         request = audit.VerifyAuditRequest(checkpoint=checkpoint)
         return self._exchange.call(self._audit.VerifyAudit, request)
 
-    def tail_audit(self, position: int = 0, limit: int = 0) -> audit.TailAuditResponse:
+    def tail_audit(
+        self,
+        position: int = 0,
+        limit: int = 0,
+        *,
+        wanted: audit.AuditFilter | None = None,
+        before: int = 0,
+    ) -> audit.TailAuditResponse:
         """Returns audit records from a position on; from 0, the last ones. 0 means 100 records.
 
         Every call is a record itself: who follows the audit should look gently.
+
+        Args:
+            wanted: which records; the server searches for two seconds or so and says how far
+                it came: go on from ``next`` up to ``last``, or downwards below ``first``.
+            before: only positions below it.
         """
-        request = audit.TailAuditRequest(position=position, limit=limit)
+        request = audit.TailAuditRequest(
+            position=position, limit=limit, filter=wanted, before=before
+        )
         return self._exchange.call(self._audit.TailAudit, request)
 
     def checkpoint_audit(self) -> audit.CheckpointAuditResponse:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from vault.errors import InvalidRequest
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
+from vault.service.audit_filter import AuditFilter
 from vault.service.encryption import EncryptionService
-from vault.service.oversight import Finding, OversightService
+from vault.service.oversight import AuditSearch, Finding, OversightService
 from vault.service.results import ColumnResult, TokenDescription, outcome_counts
 from vault.service.tokenization import TokenizationService
 from vault.v1 import audit_service_pb2 as audit
@@ -208,7 +210,10 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
         )
 
     def tail_audit(caller: Caller, policy: Policy, ask: audit.TailAuditRequest) -> Answer:
-        page = service.tail_audit(caller, policy, ask.position, ask.limit)
+        if ask.HasField("filter") or ask.before:
+            page = service.search_audit(caller, policy, lambda: _search(ask))
+        else:
+            page = service.tail_audit(caller, policy, ask.position, ask.limit)
         records = [
             audit.AuditRecord(
                 position=each.position, writer=each.writer, number=each.number, body=each.body
@@ -217,7 +222,12 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
         ]
         return Answer.of(
             audit.TailAuditResponse(
-                records=records, next=page.next, lag=page.lag, findings=_findings(page.findings)
+                records=records,
+                next=page.next,
+                lag=page.lag,
+                findings=_findings(page.findings),
+                first=page.first,
+                last=page.last,
             )
         )
 
@@ -267,6 +277,27 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             policies.GetPolicyRequest, get_policy, batch=False
         ),
     }
+
+
+def _search(ask: audit.TailAuditRequest) -> AuditSearch:
+    given = ask.filter
+    try:
+        since = given.since.ToDatetime(UTC) if given.HasField("since") else None
+        until = given.until.ToDatetime(UTC) if given.HasField("until") else None
+    except (ValueError, OverflowError):
+        raise InvalidRequest("a filter's time is no time of the years 1 to 9999") from None
+    wanted = AuditFilter(
+        since=since,
+        until=until,
+        principals=frozenset(given.principals),
+        fields=frozenset(given.fields),
+        outcomes=frozenset(given.outcomes),
+        rpcs=frozenset(given.rpcs),
+        writer=given.writer,
+        number=given.number,
+        request_id=given.request_id,
+    )
+    return AuditSearch(ask.position, ask.limit, ask.before, wanted)
 
 
 def _findings(findings: Sequence[Finding]) -> Iterable[audit.AuditFinding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Protocol
 
 from vault.errors import InvalidRequest, Reason, Unavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.service.admission import Admission
+from vault.service.audit_filter import EVERYTHING, AuditFilter
 from vault.service.policy_standing import PolicyStanding
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AuditPage",
     "AuditReader",
     "AuditReport",
+    "AuditSearch",
     "Finding",
     "GlobalRecord",
     "OversightService",
@@ -27,6 +29,7 @@ __all__ = [
 
 MAX_PAGE = 1000  # records of an answer
 _PAGE = 100
+_SEARCHES = 2  # at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,31 @@ class AuditPage:
         next: the position to ask for next.
         lag: how many records have no position yet.
         findings: what this server knows to be missing, wherever in the audit.
+        first: the lowest position that a search looked at.
+        last: the last position that there is, of a search.
     """
 
     records: Sequence[GlobalRecord]
     next: int
     lag: int
     findings: Sequence[Finding] = ()
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Which records are wanted, and where.
+
+    Attributes:
+        position: from here upwards; 0 stands for the last ones, downwards.
+        before: only below this position, if above 0.
+    """
+
+    position: int
+    limit: int
+    before: int = 0
+    wanted: AuditFilter = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +134,9 @@ class AuditReader(Protocol):
     def tail(self, position: int, limit: int) -> AuditPage:
         """Returns records from a position on; from 0, the last ``limit``."""
 
+    def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
+        """Returns records that a filter wants; gives up, and says where, before ``deadline``."""
+
     def checkpoint(self) -> SealedCheckpoint:
         """Returns the audit's state as of now."""
 
@@ -130,6 +155,8 @@ class OversightService:
         self._reader = reader
         self._standing = standing
         self._verifying = Lock()
+        # Tokens must not wait for auditors: a search reads for seconds.
+        self._searching = BoundedSemaphore(_SEARCHES)
 
     def verify_audit(self, caller: Caller, policy: Policy, checkpoint: str = "") -> AuditReport:
         """Verifies numbering, chain, MAC and position of every audit record."""
@@ -137,6 +164,15 @@ class OversightService:
         report = self._admission.attempt(permit, lambda: self._verify(caller, checkpoint))
         self._admission.record(permit.event)
         return report
+
+    def search_audit(
+        self, caller: Caller, policy: Policy, search: Callable[[], AuditSearch]
+    ) -> AuditPage:
+        """Returns what a search finds in its time. ``search`` may raise InvalidRequest."""
+        permit = self._admission.admit("TailAudit", caller, policy, Action.READ_AUDIT)
+        page = self._admission.attempt(permit, lambda: self._search(caller, search()))
+        self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
+        return page
 
     def tail_audit(self, caller: Caller, policy: Policy, position: int, limit: int) -> AuditPage:
         """Returns a page of the audit; ``limit`` 0 stands for 100 records."""
@@ -163,11 +199,22 @@ class OversightService:
         finally:
             self._verifying.release()
 
+    def _search(self, caller: Caller, search: AuditSearch) -> AuditPage:
+        _check_page(min(search.position, search.before), search.limit)
+        search.wanted.check()
+        if not self._searching.acquire(blocking=False):
+            raise Unavailable(
+                "too many searches of the audit are running: try again later",
+                reason=Reason.OVERLOADED,
+            )
+        try:
+            bounded = replace(search, limit=search.limit or _PAGE)
+            return self._reader.search(bounded, deadline=caller.deadline)
+        finally:
+            self._searching.release()
+
     def _tail(self, position: int, limit: int) -> AuditPage:
-        if position < 0:
-            raise InvalidRequest("positions begin at 1; 0 asks for the last records")
-        if not 0 <= limit <= MAX_PAGE:
-            raise InvalidRequest(f"a page has 1 to {MAX_PAGE} records")
+        _check_page(position, limit)
         return self._reader.tail(position, limit or _PAGE)
 
     def get_policy(self, caller: Caller, policy: Policy) -> tuple[Policy, PolicyStanding]:
@@ -179,3 +226,10 @@ class OversightService:
     def record_refusal(self, event: AuditEvent) -> None:
         """Writes the record of a call that was refused before any use case saw it."""
         self._admission.record(event)
+
+
+def _check_page(position: int, limit: int) -> None:
+    if position < 0:
+        raise InvalidRequest("positions begin at 1; 0 asks for the last records")
+    if not 0 <= limit <= MAX_PAGE:
+        raise InvalidRequest(f"a page has 1 to {MAX_PAGE} records")

@@ -117,23 +117,102 @@ class TailAuditRequest(_message.Message):
 
     POSITION_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The first position wanted, from 1; 0 asks for the last `limit` records."""
     limit: _builtins.int
     """Most records to return, 1 to 1,000; 0 means 100."""
+    before: _builtins.int
+    """Only positions below this one, if above 0. With position 0: the last ones below it."""
+    @_builtins.property
+    def filter(self) -> Global___AuditFilter:
+        """Which records are wanted; all without it. Those that are gone or do not verify are always
+        returned, as nobody can tell what they were. A call searches for two seconds or so:
+        go on from `next`, or downwards from `first`, until the answer says that all is searched.
+        """
+
     def __init__(
         self,
         *,
         position: _builtins.int = ...,
         limit: _builtins.int = ...,
+        filter: Global___AuditFilter | None = ...,
+        before: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "filter", b"filter", "limit", b"limit", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TailAuditRequest: _TypeAlias = TailAuditRequest  # noqa: Y015
+
+@_typing.final
+class AuditFilter(_message.Message):
+    """AuditFilter chooses records. All that is given must hold; of a repeated one, any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    PRINCIPALS_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    RPCS_FIELD_NUMBER: _builtins.int
+    WRITER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    writer: _builtins.str
+    """A writer's id."""
+    number: _builtins.int
+    """The number of one record of that writer, which is then found by an index."""
+    request_id: _builtins.str
+    """A call's x-request-id."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Of the record's own time: from here on."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Of the record's own time: before."""
+
+    @_builtins.property
+    def principals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Callers as the audit names them. At most 100, as of each of the next three."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that calls were about."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Outcomes: allowed, denied, failed."""
+
+    @_builtins.property
+    def rpcs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """RPCs by their short names, such as Detokenize."""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        principals: _abc.Iterable[_builtins.str] | None = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+        rpcs: _abc.Iterable[_builtins.str] | None = ...,
+        writer: _builtins.str = ...,
+        number: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "number", b"number", "outcomes", b"outcomes", "principals", b"principals", "request_id", b"request_id", "rpcs", b"rpcs", "since", b"since", "until", b"until", "writer", b"writer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFilter: _TypeAlias = AuditFilter  # noqa: Y015
 
 @_typing.final
 class AuditRecord(_message.Message):
@@ -181,10 +260,16 @@ class TailAuditResponse(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     next: _builtins.int
     """The position to ask for next."""
     lag: _builtins.int
     """Records written and not yet given a position."""
+    first: _builtins.int
+    """With a filter or `before`: the lowest position that was looked at."""
+    last: _builtins.int
+    """With a filter or `before`: the last position that there is."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]:
         """The records, by rising position."""
@@ -202,10 +287,12 @@ class TailAuditResponse(_message.Message):
         next: _builtins.int = ...,
         lag: _builtins.int = ...,
         findings: _abc.Iterable[Global___AuditFinding] | None = ...,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "lag", b"lag", "next", b"next", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "first", b"first", "lag", b"lag", "last", b"last", "next", b"next", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from vault.service.admission import Admission
 from vault.service.oversight import (
     AuditPage,
     AuditReport,
+    AuditSearch,
     GlobalRecord,
     OversightService,
     SealedCheckpoint,
@@ -52,6 +53,9 @@ class SlowVerifier:
     def tail(self, position: int, limit: int) -> AuditPage:
         raise AssertionError("not asked here")
 
+    def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
+        raise AssertionError("not asked here")
+
     def checkpoint(self) -> SealedCheckpoint:
         raise AssertionError("not asked here")
 
@@ -87,6 +91,9 @@ class Reader:
     def tail(self, position: int, limit: int) -> AuditPage:
         self.asked.append(("tail", position, limit))
         return AuditPage([GlobalRecord(7, "w", 3, "{}")], 8, 2)
+
+    def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
+        raise AssertionError("not asked here")
 
     def checkpoint(self) -> SealedCheckpoint:
         raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)

@@ -1,0 +1,90 @@
+"""Which audit records an auditor wants to see.
+
+A filter judges the verified body of a record. What does not verify has none, so nobody
+can tell whether it would have been wanted: it is always shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from vault.errors import InvalidRequest
+
+__all__ = ["EVERYTHING", "AuditFilter"]
+
+MAX_ALTERNATIVES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """All that is given must hold; of several alternatives, one. What is empty always holds.
+
+    Attributes:
+        since, until: of the record's own time: from ``since`` on, before ``until``.
+        fields: names of the policy's fields; records of calls on no field have an empty one.
+        writer: a writer's id.
+        number: a record's number within its writer's chain; only with ``writer``.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    principals: Collection[str] = ()
+    fields: Collection[str] = ()
+    outcomes: Collection[str] = ()
+    rpcs: Collection[str] = ()
+    writer: str = ""
+    number: int = 0
+    request_id: str = ""
+
+    def check(self) -> None:
+        """Raises InvalidRequest where it is malformed; the message quotes nothing of it."""
+        alternatives = (self.principals, self.fields, self.outcomes, self.rpcs)
+        if any(len(each) > MAX_ALTERNATIVES for each in alternatives):
+            raise InvalidRequest(f"a filter has at most {MAX_ALTERNATIVES} alternatives of a kind")
+        if self.number < 0 or (self.number and not self.writer):
+            raise InvalidRequest("a record's number begins at 1 and needs its writer")
+        if self.writer and not _is_uuid(self.writer):
+            raise InvalidRequest("a writer is a UUID in its usual form, in lower case")
+
+    def matches(self, writer: str, number: int, body: str) -> bool:
+        """Tells whether a record is wanted; one without a body always is."""
+        if self.writer and writer and writer != self.writer:
+            return False
+        if self.number and number and number != self.number:
+            return False
+        return not body or self._wants(json.loads(body))
+
+    def _wants(self, body: Mapping[str, object]) -> bool:
+        named = (
+            (self.principals, "principal"),
+            (self.fields, "field"),
+            (self.outcomes, "outcome"),
+            (self.rpcs, "rpc"),
+        )
+        if any(wanted and body.get(name) not in wanted for wanted, name in named):
+            return False
+        if self.request_id and body.get("request_id") != self.request_id:
+            return False
+        return self._in_time(str(body.get("time", "")))
+
+    def _in_time(self, text: str) -> bool:
+        if self.since is None and self.until is None:
+            return True
+        time = datetime.fromisoformat(text)
+        early = self.since is not None and time < self.since
+        late = self.until is not None and time >= self.until
+        return not (early or late)
+
+
+EVERYTHING = AuditFilter()
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
