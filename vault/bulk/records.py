@@ -44,7 +44,7 @@ class Record:
 
     Attributes:
         cells: each cell's text as it stands in the file, quotes included.
-        values: what each cell means.
+        values: what each cell means; the same list as ``cells`` where no cell is quoted.
         ending: the line ending, empty at the end of a file that has none there.
         line: number of the record's first line, from 1.
         height: number of lines it takes.
@@ -76,9 +76,6 @@ class Dialect:
         self.delimiter = delimiter
         self.escape = escape
         self.quoting = quoting
-        marks = ('"' if quoting else "") + (escape or "")
-        # A record without these is its cells and delimiters, and nothing else.
-        self._is_marked = re.compile(f"[{re.escape(marks)}]").search if marks else _never
         self._must_quote = re.compile(f'[{re.escape(delimiter + (escape or ""))}"\r\n]').search
         self._cell = self._unescaped = None
         if escape is not None:
@@ -122,12 +119,12 @@ class Dialect:
             first += height
 
     def _record(self, text: str, values: list[str], line: int, height: int) -> Record:
-        if self._is_marked(text) is None:
-            cells = values.copy()
-        elif self._unescaped is not None and self.escape is not None and self.escape in text:
+        if self.escape is not None and self.escape in text:
             cells = self._escaped_cells(text, values, line)
-        else:
+        elif self.quoting and '"' in text:
             cells = self._quoted_cells(text, values, line)
+        else:
+            cells = values  # such a record is its cells and delimiters
         body = self.delimiter.join(cells)
         ending = text[len(body) :]
         if ending not in _ENDINGS or not text.startswith(body):
@@ -240,10 +237,6 @@ def _holding(lines: Iterable[str], held: list[str]) -> Iterator[str]:
             size = len(line)
         held.append(line)
         yield line
-
-
-def _never(_text: str) -> None:
-    return None
 
 
 def _escaping(

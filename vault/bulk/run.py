@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Protocol, TextIO
 
@@ -62,7 +62,7 @@ class _Line:
     record: Record
     number: int = 0
     malformed: bool = False
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: tuple[Reject, ...] = ()
 
 
 class Run:
@@ -120,11 +120,12 @@ class Run:
         return bool(records)
 
     def _line(self, record: Record) -> _Line:
-        if record.cells == [""] and self._width > 1:
+        width = len(record.cells)
+        if width == 1 and self._width > 1 and not record.cells[0]:
             return _Line(record)
         self.summary.rows += 1
         line = _Line(record, self.summary.rows)
-        if len(record.cells) != self._width:
+        if width != self._width:
             message = f"{len(record.cells)} cells where the header has {self._width}"
             self._mark_malformed(line, message)
         return line
@@ -132,8 +133,8 @@ class Run:
     @staticmethod
     def _mark_malformed(line: _Line, message: str) -> None:
         line.malformed = True
-        line.rejects.append(
-            Reject(line.number, line.record.line, "", "", "ROW_MALFORMED", message, False)
+        line.rejects += (
+            Reject(line.number, line.record.line, "", "", "ROW_MALFORMED", message, False),
         )
 
     def _check_header(self, header: Record, records: Sequence[Record]) -> None:
@@ -175,13 +176,13 @@ class Run:
     def _convert_column(self, column: str, rows: Sequence[_Line]) -> None:
         """Replaces one column's cells in place; a cell that fails becomes empty."""
         place, field_name = self._places[column]
-        escaping = self._dialect.escape is not None
+        escaping, nulls = self._dialect.escape is not None, self._nulls
         sent: list[_Line] = []
         values: list[str] = []
         for line in rows:
             record = line.record
             value, cell = record.values[place], record.cells[place]
-            if not value or value in self._nulls or cell in self._nulls:
+            if not value or (nulls and (value in nulls or cell in nulls)):
                 self.summary.empty[column] += 1
             elif not value.isascii() and _SURROGATE.search(value):
                 self._reject(line, column, _NOT_UTF8)
@@ -242,7 +243,10 @@ class Run:
             if cell is None:
                 self._reject(line, column, _UNWRITABLE)
                 continue
-            record.cells[place], record.values[place] = cell, text
+            if cell != text and record.cells is record.values:
+                record.cells = record.values.copy()
+            record.values[place] = text
+            record.cells[place] = cell
             converted += 1
         self.summary.converted[column] += converted
 
@@ -251,7 +255,7 @@ class Run:
         line.record.cells[place] = line.record.values[place] = ""
         if self._width == 1 and not line.record.ending:
             line.record.ending = self._ending  # a last line of nothing would be no line
-        line.rejects.append(
+        line.rejects += (
             Reject(
                 line.number,
                 line.record.line,
@@ -260,7 +264,7 @@ class Run:
                 error.reason,
                 error.message,
                 error.retryable,
-            )
+            ),
         )
 
     def _report(self, reject: Reject) -> None:
