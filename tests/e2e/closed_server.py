@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from vault.config import load_settings
-from vault.rpc.logging import configure_logging
-from vault.rpc.server import serving
+from vault.server.server import serving
+from vault.telemetry.logging import configure_logging
 
 
 def main(config: Path) -> None:

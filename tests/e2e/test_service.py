@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from vault.client import CallError, Client
-from vault.rpc.probing import PROBES, SERVICES, WORKERS
+from vault.server.probing import PROBES, SERVICES, WORKERS
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer

@@ -134,9 +134,9 @@ def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
 @contextmanager
 def _engine(config: Path) -> Iterator[Engine]:
     from vault.config import load_settings, read_secret
-    from vault.rpc.logging import configure_logging
     from vault.store.address_options import warn_of_weakness
     from vault.store.engine import make_engine
+    from vault.telemetry.logging import configure_logging
 
     configure_logging("warning")
     database = load_settings(config).database

@@ -19,7 +19,7 @@ def serve(config: ConfigOption) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets running calls end."""
     # Imported late: no other command needs the server.
     from vault.config import load_settings
-    from vault.rpc.server import run
+    from vault.server.server import run
 
     run(load_settings(config))
 
@@ -40,9 +40,9 @@ def migrate(
     """
     from vault.config import load_settings, read_secret
     from vault.errors import ConfigError
-    from vault.rpc.logging import configure_logging
     from vault.store.address import psycopg_url
     from vault.store.migrate import migrate as migrate_schema
+    from vault.telemetry.logging import configure_logging
 
     configure_logging("warning")
     url = psycopg_url(load_settings(config).database.url)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vault.dev.private_files import private_directory, write_private
-from vault.rpc.development_mark import DEVELOPMENT_MARKER, DEVELOPMENT_ORGANIZATION
+from vault.rpc.authn.development_mark import DEVELOPMENT_MARKER, DEVELOPMENT_ORGANIZATION
 
 __all__ = ["TRUST_DOMAIN", "Authority", "Credentials", "spiffe_id"]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from vault.rpc.policy_source import DELAYED, IN_FORCE, REFUSED, WAITS
+from vault.server.policy_source import DELAYED, IN_FORCE, REFUSED, WAITS
 
 __all__ = ["PolicyNews"]
 

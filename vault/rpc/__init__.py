@@ -1,7 +1,1 @@
-"""The gRPC server: identity, order of checks, servicers, health, metrics, log."""
-
-import os
-
-# Before gRPC is imported, which reads it once. By default its core writes a line of its own,
-# no JSON and without a peer, for every failed handshake: any stranger could fill the log.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+"""One call's way through the server: identity, order of checks, methods and statuses."""

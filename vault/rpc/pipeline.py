@@ -28,17 +28,17 @@ from vault.errors import (
 )
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
-from vault.rpc.admission import Gate
-from vault.rpc.connections import peer_address
-from vault.rpc.identity import Identify
-from vault.rpc.logging import frames_of, get_log
-from vault.rpc.metrics import Metrics
+from vault.rpc.authn.identity import Identify
+from vault.rpc.concurrency import Gate
+from vault.rpc.methods.registry import BoundCall, Method
+from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
-from vault.rpc.samples import Samples
-from vault.rpc.servicers import BoundCall, Method
-from vault.rpc.spans import OFF, Attributes, CallSpan, Spans
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
+from vault.telemetry.log_samples import Samples
+from vault.telemetry.logging import frames_of, get_log
+from vault.telemetry.metrics import Metrics
+from vault.telemetry.spans import OFF, Attributes, CallSpan, Spans
 
 __all__ = ["Limits", "Pipeline"]
 

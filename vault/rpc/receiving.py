@@ -17,7 +17,7 @@ from typing import Protocol
 import grpc
 
 from vault.errors import InvalidRequest, Reason, VaultError
-from vault.rpc.admission import Overloaded
+from vault.rpc.concurrency import Overloaded
 
 __all__ = ["Receiver"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from vault.errors import Reason, VaultError
 from vault.model import AuditEvent
-from vault.rpc.logging import get_log
+from vault.telemetry.logging import get_log
 
 __all__ = ["RefusalCounter"]
 

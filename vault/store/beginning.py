@@ -28,7 +28,7 @@ _LOCK_TIMEOUT = 5.0
 # For the answer to a statement_timeout to arrive.
 _GRACE = 1.0
 # No statement of ours takes so long, and none may on a server that hangs: after as long
-# without word from the others, no call is admitted either (vault.rpc.policy_source).
+# without word from the others, no call is admitted either (vault.server.policy_source).
 _LONGEST_SILENCE = 15.0
 _SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 # Losing a race and reading what won it needs each statement to see what was committed.

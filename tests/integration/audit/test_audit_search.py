@@ -20,7 +20,7 @@ from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import AuditEvent
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.audit_filter import AuditFilter
 from vault.service.oversight import AuditSearch
 from vault.service.ports import Transaction

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from vault.dev.authority import Authority, Credentials
-from vault.rpc.development_mark import is_development_authority
+from vault.rpc.authn.development_mark import is_development_authority
 
 SPIFFE = "spiffe://example.org/support"
 

@@ -22,7 +22,7 @@ from vault.dev.deployed_files import deployed
 from vault.dev.environment import DevEnvironment
 from vault.dev.openbao import DevOpenBao
 from vault.errors import ConfigError, PolicyError, SetupError
-from vault.rpc.server import serving
+from vault.server.server import serving
 
 CARD = "4111 1111 1111 1111"
 

@@ -16,8 +16,8 @@ from vault.config import JwtIssuerSettings
 from vault.dev.authority import Authority
 from vault.dev.issuer import Issuer
 from vault.errors import ConfigError
-from vault.rpc.doors import keys_of
-from vault.rpc.jwt_fetch import JwksClient
+from vault.rpc.authn.jwt_fetch import JwksClient
+from vault.server.endpoints import keys_of
 
 
 class Idp(ThreadingHTTPServer):

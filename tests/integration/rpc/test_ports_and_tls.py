@@ -12,8 +12,8 @@ import pytest
 from vault.config import ServerSettings
 from vault.dev.authority import Authority
 from vault.errors import ConfigError
-from vault.rpc.listening import bind
-from vault.rpc.tls import server_credentials
+from vault.rpc.authn.tls import server_credentials
+from vault.server.listening import bind
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from vault.config import ServerSettings
 from vault.dev.authority import Authority, Credentials
-from vault.rpc.tls import server_credentials, token_listener_credentials
+from vault.rpc.authn.tls import server_credentials, token_listener_credentials
 
 Read = Callable[..., grpc.ServerCredentials]
 

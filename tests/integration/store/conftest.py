@@ -14,7 +14,7 @@ from tests.integration.store.house import House
 from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.store import beginning, transaction
 from vault.store.engine import make_engine
 from vault.store.round_trip import Command, Driver, RoundTrip

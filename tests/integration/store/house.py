@@ -8,7 +8,7 @@ from vault.keys.keyring import Keyring
 from vault.keys.local import LocalKeys
 from vault.model import Caller, Principal
 from vault.policy.load import parse_policy
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
 from vault.service.erasure import ErasureResult, ErasureService
 from vault.service.expiry import ExpiryService

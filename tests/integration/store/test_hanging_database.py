@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from vault.dev.postgres import Database
 from vault.errors import StoreUnavailable
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store import beginning
 from vault.store.engine import make_engine

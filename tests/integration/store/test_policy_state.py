@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from vault.audit.lanes import LanePool
 from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
-from vault.rpc.unit_of_work import audit_of
+from vault.server.unit_of_work import audit_of
 from vault.store.policy_state import PolicyBoard, SealedPolicy
 from vault.store.transaction import OpenTransaction
 

@@ -10,7 +10,7 @@ from vault.service.ports import LimitKey, Transaction
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner
-    from vault.rpc.unit_of_work import PostgresUnitOfWork
+    from vault.server.unit_of_work import PostgresUnitOfWork
 
 KEY = LimitKey(TokenSpace("default", "us_ssn"), Action.TOKENIZE, "spiffe://example.org/a")
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from vault.dev.postgres import Database
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store import sql
 from vault.store.transaction import transaction

@@ -19,7 +19,7 @@ from vault.audit.lanes import LanePool
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store.engine import make_engine
 from vault.store.tokens import PostgresTokenStore

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.model import TokenSpace
-from vault.rpc.unit_of_work import PostgresUnitOfWork
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.store.policy_state import PolicyBoard, SealedPolicy
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vault.dev.policy_news import PolicyNews
-from vault.rpc.policy_source import IN_FORCE, REFUSED
+from vault.server.policy_source import IN_FORCE, REFUSED
 
 
 @pytest.fixture

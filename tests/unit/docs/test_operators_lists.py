@@ -9,8 +9,8 @@ from typing import get_type_hints
 import pytest
 
 from vault.cli.health import health
-from vault.rpc.metrics import AuditMetrics, Metrics, PolicyMetrics, StateMetrics
-from vault.rpc.probing import ADVISORY, PROBES, SERVICES, WORKERS
+from vault.server.probing import ADVISORY, PROBES, SERVICES, WORKERS
+from vault.telemetry.metrics import AuditMetrics, Metrics, PolicyMetrics, StateMetrics
 
 ROOT = Path(__file__).parents[3]
 OUTAGES = (ROOT / "docs/outages.md").read_text()

@@ -16,13 +16,13 @@ from vault.errors import AuditUnavailable, Denied, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.load import parse_policy
 from vault.policy.model import Policy
-from vault.rpc.admission import Gate
-from vault.rpc.identity import identify_by_certificate
-from vault.rpc.metrics import Metrics
+from vault.rpc.authn.identity import identify_by_certificate
+from vault.rpc.concurrency import Gate
+from vault.rpc.methods.registry import Answer, BoundCall
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
-from vault.rpc.servicers import Answer, BoundCall
+from vault.telemetry.metrics import Metrics
 from vault.v1.tokenization_service_pb2 import TokenizeRequest, TokenizeResponse
 
 CANARY = "4111111111111111"

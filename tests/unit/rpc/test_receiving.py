@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from vault.errors import InvalidRequest, Reason, VaultError
-from vault.rpc.admission import Overloaded
+from vault.rpc.concurrency import Overloaded
 from vault.rpc.receiving import Receiver
 
 

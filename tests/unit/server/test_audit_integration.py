@@ -1,0 +1,203 @@
+"""The thread around the integrator: what it tells probe and metrics, and that it survives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from vault.audit.integrator import Standing
+from vault.errors import AuditUnavailable
+from vault.server.audit_integration import AuditIntegration
+from vault.service.oversight import Finding
+from vault.telemetry.metrics import AuditMetrics
+
+WRITER = UUID(int=1)
+BAD = Standing(2, 3, 0.0, {WRITER: Finding(str(WRITER), 9, "EDITED", "the record was edited")})
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Turns:
+    """Gives the prepared standings, then raises what is prepared."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.next: Callable[[], Standing] = Standing
+
+    def turn(self) -> Standing:
+        self.taken += 1
+        return self.next()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def integration(turns: Turns, registry: CollectorRegistry, clock: Clock) -> AuditIntegration:
+    return AuditIntegration(turns, AuditMetrics(registry), interval=0.001, clock=clock)
+
+
+def page(registry: CollectorRegistry) -> dict[str, float]:
+    lines = generate_latest(registry).decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+def away() -> Standing:
+    raise AuditUnavailable("the database is away")
+
+
+def test_what_was_done_and_what_waits_is_counted(
+    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry
+) -> None:
+    turns.next = lambda: Standing(5, 2, 0.5)
+    integration.turn()
+    integration.turn()
+    shown = page(registry)
+    assert shown["tokenvault_audit_integrated_total"] == 10
+    assert shown["tokenvault_audit_lag_records"] == 2
+    assert shown["tokenvault_audit_lag_seconds"] == 0.5
+    assert shown["tokenvault_audit_integration_failures_total"] == 0
+    integration.probe()
+
+
+def test_a_bad_record_is_told_and_counted_once(
+    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry
+) -> None:
+    turns.next = lambda: BAD
+    integration.turn()
+    integration.turn()
+    assert page(registry)["tokenvault_audit_integration_failures_total"] == 1
+    assert page(registry)["tokenvault_audit_stalled_writers"] == 1
+    with pytest.raises(AuditUnavailable, match=rf"record 9 of writer {WRITER} is EDITED"):
+        integration.probe()
+    turns.next = Standing
+    integration.turn()
+    integration.probe()
+
+
+def test_waiting_for_too_long_is_told(integration: AuditIntegration, turns: Turns) -> None:
+    turns.next = lambda: Standing(0, 1, 30.0)
+    integration.turn()
+    integration.probe()
+    turns.next = lambda: Standing(1000, 70_000, 31.0)
+    integration.turn()
+    with pytest.raises(AuditUnavailable, match=r"since 31 s .* faster"):
+        integration.probe()
+
+
+def test_failing_for_too_long_is_told_with_its_cause(
+    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry, clock: Clock
+) -> None:
+    integration.turn()
+    turns.next = away
+    clock.now += 29
+    integration.turn()
+    integration.probe()
+    clock.now += 2
+    integration.turn()
+    with pytest.raises(AuditUnavailable, match=r"since 31 s .*: the database is away"):
+        integration.probe()
+    assert page(registry)["tokenvault_audit_lag_seconds"] == 31
+    assert page(registry)["tokenvault_audit_integration_failures_total"] == 2
+    turns.next = Standing
+    integration.turn()
+    integration.probe()
+
+
+def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, turns: Turns) -> None:
+    def broken() -> Standing:
+        turns.next = Standing
+        raise ZeroDivisionError
+
+    integration._after_failure = 0.001
+    turns.next = broken
+    integration.start()
+    end = time.monotonic() + 10
+    while turns.taken < 3:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    integration.close()
+    taken = turns.taken
+    time.sleep(0.02)
+    assert turns.taken == taken
+    assert not integration._thread.is_alive()
+
+
+LACK = Finding(str(WRITER), 4, "TRUNCATED", "record 4, which this server wrote, is missing")
+
+
+def test_what_a_look_finds_is_told_by_the_probe_until_it_is_gone(
+    turns: Turns,
+    registry: CollectorRegistry,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found: list[Finding] = []
+    looks = 0
+
+    def look() -> Sequence[Finding]:
+        nonlocal looks
+        looks += 1
+        return list(found)
+
+    integration = AuditIntegration(turns, AuditMetrics(registry), look, clock=clock)
+    integration.turn()
+    assert looks == 0
+    found.append(LACK)
+    for _ in range(3):
+        clock.now += 11
+        integration.turn()
+        with pytest.raises(AuditUnavailable, match=r"TRUNCATED: writer .*record 4.*audit verify"):
+            integration.probe()
+    assert looks == 3
+    assert capsys.readouterr().out.count("audit is not as this server knows it") == 1
+    found.clear()
+    clock.now += 11
+    integration.turn()
+    integration.probe()
+
+
+def test_a_look_that_fails_forgets_nothing_and_ends_nothing(
+    turns: Turns, registry: CollectorRegistry, clock: Clock
+) -> None:
+    answers: list[Callable[[], Sequence[Finding]]] = [lambda: [LACK], unreachable, broken]
+
+    integration = AuditIntegration(
+        turns, AuditMetrics(registry), lambda: answers.pop(0)(), clock=clock
+    )
+    for _ in range(3):
+        clock.now += 11
+        integration.turn()
+        with pytest.raises(AuditUnavailable, match="record 4"):
+            integration.probe()
+    assert answers == []
+
+
+def unreachable() -> Sequence[Finding]:
+    raise AuditUnavailable("the database is away")
+
+
+def broken() -> Sequence[Finding]:
+    raise RuntimeError

@@ -1,0 +1,414 @@
+"""The exchange of the policy in one server, without the others: turn by turn, no thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from vault.crypto.field_key import MacKey
+from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable, VaultError
+from vault.policy.model import Policy
+from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_file import PolicyFile
+from vault.server.policy_source import PolicySource
+from vault.service.policy_standing import FileState
+from vault.store.policy_state import Agreement, SealedPolicy
+
+
+def text(mark: int, fields: str = "  a: {format: us_ssn, generator: ff1}\n") -> str:
+    return f"# {mark}\nversion: 1\nfields:\n{fields}"
+
+
+@dataclass
+class FakeBoard:
+    """The others: an absent one would let everything through, ``others`` hold out."""
+
+    stale: float = 15.0
+    others: tuple[str, ...] = ()
+    in_force: SealedPolicy | None = None
+    error: VaultError | None = None
+    left: bool = False
+
+    def report(self, held: SealedPolicy) -> Agreement:
+        if self.error is not None:
+            raise self.error
+        if self.in_force is None or not self.others:
+            self.in_force = held
+        return Agreement(self.in_force, self.others)
+
+    def leave(self) -> None:
+        self.left = True
+
+
+@dataclass
+class House:
+    path: Path
+    board: FakeBoard = field(default_factory=FakeBoard)
+    seal: PolicySeal = field(
+        default_factory=lambda: PolicySeal("default", lambda v: MacKey(v or 1, b"k" * 32))
+    )
+    prepared: list[str] = field(default_factory=list)
+    unfit: VaultError | None = None
+    now: float = 1000.0
+    differs: list[datetime | None] = field(default_factory=list)
+    today: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def prepare(self, policy: Policy) -> None:
+        if self.unfit is not None:
+            raise self.unfit
+        self.prepared.append(policy.digest)
+
+    def source(self) -> PolicySource:
+        file = PolicyFile(self.path)
+        first = file.read()
+        source = PolicySource(
+            file,
+            first,
+            self.board,
+            self.seal,
+            self.prepare,
+            differs=self.differs.append,
+            clock=lambda: self.now,
+            now=lambda: self.today,
+        )
+        source._report()
+        source._note_standing()
+        return source
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text(1))
+    return House(path)
+
+
+def mark_of(source: PolicySource) -> str:
+    return source.current().document.splitlines()[0]
+
+
+def events(work: Callable[[], object]) -> list[str]:
+    with capture_logs() as logs:
+        work()
+    return [str(entry["event"]) for entry in logs]
+
+
+def test_a_changed_file_comes_into_force(house: House) -> None:
+    source = house.source()
+    before = source.current()
+    house.path.write_text(text(2))
+    assert events(source._turn) == ["policy file read", "policy in force"]
+    assert mark_of(source) == "# 2"
+    # A call that began before goes on with what it has.
+    assert before.document == text(1)
+    assert events(source._turn) == []
+
+
+@pytest.mark.parametrize("broken", ["version: 1\nfields: [\n", "version: 2\n", "\x00", ""])
+def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(house: House, broken: str) -> None:
+    source = house.source()
+    house.path.write_text(broken)
+    refused = ["policy file refused, the policy before it stays"]
+    assert events(source._turn) == refused
+    house.path.touch()
+    source.reload()
+    assert events(source._turn) == []
+    assert mark_of(source) == "# 1"
+    house.path.write_text(text(3))
+    source._turn()
+    assert mark_of(source) == "# 3"
+    house.path.write_text(broken)
+    assert events(source._turn) == refused
+
+
+def test_a_missing_file_keeps_the_old_policy(house: House) -> None:
+    source = house.source()
+    house.path.unlink()
+    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert events(source._turn) == []
+    assert mark_of(source) == "# 1"
+
+
+def test_a_file_that_changes_a_used_field_is_refused(house: House) -> None:
+    source = house.source()
+    house.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    house.path.write_text(text(2))
+    with capture_logs() as logs:
+        source._turn()
+    assert "another shape" in logs[0]["problem"]
+    assert mark_of(source) == "# 1"
+
+
+def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(house: House) -> None:
+    source = house.source()
+    house.unfit = KeysUnavailable("sealed")
+    house.path.write_text(text(2))
+    assert events(source._turn) == ["policy file not taken up yet"]
+    assert events(source._turn) == []
+    assert mark_of(source) == "# 1"
+    house.unfit = None
+    source._turn()
+    assert mark_of(source) == "# 2"
+
+
+def test_a_new_policy_waits_for_the_others(house: House) -> None:
+    source = house.source()
+    house.board.others = ("other:1",)
+    house.path.write_text(text(2))
+    assert events(source._turn) == ["policy file read", "policy waits for other servers"]
+    assert events(source._turn) == []
+    assert mark_of(source) == "# 1"
+    house.board.others = ()
+    source._turn()
+    assert mark_of(source) == "# 2"
+
+
+def test_a_field_used_while_the_policy_waited_withdraws_it(house: House) -> None:
+    source = house.source()
+    house.board.others = ("other:1",)
+    house.path.write_text(text(2))
+    source._turn()
+    house.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    house.board.others = ()
+    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert mark_of(source) == "# 1"
+
+
+def test_a_newcomer_serves_what_the_others_serve(house: House) -> None:
+    house.source()
+    house.board.others = ("other:1",)
+    house.path.write_text(text(2))
+    newcomer = house.source()
+    assert mark_of(newcomer) == "# 1"
+    assert newcomer.current().digest in house.prepared
+    house.board.others = ()
+    newcomer._turn()
+    assert mark_of(newcomer) == "# 2"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"document": text(1) + "roles:\n  r: [{fields: ['*'], allow: [detokenize], view: full}]\n"},
+        {"mac": bytes(32)},
+        {"key_version": 2, "mac": b"x" * 32},
+        {"digest": "0" * 64},
+    ],
+)
+def test_a_policy_forged_in_the_database_is_refused(
+    house: House, change: dict[str, object]
+) -> None:
+    house.source()
+    assert house.board.in_force is not None
+    house.board.in_force = replace(house.board.in_force, **change)  # type: ignore[arg-type]
+    house.board.others = ("other:1",)
+    house.path.write_text(text(2))
+    with pytest.raises(PolicyError, match="MAC is wrong"):
+        house.source()
+
+
+def test_a_forged_policy_does_not_reach_a_running_server(house: House) -> None:
+    source = house.source()
+    assert house.board.in_force is not None
+    house.board.in_force = replace(house.board.in_force, digest="0" * 64, document=text(9))
+    house.board.others = ("other:1",)
+    house.now += 10
+    assert events(source._turn) == ["policy not confirmed"]
+    assert mark_of(source) == "# 1"
+    house.now += 6
+    with pytest.raises(StoreUnavailable):
+        source.current()
+
+
+def test_calls_stop_where_the_policy_cannot_be_confirmed(house: House) -> None:
+    source = house.source()
+    house.board.error = StoreUnavailable("the database is not available")
+    assert events(source._turn) == ["policy not confirmed"]
+    assert events(source._turn) == []
+    house.now += 15.0
+    source.probe()
+    house.now += 0.1
+    with pytest.raises(StoreUnavailable, match=f"of late: {house.board.error.message}"):
+        source.probe()
+    with pytest.raises(StoreUnavailable, match="could not be confirmed"):
+        source.probe()
+    house.board.error = None
+    source._turn()
+    source.probe()
+
+
+def test_nothing_is_in_force_before_the_start(house: House) -> None:
+    file = PolicyFile(house.path)
+    source = PolicySource(file, file.read(), house.board, house.seal, house.prepare)
+    with pytest.raises(StoreUnavailable):
+        source.current()
+    source.start()
+    assert mark_of(source) == "# 1"
+    source.close()
+    assert house.board.left
+
+
+def test_reload_is_not_waited_for(house: House) -> None:
+    file = PolicyFile(house.path)
+    source = PolicySource(
+        file, file.read(), house.board, house.seal, house.prepare, interval=3600.0
+    )
+    source.start()
+    house.path.write_text(text(2))
+    source.reload()
+    for _ in range(500):
+        if mark_of(source) == "# 2":
+            break
+        source._thread.join(0.01)
+    source.close()
+    assert mark_of(source) == "# 2"
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_refused_file_shows_until_it_is_mended(house: House) -> None:
+    source = house.source()
+    source.probe_file()
+    began = house.today = house.today + MINUTE
+    house.path.write_text("version: 1\nfields: {a: {format: us_sn, generator: ff1}}\n")
+    source._turn()
+    for _ in range(3):
+        house.today += MINUTE
+        source._turn()
+    standing = source.standing()
+    assert standing.state is FileState.REFUSED
+    assert standing.digest == source.current().digest != standing.file_digest
+    assert standing.file_digest == hashlib.sha256(house.path.read_bytes()).hexdigest()
+    assert "did you mean 'us_ssn'" in standing.problem
+    assert standing.differs_since == began
+    assert house.differs == [None] + 4 * [began]
+    with pytest.raises(PolicyError, match=r"2026-01-01 00:01:00 UTC .* did you mean 'us_ssn'"):
+        source.probe_file()
+    # Calls go on, and so does readiness.
+    source.probe()
+    house.path.write_text(text(1))
+    source._turn()
+    assert (source.standing().state, source.standing().problem) == (FileState.IN_FORCE, "")
+    assert house.differs[-1] is None
+    source.probe_file()
+
+
+@pytest.mark.parametrize("gone", ["missing", "not UTF-8", "withdrawn"])
+def test_every_way_to_be_refused_shows(house: House, gone: str) -> None:
+    source = house.source()
+    if gone == "missing":
+        house.path.unlink()
+    elif gone == "not UTF-8":
+        house.path.write_bytes(b"\xff\xfe")
+    else:
+        house.board.others = ("other:1",)
+        house.path.write_text(text(2))
+        source._turn()
+        house.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+    assert source.standing().problem
+    with pytest.raises(PolicyError):
+        source.probe_file()
+
+
+def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(house: House) -> None:
+    source = house.source()
+    house.board.others = ("other:1", "third:1")
+    house.path.write_text(text(2))
+    source._turn()
+    assert source.standing().state is FileState.WAITING
+    assert source.standing().problem == "it waits for other servers: other:1, third:1"
+    assert house.differs[-1] == house.today
+    source.probe_file()
+    house.today += 3 * MINUTE
+    source._turn()
+    with pytest.raises(PolicyError, match="other:1"):
+        source.probe_file()
+    # A newcomer with the newer file says so from its start.
+    assert house.source().standing().state is FileState.WAITING
+
+
+def test_the_last_reason_shows_where_there_were_several(house: House) -> None:
+    source = house.source()
+    house.path.write_text("version: 2\n")
+    source._turn()
+    house.unfit = KeysUnavailable("sealed")
+    house.path.write_text(text(2))
+    source._turn()
+    assert (source.standing().state, source.standing().problem) == (FileState.DELAYED, "sealed")
+    house.path.write_text("version: 3\n")
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+
+
+def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = house.source()
+
+    def broken(_: PolicyFile) -> Policy:
+        raise RecursionError("canary")
+
+    monkeypatch.setattr(PolicyFile, "read", broken)
+    house.path.write_text(text(2))
+    house.now += 10
+    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert source.standing().problem == "RecursionError"
+    house.now += 10
+    source.current()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(house: House, kind: str) -> None:
+    source = house.source()
+    house.path.unlink()
+    if kind == "pipe":
+        os.mkfifo(house.path)
+    elif kind == "directory":
+        house.path.mkdir()
+    else:
+        house.path.symlink_to("/dev/zero")
+    began = time.monotonic()
+    source._turn()
+    assert time.monotonic() - began < 5
+    assert source.standing().state is FileState.REFUSED
+    problem = source.standing().problem
+    assert "is no regular file" in problem or "Is a directory" in problem
+
+
+def test_a_file_of_gigabytes_is_not_read(house: House) -> None:
+    source = house.source()
+    with house.path.open("wb") as file:
+        file.truncate(8 << 30)
+    source._turn()
+    assert source.standing().state is FileState.REFUSED
+    assert "larger than" in source.standing().problem
+    assert source.standing().file_digest == ""
+
+
+def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_values(
+    house: House,
+) -> None:
+    source = house.source()
+    for content in (
+        "4111-1111-1111-1111: {name: Jane}\nversion: 1\nfields: {}\n",
+        "version: 1\nfields: {536-90-4399: 1, jane.doe@example.org: 2}\n",
+        "version: 1\nfields: {a: {format: '4111 1111 1111 1111', generator: jane@example.org}}\n",
+        "name,card\nJane Doe,4111111111111111\n",
+    ):
+        house.path.write_text(content)
+        source._turn()
+        problem = source.standing().problem
+        assert source.standing().state is FileState.REFUSED
+        for value in ("4111", "1111", "536", "4399", "jane", "Jane"):
+            assert value not in problem, problem

@@ -1,0 +1,184 @@
+"""An issuer's keys from its own https address.
+
+Read at the start, at an interval, and when a token names a key that is not there, at
+most every ten seconds: strangers can invent names. While the issuer is away the keys
+stay, but not for longer than a day: a key that was withdrawn meanwhile must end too.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+import requests
+
+from vault.rpc.authn.jwt_keys import MAX_JWKS_BYTES, KeySet, VerificationKey, parse_jwks
+from vault.telemetry.logging import get_log
+
+__all__ = ["JwksClient", "RemoteKeys"]
+
+_OK = 200
+_CHUNK = 65_536
+_LEAST_PAUSE = 10.0
+_WAIT = 1.0
+# Strangers can invent names: few of their calls may wait for an issuer that is slow.
+_MOST_WAITING = 4
+_MAX_AGE = 86_400.0
+_log = get_log(__name__)
+
+
+class JwksClient:
+    """Reads one https address.
+
+    Args:
+        ca: authority of the address, PEM; the system's if None.
+        timeout: seconds for the connection, each read, and altogether.
+    """
+
+    def __init__(self, url: str, ca: Path | None, timeout: float = 5.0) -> None:
+        self._url = url
+        self._verify: str | bool = str(ca) if ca else ssl.get_default_verify_paths().cafile or True
+        self._timeout = timeout
+
+    def fetch(self) -> KeySet:
+        """Returns the keys. Raises OSError or ValueError."""
+        with requests.Session() as session:
+            # The environment shall not add a proxy, a CA bundle or a .netrc password, and
+            # nobody but the configured address is asked.
+            session.trust_env = False
+            with session.get(
+                self._url,
+                timeout=self._timeout,
+                verify=self._verify,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if answer.status_code != _OK:
+                    raise ValueError(f"answered {answer.status_code}")
+                return parse_jwks(self._body(answer))
+
+    def _body(self, answer: requests.Response) -> bytes:
+        end = time.monotonic() + self._timeout
+        body = b""
+        for chunk in answer.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > MAX_JWKS_BYTES:
+                raise ValueError("is too large for a JWK Set")
+            if time.monotonic() > end:
+                raise ValueError("took too long to answer")
+        return body
+
+
+class RemoteKeys:
+    """The keys of an issuer's address, kept fresh by a thread. Threads may share it.
+
+    Args:
+        fetch: reads the keys. Raises OSError or ValueError.
+        refresh: time between two reads.
+        least_pause: seconds between two reads, whoever asks.
+        max_age: seconds after the last good read when the keys end.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        fetch: Callable[[], KeySet],
+        refresh: timedelta,
+        *,
+        least_pause: float = _LEAST_PAUSE,
+        max_age: float = _MAX_AGE,
+    ) -> None:
+        self._issuer = issuer
+        self._fetch = fetch
+        self._refresh = max(refresh.total_seconds(), least_pause)
+        self._least_pause = least_pause
+        self._max_age = max_age
+        self._changed = threading.Condition()
+        self._wanted = True  # asked for, or being read: until then calls may wait
+        self._waiting = 0
+        self._stopping = False
+        self._keys: KeySet = MappingProxyType({})
+        self._read_at = 0.0
+        self._tried_at = float("-inf")
+        self._away = False
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read. An issuer that is away is logged; its tokens are refused until then."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, without waiting for a read that hangs."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def find(self, kid: str) -> VerificationKey | None:
+        """Returns the key of that name; waits a moment where it may only just have come."""
+        with self._changed:
+            if kid not in self._current() and self._may_ask():
+                self._wait_for_keys()
+            return self._current().get(kid)
+
+    def trouble(self) -> str:
+        """Returns why the last read failed, or an empty text."""
+        return self._trouble
+
+    def _wait_for_keys(self) -> None:
+        self._wanted = True
+        self._changed.notify_all()
+        if self._waiting < _MOST_WAITING:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._wanted, _WAIT)
+            self._waiting -= 1
+
+    def _current(self) -> KeySet:
+        fresh = time.monotonic() - self._read_at < self._max_age
+        return self._keys if fresh else MappingProxyType({})
+
+    def _may_ask(self) -> bool:
+        return self._wanted or time.monotonic() - self._tried_at >= self._least_pause
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                pause = self._least_pause if self._away else self._refresh
+                due = self._tried_at + pause - time.monotonic()
+                if due > 0:
+                    self._changed.wait_for(lambda: self._wanted or self._stopping, due)
+                if self._stopping:
+                    return
+                self._tried_at = time.monotonic()
+                self._wanted = True
+            self._read()
+
+    def _read(self) -> None:
+        trouble = ""
+        keys: KeySet = MappingProxyType({})
+        try:
+            keys = self._fetch()
+        except ValueError as error:
+            # requests' errors are OSErrors too, and quote addresses; ours quote nothing.
+            trouble = type(error).__name__ if isinstance(error, OSError) else str(error)
+        except Exception as error:  # noqa: BLE001 - the thread must live: it reads again
+            trouble = type(error).__name__
+        with self._changed:
+            if not trouble:
+                self._keys, self._read_at = keys, time.monotonic()
+            self._note(trouble)
+            self._wanted = False
+            self._changed.notify_all()
+
+    def _note(self, trouble: str) -> None:
+        """Logs what has changed, once."""
+        if trouble and not self._away:
+            _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=trouble)
+        if not trouble and self._away:
+            _log.info("keys of a JWT issuer are read again", issuer=self._issuer)
+        self._away, self._trouble = bool(trouble), trouble

@@ -1,0 +1,192 @@
+"""Who calls, read from the bearer token of the JWT listener.
+
+Source: RFC 7519 (JWT), RFC 7515 (JWS), RFC 8725 (best current practice): issuer, audience
+and algorithms are the configuration's, keys come from the configured JWKS alone, and
+whatever in a token's header would bring keys of its own makes the token worthless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import grpc
+import jwt
+
+from vault.config import JwtIssuerSettings
+from vault.errors import Unauthenticated
+from vault.model import Group, Principal
+from vault.rpc.authn.identity import Identity
+from vault.rpc.authn.jwt_keys import IssuerKeys, VerificationKey
+
+__all__ = ["Issuer", "TokenIdentifier"]
+
+_MAX_TOKEN = 8192
+_MAX_GROUPS = 256
+_BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.I | re.ASCII)
+# What may stand in the audit and the log as a name. OpenID Connect Core 1.0, section 2:
+# a subject has at most 255 ASCII characters.
+_NAME = re.compile(r"[!-~]{1,255}", re.ASCII)
+# RFC 7515, section 4.1: headers that bring a key, or say where to fetch one, or ask for
+# what we do not do.
+_REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "cty"})
+# RFC 9068 has "at+jwt"; other types (logout+jwt, dpop+jwt) are no credentials.
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+_REQUIRED = ["iss", "aud", "exp", "iat", "sub"]
+_LATEST = 253_402_300_799  # the last second that a date can have
+
+# The first that fits names the refusal; one of a fixed set, so that refusals are counted.
+_TROUBLES: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ImmatureSignatureError, "the token is not valid yet"),
+    (jwt.InvalidAudienceError, "the token is meant for another audience"),
+    (jwt.InvalidIssuerError, "the token's issuer is not known here"),
+    (jwt.MissingRequiredClaimError, "the token lacks one of iss, aud, exp, iat and sub"),
+    (jwt.InvalidSignatureError, "the token's signature is wrong"),
+)
+_GROUPS = "the token's groups are not up to 256 strings"
+_MALFORMED = "the call's token cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """What of an issuer counts, and where its keys are."""
+
+    settings: JwtIssuerSettings
+    keys: IssuerKeys
+
+
+class TokenIdentifier:
+    """Knows callers by their token and by nothing else; certificates do not count."""
+
+    def __init__(self, issuers: tuple[Issuer, ...]) -> None:
+        self._issuers: Mapping[str, Issuer] = {each.settings.issuer: each for each in issuers}
+
+    def __call__(self, context: grpc.ServicerContext) -> Identity:
+        """Returns who makes a call. Raises Unauthenticated."""
+        return self.identity_of(_token(context))
+
+    def identity_of(self, token: str) -> Identity:
+        """Verifies a token in JWS compact form.
+
+        Raises:
+            Unauthenticated: anything is wrong with it; the message quotes nothing of it.
+        """
+        try:
+            issuer = self._issuer_of(token)
+            key, algorithm = _key_of(token, issuer)
+            claims = _verified(token, issuer.settings, key, algorithm)
+            return _identity(token, issuer.settings, claims)
+        except jwt.PyJWTError as error:
+            fits = (text for kind, text in _TROUBLES if isinstance(error, kind))
+            raise Unauthenticated(next(fits, _MALFORMED)) from None
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise Unauthenticated(_MALFORMED) from None
+
+    def _issuer_of(self, token: str) -> Issuer:
+        # Unverified: it only chooses whose keys must verify it.
+        unverified = jwt.decode(token, options={"verify_signature": False})
+        named: object = unverified.get("iss")
+        issuer = self._issuers.get(named) if isinstance(named, str) else None
+        if issuer is None:
+            raise jwt.InvalidIssuerError
+        return issuer
+
+
+def _token(context: grpc.ServicerContext) -> str:
+    found = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
+    if not found:
+        raise Unauthenticated("the call carries no authorization metadata")
+    if len(found) > 1:
+        raise Unauthenticated("the call carries several authorization metadata")
+    text = found[0]
+    match = _BEARER.fullmatch(text) if isinstance(text, str) and len(text) < _MAX_TOKEN else None
+    if match is None:
+        raise Unauthenticated("the call's authorization is no bearer token in JWS compact form")
+    return match[1]
+
+
+def _key_of(token: str, issuer: Issuer) -> tuple[VerificationKey, str]:
+    header: Mapping[str, object] = jwt.get_unverified_header(token)
+    if _REFUSED_HEADERS & header.keys():
+        raise Unauthenticated("the token's header brings a key or an extension")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Unauthenticated("the token is of another type than JWT")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in issuer.settings.algorithms:
+        raise Unauthenticated("the token's algorithm is not one of its issuer's")
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not _NAME.fullmatch(kid):
+        raise Unauthenticated("the token does not name its key (kid)")
+    key = issuer.keys.find(kid)
+    if key is None:
+        raise Unauthenticated("the token's key is not one of its issuer's")
+    if algorithm not in key.algorithms:
+        raise Unauthenticated("the token's algorithm is not one of its key's")
+    return key, algorithm
+
+
+def _verified(
+    token: str, settings: JwtIssuerSettings, key: VerificationKey, algorithm: str
+) -> Mapping[str, object]:
+    return jwt.decode(
+        token,
+        key.key,
+        algorithms=[algorithm],
+        audience=settings.audience,
+        issuer=settings.issuer,
+        leeway=settings.leeway,
+        options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+    )
+
+
+def _identity(token: str, settings: JwtIssuerSettings, claims: Mapping[str, object]) -> Identity:
+    expires, issued = _seconds(claims["exp"]), _seconds(claims["iat"])
+    if expires - issued > settings.max_lifetime.total_seconds():
+        raise Unauthenticated("the token was made for longer than its issuer's tokens may live")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not _NAME.fullmatch(subject):
+        raise Unauthenticated("the token's subject is not 1 to 255 visible ASCII characters")
+    return Identity(
+        Principal(settings.issuer, subject, frozenset(_groups(settings, subject, claims))),
+        _credential(token, claims.get("jti")),
+        datetime.fromtimestamp(expires, UTC),
+    )
+
+
+def _seconds(claim: object) -> float:
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or not 0 <= claim <= _LATEST:
+        raise ValueError
+    return claim
+
+
+def _groups(
+    settings: JwtIssuerSettings, subject: str, claims: Mapping[str, object]
+) -> Iterator[Group]:
+    yield Group(settings.issuer, settings.audience, "sub", subject)
+    if settings.group_claim == "sub":
+        return
+    values = claims.get(settings.group_claim, [])
+    listed = values if isinstance(values, list) else [values]
+    if len(listed) > _MAX_GROUPS:
+        raise Unauthenticated(_GROUPS)
+    for value in listed:
+        if not isinstance(value, str):
+            raise Unauthenticated(_GROUPS)
+        yield Group(settings.issuer, settings.audience, settings.group_claim, value)
+
+
+def _credential(token: str, jti: object) -> str:
+    """Returns what the audit calls the token: its id, or a digest that does not open it.
+
+    Of what is signed alone: a signature has several spellings (of ECDSA ``s`` and ``n - s``,
+    and the last bits of base64url), so whoever holds a token could have it named otherwise.
+    """
+    if isinstance(jti, str) and _NAME.fullmatch(jti):
+        return jti
+    signed = token.rpartition(".")[0]
+    return f"sha256:{hashlib.sha256(signed.encode()).hexdigest()[:32]}"

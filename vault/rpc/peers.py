@@ -1,0 +1,43 @@
+"""Peers as gRPC names them, and what counts as one address."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import unquote
+
+__all__ = ["address_of", "endpoint_of", "peer_address", "plain_host"]
+
+
+def address_of(host: str) -> str:
+    """Returns what counts as one address: an IPv4 address, or an IPv6 network of 64 bits."""
+    plain = plain_host(host)
+    try:
+        address = ipaddress.ip_address(plain)
+    except ValueError:
+        return plain
+    # A host of its own network has as many IPv6 addresses as it likes.
+    prefix = 64 if address.version == 6 else 32
+    network = ipaddress.ip_network((address, prefix), strict=False)
+    return str(network) if address.version == 6 else plain
+
+
+def peer_address(peer: str) -> str:
+    """Returns the address of a peer as gRPC names it (``ipv4:host:port``)."""
+    return address_of(endpoint_of(peer)[0])
+
+
+def endpoint_of(peer: str) -> tuple[str, int]:
+    """Returns host and port of a peer as gRPC names it; of other kinds its name and 0."""
+    kind, _, rest = peer.partition(":")
+    host, _, port = rest.rpartition(":")
+    if kind not in ("ipv4", "ipv6") or not port.isdecimal():
+        return peer, 0
+    return plain_host(unquote(host)), int(port)
+
+
+def plain_host(host: str) -> str:
+    """Returns an address as gRPC and the socket write it, without what they write differently.
+
+    That is brackets, an interface (by name or by number), and IPv4 within IPv6.
+    """
+    return host.strip("[]").partition("%")[0].removeprefix("::ffff:")

@@ -1,0 +1,1 @@
+"""The server's process: wiring, workers, listeners, health, periodic tasks, policy source."""

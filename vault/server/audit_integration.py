@@ -1,0 +1,181 @@
+"""The thread that has this process's integrator take its turns, and tells how it stands.
+
+Now and then it looks at the audit as an auditor would, and tells what is missing of what
+this process knows.
+
+Calls never wait for it: they write their records whether or not these get positions.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault.audit.integrator import Standing
+from vault.errors import AuditUnavailable, VaultError
+from vault.service.oversight import Finding
+from vault.telemetry.logging import get_log
+from vault.telemetry.metrics import AuditMetrics
+
+__all__ = ["AuditIntegration", "Turns"]
+
+_INTERVAL = 0.4  # seconds: with the work itself, well within one
+_AFTER_FAILURE = 2.0
+_PATIENCE = 30.0
+_LOOK = 10.0  # seconds between two looks
+_LOGGED = 20  # findings of one look that are logged one by one
+_log = get_log(__name__)
+
+
+class Turns(Protocol):
+    """What integrates. Raises VaultError."""
+
+    def turn(self) -> Standing:
+        """Integrates what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the last turns came to.
+
+    Attributes:
+        at: when the last good one ended.
+        trouble: why the last one failed, or empty.
+    """
+
+    standing: Standing
+    at: float
+    trouble: str = ""
+
+
+class AuditIntegration:
+    """Takes turns until it is closed.
+
+    Args:
+        look: tells what is wrong with the audit at a glance. Raises VaultError.
+        patience: seconds for which records may wait before the probe says so.
+        clock: seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        integrator: Turns,
+        metrics: AuditMetrics,
+        look: Callable[[], Sequence[Finding]] = list,
+        *,
+        interval: float = _INTERVAL,
+        patience: float = _PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._integrator = integrator
+        self._metrics = metrics
+        self._interval = interval
+        self._after_failure = _AFTER_FAILURE
+        self._patience = patience
+        self._clock = clock
+        # One object, so that the probe's thread never sees half of it.
+        self._seen = _Seen(Standing(), clock())
+        self._look = look
+        self._looked = clock()
+        self._found: Sequence[Finding] = ()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="audit", daemon=True)
+
+    def start(self) -> None:
+        """Begins to take turns."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Takes one last turn, so that the last calls' records do not wait, and ends."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self.turn()
+
+    def probe(self) -> None:
+        """Raises AuditUnavailable where records are bad or wait for too long."""
+        seen = self._seen
+        stalled = seen.standing.stalled
+        if stalled:
+            first = next(iter(stalled.values()))
+            more = f" (and {len(stalled) - 1} more writers)" if len(stalled) > 1 else ""
+            raise AuditUnavailable(
+                f"audit record {first.number} of writer {first.writer} is {first.kind}"
+                f"{more}: calls go on; run `tokenvault audit verify`"
+            )
+        if found := self._found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            place = f"writer {found[0].writer}: " if found[0].writer else ""
+            raise AuditUnavailable(
+                f"{found[0].kind}: {place}{found[0].message}{more}:"
+                " calls go on; run `tokenvault audit verify`"
+            )
+        waited = self._waited(seen)
+        if waited > self._patience:
+            why = seen.trouble or "records come faster than they are integrated"
+            raise AuditUnavailable(f"audit records wait since {waited:.0f} s for a position: {why}")
+
+    def turn(self) -> None:
+        """Takes one turn; tells how it went."""
+        before = self._seen
+        try:
+            standing = self._integrator.turn()
+        except VaultError as error:
+            self._failed(before, error.message)
+        except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
+            self._failed(before, type(error).__name__)
+        else:
+            self._succeeded(before, standing)
+        if self._clock() - self._looked >= _LOOK:
+            self._take_a_look()
+
+    def _take_a_look(self) -> None:
+        try:
+            found = self._look()
+        except VaultError:
+            return  # the database is away, which the turns tell; what was found still holds
+        except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
+            _log.error("the look at the audit failed", problem=type(error).__name__)
+            return
+        finally:
+            self._looked = self._clock()
+        new = [finding for finding in found if finding not in self._found]
+        for finding in new[:_LOGGED]:
+            _log.error(
+                "audit is not as this server knows it",
+                writer=finding.writer,
+                number=finding.number,
+                kind=finding.kind,
+                problem=finding.message,
+            )
+        self._found = found
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(
+            self._after_failure if self._seen.trouble else self._interval
+        ):
+            self.turn()
+
+    def _succeeded(self, before: _Seen, standing: Standing) -> None:
+        self._seen = _Seen(standing, self._clock())
+        known = before.standing.stalled.values()
+        bad = sum(finding not in known for finding in standing.stalled.values())
+        self._metrics.turned(standing.integrated, bad)
+        self._metrics.stands(standing.behind, standing.oldest, len(standing.stalled))
+        if before.trouble:
+            _log.info("audit integration goes on")
+
+    def _failed(self, before: _Seen, trouble: str) -> None:
+        self._seen = _Seen(before.standing, before.at, trouble)
+        self._metrics.turned(0, 1)
+        standing = before.standing
+        self._metrics.stands(standing.behind, self._waited(self._seen), len(standing.stalled))
+        if trouble != before.trouble:
+            _log.error("audit integration failed", problem=trouble)
+
+    def _waited(self, seen: _Seen) -> float:
+        # While turns fail nobody can tell what waits: the time since the last good one counts.
+        return seen.standing.oldest + (self._clock() - seen.at if seen.trouble else 0.0)

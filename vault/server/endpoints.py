@@ -1,0 +1,97 @@
+"""The doors that callers come in by: mTLS, and beside it JWT where it is configured.
+
+A door each, because Python's gRPC knows certificates only as required or not asked for.
+At each, one kind of identity counts and the other is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from vault.config import JwtIssuerSettings, JwtSettings, Settings
+from vault.errors import ConfigError
+from vault.rpc.authn.identity import Identify, identify_by_certificate
+from vault.rpc.authn.jwt_fetch import JwksClient, RemoteKeys
+from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
+from vault.rpc.authn.jwt_keys import FileKeys, IssuerKeys
+from vault.rpc.authn.reloading import FileWatch
+from vault.rpc.authn.tls import server_credentials, token_listener_credentials
+
+__all__ = ["Door", "keys_of", "open_doors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where callers of one kind come in, and how they are known.
+
+    Attributes:
+        name: what the audit calls it.
+        key: the setting that names the port.
+    """
+
+    name: str
+    key: str
+    host: str
+    port: int
+    credentials: grpc.ServerCredentials
+    identify: Identify
+
+
+@contextmanager
+def open_doors(
+    settings: Settings, *, allow_development: bool, watch: FileWatch
+) -> Iterator[tuple[Door, ...]]:
+    """Reads what the doors need, and keeps it fresh for the length of the block.
+
+    Args:
+        watch: is told of each, so that what is refused later shows.
+
+    Raises:
+        ConfigError: a certificate, key, authority or JWKS file is wrong.
+    """
+    server = settings.server
+    mtls = Door(
+        "mtls",
+        "server.port",
+        server.host,
+        server.port,
+        server_credentials(server, allow_development=allow_development, watch=watch),
+        identify_by_certificate(server.trust_domain),
+    )
+    if settings.jwt is None:
+        yield (mtls,)
+        return
+    credentials = token_listener_credentials(
+        server, allow_development=allow_development, watch=watch
+    )
+    with _identifier(settings.jwt, watch) as identify:
+        jwt = settings.jwt
+        yield mtls, Door("jwt", "jwt.port", jwt.host, jwt.port, credentials, identify)
+
+
+@contextmanager
+def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[TokenIdentifier]:
+    with ExitStack() as stack:
+        issuers = tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
+        for each in issuers:
+            watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.trouble)
+        yield TokenIdentifier(issuers)
+
+
+def keys_of(settings: JwtIssuerSettings, stack: ExitStack) -> IssuerKeys:
+    """Opens an issuer's keys for the life of the stack. Raises ConfigError."""
+    if settings.jwks_file is not None:
+        return FileKeys(settings.jwks_file)
+    if settings.jwks_url is None:
+        raise ConfigError("jwt.issuers: needs either jwks_file or jwks_url")
+    if settings.jwks_ca is not None and not settings.jwks_ca.is_file():
+        raise ConfigError(f"jwt.issuers: jwks_ca: {settings.jwks_ca} is not a file")
+    client = JwksClient(settings.jwks_url, settings.jwks_ca)
+    keys = RemoteKeys(settings.issuer, client.fetch, settings.jwks_refresh)
+    keys.start()
+    stack.callback(keys.stop)
+    return keys

@@ -1,0 +1,117 @@
+"""A listener: gRPC's server with our limits, and an end that lets calls finish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from vault.config import ServerSettings
+from vault.rpc.pipeline import DENIALS, Pipeline
+from vault.rpc.receiving import Receiver
+from vault.server.connections import Connections
+from vault.server.endpoints import Door
+from vault.server.listening import bind
+from vault.server.periodic_tasks import Rounds
+
+__all__ = ["Listener", "receiver"]
+
+# Threads that only tell callers that the server is full, with a reason. A handful: they
+# need the interpreter alone, and more of them would only take it from the work.
+_SPARE_THREADS = 4
+# Requests that may be on their way at once, however many calls are worked on: each holds a
+# thread, and as many bytes as a request may have.
+_MOST_AWAITED = 256
+# Seconds between two looks at who is silent.
+_LOOK = 0.5
+# Calls that wait, for milliseconds, for a spare thread to tell them; beyond them gRPC
+# refuses by itself, without a reason.
+_UNTOLD = 512
+# Calls that gRPC's core holds while Python has no time even to refuse them; from here on
+# it drops more and more of them (CANCELLED), and beyond twice as many all.
+_PENDING = 128
+# Who connects and then does not shake hands.
+_HANDSHAKE_SECONDS = 10
+
+
+class Listener:
+    """One port. Binds on construction; raises ConfigError if the port is taken."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        door: Door,
+        pipeline: Pipeline,
+        awaiting: Receiver,
+        connections: Connections,
+    ) -> None:
+        threads = settings.max_concurrent_rpcs + _awaited(settings) + DENIALS + _SPARE_THREADS
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{door.name} call")
+        self._watch = Rounds(f"{door.name} watch", _LOOK, awaiting.expire, connections.look)
+        self._grace = settings.drain.total_seconds()
+        self._server = grpc.server(
+            self._pool,
+            handlers=[pipeline],
+            options=_options(settings),
+            maximum_concurrent_rpcs=threads + _UNTOLD,
+        )
+        bind(
+            door.key,
+            door.host,
+            door.port,
+            lambda address: self._server.add_secure_port(address, door.credentials),
+            shared=settings.workers > 1,
+        )
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._server.start()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Refuses new calls and waits for those under way, within the drain time."""
+        self._server.stop(self._grace).wait()
+        self._pool.shutdown()
+        self._watch.stop()
+
+
+def receiver(settings: ServerSettings) -> Receiver:
+    """Returns where a listener's calls are until their requests are here."""
+    places = _awaited(settings)
+    patience = min(settings.receive_timeout, settings.max_deadline).total_seconds()
+    return Receiver(places, min(places, settings.principal_share), patience)
+
+
+def _awaited(settings: ServerSettings) -> int:
+    return min(settings.max_concurrent_rpcs, _MOST_AWAITED)
+
+
+def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
+    return (
+        # Without workers, a second server on the port would silently share its calls.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A connection holds memory and its handshake costs more than a call.
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        # Calls that Python has not taken over yet; gRPC's own 1000 to 3000 are seconds.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
+        # More on one connection wait at the caller's end, not at this one.
+        ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs),
+        (
+            "grpc.max_connection_idle_ms",
+            _milliseconds(settings.max_connection_idle.total_seconds()),
+        ),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age.total_seconds())),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(settings.drain.total_seconds())),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # What clients may ping; gRPC's own default takes the SDK's keepalive for an attack.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

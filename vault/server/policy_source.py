@@ -1,0 +1,274 @@
+"""The policy in force: one for all servers, exchanged while they serve.
+
+Once a second the file is looked at, and what this server holds is reported. A file that
+is wrong, or that changes a used field, leaves everything as it was. It is logged once, and
+told by probe, metric and GetPolicy for as long as it differs from what is in force.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError, for_operators
+from vault.policy.model import Policy
+from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_file import PolicyFile
+from vault.service.policy_standing import FileState, PolicyStanding
+from vault.store.policy_state import Agreement, SealedPolicy
+from vault.telemetry.logging import get_log
+
+__all__ = ["DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]
+
+_log = get_log(__name__)
+
+# Events of the log; `tokenvault dev` shows them.
+REFUSED = "policy file refused, the policy before it stays"
+DELAYED = "policy file not taken up yet"
+READ = "policy file read"
+WAITS = "policy waits for other servers"
+IN_FORCE = "policy in force"
+
+_UNCONFIRMED = "policy not confirmed"
+# Servers get a new file one after the other, and keys for it may take a moment.
+_PATIENCE = timedelta(minutes=2)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Board(Protocol):
+    """Where servers agree. Raises StoreUnavailable."""
+
+    @property
+    def stale(self) -> float:
+        """Seconds of silence after which a server counts no longer."""
+
+    def report(self, held: SealedPolicy) -> Agreement:
+        """Reports what this server holds; returns what is in force."""
+
+    def leave(self) -> None:
+        """Counts this server no longer."""
+
+
+class PolicySource:
+    """Holds the policy in force. Threads may share it.
+
+    Args:
+        first: the file's policy as it was read at start, found good.
+        prepare: checks that a policy could come into force now, and gets the keys of its
+            fields. Raises PolicyError (never), or Unavailable (not now).
+        differs: is told since when the file differs from what is in force, None if it does not.
+        interval: seconds between two looks.
+        clock: seconds on a monotonic clock.
+        now: the time of day, aware of its zone.
+    """
+
+    def __init__(
+        self,
+        file: PolicyFile,
+        first: Policy,
+        board: Board,
+        seal: PolicySeal,
+        prepare: Callable[[Policy], None],
+        *,
+        differs: Callable[[datetime | None], None] = lambda _: None,
+        interval: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._file = file
+        self._board = board
+        self._seal = seal
+        self._prepare = prepare
+        self._differs = differs
+        self._interval = interval
+        self._clock = clock
+        self._now = now
+        self._held = first
+        self._sealed = seal.seal(first)
+        self._in_force = first
+        self._confirmed = -float("inf")
+        self._problems: dict[str, str] = {}
+        self._waiting: tuple[str, ...] = ()
+        self._agreement: Agreement | None = None
+        self._standing = PolicyStanding(first.digest)
+        self._look_again = False
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._watch, name="policy", daemon=True)
+
+    def start(self) -> None:
+        """Joins the other servers, and watches the file from then on.
+
+        Raises:
+            PolicyError: the policy in force is another than the file's, and unreadable.
+            StoreUnavailable, KeysUnavailable: Postgres or the keys are away.
+        """
+        self._report()
+        self._note_standing()
+        self._thread.start()
+
+    def current(self) -> Policy:
+        """Returns the policy in force; a call asks once and keeps it to its end.
+
+        Raises StoreUnavailable where that is not known: the others may have gone on.
+        """
+        # Read before the policy: the other way round, a policy could pass as confirmed
+        # by the report that replaced it.
+        confirmed = self._confirmed
+        policy = self._in_force
+        if self._clock() - confirmed > self._board.stale:
+            raise StoreUnavailable("which policy is in force could not be confirmed of late")
+        return policy
+
+    def probe(self) -> None:
+        """Raises StoreUnavailable where calls would fail, and says what is in the way."""
+        try:
+            self.current()
+        except StoreUnavailable as error:
+            problem = self._problems.get(_UNCONFIRMED, "")
+            raise StoreUnavailable(": ".join(filter(None, [error.message, problem]))) from None
+
+    def standing(self) -> PolicyStanding:
+        """Returns how the file stands to the policy in force, as of the last look."""
+        return self._standing
+
+    def probe_file(self) -> None:
+        """Raises PolicyError where the file is refused, or does not come into force."""
+        standing = self._standing
+        since = standing.differs_since
+        if since is None:
+            return
+        if standing.state is FileState.REFUSED or self._now() - since > _PATIENCE:
+            text = f"since {since:%Y-%m-%d %H:%M:%S} UTC the policy file is not what is in force"
+            raise PolicyError(f"{text}: {standing.problem}")
+
+    def reload(self) -> None:
+        """Has the file read again now, changed or not. Safe in a signal handler."""
+        self._look_again = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stops watching and leaves the others."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with suppress(VaultError):
+            self._board.leave()
+
+    def _watch(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._interval)
+            self._wake.clear()
+            if not self._stopping:
+                self._turn()
+
+    def _turn(self) -> None:
+        try:
+            self._look()
+            self._report()
+        except VaultError as error:
+            self._complain(_UNCONFIRMED, for_operators(error))
+        except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
+            self._complain(_UNCONFIRMED, type(error).__name__)
+        else:
+            self._problems.pop(_UNCONFIRMED, None)
+        self._note_standing()
+
+    def _look(self) -> None:
+        if not (self._look_again or self._file.changed()):
+            return
+        self._look_again = False
+        try:
+            policy = self._file.read()
+            if policy.digest != self._held.digest:
+                self._hold(policy)
+        except Unavailable as error:
+            self._look_again = True
+            self._problems.pop(REFUSED, None)
+            self._complain(DELAYED, error.message)
+        except Exception as error:  # noqa: BLE001 - no file may cost the report that follows
+            self._problems.pop(DELAYED, None)
+            problem = error.message if isinstance(error, VaultError) else type(error).__name__
+            self._complain(REFUSED, problem)
+        else:
+            self._problems.pop(REFUSED, None)
+            self._problems.pop(DELAYED, None)
+
+    def _hold(self, policy: Policy) -> None:
+        if policy.digest != self._in_force.digest:
+            self._prepare(policy)
+        self._held, self._sealed = policy, self._seal.seal(policy)
+        _log.info(READ, policy=policy.digest)
+
+    def _report(self) -> None:
+        began = self._clock()
+        self._withdraw_if_unfit()
+        agreement = self._board.report(self._sealed)
+        self._adopt(agreement.in_force)
+        self._agreement = agreement
+        self._confirmed = began
+        if agreement.others != self._waiting:
+            self._waiting = agreement.others
+            if agreement.others:
+                others = list(agreement.others)
+                _log.info(WAITS, policy=self._held.digest, others=others)
+
+    def _withdraw_if_unfit(self) -> None:
+        """Looks once more before a policy may come into force: fields get used meanwhile."""
+        if self._held.digest == self._in_force.digest:
+            return
+        try:
+            self._prepare(self._held)
+        except PolicyError as error:
+            self._held, self._sealed = self._in_force, self._seal.seal(self._in_force)
+            self._complain(REFUSED, error.message)
+
+    def _adopt(self, sealed: SealedPolicy) -> None:
+        if sealed.digest == self._in_force.digest:
+            return
+        if sealed.digest == self._held.digest:
+            policy = self._held
+        else:
+            policy = self._seal.open(sealed)
+            self._prepare(policy)
+        self._in_force = policy
+        _log.info(IN_FORCE, policy=policy.digest)
+
+    def _note_standing(self) -> None:
+        state, problem = self._file_state()
+        before = self._standing.differs_since
+        since = None if state is FileState.IN_FORCE else before or self._now()
+        agreement = self._agreement
+        self._standing = PolicyStanding(
+            self._in_force.digest,
+            agreement.since if agreement else None,
+            agreement.servers if agreement else (),
+            self._file.digest,
+            state,
+            problem,
+            since,
+        )
+        self._differs(since)
+
+    def _file_state(self) -> tuple[FileState, str]:
+        if REFUSED in self._problems:
+            return FileState.REFUSED, self._problems[REFUSED]
+        if DELAYED in self._problems:
+            return FileState.DELAYED, self._problems[DELAYED]
+        if self._held.digest != self._in_force.digest:
+            return FileState.WAITING, f"it waits for other servers: {', '.join(self._waiting)}"
+        return FileState.IN_FORCE, ""
+
+    def _complain(self, event: str, problem: str) -> None:
+        """Logs a problem once, until it has changed or gone."""
+        if self._problems.get(event) != problem:
+            self._problems[event] = problem
+            _log.warning(event, problem=problem)

@@ -1,0 +1,124 @@
+"""The work and its audit record in one Postgres transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property, partial
+from traceback import clear_frames
+from typing import TypeVar
+
+from sqlalchemy import Engine
+
+from vault.audit.lanes import LanePool
+from vault.audit.postgres import CloseWith, PostgresAuditLog
+from vault.errors import VaultError
+from vault.service.ports import Transaction, nothing
+from vault.store.limits import PostgresLimitStore
+from vault.store.round_trip import Command, Parameter
+from vault.store.shapes import PostgresShapeStore
+from vault.store.tokens import PostgresTokenStore
+from vault.store.transaction import Closing, Ending, OpenTransaction, retried, transaction
+from vault.telemetry.spans import OFF, Spans
+
+__all__ = ["PostgresUnitOfWork", "audit_of"]
+
+T = TypeVar("T")
+
+
+class _PostgresTransaction:
+    """What the work is given. Only what it uses waits for the BEGIN."""
+
+    def __init__(self, opened: OpenTransaction, audit: PostgresAuditLog) -> None:
+        self._opened = opened
+        self.audit = audit
+
+    @cached_property  # it knows what the transaction has inserted
+    def tokens(self) -> PostgresTokenStore:
+        return PostgresTokenStore(self._opened.connection)
+
+    @property
+    def shapes(self) -> PostgresShapeStore:
+        return PostgresShapeStore(self._opened.connection)
+
+    @property
+    def limits(self) -> PostgresLimitStore:
+        return PostgresLimitStore(self._opened.connection)
+
+
+class PostgresUnitOfWork:
+    """The UnitOfWork of one server process; threads share it."""
+
+    def __init__(self, engine: Engine, lanes: LanePool, spans: Spans = OFF) -> None:
+        self._engine = engine
+        self._lanes = lanes
+        self._spans = spans
+
+    def run(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        deadline: float | None = None,
+        meanwhile: Callable[[T], None] = nothing,
+    ) -> T:
+        """Runs ``work`` and commits; runs it again, bounded, after a deadlock.
+
+        Raises:
+            StoreUnavailable: the database is away, refuses, or was too slow for the
+                deadline (reason DEADLINE_EXCEEDED). After a lost connection during the
+                commit the work may have been done: the audit says.
+            AuditUnavailable: the audit record could not be written; nothing was done.
+        """
+        try:
+            return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
+        except VaultError as error:
+            # The frames that raised it hold it, and it them: with all that the call has in
+            # hand they would wait for the garbage collector.
+            clear_frames(error.__traceback__)
+            raise
+
+    def _attempt(
+        self,
+        work: Callable[[Transaction], T],
+        deadline: float | None,
+        meanwhile: Callable[[T], None],
+    ) -> T:
+        # The commit begins where the block below ends, so its span is closed out here.
+        with (
+            self._spans.step("transaction"),
+            ExitStack() as commit,
+            transaction(self._engine, deadline) as opened,
+        ):
+            audit = audit_of(opened, self._lanes)
+            answer = work(_PostgresTransaction(opened, audit))
+            opened.meanwhile = partial(meanwhile, answer)
+            commit.enter_context(self._spans.step("commit"))
+            return answer
+
+
+def audit_of(opened: OpenTransaction, lanes: LanePool) -> PostgresAuditLog:
+    """Returns the audit of a transaction, which is told how that ends."""
+    audit = PostgresAuditLog(opened, lanes, _closing(opened))
+    opened.at_end.append(lambda ending: _settle(audit, ending))
+    return audit
+
+
+def _closing(opened: OpenTransaction) -> CloseWith:
+    """Has a statement go along with the transaction's COMMIT."""
+
+    def close_with(
+        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]
+    ) -> None:
+        opened.closing = Closing(Command(text, values), refused)
+
+    return close_with
+
+
+def _settle(audit: PostgresAuditLog, ending: Ending) -> None:
+    match ending:
+        case Ending.COMMITTED:
+            audit.committed()
+        case Ending.ROLLED_BACK:
+            audit.rolled_back()
+        case Ending.IN_DOUBT:
+            audit.in_doubt()

@@ -1,0 +1,259 @@
+"""Everything behind the listener: database, keys, policy, use cases, opened in order."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine
+
+from vault.audit.chain import Kind
+from vault.audit.desk import AuditDesk
+from vault.audit.erasure_watch import ErasureWatch
+from vault.audit.integrator import Integrator
+from vault.audit.key_witness import keys_named
+from vault.audit.lanes import LanePool
+from vault.audit.reading import PostgresAuditReader
+from vault.audit.record import NamedKeys
+from vault.audit.watch import Watch
+from vault.audit.witness import Knowledge
+from vault.config import DatabaseSettings, Settings, read_secret
+from vault.crypto.field_key import MacKey
+from vault.errors import KeysUnavailable
+from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.keyring import Keyring
+from vault.model import DEFAULT_TENANT, AuditEvent
+from vault.policy.model import Policy
+from vault.rpc.methods.columns import column_methods
+from vault.rpc.methods.erasure import erasure_methods
+from vault.rpc.methods.registry import Method, methods
+from vault.server.audit_integration import AuditIntegration
+from vault.server.health import Probe
+from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_file import PolicyFile
+from vault.server.policy_source import PolicySource
+from vault.server.unit_of_work import PostgresUnitOfWork, audit_of
+from vault.server.unmatched_principals import UnmatchedPrincipals
+from vault.service.admission import Admission
+from vault.service.encryption import EncryptionService
+from vault.service.erasure import ErasureService
+from vault.service.expiry import ExpiryService
+from vault.service.oversight import Finding, OversightService
+from vault.service.shapes import check_shapes
+from vault.service.spaces import spaces_left
+from vault.service.spellings import SpellingService
+from vault.service.tokenization import TokenizationService
+from vault.store.address_options import warn_of_weakness
+from vault.store.data_keys import PostgresDataKeyStore
+from vault.store.engine import make_engine
+from vault.store.migrate import check_schema
+from vault.store.policy_state import PolicyBoard
+from vault.store.roles import refuse_privileged
+from vault.store.tampering import find_tampering, refuse_tampering
+from vault.store.transaction import retried, transaction
+from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
+from vault.telemetry.spans import OFF, SpannedKeys, Spans
+
+__all__ = ["Backend", "open_backend", "replica_name"]
+
+# For key uses, which are reserved while a call's transaction is open, and for probes, the
+# policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
+_SIDE_CONNECTIONS = 6
+_SPACES_SECONDS = 10.0
+_PROBE_PATIENCE = 2.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the listener needs.
+
+    Attributes:
+        methods: the RPCs by full method name.
+        policy: returns the policy in force. Raises StoreUnavailable.
+        reload: has the policy file read again. Safe in a signal handler.
+        audit: writes one audit record in a transaction of its own.
+        reap: buries a batch of expired tokens; returns how many. Raises VaultError.
+        probes: what readiness depends on, by name.
+        spaces: measures the share left of fields' tokens, by field. Raises VaultError.
+    """
+
+    methods: Mapping[str, Method]
+    policy: Callable[[], Policy]
+    reload: Callable[[], None]
+    audit: Callable[[AuditEvent], None]
+    reap: Callable[[], int]
+    probes: Mapping[str, Probe]
+    spaces: Callable[[], Mapping[str, float]]
+
+
+@contextmanager
+def open_backend(
+    settings: Settings,
+    audit_metrics: AuditMetrics,
+    policy_metrics: PolicyMetrics,
+    spans: Spans = OFF,
+) -> Iterator[Backend]:
+    """Opens everything for the length of the block.
+
+    Raises:
+        ConfigError: a secret file, a privileged database role, a root token, a schema
+            that is not this version's.
+        PolicyError: the policy file is wrong, or changes the shape of a used field.
+        StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
+    """
+    file = PolicyFile(settings.policy.path)
+    first = file.read()
+    with ExitStack() as stack:
+        engine = _engine(settings.database, settings.database.pool_size, "tokenvault")
+        stack.callback(engine.dispose)
+        side = _engine(settings.database, _SIDE_CONNECTIONS, "tokenvault keys")
+        stack.callback(side.dispose)
+        warn_of_weakness(engine.url)
+        check_schema(engine)
+        refuse_privileged(engine)
+        refuse_tampering(engine)
+        wrapper = HashicorpKeys(settings.keys, refuse_root=True)
+        stack.callback(wrapper.close)
+        wrapper.log_in()
+        keyring = Keyring(
+            PostgresDataKeyStore(side),
+            SpannedKeys(wrapper, spans),
+            first.fields,
+            lifetime=settings.keys.lifetime.total_seconds(),
+            witness=partial(keys_named, side),
+        )
+        stack.callback(keyring.close)
+        keyring.start()
+        replica = replica_name(settings)
+        audit_key, audit_key_of = _audit_keys(keyring)
+        lanes = LanePool(replica, audit_key, lambda: _named_keys(keyring))
+        work = PostgresUnitOfWork(engine, lanes, spans)
+
+        strangers = UnmatchedPrincipals(settings)
+
+        def prepare(policy: Policy) -> None:
+            work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
+            keyring.ensure(policy.fields)
+            strangers.warn(policy)
+
+        prepare(first)
+        board = PolicyBoard(
+            side,
+            DEFAULT_TENANT,
+            uuid4(),
+            replica,
+            lambda opened, change: audit_of(opened, lanes).append_policy_change(change),
+        )
+        seal = PolicySeal(DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version))
+        policies = PolicySource(file, first, board, seal, prepare, differs=policy_metrics.differs)
+        stack.callback(policies.close)
+        policies.start()
+        admission = Admission(work)
+        expiry = ExpiryService(
+            PostgresUnitOfWork(side, lanes), keyring, policies.current, settings.reaper.batch
+        )
+        integrator = Integrator(side, audit_key, audit_key_of)
+        readers = [
+            PostgresAuditReader(
+                each,
+                audit_key_of,
+                lambda: Knowledge(lanes.seen(), integrator.seen()),
+                [_altered_tables],
+            )
+            for each in (engine, side)
+        ]
+        looks = [Watch(readers[1], lanes.seen).look, ErasureWatch(side, audit_key_of).look]
+        integration = AuditIntegration(
+            integrator, audit_metrics, lambda: [found for look in looks for found in look()]
+        )
+        stack.callback(integration.close)
+        integration.start()
+        desk = AuditDesk(readers[0], audit_key, audit_key_of, keyring.losses)
+        oversight = OversightService(admission, desk, policies.standing)
+        tokens = TokenizationService(admission, keyring)
+        yield Backend(
+            methods={
+                **methods(tokens, EncryptionService(admission, keyring), oversight),
+                **column_methods(tokens),
+                **erasure_methods(
+                    ErasureService(admission, keyring), SpellingService(admission, keyring)
+                ),
+            },
+            policy=policies.current,
+            reload=policies.reload,
+            audit=oversight.record_refusal,
+            reap=expiry.reap,
+            probes={
+                "database": lambda: _probe_database(side),
+                "keys": lambda: _probe_keys(keyring, wrapper),
+                "policy": policies.probe,
+                "policy_file": policies.probe_file,
+                "audit": integration.probe,
+            },
+            spaces=lambda: _spaces(work, policies.current()),
+        )
+
+
+def _altered_tables(connection: Connection) -> Sequence[Finding]:
+    found = find_tampering(connection)
+    return [Finding("", 0, Kind.ALTERED_TABLE.value, each) for each in found]
+
+
+def _engine(settings: DatabaseSettings, connections: int, application: str) -> Engine:
+    password = None
+    if settings.password_file is not None:
+        password = read_secret(settings.password_file, "database.password_file")
+    return make_engine(
+        settings.url, password=password, pool_size=connections, application=application
+    )
+
+
+def replica_name(settings: Settings) -> str:
+    """Returns this process's name in audit and traces."""
+    return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
+
+
+def _named_keys(keyring: Keyring) -> NamedKeys | None:
+    manifest = keyring.manifest()
+    return NamedKeys(*manifest) if manifest is not None else None
+
+
+def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int], MacKey]]:
+    """Returns where the active audit key is, and that of a version."""
+    return (
+        lambda: keyring.audit(DEFAULT_TENANT),
+        lambda version: keyring.audit(DEFAULT_TENANT, version),
+    )
+
+
+def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
+    return work.run(
+        lambda transaction: spaces_left(transaction.tokens, policy, DEFAULT_TENANT),
+        deadline=time.monotonic() + _SPACES_SECONDS,
+    )
+
+
+def _probe_database(engine: Engine) -> None:
+    deadline = time.monotonic() + _PROBE_PATIENCE
+
+    def attempt() -> None:
+        with transaction(engine, deadline):
+            pass
+
+    # A connection that died while it was idle tells nothing of how the database is now.
+    retried(attempt, deadline)
+
+
+def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:
+    keys, server = keyring.status(), wrapper.status()
+    if not keys.ready:
+        raise KeysUnavailable(f"the keys have ended, calls fail: {keys.message}")
+    trouble = keys.message or server.message
+    if trouble:
+        raise KeysUnavailable(f"{trouble}; keys serve {keys.seconds_left:.0f} s from memory")

@@ -1,0 +1,1 @@
+"""Metrics, log and traces. Nothing here ever takes a value."""
