@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs on the connection that ``vault.store.migrate`` hands over."""
+"""Alembic's entry point: runs on the connection that ``vault.postgres.migrate`` hands over."""
 
 from __future__ import annotations
 

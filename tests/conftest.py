@@ -30,7 +30,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: EmbeddedPostgres) -> str:
     """Name of a migrated database that others are copied from: quicker than migrating each."""
-    from vault.store.migrate import migrate
+    from vault.postgres.migrate import migrate
 
     template = postgres_server.create_database(f"template_{secrets.token_hex(4)}")
     migrate(template.owner_url, SERVICE)

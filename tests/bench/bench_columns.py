@@ -37,6 +37,8 @@ from vault.dev.ports import remembered_port
 from vault.formats.text_column import TextColumn
 from vault.model import Caller, Principal
 from vault.policy.load import parse_policy
+from vault.postgres import transaction
+from vault.postgres.begin import Beginning
 from vault.rpc.methods import columns as column_servicers
 from vault.rpc.methods.column_codec import decode_column
 from vault.rpc.methods.registry import Ahead
@@ -45,8 +47,6 @@ from vault.server.wiring import open_backend
 from vault.service import vaultless
 from vault.service.admission import Admission
 from vault.service.vaultless import Conversion, tokenize_column
-from vault.store import transaction
-from vault.store.beginning import Beginning
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn

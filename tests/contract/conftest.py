@@ -14,10 +14,10 @@ from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import TokenSpace
+from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import DataKeyStore, UnitOfWork
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.engine import make_engine
 from vault.store.memory import MemoryDataKeyStore, MemoryUnitOfWork
 
 

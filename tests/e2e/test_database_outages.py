@@ -21,7 +21,7 @@ from tests.e2e.standby import Standby, eventually, frozen, kill, query
 from vault.dev.openbao import DevOpenBao
 from vault.dev.ports import LOOPBACK
 from vault.dev.postgres import DATABASE, SERVICE, Database, EmbeddedPostgres
-from vault.store.migrate import migrate
+from vault.postgres.migrate import migrate
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeServer, Server

@@ -14,7 +14,7 @@ import pytest
 from vault.client import CallError, Client, RetryPolicy
 from vault.dev.openbao import DevOpenBao
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
-from vault.store.migrate import migrate
+from vault.postgres.migrate import migrate
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer

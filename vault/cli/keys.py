@@ -134,8 +134,8 @@ def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
 @contextmanager
 def _engine(config: Path) -> Iterator[Engine]:
     from vault.config import load_settings, read_secret
-    from vault.store.address_options import warn_of_weakness
-    from vault.store.engine import make_engine
+    from vault.postgres.address_options import warn_of_weakness
+    from vault.postgres.engine import make_engine
     from vault.telemetry.logging import configure_logging
 
     configure_logging("warning")

@@ -40,8 +40,8 @@ def migrate(
     """
     from vault.config import load_settings, read_secret
     from vault.errors import ConfigError
-    from vault.store.address import psycopg_url
-    from vault.store.migrate import migrate as migrate_schema
+    from vault.postgres.address import psycopg_url
+    from vault.postgres.migrate import migrate as migrate_schema
     from vault.telemetry.logging import configure_logging
 
     configure_logging("warning")

@@ -40,7 +40,7 @@ from vault.dev.welcome import welcome
 from vault.errors import ConfigError, PolicyError, SetupError
 from vault.policy.load import parse_policy
 from vault.policy.model import Policy
-from vault.store.migrate import migrate
+from vault.postgres.migrate import migrate
 
 __all__ = ["DevEnvironment"]
 

@@ -30,6 +30,12 @@ from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
+from vault.postgres.address_options import warn_of_weakness
+from vault.postgres.engine import make_engine
+from vault.postgres.migrate import check_schema
+from vault.postgres.roles import refuse_privileged
+from vault.postgres.tampering import find_tampering, refuse_tampering
+from vault.postgres.transaction import retried, transaction
 from vault.rpc.methods.columns import column_methods
 from vault.rpc.methods.erasure import erasure_methods
 from vault.rpc.methods.registry import Method, methods
@@ -49,14 +55,8 @@ from vault.service.shapes import check_shapes
 from vault.service.spaces import spaces_left
 from vault.service.spellings import SpellingService
 from vault.service.tokenization import TokenizationService
-from vault.store.address_options import warn_of_weakness
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.engine import make_engine
-from vault.store.migrate import check_schema
 from vault.store.policy_state import PolicyBoard
-from vault.store.roles import refuse_privileged
-from vault.store.tampering import find_tampering, refuse_tampering
-from vault.store.transaction import retried, transaction
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.telemetry.spans import OFF, SpannedKeys, Spans
 

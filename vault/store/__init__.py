@@ -1,1 +1,1 @@
-"""Postgres: token mappings, shapes, data keys, migrations and roles."""
+"""Tables in Postgres: token mappings, limits, data keys and the agreed policy."""

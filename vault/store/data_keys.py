@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from vault.errors import Reason, StoreUnavailable
+from vault.postgres.transaction import execute, retried, transaction
 from vault.service.ports import Counting, DataKeyRecord, KeyManifest
-from vault.store.transaction import execute, retried, transaction
 
 __all__ = ["PostgresDataKeyStore"]
 

@@ -7,9 +7,9 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from vault.postgres.transaction import execute
 from vault.service.ports import LimitKey, WindowUse
 from vault.store import sql
-from vault.store.transaction import execute
 
 __all__ = ["PostgresLimitStore"]
 

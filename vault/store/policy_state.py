@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine
 from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.errors import Reason, StoreUnavailable
 from vault.model import PolicyChange
+from vault.postgres.transaction import OpenTransaction, Parameters, execute, retried, transaction
 from vault.store import sql
-from vault.store.transaction import OpenTransaction, Parameters, execute, retried, transaction
 
 __all__ = ["Agreement", "PolicyBoard", "Record", "SealedPolicy"]
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.errors import Reason, StoreUnavailable
 from vault.model import TokenSpace
+from vault.postgres.transaction import execute
 from vault.store import sql
-from vault.store.transaction import execute
 
 __all__ = ["PostgresShapeStore"]
 

@@ -1,4 +1,4 @@
-"""Every statement of the hot path, in psycopg's placeholders but for ``SETTINGS``.
+"""Every statement of the hot path, in psycopg's placeholders.
 
 ``%(x)b`` sends a parameter in binary: an array of MACs costs a tenth of its text form.
 ``unnest`` with LATERAL, never ``= ANY (array)``: the latter became a sequential scan on
@@ -25,30 +25,10 @@ __all__ = [
     "RECORD_SHAPE",
     "REPORT",
     "SERVERS",
-    "SETTINGS",
     "SHAPE",
     "SHORT_LOCK_TIMEOUT",
     "UNINDEX",
 ]
-
-# Settings for this transaction only, so that a pooler between us and Postgres cannot
-# mix them up. Plans: an index every time (no sequential scan of a table whose statistics
-# are old), planned for the size of the array at hand (a generic plan takes 10 elements
-# for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
-# where the server's default is not: an answer must not outlive its audit record. A server
-# that stands still while it holds locks loses them.
-SETTINGS = """
-SELECT set_config('statement_timeout', $1, true),
-       set_config('lock_timeout', $2, true),
-       set_config('idle_in_transaction_session_timeout', $1, true),
-       set_config('enable_seqscan', 'off', true),
-       set_config('jit', 'off', true),
-       set_config('plan_cache_mode', 'force_custom_plan', true),
-       CASE current_setting('synchronous_commit')
-            WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
-       current_setting('transaction_read_only') = 'on',
-       clock_timestamp()
-"""
 
 # For the rest of this transaction; the first returns what it was, and then changes it.
 SHORT_LOCK_TIMEOUT = """

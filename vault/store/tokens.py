@@ -12,10 +12,10 @@ from typing import NamedTuple, cast
 from sqlalchemy import Connection
 
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from vault.postgres.failures import Conflict, LockTimeout
+from vault.postgres.transaction import Columns, Parameters, execute
 from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
-from vault.store.failures import Conflict, LockTimeout
-from vault.store.transaction import Columns, Parameters, execute
 
 __all__ = ["PostgresTokenStore"]
 

@@ -20,11 +20,11 @@ from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import AuditEvent
+from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.audit_filter import AuditFilter
 from vault.service.oversight import AuditSearch
 from vault.service.ports import Transaction
-from vault.store.engine import make_engine
 
 KEY = MacKey(1, b"1" * 32)
 EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d")

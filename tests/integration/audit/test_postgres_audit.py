@@ -19,9 +19,9 @@ from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, DecryptionFailed, KeysUnavailable, Reason
 from vault.model import AuditEvent
+from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
-from vault.store.engine import make_engine
 
 Owner = psycopg.Connection[tuple[object, ...]]
 KEYS = {1: MacKey(1, b"1" * 32), 2: MacKey(2, b"2" * 32)}

@@ -24,8 +24,8 @@ from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, DecryptionFailed, KeysUnavailable, Reason
 from vault.model import AuditEvent
+from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.store.engine import make_engine
 
 Owner = psycopg.Connection[tuple[object, ...]]
 KEY = MacKey(1, b"1" * 32)

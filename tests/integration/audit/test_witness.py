@@ -21,11 +21,11 @@ from vault.crypto.field_key import MacKey
 from vault.dev.postgres import SERVICE, Database
 from vault.errors import AuditUnavailable, DecryptionFailed
 from vault.model import AuditEvent
+from vault.postgres.engine import make_engine
+from vault.postgres.tampering import find_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.oversight import Finding
 from vault.service.ports import Transaction
-from vault.store.engine import make_engine
-from vault.store.tampering import find_tampering
 
 Owner = psycopg.Connection[tuple[object, ...]]
 KEY = MacKey(1, b"1" * 32)

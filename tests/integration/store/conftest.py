@@ -14,10 +14,10 @@ from tests.integration.store.house import House
 from vault.audit.lanes import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
+from vault.postgres import begin, transaction
+from vault.postgres.engine import make_engine
+from vault.postgres.pipelined import Command, Driver, RoundTrip
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.store import beginning, transaction
-from vault.store.engine import make_engine
-from vault.store.round_trip import Command, Driver, RoundTrip
 
 Owner = psycopg.Connection[tuple[object, ...]]
 AUDIT_KEY = MacKey(1, bytes(32))
@@ -74,7 +74,7 @@ def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         _Noting.sent.extend(text for text in texts if not text.startswith(("BEGIN", "COMMIT")))
         return RoundTrip(driver, commands)
 
-    monkeypatch.setattr(beginning, "RoundTrip", noted)
+    monkeypatch.setattr(begin, "RoundTrip", noted)
     monkeypatch.setattr(transaction, "RoundTrip", noted)
 
     def note(connection: psycopg.Connection, record: object) -> None:

@@ -20,10 +20,10 @@ from vault.crypto.field_key import MacKey
 from vault.dev.authority import Authority, Credentials
 from vault.dev.postgres import SERVICE, Database
 from vault.errors import AuditUnavailable, ConfigError, StoreUnavailable, for_operators
-from vault.store import engine as engines
-from vault.store.engine import make_engine
-from vault.store.migrate import check_schema, current_revision, migrate
-from vault.store.transaction import transaction
+from vault.postgres import engine as engines
+from vault.postgres.engine import make_engine
+from vault.postgres.migrate import check_schema, current_revision, migrate
+from vault.postgres.transaction import transaction
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner

@@ -10,10 +10,10 @@ import pytest
 
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres, find_binaries
 from vault.errors import StoreUnavailable
+from vault.postgres.engine import make_engine
+from vault.postgres.migrate import migrate
 from vault.service.ports import DataKeyRecord
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.engine import make_engine
-from vault.store.migrate import migrate
 
 
 def identity(database: Database) -> str:

@@ -16,10 +16,10 @@ from sqlalchemy import Engine, text
 
 from vault.dev.postgres import Database
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.postgres.transaction import transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store import sql
-from vault.store.transaction import transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
 SPACE = TokenSpace("default", "card_number")

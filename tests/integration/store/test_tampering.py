@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from vault.dev.postgres import SERVICE, Database
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.engine import make_engine
-from vault.store.roles import GRANTS
-from vault.store.tampering import find_tampering, refuse_tampering
+from vault.postgres.engine import make_engine
+from vault.postgres.roles import GRANTS
+from vault.postgres.tampering import find_tampering, refuse_tampering
 
 NOTHING = "CREATE FUNCTION {0} RETURNS {1} LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
 TRIGGER = NOTHING.format("evil()", "trigger")

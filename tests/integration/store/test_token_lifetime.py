@@ -20,8 +20,9 @@ from tests.integration.store.house import House
 from vault.dev.postgres import Database
 from vault.errors import Reason
 from vault.model import TokenSpace
-from vault.store import failures, lifetime_sql, transaction
-from vault.store.engine import make_engine
+from vault.postgres import failures, transaction
+from vault.postgres.engine import make_engine
+from vault.store import lifetime_sql
 
 Owner = psycopg.Connection[tuple[object, ...]]
 
@@ -37,7 +38,7 @@ def conflicts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append("40P01")
         return real(error)
 
-    monkeypatch.setattr("vault.store.transaction.translate", note)
+    monkeypatch.setattr("vault.postgres.transaction.translate", note)
     return seen
 
 

@@ -10,16 +10,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable
-from vault.store import sql
-from vault.store.bounded import bound, driver_of
-from vault.store.failures import (
+from vault.postgres.deadlines import bound, driver_of
+from vault.postgres.failures import (
     DRIVER_ERRORS,
     Conflict,
     deadline_exceeded,
     read_only_server,
     translate,
 )
-from vault.store.round_trip import Command, RoundTrip
+from vault.postgres.pipelined import Command, RoundTrip
 
 __all__ = ["Beginning", "seconds_left"]
 
@@ -34,6 +33,25 @@ _SHORT_SILENCE = 5.0  # for a BEGIN, which needs no lock and no disk
 # Losing a race and reading what won it needs each statement to see what was committed.
 _BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
+
+# Settings for this transaction only, so that a pooler between us and Postgres cannot
+# mix them up. Plans: an index every time (no sequential scan of a table whose statistics
+# are old), planned for the size of the array at hand (a generic plan takes 10 elements
+# for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
+# where the server's default is not: an answer must not outlive its audit record. A server
+# that stands still while it holds locks loses them.
+_SETTINGS = """
+SELECT set_config('statement_timeout', $1, true),
+       set_config('lock_timeout', $2, true),
+       set_config('idle_in_transaction_session_timeout', $1, true),
+       set_config('enable_seqscan', 'off', true),
+       set_config('jit', 'off', true),
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       CASE current_setting('synchronous_commit')
+            WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
+       current_setting('transaction_read_only') = 'on',
+       clock_timestamp()
+"""
 
 
 class Beginning:
@@ -50,7 +68,7 @@ class Beginning:
         failure: StoreUnavailable
         try:
             bound(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
-            commands = (_BEGIN, Command(sql.SETTINGS, timeouts))
+            commands = (_BEGIN, Command(_SETTINGS, timeouts))
             self._trip = RoundTrip(driver_of(connection), commands)
         except DRIVER_ERRORS as error:
             failure = self._translated(error)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, text
 
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.failures import DRIVER_ERRORS, translate
-from vault.store.roles import GRANTS
+from vault.postgres.failures import DRIVER_ERRORS, translate
+from vault.postgres.roles import GRANTS
 
 __all__ = ["find_tampering", "refuse_tampering"]
 

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from vault.store.failures import connection_failure
+from vault.postgres.failures import connection_failure
 
 __all__ = ["BoundedConnection", "bound", "driver_of", "use_bounded_connections"]
 

@@ -6,8 +6,8 @@ from psycopg import errors
 from sqlalchemy.exc import OperationalError
 
 from vault.errors import ConfigError, Reason
-from vault.store.engine import make_engine
-from vault.store.failures import Conflict, sqlstate_of, translate
+from vault.postgres.engine import make_engine
+from vault.postgres.failures import Conflict, sqlstate_of, translate
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 from sqlalchemy import URL, make_url
 
 from vault.errors import ConfigError
-from vault.store.address_options import check_options
+from vault.postgres.address_options import check_options
 
 __all__ = ["psycopg_url"]
 

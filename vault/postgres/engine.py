@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import URL, Engine, create_engine
 
-from vault.store.address import psycopg_url
-from vault.store.bounded import use_bounded_connections
+from vault.postgres.address import psycopg_url
+from vault.postgres.deadlines import use_bounded_connections
 
 __all__ = ["make_engine"]
 
@@ -32,7 +32,7 @@ def make_engine(
     Give it as many connections as there are threads that work at once; the key ring
     needs an engine of its own, because it reserves key uses while a call's transaction
     is open. Messages of its errors never quote parameters (``hide_parameters``), but
-    Postgres's own texts may: they go through ``vault.store.failures``.
+    Postgres's own texts may: they go through ``vault.postgres.failures``.
 
     Args:
         url: ``postgresql://user@host:port/database``, best without a password; of several

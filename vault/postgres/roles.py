@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, Engine, text
 
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.failures import DRIVER_ERRORS, translate
+from vault.postgres.failures import DRIVER_ERRORS, translate
 
 __all__ = ["GRANTS", "check_service_role", "grant", "refuse_privileged"]
 

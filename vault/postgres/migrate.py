@@ -14,11 +14,11 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
 import vault
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.address import psycopg_url
-from vault.store.address_options import warn_of_weakness
-from vault.store.bounded import use_bounded_connections
-from vault.store.failures import DRIVER_ERRORS, translate
-from vault.store.roles import check_service_role, grant
+from vault.postgres.address import psycopg_url
+from vault.postgres.address_options import warn_of_weakness
+from vault.postgres.deadlines import use_bounded_connections
+from vault.postgres.failures import DRIVER_ERRORS, translate
+from vault.postgres.roles import check_service_role, grant
 
 __all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from vault.dev.postgres import Database
-from vault.store.round_trip import Answers, Command, RoundTrip
+from vault.postgres.pipelined import Answers, Command, RoundTrip
 
 Driver = psycopg.Connection[tuple[object, ...]]
 CANARY = "4111-CANARY-1111"

@@ -7,8 +7,8 @@ from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
 from vault.errors import ConfigError
-from vault.store.address import psycopg_url
-from vault.store.address_options import warn_of_weakness, weaknesses
+from vault.postgres.address import psycopg_url
+from vault.postgres.address_options import warn_of_weakness, weaknesses
 
 DB = "postgresql://user@db.example.org/vault"
 

@@ -15,10 +15,10 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, VaultError
-from vault.store.beginning import Beginning, seconds_left
-from vault.store.bounded import driver_of
-from vault.store.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
-from vault.store.round_trip import Answers, Command, RoundTrip
+from vault.postgres.begin import Beginning, seconds_left
+from vault.postgres.deadlines import driver_of
+from vault.postgres.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
+from vault.postgres.pipelined import Answers, Command, RoundTrip
 
 __all__ = [
     "MAX_ATTEMPTS",

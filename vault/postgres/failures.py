@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vault.errors import Reason, StoreUnavailable
-from vault.store.connecting import ConnectFailed, connect_failed
+from vault.postgres.connect_failures import ConnectFailed, connect_failed
 
 __all__ = [
     "DRIVER_ERRORS",

@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 
 from vault.dev.postgres import Database
 from vault.errors import StoreUnavailable
+from vault.postgres import begin as beginning
+from vault.postgres.engine import make_engine
+from vault.postgres.transaction import execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
-from vault.store import beginning
-from vault.store.engine import make_engine
-from vault.store.transaction import execute, transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
 

@@ -12,9 +12,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from vault.dev.postgres import OWNER, SERVICE, Database
 from vault.errors import ConfigError, StoreUnavailable
-from vault.store.engine import make_engine
-from vault.store.migrate import check_schema, code_revision, current_revision, migrate
-from vault.store.roles import refuse_privileged
+from vault.postgres.engine import make_engine
+from vault.postgres.migrate import check_schema, code_revision, current_revision, migrate
+from vault.postgres.roles import refuse_privileged
 
 
 def run_as_superuser(database: Database, statement: str) -> None:

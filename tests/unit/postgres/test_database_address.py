@@ -5,7 +5,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 
 from vault.errors import ConfigError
-from vault.store.address import psycopg_url
+from vault.postgres.address import psycopg_url
 
 
 def options(url: str) -> dict[str, object]:

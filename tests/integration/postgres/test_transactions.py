@@ -19,11 +19,11 @@ from vault.audit.lanes import LanePool
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.postgres.engine import make_engine
+from vault.postgres.transaction import MAX_ATTEMPTS, execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
-from vault.store.engine import make_engine
 from vault.store.tokens import PostgresTokenStore
-from vault.store.transaction import MAX_ATTEMPTS, execute, transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
 SPACE = TokenSpace("default", "card_number")

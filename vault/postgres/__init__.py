@@ -1,0 +1,1 @@
+"""Postgres itself: engine, deadlines, transactions, failures, migrations and roles."""
