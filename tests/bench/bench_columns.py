@@ -34,7 +34,7 @@ from vault.crypto.field_key import FieldKey
 from vault.dev.authority import Authority
 from vault.dev.environment import DevEnvironment
 from vault.dev.ports import remembered_port
-from vault.formats.text_column import TextColumn
+from vault.formats.columnar.text_column import TextColumn
 from vault.model import Caller, Principal
 from vault.policy.load import parse_policy
 from vault.postgres import transaction

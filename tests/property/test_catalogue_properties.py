@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from vault.errors import FormatError
 from vault.formats import FORMATS, Divided, Format, FormatOptions, build_format
-from vault.formats.checks import aba_check, iban_check, vin_check
-from vault.formats.contract import Plan, RandomPlan
-from vault.formats.dialling import REGIONS, country_length, international_prefix, kept_length
+from vault.formats.base.check_digits import aba_check, iban_check, vin_check
+from vault.formats.base.contract import Plan, RandomPlan
+from vault.formats.catalogue.dialling import (
+    REGIONS,
+    country_length,
+    international_prefix,
+    kept_length,
+)
 from vault.model import Generator, Storage
 
 DIGITS = "0123456789"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vault.errors import FormatError
 from vault.formats import Format, FormatOptions, TokenLuhn, build_format
-from vault.formats.layout import Layout, fold, weave
-from vault.formats.luhn import closing_digit, luhn_sum
+from vault.formats.base.layout import Layout, fold, weave
+from vault.formats.base.luhn import closing_digit, luhn_sum
 from vault.model import Storage
 
 # Characters that casing, normalisation and display treat in ways of their own.

@@ -16,7 +16,7 @@ from vault.crypto.randomness import random_text
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.errors import FormatError
 from vault.formats import FormatOptions, Plan, build_format
-from vault.formats.luhn import closing_digit
+from vault.formats.base.luhn import closing_digit
 from vault.model import Generator, Storage
 from vault.policy.load import parse_policy
 from vault.policy.model import Field

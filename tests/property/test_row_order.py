@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.formats.row_order import distinct_rows, sorted_rows
+from vault.formats.columnar.row_order import distinct_rows, sorted_rows
 
 
 def rows_of(table: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> list[tuple[int, ...]]:

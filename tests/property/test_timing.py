@@ -18,7 +18,7 @@ import pytest
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.formats import FormatOptions, build_format
-from vault.formats.luhn import closing_digit
+from vault.formats.base.luhn import closing_digit
 from vault.model import Generator, Storage
 
 pytestmark = pytest.mark.soak

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.crypto.field_key import FieldKey
-from vault.formats import rows
-from vault.formats.luhn import closing_digit
-from vault.formats.text_column import TextColumn
+from vault.formats.base.luhn import closing_digit
+from vault.formats.columnar import rows
+from vault.formats.columnar.text_column import TextColumn
 from vault.policy.load import parse_policy
 from vault.policy.model import Field
 from vault.service import vaultless

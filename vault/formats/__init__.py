@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault.formats.contract import (
+from vault.formats.base.contract import (
     DateOrder,
     Divided,
     EmailDomain,
@@ -25,8 +25,8 @@ from vault.formats.contract import (
     Worded,
     token_form,
 )
-from vault.formats.layout import Layout
-from vault.formats.table import FORMATS, build_format
+from vault.formats.base.layout import Layout
+from vault.formats.catalogue.table import FORMATS, build_format
 
 __all__ = [
     "FORMATS",

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
-from vault.formats.blemishes import blemish
-from vault.formats.layout import plain
+from vault.formats.base.invisible_characters import blemish
+from vault.formats.base.layout import plain
 from vault.model import Failure
 from vault.policy.model import Field
 from vault.service.deadline import in_time

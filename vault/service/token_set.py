@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vault.crypto.codes import Codes
-from vault.formats.row_order import as_items, sorted_rows
-from vault.formats.text_column import TextColumn
+from vault.formats.columnar.row_order import as_items, sorted_rows
+from vault.formats.columnar.text_column import TextColumn
 from vault.service.results import token_set_message
 
 __all__ = ["packed_token_set"]

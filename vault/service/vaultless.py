@@ -1,6 +1,6 @@
 """Columns of vaultless fields: values to tokens and back, with nothing stored.
 
-There are two roads. Plain items (see ``vault.formats.rows``) go through the cipher as
+There are two roads. Plain items (see ``vault.formats.columnar.rows``) go through the cipher as
 arrays; all others are parsed, planned and rendered item by item. Both give the same
 answers, and ``split_rows`` alone decides which item takes which.
 """
@@ -18,9 +18,9 @@ from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.limbs import Digits
 from vault.errors import Reason
 from vault.formats import Parsed, token_form
-from vault.formats.row_order import Indexes, as_items, distinct_rows
-from vault.formats.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
-from vault.formats.text_column import TextColumn
+from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows
+from vault.formats.columnar.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
+from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN, Answers, laid_out, parse_column

@@ -4,8 +4,8 @@ import pytest
 
 from vault.errors import SetupError
 from vault.formats import FORMATS, FormatOptionError, FormatOptions, build_format
-from vault.formats.contract import Parsed, Plan, RandomPlan
-from vault.formats.layout import plain
+from vault.formats.base.contract import Parsed, Plan, RandomPlan
+from vault.formats.base.layout import plain
 from vault.model import Generator, Storage
 
 OPTIONS = {

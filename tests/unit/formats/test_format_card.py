@@ -6,7 +6,7 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, FormatOptionError, FormatOptions, TokenLuhn, build_format
-from vault.formats.luhn import luhn_sum
+from vault.formats.base.luhn import luhn_sum
 from vault.model import Generator, Storage
 
 VISA = "4111111111111111"

@@ -6,8 +6,8 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import EmailDomain, Format, FormatOptionError, FormatOptions, build_format
-from vault.formats.scripts import SCRIPTS, fewest_letters
-from vault.formats.surrogate import find_surrogates
+from vault.formats.base.scripts import SCRIPTS, fewest_letters
+from vault.formats.catalogue.surrogate import find_surrogates
 from vault.model import Generator, Storage
 
 ADDRESS = build_format("address", FormatOptions())

@@ -14,7 +14,7 @@ from stdnum import numdb
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, FormatOptions, TokenCheck, build_format
-from vault.formats.checks import iban_check, vin_check
+from vault.formats.base.check_digits import iban_check, vin_check
 from vault.model import Generator, Storage
 
 IBANS = [

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vault.formats.layout import Layout, fold, plain, split, weave
+from vault.formats.base.layout import Layout, fold, plain, split, weave
 
 GAP = re.compile(r"[ -]+")
 

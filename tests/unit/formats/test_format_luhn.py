@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.formats.luhn import closing_digit, luhn_sum
+from vault.formats.base.luhn import closing_digit, luhn_sum
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, FormatOptions, Worded, build_format
-from vault.formats.layout import plain
+from vault.formats.base.layout import plain
 from vault.model import Generator, Storage
 
 NAME = build_format("person_name", FormatOptions())

@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, FormatOptions, build_format, token_form
-from vault.formats.dialling import REGIONS, can_exist, international_prefix, kept_length
+from vault.formats.catalogue.dialling import REGIONS, can_exist, international_prefix, kept_length
 from vault.model import Generator, Storage
 
 US = build_format("phone", FormatOptions(region="US"))

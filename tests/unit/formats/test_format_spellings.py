@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault.formats import FormatOptions, Spelled, build_format
-from vault.formats.table import FORMATS
+from vault.formats.catalogue.table import FORMATS
 
 DE = FormatOptions(region="DE")
 SAME = [

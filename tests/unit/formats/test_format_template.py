@@ -8,7 +8,7 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, FormatOptions, build_format
-from vault.formats.template import Template
+from vault.formats.catalogue.template import Template
 from vault.model import Generator, Storage
 
 

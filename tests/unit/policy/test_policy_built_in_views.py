@@ -6,7 +6,7 @@ import pytest
 
 from vault.errors import PolicyError
 from vault.formats import FORMATS, Worded, build_format
-from vault.formats.contract import FormatOptions
+from vault.formats.base.contract import FormatOptions
 from vault.policy.load import parse_policy
 from vault.policy.model import Field
 from vault.policy.views import View, built_in_views

@@ -65,7 +65,7 @@ def test_what_is_normalised_is_short_before_and_after(name: str) -> None:
         return real(kind, text)
 
     real = unicodedata.normalize
-    with patch("vault.formats.blemishes.unicodedata.normalize", normalize):
+    with patch("vault.formats.base.invisible_characters.unicodedata.normalize", normalize):
         parse_column([LONG * size for size in (1, 100, 250, 300, 900)], form.parse)
     assert max(seen, default=0) <= 256
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vault.errors import InvalidRequest
-from vault.formats.text_column import TextColumn
+from vault.formats.columnar.text_column import TextColumn
 from vault.v1.column_pb2 import StringColumn
 
 __all__ = ["SentColumn", "decode_column"]

@@ -1,0 +1,1 @@
+"""What formats share: the contract, layouts, check digits and random choices."""

@@ -1,0 +1,359 @@
+"""What every format promises, and the small types it answers with.
+
+A value is a *core* (what is looked up, enciphered and stored) and a *layout* (where its
+separators stand, and the case of its letters where the token carries it). The token is
+rendered in the value's layout; a stored value core, rendered in the token's layout, is the
+value again, code point for code point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, Protocol, runtime_checkable
+
+from vault.crypto.alphabet import Alphabet
+from vault.errors import FormatError, Reason, SetupError
+from vault.formats.base.layout import Layout
+from vault.model import Generator, Storage
+
+__all__ = [
+    "DateOrder",
+    "Divided",
+    "EmailDomain",
+    "Finite",
+    "Format",
+    "FormatOptionError",
+    "FormatOptions",
+    "InvalidNumbers",
+    "LetterCase",
+    "NameScript",
+    "Opening",
+    "Parsed",
+    "Plan",
+    "RandomPlan",
+    "Recognising",
+    "Regional",
+    "Spelled",
+    "TokenCheck",
+    "TokenLuhn",
+    "Widening",
+    "Worded",
+    "not_in_format",
+    "random_misfit",
+    "refuse_unfit",
+    "token_form",
+    "too_long",
+    "too_short",
+]
+
+TokenLuhn = Literal["valid", "invalid", "any"]
+TokenCheck = Literal["valid", "invalid", "any"]
+DateOrder = Literal["ymd", "dmy", "mdy"]
+EmailDomain = Literal["reserved", "kept", "drawn"]
+InvalidNumbers = Literal["refuse", "random"]
+LetterCase = Literal["lower", "upper"]
+NameScript = Literal["latin", "own"]
+
+
+class FormatOptionError(SetupError):
+    """An option does not fit its format.
+
+    Attributes:
+        option: name of the ``FormatOptions`` attribute at fault, or ``format``.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """What a policy may say about a format; ``build_format`` refuses what does not fit it.
+
+    Attributes:
+        min: fewest characters of a value, separators not counted.
+        max: most characters of a value, separators not counted.
+        keep_first: leading characters that the token keeps.
+        keep_last: trailing characters that the token keeps.
+        keep_domain: whether an e-mail's token keeps the domain.
+        alphabet: a named alphabet, or the characters themselves.
+        separators: characters that stay where they are.
+        token_luhn: whether a card's token passes the Luhn check.
+        token_check: whether a token passes its format's check (IBAN, ABA, VIN, SSN).
+        region: ISO 3166-1 alpha-2 code of the country that values are of (phone, postcode).
+        invalid: what becomes of a phone number that no operator can have issued.
+        countries: ISO 3166-1 alpha-2 codes that values are limited to (IBAN).
+        order: order of a date's year, month and day.
+        earliest: first date accepted and drawn, as YYYY-MM-DD.
+        latest: last date accepted and drawn, as YYYY-MM-DD.
+        case: the one case that letters are written in (UUID).
+        domain: what an e-mail's token has for a domain; ``keep_domain`` is short for kept.
+        script: whether a name's token is in Latin letters or in the script of the name.
+        label: type name in a surrogate.
+        template: the pattern of a custom format, see ``vault.formats.catalogue.pattern``.
+    """
+
+    min: int | None = None
+    max: int | None = None
+    keep_first: int = 0
+    keep_last: int = 0
+    keep_domain: bool = False
+    alphabet: str | None = None
+    separators: str | None = None
+    token_luhn: TokenLuhn | None = None
+    token_check: TokenCheck | None = None
+    region: str | None = None
+    invalid: InvalidNumbers | None = None
+    countries: tuple[str, ...] = ()
+    order: DateOrder | None = None
+    earliest: str | None = None
+    latest: str | None = None
+    case: LetterCase | None = None
+    domain: EmailDomain | None = None
+    script: NameScript | None = None
+    label: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parsed:
+    """A value or a token taken apart. Quiet in ``repr``."""
+
+    core: str
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """How one core is enciphered or deciphered. Quiet in ``repr``.
+
+    Attributes:
+        alphabet: what the characters are drawn from, before and after.
+        text: the characters that go into the cipher.
+        kept: what stays and belongs into the tweak; equal for a value and its token.
+        build: makes the whole core of the characters that came out.
+    """
+
+    alphabet: Alphabet
+    text: str
+    kept: str
+    build: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RandomPlan:
+    """How a random token is made. Quiet in ``repr``.
+
+    Attributes:
+        alphabet: what the characters are drawn from.
+        length: how many characters to draw.
+        build: makes the token's core of the characters drawn.
+    """
+
+    alphabet: Alphabet
+    length: int
+    build: Callable[[str], str]
+
+
+class Format(Protocol):
+    """What one kind of value looks like. Stateless, pure, safe for threads.
+
+    Messages of a ``FormatError`` never quote the value or a character of it.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def generators(self) -> frozenset[Generator]: ...
+    @property
+    def storages(self) -> frozenset[Storage]: ...
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """Returns all that decides a value's core and its token.
+
+        ``min`` and ``max`` are not in it: they decide which values are accepted, and may
+        change while tokens live.
+        """
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """Returns how many values a token may stand for, all else known: exact, the least.
+
+        Counted at the shortest value accepted, on the characters really enciphered or drawn.
+        """
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """Returns why the format cannot go with a generator and a storage, or None.
+
+        None together with an effective domain of at least 1,000,000 means that no accepted
+        value can fail in the cipher.
+        """
+
+    def parse(self, text: str) -> Parsed:
+        """Takes a value apart.
+
+        Raises:
+            FormatError: with the reason and what to mend.
+        """
+
+    def parse_token(self, text: str) -> Parsed:
+        """Takes a token apart. Checks its shape; ``min`` and ``max`` do not count here.
+
+        Raises:
+            FormatError: no token of this format looks like this.
+        """
+
+    def render(self, core: str, layout: Layout) -> str:
+        """Writes a core, of a value or of a token, in a layout of either. Never fails."""
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """Plans the enciphering of a value's core.
+
+        Raises:
+            ValueError: the format has no FPE generator.
+        """
+
+    def value_plan(self, token_core: str) -> Plan:
+        """Plans the deciphering of a vaultless token's core.
+
+        Raises:
+            FormatError: no value of ``min`` to ``max`` characters has such a token.
+            ValueError: the format has no FPE generator.
+        """
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """Plans a random token; ``attempt`` counts from 0 and widens what may be widened."""
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A format whose cores have parts with names, which views can show."""
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """Returns where a value core's parts begin and end, by name. Never fails."""
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """A format whose values share so few random tokens that a field can use them up."""
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """Returns how many tokens there are, and a plan that draws each equally likely."""
+
+
+@runtime_checkable
+class Widening(Protocol):
+    """A format whose random tokens get longer where short ones are taken: they never run out."""
+
+    widens: Literal[True]
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A format whose values are words, of which a view can show the first letters."""
+
+    def words(self, core: str) -> Sequence[str]:
+        """Returns a value core's words, in order: all that is written of it, none empty.
+
+        Told by the value alone: whoever presents a token chooses its separators.
+        """
+
+
+@runtime_checkable
+class Opening(Protocol):
+    """A format of whose tokens the policy says by which characters they can begin."""
+
+    @property
+    def opening(self) -> str:
+        """The characters a token can begin with where its value may begin with another."""
+
+
+@runtime_checkable
+class Regional(Protocol):
+    """A format whose values may be written as one region writes them."""
+
+    def for_region(self, region: str) -> Format:
+        """Returns the format for values of a region, in place of the policy's.
+
+        A region decides which values are accepted and nothing else: not a core, not a
+        token. So a value has one token whatever region it came with, and a token is read
+        without knowing any.
+
+        Raises:
+            FormatOptionError: there is no such region.
+        """
+
+
+@runtime_checkable
+class Spelled(Protocol):
+    """A format that has several values, and so several tokens, for what people take for one."""
+
+    def identity(self, core: str) -> str:
+        """Returns what a value's core has in common with its other spellings. Never fails.
+
+        For finding them, nothing that is stored depends on it.
+        """
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A format that reads more as tokens than it makes."""
+
+    def recognise(self, text: str) -> Parsed:
+        """Takes apart what a token of today's rules can look like; see ``parse_token``.
+
+        Raises:
+            FormatError: no token is made that looks like this.
+        """
+
+
+def token_form(form: Format) -> Callable[[str], Parsed]:
+    """Returns what tells of a refused value whether it has the form of the format's tokens."""
+    own: object = form
+    return own.recognise if isinstance(own, Recognising) else form.parse_token
+
+
+def random_misfit(generator: Generator, storage: Storage) -> str | None:
+    """Returns what rules out one pair for formats that have all generators and storages."""
+    if generator is Generator.RANDOM and storage is Storage.VAULTLESS:
+        return "a random token says nothing about its value: use storage vaulted"
+    return None
+
+
+def refuse_unfit(name: str, options: FormatOptions, fitting: frozenset[str]) -> None:
+    """Refuses every option that was set and is not among the format's.
+
+    Raises:
+        FormatOptionError: names the first such option.
+    """
+    for option in fields(FormatOptions):
+        if option.name not in fitting and getattr(options, option.name) != option.default:
+            allowed = ", ".join(sorted(map(_as_written, fitting))) or "no options"
+            raise FormatOptionError(
+                option.name,
+                f"format {name} has no option {_as_written(option.name)}; it has {allowed}",
+            )
+
+
+def _as_written(option: str) -> str:
+    """Returns an option's name as a policy has it: ``keep: {first: 6}``."""
+    return option.replace("keep_", "keep.", 1)
+
+
+def too_short(message: str) -> FormatError:
+    """Makes the error of a value that is too short."""
+    return FormatError(message, reason=Reason.VALUE_TOO_SHORT)
+
+
+def too_long(message: str) -> FormatError:
+    """Makes the error of a value that is too long."""
+    return FormatError(message, reason=Reason.VALUE_TOO_LONG)
+
+
+def not_in_format(message: str) -> FormatError:
+    """Makes the error of a value that does not look as its format says."""
+    return FormatError(message, reason=Reason.VALUE_NOT_IN_FORMAT)

@@ -1,0 +1,56 @@
+"""Random tokens that are not one run of one alphabet: drawn as one number and spelled out.
+
+A number below ``size`` is drawn with 64 bits to spare, so no token is likelier than another
+by more than 2^-64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vault.crypto.alphabet import NAMED
+from vault.formats.base.contract import RandomPlan
+
+__all__ = ["classes_of", "draw_characters", "draw_number", "draw_within_classes", "possibilities"]
+
+_HEX = NAMED["hex_lower"]
+_SPARE_BITS = 64
+_DIGITS = NAMED["digits"].characters
+_LETTERS = NAMED["lower"].characters
+
+
+def draw_number(size: int, build: Callable[[int], str]) -> RandomPlan:
+    """Plans a token made of a uniform number from 0 to ``size`` - 1."""
+    length = -(-(size.bit_length() + _SPARE_BITS) // 4)
+    return RandomPlan(_HEX, length, lambda made: build(int(made, 16) % size))
+
+
+def draw_characters(choices: Sequence[Sequence[str]], build: Callable[[str], str]) -> RandomPlan:
+    """Plans a token made of one character (or text) of each of ``choices``, in order."""
+
+    def spell(rank: int) -> str:
+        made: list[str] = []
+        for each in choices:
+            rank, at = divmod(rank, len(each))
+            made.append(each[at])
+        return build("".join(made))
+
+    return draw_number(possibilities(choices), spell)
+
+
+def draw_within_classes(core: str) -> RandomPlan:
+    """Plans a token with a digit for every digit, and a letter a-z for all else."""
+    return draw_characters(classes_of(core), str)
+
+
+def classes_of(core: str) -> list[str]:
+    """Returns what each character of a core is drawn from: the digits, or a-z."""
+    return [_DIGITS if character in _DIGITS else _LETTERS for character in core]
+
+
+def possibilities(choices: Sequence[Sequence[str]]) -> int:
+    """Returns how many texts have one character (or text) of each of ``choices``."""
+    size = 1
+    for each in choices:
+        size *= len(each)
+    return size

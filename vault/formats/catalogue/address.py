@@ -1,0 +1,94 @@
+"""Postal addresses, in any script: digits become digits, all else becomes letters a-z.
+
+Punctuation, line breaks and the case pattern stay. NFC and NFD spellings are two values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from vault.crypto.domain import MIN_DOMAIN
+from vault.formats.base.contract import (
+    FormatOptions,
+    Parsed,
+    RandomPlan,
+    not_in_format,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.random_choice import classes_of, draw_characters, possibilities
+from vault.formats.base.random_only import LETTERS, RandomOnly
+from vault.formats.base.spelling import text_identity
+from vault.model import Generator, Storage
+
+__all__ = ["Address"]
+
+_LONGEST = 512
+_LONGEST_TOKEN = 2 * _LONGEST
+_GAP = re.compile(rf"[\t\r\n,.;:'’\"()/#&+°º{SPACES}{HYPHENS}]+")
+# Other controls, Unicode's line separators, and lone surrogates, which UTF-8 cannot carry.
+_REFUSED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TOKEN = re.compile("[0-9a-z]*")
+
+
+class Address(RandomOnly):
+    """The format ``address``."""
+
+    name = "address"
+    widens: Literal[True] = True
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, frozenset())
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``."""
+        return {"rules": 2}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``. Six digits have the fewest tokens: whatever has fewer is widened."""
+        del generator, storage
+        return MIN_DOMAIN
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if len(text) > _LONGEST:
+            raise too_long(f"the address has more than {_LONGEST} characters")
+        if _REFUSED.search(text):
+            raise not_in_format("an address has no control characters or lone surrogates")
+        return _read(text)
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if len(text) > _LONGEST_TOKEN:
+            raise not_in_format("no address token is as long")
+        parsed = _read(text)
+        if not _TOKEN.fullmatch(parsed.core):
+            raise not_in_format("an address token has letters a-z and digits")
+        return parsed
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def identity(self, core: str) -> str:
+        """See ``Spelled``."""
+        return text_identity(core)
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        choices = classes_of(core)
+        while possibilities(choices) < MIN_DOMAIN:
+            choices.append(LETTERS.characters)
+        return draw_characters([*choices, *[LETTERS.characters] * attempt], str)
+
+
+def _read(text: str) -> Parsed:
+    letters, gaps = split(text, _GAP)
+    if not letters:
+        raise too_short("the address has no character besides punctuation")
+    core, capitals = fold(letters)
+    return Parsed(core, Layout(len(core), gaps, capitals))

@@ -1,0 +1,258 @@
+"""Values over one alphabet, with separators: account numbers, national ids, codes.
+
+The core is verbatim, case included, so that a value comes back as it was whatever its token
+looks like. Case stays where it was in so far as it says something: a vaulted token of a
+value in capitals has no small letters, and the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vault.crypto.alphabet import Alphabet
+from vault.crypto.domain import ff3_1_max_length
+from vault.crypto.limbs import Digits
+from vault.formats.base.alphabet_option import read_alphabet
+from vault.formats.base.contract import (
+    FormatOptionError,
+    FormatOptions,
+    Parsed,
+    Plan,
+    RandomPlan,
+    not_in_format,
+    random_misfit,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.base.layout import Layout, plain, split, weave
+from vault.formats.columnar.rows import Cut, Mask, RowFormat
+from vault.model import Generator, Storage
+
+__all__ = ["MAX_LENGTH", "PlainAlphabet"]
+
+MAX_LENGTH = 512
+"""Most characters that a policy may allow, separators not counted."""
+
+_DEFAULT_MAX = 256
+_DEFAULT_SEPARATORS = " -."
+_OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "alphabet", "separators"})
+_FEWEST_IN_CASE = 2  # an alphabet of one character enciphers nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _CaseRule:
+    """The part of an alphabet that tokens of values in one case are drawn from."""
+
+    label: str
+    alphabet: Alphabet
+    matches: re.Pattern[str]
+
+
+class PlainAlphabet(RowFormat):
+    """The format ``alphabet``."""
+
+    name = "alphabet"
+    generators = frozenset(Generator)
+    storages = frozenset(Storage)
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, _OPTIONS)
+        self._alphabet = read_alphabet(options.alphabet, "alphabet")
+        self._separators = _separators(options.separators, self._alphabet)
+        self._min, self._max = _bounds(options)
+        self._first, self._last = options.keep_first, options.keep_last
+        self._cases = _case_rules(self._alphabet)
+        members = _members(self._alphabet.characters)
+        self._whole = re.compile(f"{members}{{{self._min},{self._max}}}")
+        self._core = re.compile(f"{members}*")
+        self._gap = re.compile(f"{_members(self._separators)}+") if self._separators else None
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``."""
+        return {
+            "rules": 1,
+            "alphabet": self._alphabet.digest,
+            "separators": self._separators,
+            "keep_first": self._first,
+            "keep_last": self._last,
+        }
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``. The smallest part of the alphabet that a token may be drawn from."""
+        del generator
+        radix = self._alphabet.radix
+        if storage is Storage.VAULTED:
+            radix = min([radix, *(rule.alphabet.radix for rule in self._cases)])
+        return int(radix ** (self._min - self._first - self._last))
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """See ``Format``."""
+        if generator is Generator.FF3_1:
+            most = ff3_1_max_length(self._alphabet.radix)
+            kept = self._first + self._last
+            if self._max - kept > most:
+                return (
+                    f"ff3-1 enciphers at most {most} characters of this alphabet, and max allows "
+                    f"{self._max - kept}; set max to {most + kept} or less, or use ff1"
+                )
+        return random_misfit(generator, storage)
+
+    @property
+    def opening(self) -> str:
+        """See ``Opening``."""
+        return "" if self._first else self._alphabet.characters
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if self._whole.fullmatch(text):
+            return Parsed(text, plain(len(text)))
+        # No more separators than characters: bounds the work on hostile input.
+        if len(text) > 2 * self._max:
+            raise too_long(f"the value is longer than {self._max} characters with separators")
+        parsed = self._read(text)
+        if len(parsed.core) < self._min:
+            raise too_short(f"the value has fewer than {self._min} characters")
+        if len(parsed.core) > self._max:
+            raise too_long(f"the value has more than {self._max} characters")
+        return parsed
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if len(text) > 2 * MAX_LENGTH:
+            raise not_in_format("no token of this field is as long")
+        parsed = self._read(text)
+        if len(parsed.core) <= self._first + self._last:
+            raise not_in_format("no token of this field is as short")
+        return parsed
+
+    def _read(self, text: str) -> Parsed:
+        core, gaps = split(text, self._gap) if self._gap else (text, ())
+        if not self._core.fullmatch(core):
+            raise not_in_format("a character is neither of the field's alphabet nor a separator")
+        return Parsed(core, Layout(len(core), gaps) if gaps else plain(len(core)))
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """See ``Format``."""
+        head, middle, tail = self._cut(core)
+        alphabet, label = self._alphabet, ""
+        if storage is Storage.VAULTED:
+            alphabet, label = self._drawn_from(middle)
+        # The label keeps AB1 and ab1, equal numerals in their alphabets, from equal tokens.
+        return Plan(alphabet, middle, label + head + tail, lambda made: head + made + tail)
+
+    def value_plan(self, token_core: str) -> Plan:
+        """See ``Format``."""
+        if not self._min <= len(token_core) <= self._max:
+            raise not_in_format("no token of this field has this length")
+        return self.token_plan(token_core, Storage.VAULTLESS)
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        del attempt
+        head, middle, tail = self._cut(core)
+        alphabet, _ = self._drawn_from(middle)
+        return RandomPlan(alphabet, len(middle), lambda made: head + made + tail)
+
+    @property
+    def row_alphabet(self) -> Alphabet:
+        """See ``RowFormat``."""
+        return self._alphabet
+
+    @property
+    def row_lengths(self) -> range:
+        """See ``RowFormat``."""
+        return range(self._min, self._max + 1)
+
+    def cut(self, length: int) -> Cut:
+        """See ``RowFormat``."""
+        return Cut(self._first, length - self._last, length - self._last)
+
+    def value_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``. All of them: the alphabet and the length are the whole rule."""
+        return np.ones(len(rows), np.bool_)
+
+    def token_rows(self, rows: Digits) -> Mask:
+        """See ``RowFormat``. All of them, as ``min`` is above what is kept."""
+        return np.ones(len(rows), np.bool_)
+
+    def close_tokens(self, rows: Digits) -> None:
+        """See ``RowFormat``. Nothing follows from the other columns."""
+
+    def close_values(self, rows: Digits) -> None:
+        """See ``RowFormat``. Nothing follows from the other columns."""
+
+    def _cut(self, core: str) -> tuple[str, str, str]:
+        end = len(core) - self._last
+        return core[: self._first], core[self._first : end], core[end:]
+
+    def _drawn_from(self, middle: str) -> tuple[Alphabet, str]:
+        for rule in self._cases:
+            if rule.matches.fullmatch(middle):
+                return rule.alphabet, rule.label
+        return self._alphabet, ""
+
+
+def _members(characters: str) -> str:
+    return f"[{re.escape(characters)}]"
+
+
+def _separators(option: str | None, alphabet: Alphabet) -> str:
+    """Returns the separators, sorted, each once."""
+    if option is None:
+        return "".join(sorted(set(_DEFAULT_SEPARATORS) - set(alphabet.characters)))
+    for character in option:
+        if character in alphabet:
+            raise FormatOptionError("separators", "a separator is in the alphabet too")
+        # What is a separator stays in the token: letters and digits must not slip through.
+        if unicodedata.category(character)[0] not in {"P", "S", "Z"}:
+            raise FormatOptionError("separators", "separators are punctuation, symbols or spaces")
+        if unicodedata.category(character) in {"Zl", "Zp"}:
+            raise FormatOptionError("separators", "a line break cannot be a separator")
+    return "".join(sorted(set(option)))
+
+
+def _bounds(options: FormatOptions) -> tuple[int, int]:
+    if options.min is None:
+        raise FormatOptionError("min", "say min: the fewest characters that a value may have")
+    low = options.min
+    high = max(low, _DEFAULT_MAX) if options.max is None else options.max
+    if not 1 <= low <= MAX_LENGTH:
+        raise FormatOptionError("min", f"min is from 1 to {MAX_LENGTH}")
+    if not low <= high <= MAX_LENGTH:
+        raise FormatOptionError("max", f"max is from min to {MAX_LENGTH}")
+    for option in ("keep_first", "keep_last"):
+        if not 0 <= getattr(options, option) < low:
+            raise FormatOptionError(option, f"{option} is from 0 to less than min")
+    if options.keep_first + options.keep_last >= low:
+        raise FormatOptionError("keep_last", "the shortest value would be kept as a whole")
+    return low, high
+
+
+def _case_rules(alphabet: Alphabet) -> tuple[_CaseRule, ...]:
+    """Returns how capitals-only and small-only values are treated, in this order.
+
+    Only where each letter is there in both cases: in base58 and its like a letter's case is
+    not a way of writing it.
+    """
+    characters = alphabet.characters
+    letters = [character for character in characters if character.lower() != character.upper()]
+    if not letters or any(letter.swapcase() not in alphabet for letter in letters):
+        return ()
+    capitals = "".join([letter for letter in characters if letter == letter.upper()])
+    small = "".join([letter for letter in characters if letter == letter.lower()])
+    if min(len(capitals), len(small)) < _FEWEST_IN_CASE:
+        return ()
+    return (
+        _CaseRule("capitals:", Alphabet(capitals), re.compile(f"{_members(capitals)}*")),
+        _CaseRule("small:", Alphabet(small), re.compile(f"{_members(small)}*")),
+    )

@@ -1,0 +1,200 @@
+"""International bank account numbers (ISO 13616): country kept, check digits recomputed.
+
+In the account, FPE enciphers the digits and keeps the letters, which in most countries name
+the bank; random tokens have letters of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from stdnum import numdb
+
+from vault.crypto.alphabet import NAMED
+from vault.formats.base.check_digits import iban_check, read_token_check
+from vault.formats.base.contract import (
+    FormatOptionError,
+    FormatOptions,
+    Parsed,
+    Plan,
+    RandomPlan,
+    not_in_format,
+    random_misfit,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.random_choice import classes_of, draw_characters
+from vault.model import Generator, Storage
+
+__all__ = ["Iban"]
+
+_SHORTEST, _LONGEST = 8, 34
+_LONGEST_TEXT = 2 * _LONGEST
+# The registry has no account of fewer digits, but for such as are letters nearly throughout.
+_FEWEST_DIGITS = 10
+_OPTIONS = frozenset({"countries", "token_check"})
+_GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
+_SHAPE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
+_PIECE = re.compile(r"([0-9]+)!([nac])")
+_CLASSES = {"n": "[0-9]", "a": "[a-z]", "c": "[0-9a-z]"}
+_ZEROS = str.maketrans("123456789", "0" * 9)
+_NOT_DIGITS = re.compile("[a-z]")
+_DIGITS = NAMED["digits"]
+_COUNTRY, _CHECK = slice(0, 2), slice(2, 4)
+
+
+@lru_cache(maxsize=512)
+def _account(country: str) -> tuple[re.Pattern[str], int] | None:
+    """Returns how a country's accounts look, and the fewest digits in one; None if unknown."""
+    properties = numdb.get("iban").info(country.upper())[0][1]
+    pieces = _PIECE.findall(properties.get("bban", ""))
+    if not pieces:
+        return None
+    pattern = "".join([f"{_CLASSES[kind]}{{{length}}}" for length, kind in pieces])
+    digits = sum([int(length) for length, kind in pieces if kind == "n"])
+    return re.compile(pattern), max(digits, _FEWEST_DIGITS)
+
+
+class Iban:
+    """The format ``iban``."""
+
+    name = "iban"
+    generators = frozenset(Generator)
+    storages = frozenset(Storage)
+    parts = ("country",)
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, _OPTIONS)
+        check = read_token_check(options.token_check, "invalid")
+        if check == "any":
+            raise FormatOptionError("token_check", "token_check of iban is valid or invalid")
+        self._wrong = check == "invalid"
+        self._countries = frozenset(country.lower() for country in options.countries)
+        fewest = [_fewest_digits(country) for country in sorted(self._countries)]
+        self._fewest = min(fewest, default=_FEWEST_DIGITS)
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``."""
+        return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``."""
+        del generator, storage
+        return int(_DIGITS.radix**self._fewest)
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """See ``Format``."""
+        return random_misfit(generator, storage)
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        parsed = _read(text)
+        core = parsed.core
+        country, account = core[_COUNTRY], core[4:]
+        known = _account(country)
+        if known is None:
+            raise not_in_format("the first two letters are of no country with IBANs")
+        if self._countries and country not in self._countries:
+            raise not_in_format("the field does not take IBANs of this country")
+        if not known[0].fullmatch(account):
+            raise not_in_format("the IBAN has not the length or the letters of its country's")
+        if len(_NOT_DIGITS.sub("", account)) < self._fewest:
+            raise too_short(f"the account has fewer than {self._fewest} digits")
+        if iban_check(country, account) != core[_CHECK]:
+            raise not_in_format("the IBAN fails its check digits")
+        return parsed
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        parsed = _read(text)
+        core = parsed.core
+        if iban_check(core[_COUNTRY], core[4:], wrong=self._wrong) != core[_CHECK]:
+            raise not_in_format("no IBAN token has these check digits")
+        return parsed
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """See ``Divided``."""
+        del core
+        return {"country": (_COUNTRY.start, _COUNTRY.stop)}
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """See ``Format``."""
+        del storage
+        return self._plan(core, wrong=self._wrong)
+
+    def value_plan(self, token_core: str) -> Plan:
+        """See ``Format``."""
+        plan = self._plan(token_core, wrong=False)
+        known = _account(token_core[_COUNTRY])
+        if (
+            known is None
+            or not known[0].fullmatch(token_core[4:])
+            or len(plan.text) < self._fewest
+            or (self._countries and token_core[_COUNTRY] not in self._countries)
+        ):
+            raise not_in_format("no IBAN token looks like this")
+        return plan
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        del attempt
+        country = core[_COUNTRY]
+        return draw_characters(
+            classes_of(core[4:]), lambda made: _with_check(country, made, wrong=self._wrong)
+        )
+
+    def _plan(self, core: str, *, wrong: bool) -> Plan:
+        country, account = core[_COUNTRY], core[4:]
+        text = _NOT_DIGITS.sub("", account)
+        if len(text) == len(account):
+            return Plan(
+                _DIGITS, text, country, lambda made: _with_check(country, made, wrong=wrong)
+            )
+        letters = account.translate(_ZEROS)
+
+        def build(made: str) -> str:
+            digits = iter(made)
+            spelled = [next(digits) if each == "0" else each for each in letters]
+            return _with_check(country, "".join(spelled), wrong=wrong)
+
+        return Plan(_DIGITS, text, country + letters, build)
+
+
+def _with_check(country: str, account: str, *, wrong: bool) -> str:
+    return country + iban_check(country, account, wrong=wrong) + account
+
+
+def _fewest_digits(country: str) -> int:
+    account = _account(country) if re.fullmatch("[a-z]{2}", country) else None
+    if account is None:
+        raise FormatOptionError(
+            "countries", "countries are two-letter codes of countries with IBANs, as in DE"
+        )
+    return account[1]
+
+
+def _read(text: str) -> Parsed:
+    if len(text) > _LONGEST_TEXT:
+        raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
+    letters, gaps = split(text, _GAP)
+    if not letters.isascii():
+        raise not_in_format("an IBAN has only the letters A-Z, digits, spaces, hyphens and dots")
+    if len(letters) < _SHORTEST:
+        raise too_short("the IBAN is too short")
+    if len(letters) > _LONGEST:
+        raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
+    core, capitals = fold(letters)
+    if not _SHAPE.fullmatch(core):
+        raise not_in_format(
+            "an IBAN has two letters, two check digits, then letters and digits; write it without "
+            "the word IBAN, slashes, brackets or quotes"
+        )
+    return Parsed(core, Layout(len(core), gaps, capitals))

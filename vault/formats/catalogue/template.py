@@ -1,0 +1,182 @@
+"""Custom formats: a pattern whose groups are enciphered and whose rest stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from vault.crypto.domain import ff3_1_max_length
+from vault.formats.base.contract import (
+    FormatOptionError,
+    FormatOptions,
+    Parsed,
+    Plan,
+    RandomPlan,
+    not_in_format,
+    random_misfit,
+    refuse_unfit,
+    too_long,
+    too_short,
+)
+from vault.formats.base.layout import Layout, plain, weave
+from vault.formats.base.random_choice import draw_characters
+from vault.formats.catalogue.pattern import Group, Pattern, read_pattern
+from vault.model import Generator, Storage
+
+__all__ = ["Template"]
+
+
+class Template:
+    """The format ``template``. Groups of several alphabets take random tokens only."""
+
+    name = "template"
+    generators = frozenset(Generator)
+    storages = frozenset(Storage)
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, frozenset({"template"}))
+        if not options.template:
+            raise FormatOptionError("template", "write the template, as AC-{serial:digits:8}")
+        self._pattern: Pattern = read_pattern(options.template)
+        self._secret = [group for group in self._pattern.groups if not group.kept]
+        self._one = self._secret[0].alphabet
+        self.parts = tuple([group.name for group in self._pattern.groups])
+        self._places = {
+            at: piece.alphabet
+            for at, piece in enumerate(self._pattern.pieces)
+            if isinstance(piece, Group) and not piece.kept
+        }
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``. Lengths and optional characters decide no core and no token."""
+        pieces = [
+            f"{'kept' if piece.kept else 'group'} {piece.alphabet.digest}"
+            if isinstance(piece, Group)
+            else f"text {piece}"
+            for piece in self._pattern.pieces
+        ]
+        return {"rules": 1, "template": "\n".join(pieces)}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``."""
+        del generator, storage
+        size = 1
+        for group in self._secret:
+            size *= group.alphabet.radix**group.low
+        return size
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """See ``Format``."""
+        if generator is not Generator.RANDOM:
+            if any(group.alphabet != self._one for group in self._secret):
+                return (
+                    f"{generator.value} enciphers groups of one alphabet: give all groups the "
+                    "same, keep some, or use generator random"
+                )
+            longest = sum([group.high for group in self._secret])
+            most = ff3_1_max_length(self._one.radix)
+            if generator is Generator.FF3_1 and longest > most:
+                return (
+                    f"ff3-1 enciphers at most {most} characters of this alphabet, and the "
+                    f"template allows {longest}; shorten its groups, or use ff1"
+                )
+        return random_misfit(generator, storage)
+
+    @property
+    def opening(self) -> str:
+        """See ``Opening``."""
+        first = self._pattern.pieces[0]
+        drawn = isinstance(first, Group) and not first.kept
+        return first.alphabet.characters if drawn and isinstance(first, Group) else ""
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        if not text:
+            raise too_short("the value is empty")
+        if len(text) > self._pattern.longest:
+            raise too_long(f"the value has more than {self._pattern.longest} characters")
+        match = self._pattern.text.fullmatch(text)
+        if match is None and len(text) < self._pattern.shortest:
+            raise too_short(f"the value has fewer than {self._pattern.shortest} characters")
+        if match is None:
+            raise not_in_format("the value does not look as the field's template says")
+        if not any(match.groups("")):
+            return Parsed(text, plain(len(text)))
+        return _without_optionals(text, match)
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        return self.parse(text)
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
+        """See ``Divided``."""
+        match = self._pattern.core.fullmatch(core)
+        if match is None:
+            return {}
+        return {
+            piece.name: match.span(number)
+            for number, piece in enumerate(self._pattern.pieces, start=1)
+            if isinstance(piece, Group)
+        }
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """See ``Format``."""
+        del storage
+        texts = self._texts(core)
+        text = "".join([texts[at] for at in self._places])
+        return Plan(self._one, text, self._kept(texts), self._builder(texts))
+
+    def value_plan(self, token_core: str) -> Plan:
+        """See ``Format``."""
+        return self.token_plan(token_core, Storage.VAULTLESS)
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        del attempt
+        texts = self._texts(core)
+        choices = [alphabet.characters for at, alphabet in self._places.items() for _ in texts[at]]
+        return draw_characters(choices, self._builder(texts))
+
+    def _texts(self, core: str) -> Sequence[str]:
+        match = self._pattern.core.fullmatch(core)
+        if match is None:
+            raise ValueError("not a core of this template")
+        return match.groups()
+
+    def _kept(self, texts: Sequence[str]) -> str:
+        """Returns what stays, group lengths included: 1-23 and 12-3 encipher the same text."""
+        lengths = ",".join([str(len(texts[at])) for at in self._places])
+        stays = "\n".join([text for at, text in enumerate(texts) if at not in self._places])
+        return f"{lengths}\n{stays}"
+
+    def _builder(self, texts: Sequence[str]) -> Callable[[str], str]:
+        def build(made: str) -> str:
+            pieces = list(texts)
+            start = 0
+            for at in self._places:
+                end = start + len(texts[at])
+                pieces[at] = made[start:end]
+                start = end
+            return "".join(pieces)
+
+        return build
+
+
+def _without_optionals(text: str, match: re.Match[str]) -> Parsed:
+    pieces: list[str] = []
+    gaps: list[tuple[int, str]] = []
+    start = length = 0
+    for number, optional in enumerate(match.groups(""), start=1):
+        if not optional:
+            continue
+        at = match.start(number)
+        pieces.append(text[start:at])
+        length += at - start
+        gaps.append((length, optional))
+        start = match.end(number)
+    core = "".join([*pieces, text[start:]])
+    return Parsed(core, Layout(len(core), tuple(gaps)))

@@ -1,0 +1,96 @@
+"""US individual taxpayer identification numbers: 9xx-gg-xxxx with a group the IRS issues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vault.crypto.alphabet import NAMED
+from vault.formats.base.contract import (
+    FormatOptions,
+    Parsed,
+    Plan,
+    RandomPlan,
+    not_in_format,
+    random_misfit,
+    refuse_unfit,
+)
+from vault.formats.base.layout import Layout, weave
+from vault.formats.base.nine_digits import ITIN_GROUPS, read_nine_digits
+from vault.formats.base.random_choice import draw_characters, possibilities
+from vault.model import Generator, Storage
+
+__all__ = ["UsItin"]
+
+_WHAT = "an ITIN"
+_AREA, _GROUP = slice(1, 3), slice(3, 5)
+_DIGITS = NAMED["digits"]
+_CHOICES = (
+    "9",
+    *[_DIGITS.characters] * 2,
+    tuple(sorted(ITIN_GROUPS)),
+    *[_DIGITS.characters] * 4,
+)
+_ENCIPHERED = 6
+
+
+class UsItin:
+    """The format ``us_itin``."""
+
+    name = "us_itin"
+    generators = frozenset(Generator)
+    storages = frozenset(Storage)
+
+    def __init__(self, options: FormatOptions) -> None:
+        refuse_unfit(self.name, options, frozenset())
+
+    def shape(self) -> Mapping[str, str | int | bool]:
+        """See ``Format``."""
+        return {"rules": 1}
+
+    def effective_domain(self, generator: Generator, storage: Storage) -> int:
+        """See ``Format``. FPE keeps the group, which is no power of a radix."""
+        del storage
+        if generator is Generator.RANDOM:
+            return possibilities(_CHOICES)
+        return int(_DIGITS.radix**_ENCIPHERED)
+
+    def check_generator(self, generator: Generator, storage: Storage) -> str | None:
+        """See ``Format``."""
+        return random_misfit(generator, storage)
+
+    def parse(self, text: str) -> Parsed:
+        """See ``Format``."""
+        parsed = read_nine_digits(text, _WHAT)
+        if parsed.core[0] != "9" or parsed.core[_GROUP] not in ITIN_GROUPS:
+            raise not_in_format(
+                "an ITIN begins with 9, and its middle digits are 50-65, 70-88, 90-92 or 94-99"
+            )
+        return parsed
+
+    def parse_token(self, text: str) -> Parsed:
+        """See ``Format``."""
+        return self.parse(text)
+
+    def render(self, core: str, layout: Layout) -> str:
+        """See ``Format``."""
+        return weave(core, layout)
+
+    def token_plan(self, core: str, storage: Storage) -> Plan:
+        """See ``Format``."""
+        del storage
+        return self.value_plan(core)
+
+    def value_plan(self, token_core: str) -> Plan:
+        """See ``Format``."""
+        group = token_core[_GROUP]
+        text = token_core[_AREA] + token_core[5:]
+        return Plan(_DIGITS, text, group, lambda made: f"9{made[:2]}{group}{made[2:]}")
+
+    def space(self) -> tuple[int, RandomPlan]:
+        """See ``Finite``."""
+        return possibilities(_CHOICES), draw_characters(_CHOICES, str)
+
+    def random_plan(self, core: str, attempt: int) -> RandomPlan:
+        """See ``Format``."""
+        del core, attempt
+        return draw_characters(_CHOICES, str)

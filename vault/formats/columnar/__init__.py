@@ -1,0 +1,1 @@
+"""Columns as arrays: rows of characters, and texts without an object each."""

@@ -1,0 +1,197 @@
+"""Plain items of a column as arrays: the items of one length are rows, a character a column.
+
+Most values are nothing but characters of their field's alphabet. Where a format says what
+it makes of such values by position alone, a whole column is parsed, enciphered and written
+without a Python object per item. What is not plain goes item by item; ``split_rows`` only
+ever takes what is proven to come out the same.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.crypto.alphabet import Alphabet
+from vault.crypto.limbs import Digits
+from vault.formats.columnar.text_column import Codes, Offsets, TextColumn
+
+__all__ = ["Cut", "Mask", "RowFormat", "Rows", "join_texts", "split_rows", "stack_texts"]
+
+Mask = NDArray[np.bool_]
+
+# Below that many items of one length, item by item is quicker.
+_FEWEST_ROWS = 24
+
+
+class Cut(NamedTuple):
+    """Which columns of rows are what.
+
+    Attributes:
+        first: the columns before it are kept.
+        free: those from ``first`` to it go through the cipher.
+        end: those from ``free`` to it follow from all others; those after it are kept.
+    """
+
+    first: int
+    free: int
+    end: int
+
+
+class RowFormat(ABC):
+    """A format that can tell by rows what it does with plain items of a vaultless field.
+
+    Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
+    ``value_rows`` or ``token_rows`` accepts, ``Format``'s methods would make the same of
+    the text: core equal to text, no separators, and the plan that ``cut`` describes.
+    """
+
+    @property
+    @abstractmethod
+    def row_alphabet(self) -> Alphabet:
+        """The characters of values and tokens that can be rows."""
+
+    @property
+    @abstractmethod
+    def row_lengths(self) -> range:
+        """Lengths of the values and tokens that can be rows."""
+
+    @abstractmethod
+    def cut(self, length: int) -> Cut:
+        """Returns what the columns of rows of a length are."""
+
+    @abstractmethod
+    def value_rows(self, rows: Digits) -> Mask:
+        """Tells which rows are values; their length is one of ``row_lengths``."""
+
+    @abstractmethod
+    def token_rows(self, rows: Digits) -> Mask:
+        """Tells which rows are tokens that a value can stand behind."""
+
+    @abstractmethod
+    def close_tokens(self, rows: Digits) -> None:
+        """Writes what follows from the other columns of tokens, in place."""
+
+    @abstractmethod
+    def close_values(self, rows: Digits) -> None:
+        """Writes what follows from the other columns of values, in place."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Rows:
+    """Items of one length. Quiet in ``repr``.
+
+    Attributes:
+        at: the items' indexes in their column, rising.
+        digits: a row of positions in the alphabet for each.
+    """
+
+    at: NDArray[np.int64]
+    digits: Digits
+
+    def where(self, mask: Mask) -> Rows:
+        """Returns the rows that a mask names."""
+        return self if mask.all() else Rows(self.at[mask], self.digits[mask])
+
+    def texts(self, alphabet: Alphabet) -> list[str]:
+        """Returns the rows as strings."""
+        return alphabet.decode_many(self.digits)
+
+    def codes(self, alphabet: Alphabet) -> Codes:
+        """Returns the rows' characters."""
+        return alphabet.codes(self.digits)
+
+
+def split_rows(
+    column: TextColumn, rules: RowFormat, accept: Callable[[Digits], Mask]
+) -> tuple[list[Rows], NDArray[np.int64]]:
+    """Takes the plain items of a column as rows.
+
+    Args:
+        accept: which rows of one length are items at all.
+
+    Returns:
+        The rows, one entry per length, and the indexes of all other items.
+    """
+    lengths = np.diff(column.offsets)
+    found, counts = _counted(lengths)
+    wanted = [
+        length for length in found[counts >= _FEWEST_ROWS].tolist() if length in rules.row_lengths
+    ]
+    others = np.ones(len(column), np.bool_)
+    groups = []
+    if wanted:
+        digits, foreign = rules.row_alphabet.positions(column.codes)
+        for length in wanted:
+            at = np.flatnonzero(lengths == length)
+            # A column of one length need not be gathered.
+            whole = (len(column), length)
+            cells = None if len(found) == 1 else _cells(column.offsets, at, length)
+            rows = digits.reshape(whole) if cells is None else digits[cells]
+            plain = np.ones(len(at), np.bool_)
+            if foreign is not None:
+                strange = foreign.reshape(whole) if cells is None else foreign[cells]
+                plain[strange.any(axis=1)] = False
+                # What is foreign has no position: any will do in rows that are left out.
+                rows[~plain] = 0
+            taken = Rows(at, rows).where(plain & accept(rows))
+            others[taken.at] = False
+            groups.append(taken)
+    return groups, np.flatnonzero(others)
+
+
+def _counted(lengths: Offsets) -> tuple[Offsets, Offsets]:
+    """Returns the distinct lengths and how many items have each."""
+    first = lengths[:1]
+    if (lengths == first).all():
+        return first, np.full(len(first), len(lengths), np.int64)
+    return np.unique(lengths, return_counts=True)
+
+
+def _cells(offsets: Offsets, at: Offsets, length: int) -> Offsets:
+    """Returns where the characters of items of one length are, a row for each."""
+    return offsets[at][:, np.newaxis] + np.arange(length)
+
+
+def join_texts(
+    size: int,
+    groups: Sequence[Rows],
+    alphabet: Alphabet,
+    others: Iterable[tuple[int, str]],
+) -> TextColumn:
+    """Writes rows and single texts into one column by their indexes; the rest is empty."""
+    if len(groups) == 1 and len(groups[0].at) == size:
+        whole = groups[0].codes(alphabet)
+        return TextColumn(whole.reshape(-1), np.arange(size + 1) * whole.shape[1])
+    rest = [(index, text) for index, text in others if text]
+    lengths = np.zeros(size, np.int64)
+    for group in groups:
+        lengths[group.at] = group.digits.shape[1]
+    lengths[[index for index, _ in rest]] = [len(text) for _, text in rest]
+    offsets = np.zeros(size + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    texts = TextColumn.of([text for _, text in rest])
+    parts = [group.codes(alphabet) for group in groups]
+    wide = any(part.dtype != np.uint8 for part in (*parts, texts.codes))
+    total = int(offsets[-1])
+    codes: Codes = np.empty(total, np.uint32) if wide else np.empty(total, np.uint8)
+    for group, part in zip(groups, parts, strict=True):
+        codes[_cells(offsets, group.at, part.shape[1])] = part
+    for (index, _), start, end in zip(
+        rest, texts.offsets[:-1].tolist(), texts.offsets[1:].tolist(), strict=True
+    ):
+        codes[offsets[index] : offsets[index + 1]] = texts.codes[start:end]
+    return TextColumn(codes, offsets)
+
+
+def stack_texts(groups: Sequence[Rows], alphabet: Alphabet, others: Sequence[str]) -> TextColumn:
+    """Writes rows and single texts one after the other, wherever they were."""
+    stacked, size = [], 0
+    for group in groups:
+        stacked.append(Rows(np.arange(size, size + len(group.at)), group.digits))
+        size += len(group.at)
+    return join_texts(size + len(others), stacked, alphabet, enumerate(others, size))
