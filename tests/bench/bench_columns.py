@@ -36,7 +36,7 @@ from vault.dev.environment import DevEnvironment
 from vault.dev.ports import remembered_port
 from vault.formats.columnar.text_column import TextColumn
 from vault.model import Caller, Principal
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.postgres import transaction
 from vault.postgres.begin import Beginning
 from vault.rpc.methods import columns as column_servicers

@@ -16,8 +16,8 @@ import pytest
 from vault.client import CallError, Client, PackedColumn
 from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Deny, decide
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer

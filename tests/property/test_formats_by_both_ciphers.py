@@ -18,8 +18,8 @@ from vault.errors import FormatError
 from vault.formats import FormatOptions, Plan, build_format
 from vault.formats.base.luhn import closing_digit
 from vault.model import Generator, Storage
-from vault.policy.load import parse_policy
 from vault.policy.model import Field
+from vault.policy.reading.load import parse_policy
 
 FIELDS = parse_policy(POLICY, "spellings").fields
 KEY = FieldKey(b"k" * 32, "default", "f", 1)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from vault.errors import PolicyError
 from vault.model import Action, Principal
 from vault.policy.decide import Allow, decide
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.policy.views import FULL, View
 
 FIELDS = ("card", "ssn")

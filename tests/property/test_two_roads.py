@@ -14,8 +14,8 @@ from vault.crypto.field_key import FieldKey
 from vault.formats.base.luhn import closing_digit
 from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
-from vault.policy.load import parse_policy
 from vault.policy.model import Field
+from vault.policy.reading.load import parse_policy
 from vault.service import vaultless
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set

@@ -180,7 +180,7 @@ def _action(name: str) -> Action:
 
 def _policy(file: Path) -> Policy:
     # Imported late: other commands need neither YAML nor the formats.
-    from vault.policy.load import parse_policy
+    from vault.policy.reading.load import parse_policy
 
     try:
         return parse_policy(_read(file), str(file))

@@ -38,8 +38,8 @@ from vault.dev.private_files import private_directory, write_private
 from vault.dev.server_settings import Ports, choose_ports, render
 from vault.dev.welcome import welcome
 from vault.errors import ConfigError, PolicyError, SetupError
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.postgres.migrate import migrate
 
 __all__ = ["DevEnvironment"]

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from vault.formats import Finite, Opening, Widening
 from vault.model import Action, Generator, Scope, Storage
-from vault.policy.entry import listed
-from vault.policy.fields import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
+from vault.policy.reading.entry import listed
+from vault.policy.reading.field_entry import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
 from vault.policy.roles import VIEWED, Binding, Rights
 from vault.policy.views import FULL
 

@@ -1,6 +1,6 @@
 """The policy as a typed model: frozen, complete and checked once it exists.
 
-``vault.policy.load.parse_policy`` makes it; nothing else should. Line numbers are those
+``vault.policy.reading.load.parse_policy`` makes it; nothing else should. Line numbers are those
 of the file, for messages.
 """
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, PolicyError
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.store.policy_state import SealedPolicy
 
 __all__ = ["PolicySeal"]

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from vault.errors import PolicyError
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 
 __all__ = ["PolicyFile"]
 

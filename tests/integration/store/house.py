@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from vault.keys.keyring import Keyring
 from vault.keys.local import LocalKeys
 from vault.model import Caller, Principal
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
 from vault.service.erasure import ErasureResult, ErasureService

@@ -4,7 +4,7 @@ import pytest
 
 from vault.dev.callers import callers_of
 from vault.errors import ConfigError
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 
 HEAD = """version: 1
 fields:

@@ -7,8 +7,8 @@ import pytest
 from vault.dev.issuer import token_callers_of
 from vault.errors import ConfigError
 from vault.model import Group
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 
 IDP = "https://idp.bank.example"
 

@@ -10,8 +10,8 @@ from vault.crypto.randomness import random_text
 from vault.errors import FormatError
 from vault.formats import FORMATS
 from vault.model import Generator, Storage
-from vault.policy.load import parse_policy
 from vault.policy.model import Field
+from vault.policy.reading.load import parse_policy
 
 FIELDS = parse_policy(POLICY, "spellings").fields
 KEY = FieldKey(b"k" * 32, "default", "f", 1)

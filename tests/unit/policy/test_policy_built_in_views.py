@@ -7,8 +7,8 @@ import pytest
 from vault.errors import PolicyError
 from vault.formats import FORMATS, Worded, build_format
 from vault.formats.base.contract import FormatOptions
-from vault.policy.load import parse_policy
 from vault.policy.model import Field
+from vault.policy.reading.load import parse_policy
 from vault.policy.views import View, built_in_views
 
 OPTIONS = {

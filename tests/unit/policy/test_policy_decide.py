@@ -7,7 +7,7 @@ import pytest
 from vault.errors import Reason
 from vault.model import Action, Principal
 from vault.policy.decide import Allow, Decision, Deny, decide
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 
 POLICY = parse_policy(
     """

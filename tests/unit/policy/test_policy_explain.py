@@ -7,7 +7,7 @@ import pytest
 from vault.model import Action, Principal
 from vault.policy.decide import Allow, decide
 from vault.policy.explain import explain
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 
 POLICY = parse_policy(
     """version: 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vault.model import Generator, Storage
-from vault.policy.load import InvalidPolicy, Problem, parse_policy
 from vault.policy.model import Field
+from vault.policy.reading.load import InvalidPolicy, Problem, parse_policy
 
 
 def load(body: str) -> Field:

@@ -6,8 +6,8 @@ import pytest
 
 from vault.model import Action
 from vault.policy.limits import Quota, window_text
-from vault.policy.load import InvalidPolicy, parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import InvalidPolicy, parse_policy
 
 FIELDS = """version: 1
 fields:

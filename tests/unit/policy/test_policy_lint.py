@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault.policy.lint import Finding, Severity, check
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 
 ROLES = "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
 HELD = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r]}\n"

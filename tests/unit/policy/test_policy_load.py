@@ -9,8 +9,8 @@ import pytest
 
 from vault.errors import PolicyError
 from vault.model import Action, Generator, Group, Principal, Scope, Storage
-from vault.policy.load import InvalidPolicy, Problem, parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import InvalidPolicy, Problem, parse_policy
 from vault.policy.views import View
 
 HEAD = "version: 1\n"

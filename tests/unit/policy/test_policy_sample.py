@@ -11,8 +11,8 @@ import pytest
 from vault.model import Action, Generator, Group, Principal
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.lint import check
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 
 ROOT = Path(__file__).parents[3]
 FIELDS = ["card_number", "us_ssn", "email", "person_name", "national_id", "account_id"]

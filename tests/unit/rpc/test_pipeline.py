@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from vault.errors import AuditUnavailable, Denied, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.rpc.authn.identity import identify_by_certificate
 from vault.rpc.concurrency import Gate
 from vault.rpc.methods.registry import Answer, BoundCall

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from vault.config import Settings, load_settings
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.server.unmatched_principals import UnmatchedPrincipals, unmatched
 
 SETTINGS = """

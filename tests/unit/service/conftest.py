@@ -11,8 +11,8 @@ import pytest
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.model import Caller, Principal, TokenSpace
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureResult, ErasureService

@@ -16,7 +16,7 @@ from tests.unit.service.conftest import House
 from vault.errors import Reason, Unavailable
 from vault.formats import Parsed
 from vault.model import Caller
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service.columns import parse_column
 from vault.service.deadline import in_time
 

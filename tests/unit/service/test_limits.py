@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import Denied, LimitExceeded
 from vault.model import TokenSpace
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.store.memory import MemoryUnitOfWork
 
 if TYPE_CHECKING:

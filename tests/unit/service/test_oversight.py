@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import AuditUnavailable, Denied, InvalidRequest, Reason, Unavailable
 from vault.model import Caller, Principal
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
 from vault.service.oversight import (
     AuditPage,

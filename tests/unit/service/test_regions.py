@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vault.errors import InvalidRequest, Reason
-from vault.policy.load import parse_policy
 from vault.policy.model import Policy
+from vault.policy.reading.load import parse_policy
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import House

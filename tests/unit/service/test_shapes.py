@@ -12,7 +12,7 @@ from tests.unit.service.conftest import House
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.errors import PolicyError, Reason
 from vault.model import Generator, TokenSpace
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service.shapes import check_shapes
 
 ACCOUNT = TokenSpace("default", "account")

@@ -9,7 +9,7 @@ import pytest
 from vault.crypto.randomness import random_text
 from vault.formats import FORMATS, Finite, FormatOptions, build_format
 from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service.spaces import spaces_left
 from vault.store.memory import MemoryUnitOfWork
 

@@ -10,7 +10,7 @@ import pytest
 
 from vault.errors import Denied, InvalidRequest, LimitExceeded, Reason
 from vault.model import TokenSpace, TokenState
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service.spellings import SpellingService
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from vault.errors import (
     StoreUnavailable,
 )
 from vault.model import TokenSpace
-from vault.policy.load import parse_policy
+from vault.policy.reading.load import parse_policy
 from vault.service import minting
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import yaml
 
-from vault.policy.entry import Entry, has_number
 from vault.policy.problem import InvalidPolicy, Problem, position
+from vault.policy.reading.entry import Entry, has_number
 
 __all__ = ["read_document"]
 

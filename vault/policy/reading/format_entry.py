@@ -18,7 +18,7 @@ from vault.formats import (
     TokenCheck,
     build_format,
 )
-from vault.policy.entry import Entry
+from vault.policy.reading.entry import Entry
 
 __all__ = ["OPTION_KEYS", "read_format", "text_or_none", "whole_or_none"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from vault.formats import Divided, Format, Worded
-from vault.policy.entry import Entry, did_you_mean, listed, quoted
-from vault.policy.format_entry import text_or_none, whole_or_none
 from vault.policy.names import NAME, NAME_RULE
+from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
+from vault.policy.reading.format_entry import text_or_none, whole_or_none
 from vault.policy.views import DEFAULT_MASK, INITIALS, RESERVED, View, built_in_views
 
 __all__ = ["read_views"]

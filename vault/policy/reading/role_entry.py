@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vault.model import Action
-from vault.policy.entry import Entry, did_you_mean, listed
-from vault.policy.fields import NAME, NAME_RULE
 from vault.policy.model import Field
-from vault.policy.name_lists import EVERY, read_actions, read_field_names
+from vault.policy.reading.entry import Entry, did_you_mean, listed
+from vault.policy.reading.field_entry import NAME, NAME_RULE
+from vault.policy.reading.name_lists import EVERY, read_actions, read_field_names
 from vault.policy.roles import FIELDLESS, VIEWED, Role, Rule
 from vault.policy.views import FULL, RESERVED
 

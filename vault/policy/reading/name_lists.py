@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from vault.model import Action
-from vault.policy.entry import Entry, did_you_mean, quoted
 from vault.policy.model import Field
+from vault.policy.reading.entry import Entry, did_you_mean, quoted
 
 __all__ = ["EVERY", "read_actions", "read_field_names", "read_names"]
 

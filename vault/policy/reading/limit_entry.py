@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vault.policy.duration_entry import read_duration
-from vault.policy.entry import Entry, listed
 from vault.policy.limits import By, Limit, Quota
 from vault.policy.model import Field
-from vault.policy.name_lists import EVERY, read_actions, read_field_names
+from vault.policy.reading.duration_entry import read_duration
+from vault.policy.reading.entry import Entry, listed
+from vault.policy.reading.name_lists import EVERY, read_actions, read_field_names
 from vault.policy.roles import FIELDLESS
 
 __all__ = ["read_limits"]

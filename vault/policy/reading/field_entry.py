@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 from vault.formats import Format
 from vault.model import Generator, Scope, Storage
-from vault.policy.duration_entry import read_duration
-from vault.policy.entry import Entry
 from vault.policy.forbidden import forbidden_data
-from vault.policy.format_entry import OPTION_KEYS, read_format
 from vault.policy.model import SMALL_DOMAIN, Field
 from vault.policy.names import NAME, NAME_RULE
-from vault.policy.view_entry import read_views
+from vault.policy.reading.duration_entry import read_duration
+from vault.policy.reading.entry import Entry
+from vault.policy.reading.format_entry import OPTION_KEYS, read_format
+from vault.policy.reading.view_entry import read_views
 
 __all__ = ["LEAST_DOMAIN", "LEAST_FF3_1_DOMAIN", "NAME", "NAME_RULE", "read_fields"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from types import MappingProxyType
 
-from vault.policy.access import read_roles
-from vault.policy.document import read_document
-from vault.policy.entry import Entry
-from vault.policy.fields import read_fields
-from vault.policy.limit_entry import read_limits
 from vault.policy.model import Policy
-from vault.policy.principal_entry import read_principals
 from vault.policy.problem import InvalidPolicy, Problem
+from vault.policy.reading.document import read_document
+from vault.policy.reading.entry import Entry
+from vault.policy.reading.field_entry import read_fields
+from vault.policy.reading.limit_entry import read_limits
+from vault.policy.reading.principal_entry import read_principals
+from vault.policy.reading.role_entry import read_roles
 
 __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 

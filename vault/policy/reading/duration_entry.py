@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vault.policy.entry import Entry
+from vault.policy.reading.entry import Entry
 
 __all__ = ["read_duration"]
 

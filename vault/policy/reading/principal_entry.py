@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 
 from vault.model import Group, Principal
-from vault.policy.entry import Entry
-from vault.policy.name_lists import read_names
+from vault.policy.reading.entry import Entry
+from vault.policy.reading.name_lists import read_names
 from vault.policy.roles import Binding
 
 __all__ = ["read_principals"]
