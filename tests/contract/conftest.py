@@ -18,7 +18,7 @@ from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import DataKeyStore, UnitOfWork
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.memory import MemoryDataKeyStore, MemoryUnitOfWork
+from vault.testing.store import MemoryDataKeyStore, MemoryUnitOfWork
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
 from vault.errors import KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeys
-from vault.keys.local import LocalKeys
 from vault.service.ports import KeyWrapper
+from vault.testing.keys import LocalKeys
 
 CONTEXTS = [data_key_context("default", f"field_{n}", "field", 1) for n in range(5)]
 

@@ -24,12 +24,12 @@ from vault.dev.postgres import Database
 from vault.errors import KeysUnavailable
 from vault.keys.accepting import Accepted, accept_keys
 from vault.keys.keyring import Keyring
-from vault.keys.local import LocalKeys
 from vault.model import DEFAULT_TENANT, AuditEvent, TokenSpace
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import DataKeyRecord
 from vault.store.data_keys import PostgresDataKeyStore
+from vault.testing.keys import LocalKeys
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 FIELDS = ("account_id", "card_number")

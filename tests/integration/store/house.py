@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from vault.keys.keyring import Keyring
-from vault.keys.local import LocalKeys
 from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.server.unit_of_work import PostgresUnitOfWork
@@ -16,6 +15,7 @@ from vault.service.results import ColumnResult
 from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
+from vault.testing.keys import LocalKeys
 
 POLICY = parse_policy(
     """

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
-from vault.keys.local import LocalKeys
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import Counting, DataKeyRecord, KeyManifest
+from vault.testing.keys import LocalKeys
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 SSN = TokenSpace(DEFAULT_TENANT, "us_ssn")

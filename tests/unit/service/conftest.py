@@ -20,7 +20,7 @@ from vault.service.expiry import ExpiryService
 from vault.service.results import ColumnResult, DescribeResult
 from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
-from vault.store.memory import MemoryUnitOfWork
+from vault.testing.store import MemoryUnitOfWork
 
 POLICY = """
 version: 1

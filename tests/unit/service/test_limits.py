@@ -10,7 +10,7 @@ import pytest
 from vault.errors import Denied, LimitExceeded
 from vault.model import TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.store.memory import MemoryUnitOfWork
+from vault.testing.store import MemoryUnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -125,7 +125,7 @@ def test_tokens_are_made_anew_where_another_version_was_recorded_meanwhile(house
     shapes = house.policy.fields["account"].shapes
     store = house.work._tables.shapes
     with patch(
-        "vault.store.memory._Shapes.record",
+        "vault.testing.store._Shapes.record",
         lambda _self, space, _shape, **_: store.setdefault(space, shapes[1]),
     ):
         made = house.tokenize("account", ["0012345678"]).values

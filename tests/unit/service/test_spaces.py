@@ -11,7 +11,7 @@ from vault.formats import FORMATS, Finite, FormatOptions, build_format
 from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
 from vault.service.spaces import spaces_left
-from vault.store.memory import MemoryUnitOfWork
+from vault.testing.store import MemoryUnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

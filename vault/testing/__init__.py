@@ -1,0 +1,1 @@
+"""Test doubles of the ports, held to the same contract tests as the adapters."""
