@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vault.crypto import FF1, FF3_1
-from vault.crypto import batch as batch_module
-from vault.crypto.limbs import Half
+from vault.crypto.fpe import batch as batch_module
+from vault.crypto.fpe.limbs import Half
 
 KEY = bytes(range(32))
 RADICES = [2, 3, 7, 10, 16, 26, 36, 52, 62, 64, 94, 255, 256, 257, 1000, 1024, 4097, 65535, 65536]

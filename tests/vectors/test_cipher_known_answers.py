@@ -73,7 +73,7 @@ def halves_of_a_64_bit_tweak(tweak: Sequence[int]) -> tuple[int, int]:
 
 
 def test_the_feistel_core_by_the_ff3_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.crypto.ff3_1.tweak_words", halves_of_a_64_bit_tweak)
+    monkeypatch.setattr("vault.crypto.fpe.ff3_1.tweak_words", halves_of_a_64_bit_tweak)
     every = cases("nist_ff3_samples")
     assert len(every) == 15
     for case in every:

@@ -1,8 +1,6 @@
 """Ciphers, key derivation, authenticated encryption and the blind index. No I/O, no logging."""
 
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.ff1 import FF1
-from vault.crypto.ff3_1 import FF3_1
 from vault.crypto.field_key import (
     FieldKey,
     IndexKey,
@@ -11,6 +9,8 @@ from vault.crypto.field_key import (
     data_key_context,
     key_version_of,
 )
+from vault.crypto.fpe.ff1 import FF1
+from vault.crypto.fpe.ff3_1 import FF3_1
 
 __all__ = [
     "FF1",

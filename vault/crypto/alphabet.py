@@ -11,9 +11,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.codes import Codes, CodeTable
-from vault.crypto.domain import MAX_RADIX, MIN_RADIX
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.codes import Codes, CodeTable
+from vault.crypto.fpe.domain import MAX_RADIX, MIN_RADIX
+from vault.crypto.fpe.limbs import Digits
 from vault.errors import FormatError
 
 __all__ = ["NAMED", "Alphabet"]

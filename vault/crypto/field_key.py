@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from vault.crypto.aead import BoundAead, key_version_of
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.batch import Integers
 from vault.crypto.blind_index import IndexKey
-from vault.crypto.derived import DerivedCipher, DerivedFF1, DerivedFF3_1
 from vault.crypto.encoding import data_key_context, u32, utf8
+from vault.crypto.fpe.batch import Integers
+from vault.crypto.fpe.derived import DerivedCipher, DerivedFF1, DerivedFF3_1
+from vault.crypto.fpe.numerals import by_length, to_array
 from vault.crypto.kdf import Label, expand, sub_key
-from vault.crypto.numerals import by_length, to_array
 from vault.crypto.prf import Prf
 from vault.crypto.secret import Secret, check_root
 from vault.crypto.tweak import TweakInput, TweakKey

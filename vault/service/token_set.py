@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.codes import Codes
+from vault.crypto.fpe.codes import Codes
 from vault.formats.columnar.row_order import as_items, sorted_rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.service.results import token_set_message

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from vault.crypto.batch import Integers
 from vault.crypto.field_key import FieldKey, TweakInput
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.batch import Integers
+from vault.crypto.fpe.limbs import Digits
 from vault.errors import Reason
 from vault.formats import Parsed, token_form
 from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vault.crypto import FF1, FF3_1
-from vault.crypto.domain import FF1_MAX_LENGTH, ff3_1_max_length, min_length
+from vault.crypto.fpe.domain import FF1_MAX_LENGTH, ff3_1_max_length, min_length
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from vault.crypto import FF1, FF3_1
 from vault.crypto.alphabet import NAMED
-from vault.crypto.domain import ff3_1_max_length
+from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.errors import FormatError, Reason
 from vault.formats import Format, FormatOptionError, FormatOptions, build_format
 from vault.model import Generator, Storage

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.domain import MIN_DOMAIN
+from vault.crypto.fpe.domain import MIN_DOMAIN
 from vault.formats.base.random_only import LETTERS
 
 __all__ = ["SCRIPTS", "fewest_letters", "script_of"]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from vault.crypto.domain import MIN_DOMAIN
+from vault.crypto.fpe.domain import MIN_DOMAIN
 from vault.formats.base.contract import (
     FormatOptions,
     Parsed,

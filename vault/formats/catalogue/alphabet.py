@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.domain import ff3_1_max_length
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.domain import ff3_1_max_length
+from vault.crypto.fpe.limbs import Digits
 from vault.formats.base.alphabet_option import read_alphabet
 from vault.formats.base.contract import (
     FormatOptionError,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vault.crypto.alphabet import NAMED, Alphabet
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.limbs import Digits
 from vault.formats.base.contract import (
     FormatOptionError,
     FormatOptions,

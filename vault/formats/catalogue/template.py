@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from vault.crypto.domain import ff3_1_max_length
+from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.formats.base.contract import (
     FormatOptionError,
     FormatOptions,

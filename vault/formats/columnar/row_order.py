@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.codes import Codes
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.codes import Codes
+from vault.crypto.fpe.limbs import Digits
 
 __all__ = ["as_items", "distinct_rows", "sorted_rows"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vault.crypto.alphabet import Alphabet
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.limbs import Digits
 from vault.formats.columnar.text_column import Codes, Offsets, TextColumn
 
 __all__ = ["Cut", "Mask", "RowFormat", "Rows", "join_texts", "split_rows", "stack_texts"]

@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.codes import Codes
+from vault.crypto.fpe.codes import Codes
 
 __all__ = ["Codes", "Offsets", "TextColumn"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vault.crypto.batch import Blocks, Encipher, chunks
-from vault.crypto.ff3_1_tweak import ROUNDS, tweak_word_columns
-from vault.crypto.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
+from vault.crypto.fpe.batch import Blocks, Encipher, chunks
+from vault.crypto.fpe.ff3_1_tweak import ROUNDS, tweak_word_columns
+from vault.crypto.fpe.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
 
 __all__ = ["run_batch"]
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsIndex
 
-from vault.crypto.batch import Integers, OneKey, narrow, same_type
-from vault.crypto.block import BLOCK, Aes
-from vault.crypto.domain import ff3_1_max_length, min_length
-from vault.crypto.ff3_1_batch import run_batch
-from vault.crypto.ff3_1_tweak import ROUNDS, tweak_words
-from vault.crypto.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
-from vault.crypto.numerals import check_numerals, from_number, to_number
+from vault.crypto.fpe.batch import Integers, OneKey, narrow, same_type
+from vault.crypto.fpe.block import BLOCK, Aes
+from vault.crypto.fpe.domain import ff3_1_max_length, min_length
+from vault.crypto.fpe.ff3_1_batch import run_batch
+from vault.crypto.fpe.ff3_1_tweak import ROUNDS, tweak_words
+from vault.crypto.fpe.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
+from vault.crypto.fpe.numerals import check_numerals, from_number, to_number
 from vault.crypto.secret import Secret
 
 __all__ = ["FF3_1"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.batch import Blocks, Encipher, chunks
-from vault.crypto.block import BLOCK
-from vault.crypto.ff1_layout import ROUNDS, Layout, layout_of
-from vault.crypto.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
+from vault.crypto.fpe.batch import Blocks, Encipher, chunks
+from vault.crypto.fpe.block import BLOCK
+from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
+from vault.crypto.fpe.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
 
 __all__ = ["fits_the_kernel", "run_batch"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 
-from vault.crypto.block import BLOCK, Aes
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.block import BLOCK, Aes
+from vault.crypto.fpe.limbs import Digits
 from vault.crypto.secret import Secret
 
 __all__ = [

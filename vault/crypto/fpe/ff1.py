@@ -10,14 +10,14 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from vault.crypto.batch import Integers, OneKey, narrow, same_type
-from vault.crypto.block import BLOCK, Aes
-from vault.crypto.domain import FF1_MAX_LENGTH, min_length
-from vault.crypto.ff1_batch import fits_the_kernel, run_batch
-from vault.crypto.ff1_layout import ROUNDS, Layout, layout_of
-from vault.crypto.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
-from vault.crypto.limbs import Digits
-from vault.crypto.numerals import check_numerals, from_number, to_number
+from vault.crypto.fpe.batch import Integers, OneKey, narrow, same_type
+from vault.crypto.fpe.block import BLOCK, Aes
+from vault.crypto.fpe.domain import FF1_MAX_LENGTH, min_length
+from vault.crypto.fpe.ff1_batch import fits_the_kernel, run_batch
+from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
+from vault.crypto.fpe.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
+from vault.crypto.fpe.limbs import Digits
+from vault.crypto.fpe.numerals import check_numerals, from_number, to_number
 from vault.crypto.secret import Secret
 
 __all__ = ["FF1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from vault.crypto.block import BLOCK
+from vault.crypto.fpe.block import BLOCK
 
 __all__ = ["MAX_TWEAK_LENGTH", "ROUNDS", "Layout", "layout_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.limbs import Digits
 
 __all__ = ["CodeTable", "Codes"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import SupportsIndex
 
-from vault.crypto.domain import check_radix
+from vault.crypto.fpe.domain import check_radix
 from vault.crypto.secret import KeyBytes
 
 __all__ = ["Buffer", "key_of", "radix_of", "tweak_of", "tweaks_of"]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vault.crypto.limbs import Digits
+from vault.crypto.fpe.limbs import Digits
 
 __all__ = ["by_length", "check_numerals", "from_number", "to_array", "to_number"]
 

@@ -9,12 +9,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.batch import Integers, KeyGroups, narrow
 from vault.crypto.encoding import u32
-from vault.crypto.ff1 import FF1
-from vault.crypto.ff3_1 import FF3_1
-from vault.crypto.ff3_1_batch import run_batch
-from vault.crypto.ff3_1_tweak import TWEAK_LENGTH
+from vault.crypto.fpe.batch import Integers, KeyGroups, narrow
+from vault.crypto.fpe.ff1 import FF1
+from vault.crypto.fpe.ff3_1 import FF3_1
+from vault.crypto.fpe.ff3_1_batch import run_batch
+from vault.crypto.fpe.ff3_1_tweak import TWEAK_LENGTH
 from vault.crypto.kdf import Label, expand
 from vault.crypto.secret import Secret
 from vault.crypto.tweak import FF1_TWEAK_LENGTH, TweakInput, TweakKey
