@@ -20,7 +20,7 @@ from vault.policy.model import Policy
 from vault.rpc.pipeline import Pipeline
 from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import Transaction
-from vault.service.shapes import FieldShape
+from vault.service.token_specs import FieldShape
 from vault.service.tokenization import TokenizationService
 from vault.service.vaultless import Conversion
 

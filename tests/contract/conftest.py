@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from vault.audit.lanes import LanePool
+from vault.audit.chain_heads import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import TokenSpace

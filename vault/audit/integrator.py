@@ -23,7 +23,7 @@ from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.failures import DRIVER_ERRORS, execute, translate
-from vault.audit.intake import Behind, in_order, take, time_of
+from vault.audit.integration_batch import Behind, in_order, take, time_of
 from vault.audit.log import LogRoot, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Connection
 
+from vault.audit.chain_heads import Lane, LanePool
 from vault.audit.erasures import make_list
 from vault.audit.failures import execute, sqlstate_of, translate
-from vault.audit.lanes import Lane, LanePool
 from vault.audit.record import (
     NO_MAC,
     Opening,

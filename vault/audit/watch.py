@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from vault.audit.chain import Kind
-from vault.audit.lanes import Lane
+from vault.audit.chain_heads import Lane
 from vault.audit.reading import PostgresAuditReader
 from vault.service.oversight import Finding
 

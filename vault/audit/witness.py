@@ -15,8 +15,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from vault.audit.chain import Kind
+from vault.audit.chain_heads import Lane
 from vault.audit.checkpoint import CheckpointLog
-from vault.audit.lanes import Lane
 from vault.service.oversight import Finding
 
 __all__ = ["NOTHING_KNOWN", "Knowledge", "Witness", "find_missing"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vault.client.errors import ItemError
-from vault.client.intake import Items, items_of
+from vault.client.items import Items, items_of
 
 __all__ = ["Batch", "Plan", "plan_batches", "too_long"]
 

@@ -10,7 +10,7 @@ import grpc
 
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
-from vault.client.intake import Items
+from vault.client.items import Items
 from vault.client.loopback import direct_options
 from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy

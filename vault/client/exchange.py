@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from vault.client.batches import Batch, Plan, plan_batches, too_long
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
-from vault.client.intake import Items
+from vault.client.items import Items
 from vault.client.packed import (
     PackedAnswer,
     PackedBatch,

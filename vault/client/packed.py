@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vault.client.arrow import array_of, buffers_of
 from vault.client.errors import CallError, ItemError
-from vault.client.intake import Items, items_of
+from vault.client.items import Items, items_of
 from vault.v1.column_pb2 import StringColumn
 
 __all__ = ["PackedAnswer", "PackedBatch", "PackedColumn", "join_batches", "split_column"]

@@ -8,7 +8,7 @@ from vault.client.batches import Batch
 from vault.client.columns import Erased, Spellings
 from vault.client.errors import CallError, ItemError
 from vault.client.exchange import Exchange
-from vault.client.intake import Items
+from vault.client.items import Items
 from vault.v1.tokenization_service_pb2 import EraseSpellingsRequest, EraseSpellingsResponse
 
 __all__ = ["Progress", "count_spellings", "erase_spellings"]

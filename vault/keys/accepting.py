@@ -14,7 +14,7 @@ from vault.keys.losses import KeysLost, Loss, LostKey, compare, inactive
 from vault.keys.manifest import Manifest, Place
 from vault.keys.snapshot import KeyId, Purpose
 from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
-from vault.keys.unopened import StoredKeysWrong
+from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 
 __all__ = ["Accepted", "accept_keys"]

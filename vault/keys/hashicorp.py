@@ -14,7 +14,7 @@ from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.login import Login
 from vault.keys.methods import choose
-from vault.keys.unopened import Unopened, Why
+from vault.keys.unwrap_failures import Unopened, Why
 
 __all__ = ["HashicorpKeys", "KeyServerStatus"]
 

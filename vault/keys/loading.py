@@ -8,12 +8,12 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.errors import KeysUnavailable
+from vault.keys.data_key_factory import KeyMaker
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, inactive
-from vault.keys.making import KeyMaker
 from vault.keys.manifest import Manifest, Place, fields_given_up
 from vault.keys.snapshot import KeyId, Purpose, key_id
 from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
-from vault.keys.unopened import StoredKeysWrong
+from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
 __all__ = ["KeyLoader"]

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from vault.keys.manifest import ListedKey, Place
 from vault.keys.snapshot import KeyId
-from vault.keys.unopened import StoredKeysWrong
+from vault.keys.unwrap_failures import StoredKeysWrong
 
 __all__ = ["KeysLost", "Loss", "LostKey", "ManifestLost", "StoredKey", "compare", "inactive"]
 

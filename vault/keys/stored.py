@@ -12,7 +12,7 @@ from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
 from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
-from vault.keys.unopened import Unopened, name_unopened
+from vault.keys.unwrap_failures import Unopened, name_unopened
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
 __all__ = ["OpenedKeys", "Witness", "no_witness", "open_keys", "read_keys"]

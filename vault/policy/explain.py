@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.model import Action, Principal, Storage
-from vault.policy.acquaintance import unknown
 from vault.policy.decide import Allow, Decision, decide
+from vault.policy.known_principals import unknown
 from vault.policy.limits import window_text
 from vault.policy.model import Policy
 from vault.policy.roles import FIELDLESS, VIEWED, Rule

@@ -14,7 +14,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, PolicyError
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
-from vault.store.policy_state import SealedPolicy
+from vault.store.policy_coordinator import SealedPolicy
 
 __all__ = ["PolicySeal"]
 

@@ -19,7 +19,7 @@ from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicySeal
 from vault.server.policy_file import PolicyFile
 from vault.service.policy_standing import FileState, PolicyStanding
-from vault.store.policy_state import Agreement, SealedPolicy
+from vault.store.policy_coordinator import Agreement, SealedPolicy
 from vault.telemetry.logging import get_log
 
 __all__ = ["DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from vault.audit.lanes import LanePool
+from vault.audit.chain_heads import LanePool
 from vault.audit.postgres import CloseWith, PostgresAuditLog
 from vault.errors import VaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import Closing, Ending, OpenTransaction, retried, transaction
 from vault.service.ports import Transaction, nothing
 from vault.store.limits import PostgresLimitStore
-from vault.store.shapes import PostgresShapeStore
+from vault.store.token_specs import PostgresShapeStore
 from vault.store.tokens import PostgresTokenStore
 from vault.telemetry.spans import OFF, Spans
 

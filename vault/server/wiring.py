@@ -14,11 +14,11 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine
 
 from vault.audit.chain import Kind
+from vault.audit.chain_heads import LanePool
 from vault.audit.desk import AuditDesk
 from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
-from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedKeys
 from vault.audit.watch import Watch
@@ -51,12 +51,12 @@ from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureService
 from vault.service.expiry import ExpiryService
 from vault.service.oversight import Finding, OversightService
-from vault.service.shapes import check_shapes
-from vault.service.spaces import spaces_left
 from vault.service.spellings import SpellingService
+from vault.service.token_space import spaces_left
+from vault.service.token_specs import check_shapes
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.policy_state import PolicyBoard
+from vault.store.policy_coordinator import PolicyBoard
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.telemetry.spans import OFF, SpannedKeys, Spans
 

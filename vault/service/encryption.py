@@ -12,7 +12,7 @@ from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
-from vault.service.rows import UNOPENED
+from vault.service.stored_rows import UNOPENED
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
 

@@ -10,13 +10,13 @@ from vault.formats import token_form
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken, TokenState
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
-from vault.service.burial import bury, with_tokens
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column
 from vault.service.deadline import in_time
-from vault.service.minting import holds
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
-from vault.service.rows import UNOPENED
+from vault.service.stored_rows import UNOPENED
+from vault.service.token_creation import holds
+from vault.service.tombstones import bury, with_tokens
 
 __all__ = ["ErasureResult", "ErasureService"]
 

@@ -12,10 +12,10 @@ from vault.model import Failure, StoredToken, TokenSpace, TokenState
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN
 from vault.service.deadline import in_time
-from vault.service.minting import VAULTLESS_KEY_VERSION
 from vault.service.ports import KeySource
 from vault.service.results import TokenDescription
-from vault.service.rows import UNOPENED, open_row
+from vault.service.stored_rows import UNOPENED, open_row
+from vault.service.token_creation import VAULTLESS_KEY_VERSION
 
 __all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
 

@@ -19,11 +19,11 @@ from vault.formats import Format, Spelled, token_form
 from vault.model import Action, Caller, Failure, Storage, StoredToken, TokenSpace, TokenState
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
-from vault.service.burial import bury, with_tokens
 from vault.service.columns import parse_column
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
-from vault.service.rows import open_row
+from vault.service.stored_rows import open_row
+from vault.service.tombstones import bury, with_tokens
 
 __all__ = ["SpellingPage", "SpellingService"]
 

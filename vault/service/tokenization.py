@@ -17,12 +17,6 @@ from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, laid_out, parse_column
 from vault.service.deadline import in_time
-from vault.service.minting import (
-    VAULTLESS_KEY_VERSION,
-    Wanted,
-    ensure_tokens,
-    holds,
-)
 from vault.service.ports import KeySource, Transaction, nothing
 from vault.service.reading import (
     describe_rows,
@@ -37,8 +31,14 @@ from vault.service.results import (
     outcome_counts,
     token_set_message,
 )
-from vault.service.rows import UNOPENED
-from vault.service.shapes import FieldShape, ShapeRecord
+from vault.service.stored_rows import UNOPENED
+from vault.service.token_creation import (
+    VAULTLESS_KEY_VERSION,
+    Wanted,
+    ensure_tokens,
+    holds,
+)
+from vault.service.token_specs import FieldShape, ShapeRecord
 from vault.service.vaultless import Conversion, detokenize_column, no_tokens, tokenize_column
 
 __all__ = ["TokenizationService"]

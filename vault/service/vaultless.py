@@ -24,9 +24,9 @@ from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN, Answers, laid_out, parse_column
-from vault.service.minting import encipher_cores
 from vault.service.reading import decipher_tokens
 from vault.service.results import token_set_message
+from vault.service.token_creation import encipher_cores
 from vault.service.token_set import packed_token_set
 
 __all__ = ["FIXED_POINT", "Conversion", "detokenize_column", "no_tokens", "tokenize_column"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.keys.unopened import Unopened, Why
+from vault.keys.unwrap_failures import Unopened, Why
 
 __all__ = ["LocalKeys"]
 

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit import desk as desk_module
+from vault.audit.chain_heads import LanePool
 from vault.audit.desk import AuditDesk
 from vault.audit.integrator import Integrator
-from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from vault.audit.chain_heads import LanePool
 from vault.audit.checkpoint import Checkpoint
-from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import ProgrammingError
 
+from vault.audit.chain_heads import LanePool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.integrator import Integrator
-from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database

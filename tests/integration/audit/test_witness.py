@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection
 
 from vault.audit.chain import Kind
+from vault.audit.chain_heads import LanePool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.desk import AuditDesk
 from vault.audit.integrator import Integrator
-from vault.audit.lanes import LanePool
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.watch import Watch
 from vault.audit.witness import Knowledge

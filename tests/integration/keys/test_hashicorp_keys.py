@@ -15,7 +15,7 @@ from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.hashicorp import HashicorpKeys
-from vault.keys.unopened import Unopened, Why
+from vault.keys.unwrap_failures import Unopened, Why
 
 CONTEXT = b"\x00\x00\x00\x07default"
 

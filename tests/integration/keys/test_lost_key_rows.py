@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from vault.audit.chain_heads import LanePool
 from vault.audit.key_witness import keys_named
-from vault.audit.lanes import LanePool
 from vault.audit.record import NamedKeys
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database

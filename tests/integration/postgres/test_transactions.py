@@ -15,7 +15,7 @@ import pytest
 from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Engine
 
-from vault.audit.lanes import LanePool
+from vault.audit.chain_heads import LanePool
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace

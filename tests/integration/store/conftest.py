@@ -11,7 +11,7 @@ from psycopg.abc import Params, Query
 from sqlalchemy import Engine, event
 
 from tests.integration.store.house import House
-from vault.audit.lanes import LanePool
+from vault.audit.chain_heads import LanePool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.postgres import begin, transaction

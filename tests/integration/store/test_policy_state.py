@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit.lanes import LanePool
+from vault.audit.chain_heads import LanePool
 from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction
 from vault.server.unit_of_work import audit_of
-from vault.store.policy_state import PolicyBoard, SealedPolicy
+from vault.store.policy_coordinator import PolicyBoard, SealedPolicy
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner

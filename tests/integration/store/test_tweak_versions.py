@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from vault.model import TokenSpace
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.store.policy_state import PolicyBoard, SealedPolicy
+from vault.store.policy_coordinator import PolicyBoard, SealedPolicy
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner

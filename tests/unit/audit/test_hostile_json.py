@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
-from vault.audit.intake import time_of
+from vault.audit.integration_batch import time_of
 from vault.audit.json_text import read_json
 from vault.audit.record import canonical_json, read_opening, stated_place
 from vault.crypto.encoding import length_prefixed

@@ -20,7 +20,7 @@ from vault.server.policy_authenticator import PolicySeal
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
 from vault.service.policy_standing import FileState
-from vault.store.policy_state import Agreement, SealedPolicy
+from vault.store.policy_coordinator import Agreement, SealedPolicy
 
 
 def text(mark: int, fields: str = "  a: {format: us_ssn, generator: ff1}\n") -> str:

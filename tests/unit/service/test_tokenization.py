@@ -18,7 +18,7 @@ from vault.errors import (
 )
 from vault.model import TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.service import minting
+from vault.service import token_creation as token_creation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +171,7 @@ def test_a_vaultless_fixed_point_is_refused_both_ways(house: House) -> None:
 
 
 def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house: House) -> None:
-    real, calls = minting.encipher_cores, []
+    real, calls = token_creation.encipher_cores, []
 
     def stubborn(
         key: FieldKey,
@@ -188,7 +188,7 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
             return ["111223333"] * len(cores)  # two values, one token
         return real(key, field, tweak_version, cores, counters, deadline)
 
-    with patch.object(minting, "encipher_cores", stubborn):
+    with patch.object(token_creation, "encipher_cores", stubborn):
         result = house.tokenize("ssn", ["123456789", "987654321"])
 
     assert result.failures == {}
@@ -199,12 +199,12 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
 
 def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
     with patch.object(
-        minting, "encipher_cores", lambda _key, _field, _version, cores, *_: list(cores)
+        token_creation, "encipher_cores", lambda _key, _field, _version, cores, *_: list(cores)
     ):
         result = house.tokenize("ssn", ["123456789"])
 
     assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
-    assert house.keys.charged == [1] * minting.MAX_ATTEMPTS
+    assert house.keys.charged == [1] * token_creation.MAX_ATTEMPTS
 
 
 def test_names_of_any_length_get_tokens(house: House) -> None:
@@ -328,7 +328,7 @@ def test_a_call_that_ran_out_of_time_leaves_a_record(house: House) -> None:
     late = StoreUnavailable("too late", reason=Reason.DEADLINE_EXCEEDED)
 
     with (
-        patch.object(minting, "encipher_cores", side_effect=late),
+        patch.object(token_creation, "encipher_cores", side_effect=late),
         pytest.raises(StoreUnavailable),
     ):
         house.tokenize("ssn", ["123456789"])
@@ -340,7 +340,7 @@ def test_nothing_is_recorded_where_the_store_itself_is_away(house: House) -> Non
     away = StoreUnavailable("away")
 
     with (
-        patch.object(minting, "encipher_cores", side_effect=away),
+        patch.object(token_creation, "encipher_cores", side_effect=away),
         pytest.raises(StoreUnavailable),
     ):
         house.tokenize("ssn", ["123456789"])

@@ -10,7 +10,7 @@ from vault.crypto.randomness import random_text
 from vault.formats import FORMATS, Finite, FormatOptions, build_format
 from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.service.spaces import spaces_left
+from vault.service.token_space import spaces_left
 from vault.testing.store import MemoryUnitOfWork
 
 if TYPE_CHECKING:

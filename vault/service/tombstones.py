@@ -9,7 +9,7 @@ from vault.errors import DecryptionFailed
 from vault.model import AuditEvent, Scope, StoredToken, TokenSpace, TokenState
 from vault.service.ports import IndexPlace, KeySource, TokenStore
 from vault.service.results import token_set_message
-from vault.service.rows import open_row
+from vault.service.stored_rows import open_row
 
 __all__ = ["bury", "with_tokens"]
 

@@ -15,7 +15,7 @@ import pytest
 from vault.client.batches import plan_batches
 from vault.client.client import Client
 from vault.client.exchange import Exchange
-from vault.client.intake import items_of
+from vault.client.items import items_of
 from vault.client.packed import PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.tls import ClientTls

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from vault.audit.intake import Behind, in_order, take, time_of
+from vault.audit.integration_batch import Behind, in_order, take, time_of
 from vault.audit.record import NO_MAC, Record, event_body, make_record
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable

@@ -21,7 +21,7 @@ from vault.model import Generator, NewToken, Scope, Storage, StoredToken, TokenS
 from vault.policy.model import Field
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, TokenStore
-from vault.service.rows import open_row
+from vault.service.stored_rows import open_row
 
 __all__ = [
     "MAX_ATTEMPTS",

@@ -13,7 +13,7 @@ from vault.crypto.field_key import FieldKey, TweakInput
 from vault.errors import PolicyError, Reason
 from vault.model import Generator, TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.service.shapes import check_shapes
+from vault.service.token_specs import check_shapes
 
 ACCOUNT = TokenSpace("default", "account")
 VALUES = ["0012345678", "00123 45678", "1234567890123"]
