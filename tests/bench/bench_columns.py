@@ -38,7 +38,7 @@ from vault.formats.columnar.text_column import TextColumn
 from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.postgres import transaction
-from vault.postgres.begin import Beginning
+from vault.postgres.begin import PendingBegin
 from vault.rpc.methods import columns as column_servicers
 from vault.rpc.methods.column_codec import decode_column
 from vault.rpc.methods.registry import Ahead
@@ -229,7 +229,7 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("token-set digest", vaultless, "packed_token_set"),
     ("decode", column_servicers, "decode_column"),
     ("encode", Ahead, "__call__"),
-    ("wait for BEGIN", Beginning, "time"),
+    ("wait for BEGIN", PendingBegin, "time"),
     ("wait for COMMIT", transaction, "_conclude"),
 )
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import TokenSpace
@@ -49,7 +49,7 @@ def _postgres(database: Database) -> Iterator[Backend]:
                 [space.tenant, space.field, token],
             )
 
-    work = PostgresUnitOfWork(engine, LanePool("test", lambda: key))
+    work = PostgresUnitOfWork(engine, ChainHeadPool("test", lambda: key))
     yield Backend(work, PostgresDataKeyStore(engine), expire)
     engine.dispose()
 

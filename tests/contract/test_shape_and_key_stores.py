@@ -1,4 +1,4 @@
-"""What every ShapeStore and DataKeyStore does, in memory and in Postgres."""
+"""What every TokenSpecStore and DataKeyStore does, in memory and in Postgres."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_the_first_shape_stays(backend: Backend, space: TokenSpace) -> None:
     shapes = [(space, "one"), (space, "two"), (other, "three")]
 
     def recorded(at: TokenSpace, shape: str) -> str:
-        return backend.work.run(lambda transaction: transaction.shapes.record(at, shape))
+        return backend.work.run(lambda transaction: transaction.token_specs.record(at, shape))
 
     answers = [recorded(at, shape) for at, shape in shapes]
     assert answers == ["one", "one", "three"]
-    known = backend.work.run(lambda transaction: transaction.shapes.recorded(space.tenant))
+    known = backend.work.run(lambda transaction: transaction.token_specs.recorded(space.tenant))
     assert known == {space.field: "one", "us_ssn": "three"}
 
 

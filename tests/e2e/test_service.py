@@ -116,7 +116,7 @@ def test_everybody_else_is_refused_and_recorded(
     assert (caught.value.code, caught.value.reason) == ("PERMISSION_DENIED", "DENIED")
     assert not caught.value.retryable
     records = read_audit()
-    # A lane's first use writes the record that opens it, too.
+    # A chain's first use writes the record that opens it, too.
     assert 1 <= len(records) - before <= 2
     (mine,) = [record for record in records if caught.value.request_id in record]
     assert "denied" in mine

@@ -40,7 +40,7 @@ ALONE = (("grpc.use_local_subchannel_pool", 1),)
 
 
 @dataclass
-class House:
+class ServiceHarness:
     """A server with both listeners, both probes, and who may call it."""
 
     site: Site
@@ -102,7 +102,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(site: Site, start_server: StartServer) -> House:
+def house(site: Site, start_server: StartServer) -> ServiceHarness:
     home = site.directory / "silent"
     home.mkdir()
     issuer = Issuer(home / "idp")
@@ -119,16 +119,16 @@ def house(site: Site, start_server: StartServer) -> House:
             },
         },
     )
-    made = House(site, server, issuer)
+    made = ServiceHarness(site, server, issuer)
     made.answers()
     return made
 
 
-Silence = Callable[[House, ExitStack], None]
+Silence = Callable[[ServiceHarness, ExitStack], None]
 
 
 def no_bytes(port: str) -> Silence:
-    def connect(house: House, stack: ExitStack) -> None:
+    def connect(house: ServiceHarness, stack: ExitStack) -> None:
         for _ in range(SILENT):
             stack.enter_context(socket.create_connection(("localhost", house.port(port)), 5))
 
@@ -136,7 +136,7 @@ def no_bytes(port: str) -> Silence:
 
 
 def first_bytes(port: str, sent: bytes) -> Silence:
-    def connect(house: House, stack: ExitStack) -> None:
+    def connect(house: ServiceHarness, stack: ExitStack) -> None:
         for _ in range(SILENT):
             one = socket.create_connection(("localhost", house.port(port)), 5)
             stack.enter_context(one).sendall(sent)
@@ -147,7 +147,7 @@ def first_bytes(port: str, sent: bytes) -> Silence:
 def no_call(port: str) -> Silence:
     """Shakes hands, says that it speaks HTTP/2, and no more."""
 
-    def connect(house: House, stack: ExitStack) -> None:
+    def connect(house: ServiceHarness, stack: ExitStack) -> None:
         context = ssl.create_default_context(cafile=house.site.authority.certificate_path)
         context.set_alpn_protocols(["h2"])
         if port == "port":
@@ -170,7 +170,7 @@ def no_call(port: str) -> Silence:
 def no_request(port: str, method: str, *callers: str) -> Silence:
     """Calls, and never sends what it asks for."""
 
-    def call(house: House, stack: ExitStack) -> None:
+    def call(house: ServiceHarness, stack: ExitStack) -> None:
         over = threading.Event()
 
         def nothing() -> Iterator[bytes]:
@@ -220,7 +220,7 @@ KINDS: dict[str, Silence] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_silent_callers_keep_nobody_from_an_answer(house: House, kind: str) -> None:
+def test_silent_callers_keep_nobody_from_an_answer(house: ServiceHarness, kind: str) -> None:
     with ExitStack() as stack:
         KINDS[kind](house, stack)
         end = time.monotonic() + 2

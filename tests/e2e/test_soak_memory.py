@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Server, StartServer
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "5"))
-WARM_UP = 0.3  # of the samples: pools fill, lanes open, the interpreter's arenas grow
+WARM_UP = 0.3  # of the samples: pools fill, chain heads open, the interpreter's arenas grow
 MIB_PER_MINUTE = 2.0
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vault.errors import FormatError
-from vault.formats import FORMATS, Divided, Format, FormatOptions, build_format
+from vault.formats import FORMATS, Format, FormatOptions, HasParts, build_format
 from vault.formats.base.check_digits import aba_check, iban_check, vin_check
 from vault.formats.base.contract import Plan, RandomPlan
 from vault.formats.catalogue.dialling import (
@@ -340,7 +340,7 @@ def test_parts_are_within_the_value(
     name: str, options: FormatOptions, texts: st.SearchStrategy[str], data: st.DataObject
 ) -> None:
     made: object = build_format(name, options)
-    if not isinstance(made, Divided):
+    if not isinstance(made, HasParts):
         return
     form = build_format(name, options)
     text = data.draw(texts)

@@ -33,7 +33,7 @@ FORMATS = {
     "card_valid": "card, min: 15, keep: {last: 4}, token_luhn: valid, generator: ff1",
 }
 LINES = [f"  {name}: {{format: {text}, storage: vaultless}}" for name, text in FORMATS.items()]
-POLICY = parse_policy("\n".join(["version: 1", "fields:", *LINES]), "two roads")
+POLICY = parse_policy("\n".join(["version: 1", "fields:", *LINES]), "two paths")
 KEY = FieldKey(bytes(range(32)), "default", "field", 1)
 NAMES = sorted(FORMATS)
 CHARACTERS = {"mixed_case": "aZ09bC", "greek": "αβγδε\U00020000"}
@@ -67,7 +67,7 @@ def both_roads_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: 
     """Compares them under every tweak version; returns what new fields answer."""
     made = {
         version: both_roads_agree_in(field, version, texts, tokens=tokens, view=view)
-        for version in field.shapes
+        for version in field.token_specs
     }
     return made[field.tweak_version]
 
@@ -133,8 +133,8 @@ def test_a_fixed_point_is_refused_both_ways(name: str) -> None:
         arrays_from(1),
         patch.object(FieldKey, "encipher_rows", identity),
         patch.object(FieldKey, "decipher_rows", identity),
-        patch.object(field.format, "close_tokens", lambda _: None),
-        patch.object(field.format, "close_values", lambda _: None),
+        patch.object(field.format, "set_token_check_digits", lambda _: None),
+        patch.object(field.format, "set_value_check_digits", lambda _: None),
     ):
         made = tokenize_column(KEY, field, 1, texts[:3], field.format.parse)
         read = detokenize_column(KEY, field, 1, texts, "full", lambda _t, v: v)

@@ -1,7 +1,7 @@
 """The writers of one server process: chains of records, leased one transaction at a time.
 
-A lane knows its writer's last record, so a transaction need not read it and two
-transactions never queue for one chain. A lane moves on only after a commit, stays where
+A chain head knows its writer's last record, so a transaction need not read it and two
+transactions never queue for one chain. A chain head moves on only after a commit, stays where
 it is after a rollback, and is given up for good where nobody knows which it was: its
 writer then simply ends there. Numbers therefore have no gap.
 """
@@ -16,28 +16,28 @@ from uuid import UUID
 from vault.audit.record import NamedKeys, Record
 from vault.crypto.field_key import MacKey
 
-__all__ = ["Lane", "LanePool"]
+__all__ = ["ChainHead", "ChainHeadPool"]
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ChainHead:
     """A writer and its last record, as of the last commit."""
 
     writer: UUID
     number: int
     mac: bytes
 
-    def after(self, record: Record) -> Lane:
-        """Returns the lane once ``record`` is committed."""
-        return Lane(record.writer, record.number, record.mac)
+    def after(self, record: Record) -> ChainHead:
+        """Returns the chain head once ``record`` is committed."""
+        return ChainHead(record.writer, record.number, record.mac)
 
 
-class LanePool:
-    """The free lanes of one process; threads share it.
+class ChainHeadPool:
+    """The free chain heads of one process; threads share it.
 
-    It holds no more lanes than there were transactions at once, but for those that were opened
-    to name a lost one. Must not be carried
-    across a fork: two processes on one lane would fight over its numbers.
+    It holds no more of them than there were transactions at once, but for those that were
+    opened to name a lost one. It must not be carried across a fork: two processes on one
+    chain would fight over its numbers.
     """
 
     def __init__(
@@ -56,21 +56,21 @@ class LanePool:
         """
         self.server = server
         self._key = key
-        self._free: deque[Lane] = deque()
-        self._lost: deque[Lane] = deque()
+        self._free: deque[ChainHead] = deque()
+        self._lost: deque[ChainHead] = deque()
         self._keys_named: NamedKeys | None = None
         self.keys = keys
-        self._seen: dict[UUID, Lane] = {}
+        self._seen: dict[UUID, ChainHead] = {}
 
     def key(self) -> MacKey:
         """Returns the active audit key. Raises KeysUnavailable."""
         return self._key()
 
-    def lease(self) -> Lane | None:
-        """Takes a free lane, None where a new one must be opened.
+    def lease(self) -> ChainHead | None:
+        """Takes a free chain head, None where a new one must be opened.
 
-        So it must where a lane was lost, or the key manifest is a new one: only the opening of
-        another can name it.
+        So it must where a chain head was lost, or the key manifest is a new one: only the
+        opening of another can name it.
         """
         if self._lost or self.keys() != self._keys_named:
             return None
@@ -79,33 +79,33 @@ class LanePool:
         except IndexError:
             return None
 
-    def lose(self, lane: Lane) -> None:
-        """Keeps a lane that the database no longer knows, for the next opening to name.
+    def lose(self, chain_head: ChainHead) -> None:
+        """Keeps a chain head that the database no longer knows, for the next opening to name.
 
         This process may be the only honest witness of a chain that was removed.
         """
-        self._lost.append(lane)
+        self._lost.append(chain_head)
 
-    def lost(self) -> Lane | None:
-        """Returns a lane that was lost and not named yet."""
+    def lost(self) -> ChainHead | None:
+        """Returns a chain head that was lost and not named yet."""
         return self._lost[0] if self._lost else None
 
-    def named(self, lane: Lane) -> None:
-        """Notes that the opening that names a lost lane is committed."""
-        if lane in self._lost:
-            self._lost.remove(lane)
+    def named(self, chain_head: ChainHead) -> None:
+        """Notes that the opening that names a lost chain head is committed."""
+        if chain_head in self._lost:
+            self._lost.remove(chain_head)
 
     def keys_named(self, keys: NamedKeys | None) -> None:
         """Notes that the opening that names a key manifest is committed."""
         self._keys_named = keys
 
-    def give_back(self, lane: Lane) -> None:
-        """Makes a lane free again, as it stands after its transaction."""
+    def give_back(self, chain_head: ChainHead) -> None:
+        """Makes a chain head free again, as it stands after its transaction."""
         # First: whoever leases it next may have moved it on by the time this thread goes on.
-        self._seen[lane.writer] = lane
-        self._free.append(lane)
+        self._seen[chain_head.writer] = chain_head
+        self._free.append(chain_head)
 
-    def seen(self) -> Sequence[Lane]:
+    def seen(self) -> Sequence[ChainHead]:
         """Returns every writer of this process with the last record it surely committed.
 
         Those too that were given up or lost.

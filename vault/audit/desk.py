@@ -21,13 +21,13 @@ from vault.service.oversight import (
     SealedCheckpoint,
 )
 
-__all__ = ["AuditDesk"]
+__all__ = ["AuditAccess"]
 
 _CHUNK = 1000  # records of one look into the log
 _SEARCH_SECONDS = 2.0
 
 
-class AuditDesk:
+class AuditAccess:
     """The AuditReader of the use cases."""
 
     def __init__(

@@ -13,11 +13,11 @@ from vault.audit.record import NO_MAC, Record
 from vault.errors import DecryptionFailed
 from vault.service.oversight import Finding
 
-__all__ = ["Behind", "in_order", "take", "time_of"]
+__all__ = ["WriterBacklog", "in_order", "take", "time_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class WriterBacklog:
     """A writer whose records are not all in the log.
 
     Attributes:
@@ -36,15 +36,15 @@ class Behind:
         """How many records wait for a position."""
         return max(0, self.head - self.integrated)
 
-    def after(self, records: Sequence[Record]) -> Behind:
+    def after(self, records: Sequence[Record]) -> WriterBacklog:
         """Returns the writer as it is with those records in the log."""
         if not records:
             return self
-        return Behind(self.writer, self.head, records[-1].number, records[-1].mac)
+        return WriterBacklog(self.writer, self.head, records[-1].number, records[-1].mac)
 
 
 def take(
-    writer: Behind, records: Sequence[Record], key_of: KeyOf
+    writer: WriterBacklog, records: Sequence[Record], key_of: KeyOf
 ) -> tuple[Sequence[Record], Finding | None]:
     """Takes a writer's next records up to the first that does not verify.
 
@@ -100,7 +100,7 @@ def time_of(body: str) -> datetime | None:
     return None
 
 
-def _wrong_with(record: Record, writer: Behind, key_of: KeyOf) -> Finding | None:
+def _wrong_with(record: Record, writer: WriterBacklog, key_of: KeyOf) -> Finding | None:
     if record.number != writer.integrated + 1:
         return _missing(writer)
     if not _verifies(record, key_of):
@@ -120,10 +120,10 @@ def _verifies(record: Record, key_of: KeyOf) -> bool:
     return record.verifies(key, record.writer, record.number)
 
 
-def _missing(writer: Behind) -> Finding:
+def _missing(writer: WriterBacklog) -> Finding:
     number = writer.integrated + 1
     return _finding(writer, number, Kind.DELETED, f"record {number} is missing")
 
 
-def _finding(writer: Behind, number: int, kind: Kind, text: str) -> Finding:
+def _finding(writer: WriterBacklog, number: int, kind: Kind, text: str) -> Finding:
     return Finding(str(writer.writer), number, kind.value, text)

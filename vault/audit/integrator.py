@@ -23,7 +23,7 @@ from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.failures import DRIVER_ERRORS, execute, translate
-from vault.audit.integration_batch import Behind, in_order, take, time_of
+from vault.audit.integration_batch import WriterBacklog, in_order, take, time_of
 from vault.audit.log import LogRoot, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
@@ -31,7 +31,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason, VaultError
 from vault.service.oversight import Finding
 
-__all__ = ["Integrator", "Standing"]
+__all__ = ["IntegrationStatus", "Integrator"]
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ _LOGGED = 100  # bad records of one transaction that are logged one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class IntegrationStatus:
     """How the log stands after a turn.
 
     Attributes:
@@ -111,7 +111,7 @@ class Integrator:
         self._batch = batch
         self._clock = clock
         self._tip = _Tip()
-        self._standing = Standing()
+        self._standing = IntegrationStatus()
         self._looked = -float("inf")
         self._stalled: dict[UUID, Finding] = {}
         self._retry = -float("inf")
@@ -121,7 +121,7 @@ class Integrator:
         tree = self._tip.tree
         return CheckpointLog(tree.size, tree.root()) if tree.size else None
 
-    def turn(self) -> Standing:
+    def turn(self) -> IntegrationStatus:
         """Integrates what there is, unless another server is at it.
 
         Raises:
@@ -193,13 +193,13 @@ class Integrator:
         tip = self._append(connection, end.tip, in_order(good)) if good else end.tip
         return _Done(tip, len(good), findings)
 
-    def _behind(self, connection: Connection, without: Iterable[UUID]) -> list[Behind]:
+    def _behind(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:
         parameters = {"stalled": list(without), "most": self._batch}
         rows = execute(connection, sql.BEHIND, parameters)
-        return [Behind(*cast("tuple[UUID, int, int, bytes]", row)) for row in rows]
+        return [WriterBacklog(*cast("tuple[UUID, int, int, bytes]", row)) for row in rows]
 
     def _fetch(
-        self, connection: Connection, writers: Sequence[Behind]
+        self, connection: Connection, writers: Sequence[WriterBacklog]
     ) -> Mapping[UUID, Sequence[Record]]:
         if not writers:
             return {}
@@ -250,7 +250,7 @@ class Integrator:
             )
         self._stalled.update(findings)
         oldest = self._oldest(connection) if behind > 0 else 0.0
-        self._standing = Standing(0, max(0, behind), oldest, dict(self._stalled))
+        self._standing = IntegrationStatus(0, max(0, behind), oldest, dict(self._stalled))
         self._looked = self._clock()
 
     def _oldest(self, connection: Connection) -> float:

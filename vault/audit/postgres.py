@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Connection
 
-from vault.audit.chain_heads import Lane, LanePool
+from vault.audit.chain_heads import ChainHead, ChainHeadPool
 from vault.audit.erasures import make_list
 from vault.audit.failures import execute, sqlstate_of, translate
 from vault.audit.record import (
@@ -59,7 +59,7 @@ class _Body(Protocol):
 
 _OPENING_LOCK = 0x746F6B656E03
 
-# The head moves on from exactly where the lane stands, or no record is written. The COMMIT
+# The head moves on from exactly where the chain head stands, or no record is written. The COMMIT
 # comes along and must then not happen: dividing by the number of records is an error.
 _APPEND = """
 WITH head AS (
@@ -109,7 +109,7 @@ class PostgresAuditLog:
     ``in_doubt``.
     """
 
-    def __init__(self, started: Started, lanes: LanePool, close_with: CloseWith) -> None:
+    def __init__(self, started: Started, chain_heads: ChainHeadPool, close_with: CloseWith) -> None:
         """Takes the open transaction.
 
         Args:
@@ -117,11 +117,11 @@ class PostgresAuditLog:
                 and what makes our error of its failure.
         """
         self._started = started
-        self._lanes = lanes
+        self._lanes = chain_heads
         self._close_with = close_with
-        self._leased: Lane | None = None
-        self._written: Lane | None = None
-        self._named: Lane | None = None
+        self._leased: ChainHead | None = None
+        self._written: ChainHead | None = None
+        self._named: ChainHead | None = None
         self._opened: Opening | None = None
 
     def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
@@ -150,36 +150,40 @@ class PostgresAuditLog:
             )
         now = self._started.now
         self._leased = self._lanes.lease()
-        lane = self._leased or self._open()
-        number = lane.number + 1
+        chain_head = self._leased or self._open()
+        number = chain_head.number + 1
         kept = None
         if event is not None and buried:
-            place = (lane.writer, number, event.tenant, event.field)
+            place = (chain_head.writer, number, event.tenant, event.field)
             kept = make_list(self._lanes.key(), *place, buried)
             body_at = partial(event_body, event, erasure=kept.digest)
-        body = body_at(server=self._lanes.server, writer=lane.writer, number=number, now=now)
-        record = make_record(self._lanes.key(), lane.writer, number, lane.mac, body)
+        body = body_at(server=self._lanes.server, writer=chain_head.writer, number=number, now=now)
+        record = make_record(self._lanes.key(), chain_head.writer, number, chain_head.mac, body)
         head = make_head(self._lanes.key(), record)
         placed = (record.writer, record.number, record.mac, record.key_version)
         values = (*placed, head.head_mac, record.previous, record.body)
         listed = () if kept is None else (kept.tenant, kept.field, kept.salt, kept.sealed)
         statement = _APPEND if kept is None else _APPEND_WITH_LIST
-        self._close_with(statement, (*values, *listed), lambda error: self._refused(error, lane))
-        self._written = lane.after(record)
+        self._close_with(
+            statement, (*values, *listed), lambda error: self._refused(error, chain_head)
+        )
+        self._written = chain_head.after(record)
 
-    def _refused(self, error: BaseException, lane: Lane) -> AuditUnavailable:
+    def _refused(self, error: BaseException, chain_head: ChainHead) -> AuditUnavailable:
         if sqlstate_of(error) != _NO_RECORD:
             return translate(error)
         # Another process holds this chain, or the audit was tampered with. One that was opened
         # in this same transaction goes with it.
         if self._leased is not None:
             self._leased = None
-            self._lanes.lose(lane)
-        _log.error("the audit's chain was changed", writer=str(lane.writer), number=lane.number)
+            self._lanes.lose(chain_head)
+        _log.error(
+            "the audit's chain was changed", writer=str(chain_head.writer), number=chain_head.number
+        )
         return AuditUnavailable("the audit's chain is not where this server left it")
 
     def committed(self) -> None:
-        """The transaction was committed: the lane moves on."""
+        """The transaction was committed: the chain head moves on."""
         if self._named is not None:
             self._lanes.named(self._named)
         if self._opened is not None:
@@ -188,14 +192,14 @@ class PostgresAuditLog:
             self._lanes.give_back(self._written)
 
     def rolled_back(self) -> None:
-        """The transaction was rolled back: the lane stays where it was."""
+        """The transaction was rolled back: the chain head stays where it was."""
         if self._leased is not None:
             self._lanes.give_back(self._leased)
 
     def in_doubt(self) -> None:
-        """Nobody knows whether it was committed: the lane is given up."""
+        """Nobody knows whether it was committed: the chain head is given up."""
 
-    def _open(self) -> Lane:
+    def _open(self) -> ChainHead:
         """Opens a new writer in this same transaction.
 
         The lock makes ordinals gapless. It is held until the commit, which follows at once.
@@ -213,10 +217,10 @@ class PostgresAuditLog:
         placed = {"ordinal": opening.ordinal, "server": server, "opened": now}
         head = {"head_mac": make_head(self._lanes.key(), record).head_mac}
         execute(connection, _OPEN, {**asdict(record), **head, **placed})
-        return Lane(writer, 1, record.mac)
+        return ChainHead(writer, 1, record.mac)
 
 
-def _opening(last: tuple[object, ...] | None, lost: Lane | None) -> Opening:
+def _opening(last: tuple[object, ...] | None, lost: ChainHead | None) -> Opening:
     # What this process last committed is a witness of its own, whatever the database says.
     chain = (lost.writer, lost.number, lost.mac) if lost else None
     if last is None:

@@ -167,10 +167,12 @@ class PostgresAuditReader:
             stored = [Head(*row) for row in connection.execute(_LISTED_HEADS)]
             root = connection.execute(_LAST_ROOT).one_or_none()
         heads = {head.writer: self._checkpoint_head(head) for head in stored}
-        for lane in knowledge.chains:
-            held = heads.get(lane.writer)
-            if held is None or held.number <= lane.number:
-                heads[lane.writer] = CheckpointHead(lane.writer, lane.number, lane.mac)
+        for chain_head in knowledge.chains:
+            held = heads.get(chain_head.writer)
+            if held is None or held.number <= chain_head.number:
+                heads[chain_head.writer] = CheckpointHead(
+                    chain_head.writer, chain_head.number, chain_head.mac
+                )
         log = self._checkpoint_log(LogRoot(*root)) if root is not None else None
         seen = knowledge.log
         if seen is not None and (log is None or log.size <= seen.size):

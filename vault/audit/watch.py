@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from vault.audit.chain import Kind
-from vault.audit.chain_heads import Lane
+from vault.audit.chain_heads import ChainHead
 from vault.audit.reading import PostgresAuditReader
 from vault.service.oversight import Finding
 
@@ -33,7 +33,7 @@ class Watch:
     def __init__(
         self,
         reader: PostgresAuditReader,
-        chains: Callable[[], Sequence[Lane]],
+        chains: Callable[[], Sequence[ChainHead]],
         *,
         patience: float = _PATIENCE,
         clock: Callable[[], float] = time.monotonic,
@@ -51,7 +51,7 @@ class Watch:
         findings, logged = self._reader.look([chain.writer for chain in chains])
         return [*findings, *self._forgotten(chains, logged)]
 
-    def _forgotten(self, chains: Sequence[Lane], logged: dict[UUID, int]) -> list[Finding]:
+    def _forgotten(self, chains: Sequence[ChainHead], logged: dict[UUID, int]) -> list[Finding]:
         now, found = self._clock(), []
         for chain in chains:
             last = logged.get(chain.writer, 0)

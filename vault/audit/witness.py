@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from vault.audit.chain import Kind
-from vault.audit.chain_heads import Lane
+from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
 from vault.service.oversight import Finding
 
@@ -31,7 +31,7 @@ class Knowledge:
         log: the log as its integrator last saw or made it; None where it saw none.
     """
 
-    chains: Sequence[Lane] = ()
+    chains: Sequence[ChainHead] = ()
     log: CheckpointLog | None = None
 
 
@@ -70,7 +70,7 @@ def find_missing(connection: Connection, knowledge: Knowledge) -> list[Finding]:
     return found
 
 
-def _chain_findings(chain: Lane, row: _Chain) -> Iterator[Finding]:
+def _chain_findings(chain: ChainHead, row: _Chain) -> Iterator[Finding]:
     _, listed, head, mac = row
     writer, number = str(chain.writer), chain.number
     if not listed:

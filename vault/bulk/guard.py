@@ -30,7 +30,7 @@ class Look:
     def __init__(self, values: Iterable[str]) -> None:
         self._given = values
         self._values: set[str] | None = None
-        self._shapes: set[str] = set()
+        self._token_specs: set[str] = set()
         self._lengths = range(0)
         self._known = False
 
@@ -38,7 +38,7 @@ class Look:
         """Tells whether a text is one of the values, or a number or address much like them."""
         if self._values is None:
             self._values = {value for value in self._given if _is_long(value)}
-            self._shapes = {_shape(value) for value in self._values} - {""}
+            self._token_specs = {_shape(value) for value in self._values} - {""}
             self._known = any(self._given)
             lengths = [len(value) for value in self._values] or [0]
             self._lengths = range(min(lengths) - _NEAR, max(lengths) + _NEAR + 1)
@@ -46,7 +46,7 @@ class Look:
             return True
         if not self._known:
             return bool(_shape(text))  # nothing to compare it with
-        return len(text) in self._lengths and _shape(text) in self._shapes
+        return len(text) in self._lengths and _shape(text) in self._token_specs
 
 
 def _is_long(value: str) -> bool:

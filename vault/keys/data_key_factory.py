@@ -10,12 +10,12 @@ from structlog.typing import FilteringBoundLogger
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
 
-__all__ = ["KeyMaker"]
+__all__ = ["DataKeyFactory"]
 
 _log: FilteringBoundLogger = structlog.get_logger("vault.keys")
 
 
-class KeyMaker:
+class DataKeyFactory:
     """Adds versions of keys to the store, wrapped; sees none unwrapped."""
 
     def __init__(self, store: DataKeyStore, wrapper: KeyWrapper) -> None:

@@ -14,7 +14,7 @@ from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.login import Login
 from vault.keys.methods import choose
-from vault.keys.unwrap_failures import Unopened, Why
+from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 __all__ = ["HashicorpKeys", "KeyServerStatus"]
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 _BATCH = 240
 _BITS = 256
 # The request was understood and a ciphertext does not open.
-_WHY: Mapping[Fault, Why] = {
-    Fault.INVALID: Why.FOREIGN,
-    Fault.TOO_NEW: Why.TOO_NEW,
-    Fault.TOO_OLD: Why.TOO_OLD,
+_WHY: Mapping[Fault, UnwrapFault] = {
+    Fault.INVALID: UnwrapFault.FOREIGN,
+    Fault.TOO_NEW: UnwrapFault.TOO_NEW,
+    Fault.TOO_OLD: UnwrapFault.TOO_OLD,
 }
 _WRAPPED = re.compile(r"vault:v[1-9][0-9]{0,9}:[A-Za-z0-9+/=]{1,1000}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
@@ -93,7 +93,7 @@ class HashicorpKeys:
         return [self._generate(context) for context in contexts]
 
     def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
-        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable, or its Unopened."""
+        """Opens (context, wrapped) pairs, in order. Raises KeysUnavailable, or its UnwrapFailed."""
         if items and not self._derived:
             self._check_derived(*items[0])
         opened: list[bytes] = []
@@ -145,11 +145,11 @@ class HashicorpKeys:
         else:
             return self._opened(answer, len(items))
         why = {start + at: found for at, item in enumerate(items) if (found := self._why(*item))}
-        unopened = Unopened(why or {start: whole})
+        unopened = UnwrapFailed(why or {start: whole})
         self._problem = unopened.message
         raise unopened
 
-    def _why(self, context: bytes, wrapped: str) -> Why | None:
+    def _why(self, context: bytes, wrapped: str) -> UnwrapFault | None:
         """Asks for one key alone, which of a batch's did not open: it does not say itself."""
         try:
             self._ask(self._decrypt, {"context": _encode(context), "ciphertext": wrapped})

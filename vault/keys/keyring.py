@@ -20,8 +20,8 @@ from vault.keys.snapshot import (
     Purpose,
     Snapshot,
     Versions,
+    build_snapshot,
     key_id,
-    unlock,
 )
 from vault.keys.stored import Witness, no_witness
 from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
@@ -173,7 +173,7 @@ class Keyring:
             charge = self._uses.charge(key, active.version, count)
             if charge is Charge.TAKEN:
                 return active
-            self._rotate(key, active.version, restored=charge is Charge.SET_BACK)
+            self._rotate(key, active.version, restored=charge is Charge.COUNTER_REGRESSED)
         raise KeysUnavailable("every new key version was used up at once; try again")
 
     def active(self, space: TokenSpace) -> FieldKey:
@@ -247,7 +247,7 @@ class Keyring:
         A ciphertext can claim any version, so Postgres is asked once a second at most.
         """
         with self._loading:
-            if (key, version) in self._current().marks:
+            if (key, version) in self._current().fingerprints:
                 return
             if self._clock() - self._last_look < _LOOK_EVERY:
                 if (key, version) in self._stored:
@@ -274,7 +274,7 @@ class Keyring:
         opened = self._loader.load(self._wanted())
         self._stored = _places(opened.records)
         try:
-            self._snapshot = unlock(
+            self._snapshot = build_snapshot(
                 opened.records,
                 opened.roots,
                 loaded=began,

@@ -8,7 +8,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.errors import KeysUnavailable
-from vault.keys.data_key_factory import KeyMaker
+from vault.keys.data_key_factory import DataKeyFactory
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, inactive
 from vault.keys.manifest import Manifest, Place, fields_given_up
 from vault.keys.snapshot import KeyId, Purpose, key_id
@@ -42,7 +42,7 @@ class KeyLoader:
         self._tenant = tenant
         self._remembered: KeyManifest | None = None
         self._known = Manifest(tenant)
-        self.maker = KeyMaker(store, wrapper)
+        self.maker = DataKeyFactory(store, wrapper)
 
     def manifest(self) -> tuple[int, bytes] | None:
         """Returns number and MAC of the manifest of the last load."""

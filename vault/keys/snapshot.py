@@ -13,13 +13,21 @@ from typing import Generic, NamedTuple, TypeVar
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey, data_key_context
 from vault.service.ports import DataKeyRecord
 
-__all__ = ["KeyId", "Purpose", "Snapshot", "Versions", "context_of", "known_records", "unlock"]
+__all__ = [
+    "KeyId",
+    "Purpose",
+    "Snapshot",
+    "Versions",
+    "build_snapshot",
+    "context_of",
+    "known_records",
+]
 
 K = TypeVar("K", FieldKey, IndexKey, MacKey)
 _Key = FieldKey | IndexKey | MacKey
 
 # Tells an unwrapped key again without keeping it: MACs under a key of this process.
-_RECOGNISER = os.urandom(32)
+_FINGERPRINT_KEY = os.urandom(32)
 
 
 class Purpose(StrEnum):
@@ -62,7 +70,7 @@ class Snapshot:
     fields: Mapping[KeyId, Versions[FieldKey]] = field(repr=False)
     indexes: Mapping[KeyId, Versions[IndexKey]] = field(repr=False)
     audits: Mapping[KeyId, Versions[MacKey]] = field(repr=False)
-    marks: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
+    fingerprints: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
 
     def holds(self, key: KeyId) -> bool:
         """Tells whether any version of the key is here."""
@@ -85,7 +93,7 @@ def known_records(records: Iterable[DataKeyRecord]) -> list[DataKeyRecord]:
     return [record for record in records if record.purpose in known]
 
 
-def unlock(
+def build_snapshot(
     records: Sequence[DataKeyRecord],
     roots: Sequence[bytes],
     *,
@@ -99,12 +107,12 @@ def unlock(
     have cipher contexts that took time to make. Raises ValueError for a root that is not
     32 bytes or a key without an active version.
     """
-    marks: dict[tuple[KeyId, int], bytes] = {}
+    fingerprints: dict[tuple[KeyId, int], bytes] = {}
     keys: dict[KeyId, dict[int, _Key]] = {}
     for record, root in zip(records, roots, strict=True):
         key = key_id(record)
-        mark = hmac.digest(_RECOGNISER, root, "sha256")
-        marks[key, record.version] = mark
+        mark = hmac.digest(_FINGERPRINT_KEY, root, "sha256")
+        fingerprints[key, record.version] = mark
         kept = _kept(before, key, record.version, mark)
         keys.setdefault(key, {})[record.version] = kept or _build(key, record.version, root)
     active = {key_id(record): record.version for record in records if record.active}
@@ -115,7 +123,7 @@ def unlock(
         _select(FieldKey, keys, active, restored),
         _select(IndexKey, keys, active, restored),
         _select(MacKey, keys, active, restored),
-        MappingProxyType(marks),
+        MappingProxyType(fingerprints),
     )
 
 
@@ -130,7 +138,9 @@ def _build(key: KeyId, version: int, root: bytes) -> _Key:
 
 
 def _kept(before: Snapshot | None, key: KeyId, version: int, mark: bytes) -> _Key | None:
-    if before is None or not hmac.compare_digest(before.marks.get((key, version), b""), mark):
+    if before is None or not hmac.compare_digest(
+        before.fingerprints.get((key, version), b""), mark
+    ):
         return None
     match key.purpose:
         case Purpose.FIELD:

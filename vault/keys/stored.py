@@ -12,7 +12,7 @@ from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
 from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
-from vault.keys.unwrap_failures import Unopened, name_unopened
+from vault.keys.unwrap_failures import UnwrapFailed, name_unwrap_failures
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
 __all__ = ["OpenedKeys", "Witness", "no_witness", "open_keys", "read_keys"]
@@ -96,5 +96,5 @@ def open_keys(wrapper: KeyWrapper, records: Sequence[DataKeyRecord]) -> OpenedKe
     try:
         items = [(context_of(key_id(each), each.version), each.wrapped) for each in records]
         return OpenedKeys(records, wrapper.unwrap(items))
-    except Unopened as error:
-        raise name_unopened(error, records) from None
+    except UnwrapFailed as error:
+        raise name_unwrap_failures(error, records) from None

@@ -14,14 +14,14 @@ from enum import StrEnum
 from vault.errors import KeysUnavailable
 from vault.service.ports import DataKeyRecord
 
-__all__ = ["StoredKeysWrong", "Unopened", "Why", "name_unopened"]
+__all__ = ["StoredKeysWrong", "UnwrapFailed", "UnwrapFault", "name_unwrap_failures"]
 
 _SHOWN = 3
 # Of a wrapped key only this may be shown: which version of the Transit key wrapped it.
 _PREFIX = re.compile(r"vault:(v[1-9][0-9]{0,9}):")
 
 
-class Why(StrEnum):
+class UnwrapFault(StrEnum):
     """Why a wrapped key does not open; the text is for an operator."""
 
     TOO_NEW = (
@@ -46,23 +46,24 @@ class StoredKeysWrong(KeysUnavailable):
         return [self.message]
 
 
-class Unopened(KeysUnavailable):
+class UnwrapFailed(KeysUnavailable):
     """Some of the wrapped keys do not open.
 
     Attributes:
         why: by position among the keys that were to be opened.
     """
 
-    def __init__(self, why: Mapping[int, Why]) -> None:
+    def __init__(self, why: Mapping[int, UnwrapFault]) -> None:
         first = next(iter(why.values()))
         super().__init__(f"key server: a wrapped data key does not open: {first.value}")
         self.why = why
 
 
-def name_unopened(error: Unopened, records: Sequence[DataKeyRecord]) -> StoredKeysWrong:
+def name_unwrap_failures(error: UnwrapFailed, records: Sequence[DataKeyRecord]) -> StoredKeysWrong:
     """Makes the error that names the keys, in the order of ``error.why``."""
     causes = {
-        why: [records[at] for at, each in sorted(error.why.items()) if each is why] for why in Why
+        why: [records[at] for at, each in sorted(error.why.items()) if each is why]
+        for why in UnwrapFault
     }
     told = [
         f"{len(found)} of {len(records)} data keys do not open ({_names(found)}): {why.value}"

@@ -23,7 +23,7 @@ class Charge(Enum):
 
     TAKEN = auto()
     USED_UP = auto()
-    SET_BACK = auto()  # the counter stands lower than this process has seen it
+    COUNTER_REGRESSED = auto()  # the counter stands lower than this process has seen it
 
 
 class UseCounter:
@@ -55,7 +55,7 @@ class UseCounter:
                 )
                 if total < self._seen.get(place, 0) + wanted:
                     # Restored beneath us, and not to where this process has counted.
-                    return Charge.SET_BACK
+                    return Charge.COUNTER_REGRESSED
                 self._seen[place] = total
                 if total > self._max_uses:
                     return Charge.USED_UP

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vault.errors import Reason
 from vault.model import Action, Principal
 from vault.policy.model import Policy
-from vault.policy.roles import FIELDLESS, Grant, Rights
+from vault.policy.roles import FIELDLESS, Permission, Rights
 from vault.policy.views import FULL, TOKEN
 
 __all__ = ["Allow", "Decision", "Deny", "decide"]
@@ -22,7 +22,7 @@ class Allow:
     """The call may go on.
 
     Attributes:
-        roles: the caller's roles that grant it, sorted.
+        roles: the caller's roles that permission it, sorted.
         view: what to answer: ``full``, ``token``, a view of the field, or empty for an
             action that answers no value.
     """
@@ -65,14 +65,14 @@ def decide(
         some field) or INVALID_REQUEST.
     """
     rights = policy.rights_of(principal)
-    grant = rights.of(action, field)
-    if grant is None:
+    permission = rights.of(action, field)
+    if permission is None:
         return _refusal(policy, rights, action, field)
     if action is Action.DETOKENIZE:
-        return _detokenize(policy, grant, field, view)
+        return _detokenize(policy, permission, field, view)
     if action is Action.DECRYPT:
-        return Allow(grant[FULL], FULL) if view in ("", FULL) else _ONLY_FULL
-    return Allow(grant[""], "") if view == "" else _TAKES_NO_VIEW
+        return Allow(permission[FULL], FULL) if view in ("", FULL) else _ONLY_FULL
+    return Allow(permission[""], "") if view == "" else _TAKES_NO_VIEW
 
 
 def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) -> Deny:
@@ -83,20 +83,20 @@ def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) 
     return _DENIED if field in policy.fields else _NO_FIELD
 
 
-def _detokenize(policy: Policy, grant: Grant, field: str | None, view: str) -> Decision:
+def _detokenize(policy: Policy, permission: Permission, field: str | None, view: str) -> Decision:
     if view == "":
-        if len(grant) > 1:
+        if len(permission) > 1:
             return _NAME_VIEW
-        ((view, roles),) = grant.items()
+        ((view, roles),) = permission.items()
         return Allow(roles, view)
     if view == TOKEN:
         # The token is what the caller sent: no view can be less.
-        return Allow(_roles(*grant.values()), TOKEN)
-    if FULL in grant and field is not None:
+        return Allow(_roles(*permission.values()), TOKEN)
+    if FULL in permission and field is not None:
         if view != FULL and view not in policy.fields[field].views:
             return _NO_VIEW
-        return Allow(_roles(grant[FULL], grant.get(view, ())), view)
-    return Allow(grant[view], view) if view in grant else _DENIED
+        return Allow(_roles(permission[FULL], permission.get(view, ())), view)
+    return Allow(permission[view], view) if view in permission else _DENIED
 
 
 def _roles(*granting: tuple[str, ...]) -> tuple[str, ...]:

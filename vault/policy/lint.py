@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.formats import Finite, Opening, Widening
+from vault.formats import FiniteTokenSpace, Opening, Widening
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
@@ -185,7 +185,7 @@ def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
             "such values will end in FORMAT_SPACE_EXHAUSTED",
         )
     form: object = field.format
-    if field.generator is Generator.RANDOM and isinstance(form, Finite):
+    if field.generator is Generator.RANDOM and isinstance(form, FiniteTokenSpace):
         size, _ = form.space()
         yield (
             Severity.NOTE,
@@ -235,7 +235,7 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
             "turns every field's values into tokens and back in full: a stolen certificate "
             "opens everything; split the two between principals",
         )
-    held = {action for action, _ in rights.grants}.intersection(_APART)
+    held = {action for action, _ in rights.permissions}.intersection(_APART)
     if len(held) > 1:
         yield Finding(
             Severity.WARNING,
@@ -244,7 +244,7 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
             f"holds {listed(held)} together: who erases should not be the one who checks what "
             "was done; split them between principals",
         )
-    if not rights.grants:
+    if not rights.permissions:
         yield Finding(
             Severity.NOTE,
             binding.line,

@@ -51,21 +51,21 @@ class Field:
     line: int = field(default=0, compare=False)
 
     @property
-    def shape(self) -> str:
+    def token_spec(self) -> str:
         """What decides the tokens of a field that is new, as canonical JSON.
 
         Sorted keys, no spaces. A used field whose shape changes would answer other tokens
         for the same values.
         """
-        return self.shapes[self.tweak_version]
+        return self.token_specs[self.tweak_version]
 
     @property
     def tweak_version(self) -> int:
         """The version that a new field derives its tweaks by."""
-        return next(iter(self.shapes))
+        return next(iter(self.token_specs))
 
     @cached_property
-    def shapes(self) -> Mapping[int, str]:
+    def token_specs(self) -> Mapping[int, str]:
         """The shape for each tweak version that a field of this kind may have, the newest first.
 
         Which of them a used field has is recorded with it and never changes.
@@ -77,7 +77,7 @@ class Field:
         parts: dict[str, object] = {
             "format": self.format_name,
             "generator": self.generator.value,
-            "options": dict(self.format.shape()),
+            "options": dict(self.format.token_spec()),
             "scope": self.scope.value,
             "storage": self.storage.value,
             "tweak_inputs": tweak_version,

@@ -15,7 +15,7 @@ __all__ = [
     "FIELDLESS",
     "VIEWED",
     "Binding",
-    "Grant",
+    "Permission",
     "Rights",
     "Role",
     "Rule",
@@ -80,7 +80,7 @@ class Binding:
     line: int = field(default=0, compare=False)
 
 
-Grant = Mapping[str, tuple[str, ...]]
+Permission = Mapping[str, tuple[str, ...]]
 """View -> the roles that grant it, sorted. An action without a view has the view ``""``."""
 
 
@@ -89,16 +89,16 @@ class Rights:
     """What a set of roles allows together.
 
     Attributes:
-        grants: what each action allowed on each field (None: an action without one) gives.
+        permissions: what each action allowed on each field (None: an action without one) gives.
         on_fields: whether any action on any field is allowed.
     """
 
-    grants: Mapping[tuple[Action, str | None], Grant]
+    permissions: Mapping[tuple[Action, str | None], Permission]
     on_fields: bool
 
-    def of(self, action: Action, name: str | None) -> Grant | None:
+    def of(self, action: Action, name: str | None) -> Permission | None:
         """Returns what is granted for an action on a field, or None for nothing."""
-        return self.grants.get((action, name))
+        return self.permissions.get((action, name))
 
     def allows(self, action: Action, name: str | None, view: str = "") -> bool:
         """Returns whether an action on a field is granted with the given view."""
@@ -115,10 +115,10 @@ def rights_of_roles(roles: Sequence[Role]) -> Rights:
                 if pair not in denied:
                     view = rule.view if pair[0] in VIEWED else ""
                     found.setdefault(pair, {}).setdefault(view, set()).add(role.name)
-    grants = {pair: _frozen(views) for pair, views in found.items()}
-    on_fields = any(name is not None for _, name in grants)
-    return Rights(MappingProxyType(grants), on_fields)
+    permissions = {pair: _frozen(views) for pair, views in found.items()}
+    on_fields = any(name is not None for _, name in permissions)
+    return Rights(MappingProxyType(permissions), on_fields)
 
 
-def _frozen(views: Mapping[str, set[str]]) -> Grant:
+def _frozen(views: Mapping[str, set[str]]) -> Permission:
     return MappingProxyType({view: tuple(sorted(roles)) for view, roles in views.items()})

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from vault.formats import Divided, Format, Worded
+from vault.formats import Format, HasParts, HasWords
 
 __all__ = ["DEFAULT_MASK", "FULL", "INITIALS", "RESERVED", "TOKEN", "View", "built_in_views"]
 
@@ -53,8 +53,8 @@ class View:
     show_last: int = 0
     mask: str = DEFAULT_MASK
     parts: tuple[str, ...] = ()
-    form: Divided | None = field(default=None, compare=False, repr=False)
-    worded: Worded | None = field(default=None, compare=False, repr=False)
+    form: HasParts | None = field(default=None, compare=False, repr=False)
+    worded: HasWords | None = field(default=None, compare=False, repr=False)
     write: tuple[str, ...] = ()
 
     def apply(self, core: str) -> str:
@@ -140,8 +140,8 @@ _BUILT_IN: Mapping[str, Mapping[str, _Sight]] = {
 def built_in_views(form: Format, mask: str = DEFAULT_MASK) -> Mapping[str, View]:
     """Returns the views that a field of a format has without any definition, by name."""
     known: object = form
-    divided = known if isinstance(known, Divided) else None
-    worded = known if isinstance(known, Worded) else None
+    divided = known if isinstance(known, HasParts) else None
+    worded = known if isinstance(known, HasWords) else None
     return MappingProxyType(
         {
             name: View(

@@ -18,9 +18,9 @@ from vault.postgres.failures import (
     read_only_server,
     translate,
 )
-from vault.postgres.pipelined import Command, RoundTrip
+from vault.postgres.pipelined import Command, PipelinedCommands
 
-__all__ = ["Beginning", "seconds_left"]
+__all__ = ["PendingBegin", "seconds_left"]
 
 _DEFAULT_TIMEOUT = 30.0  # seconds, for work without a deadline
 _LOCK_TIMEOUT = 5.0
@@ -54,7 +54,7 @@ SELECT set_config('statement_timeout', $1, true),
 """
 
 
-class Beginning:
+class PendingBegin:
     """A BEGIN on its way. Work that needs no database is done meanwhile."""
 
     def __init__(self, engine: Engine, connection: Connection, deadline: float | None) -> None:
@@ -69,7 +69,7 @@ class Beginning:
         try:
             bound(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
             commands = (_BEGIN, Command(_SETTINGS, timeouts))
-            self._trip = RoundTrip(driver_of(connection), commands)
+            self._trip = PipelinedCommands(driver_of(connection), commands)
         except DRIVER_ERRORS as error:
             failure = self._translated(error)
         else:
@@ -77,7 +77,7 @@ class Beginning:
         raise failure
 
     @property
-    def heard_of(self) -> bool:
+    def done(self) -> bool:
         """Whether the answer is here."""
         return self._outcome is not None
 

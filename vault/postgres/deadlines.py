@@ -19,12 +19,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from vault.postgres.failures import connection_failure
 
-__all__ = ["BoundedConnection", "bound", "driver_of", "use_bounded_connections"]
+__all__ = ["DeadlineConnection", "bound", "driver_of", "use_deadline_connections"]
 
 T = TypeVar("T")
 
 
-class BoundedConnection(psycopg.Connection[TupleRow]):
+class DeadlineConnection(psycopg.Connection[TupleRow]):
     """Gives up, and closes itself, when an answer does not come in time.
 
     Attributes:
@@ -55,7 +55,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 def bound(connection: Connection, *, answer_by: float, patience: float) -> None:
     """Limits how long this use of a pooled connection waits for answers."""
     driver = driver_of(connection)
-    if isinstance(driver, BoundedConnection):
+    if isinstance(driver, DeadlineConnection):
         driver.answer_by, driver.patience = answer_by, patience
 
 
@@ -66,21 +66,21 @@ def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
     return driver
 
 
-def use_bounded_connections(engine: Engine) -> None:
+def use_deadline_connections(engine: Engine) -> None:
     """Has an engine open such connections; without limits until ``bound`` sets some."""
 
     def connect(
         _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]
-    ) -> BoundedConnection:
+    ) -> DeadlineConnection:
         try:
-            return BoundedConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
+            return DeadlineConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
         except psycopg.Error as error:
             failure = connection_failure(error, options)
         # Outside of the except block: as its context, the driver's error would go along.
         raise failure
 
     def unbind(driver: object, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-        if isinstance(driver, BoundedConnection):
+        if isinstance(driver, DeadlineConnection):
             driver.answer_by, driver.patience = math.inf, math.inf
 
     event.listen(engine, "do_connect", connect)

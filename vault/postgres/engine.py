@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL, Engine, create_engine
 
 from vault.postgres.address import psycopg_url
-from vault.postgres.deadlines import use_bounded_connections
+from vault.postgres.deadlines import use_deadline_connections
 
 __all__ = ["make_engine"]
 
@@ -53,5 +53,5 @@ def make_engine(
         pool_recycle=1800,
         connect_args={**_CONNECT_ARGS, "application_name": application},
     )
-    use_bounded_connections(engine)
+    use_deadline_connections(engine)
     return engine

@@ -16,7 +16,7 @@ import vault
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.address import psycopg_url
 from vault.postgres.address_options import warn_of_weakness
-from vault.postgres.deadlines import use_bounded_connections
+from vault.postgres.deadlines import use_deadline_connections
 from vault.postgres.failures import DRIVER_ERRORS, translate
 from vault.postgres.roles import check_service_role, grant
 
@@ -58,7 +58,7 @@ def migrate(
         poolclass=NullPool,
         connect_args={"connect_timeout": 5, "application_name": "tokenvault migrate"},
     )
-    use_bounded_connections(engine)
+    use_deadline_connections(engine)
     with _our_errors(), engine.connect() as connection, _turn(connection):
         check_service_role(connection, service_role)
         before = _revision(connection)

@@ -19,7 +19,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, Pipeline
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Wait
 
-__all__ = ["Answers", "Command", "Driver", "Parameter", "RoundTrip"]
+__all__ = ["Answers", "Command", "Driver", "Parameter", "PipelinedCommands"]
 
 T = TypeVar("T")
 Driver = psycopg.Connection[tuple[object, ...]]
@@ -60,7 +60,7 @@ class Answers:
     error: psycopg.Error | None = None
 
 
-class RoundTrip:
+class PipelinedCommands:
     """Commands on their way to Postgres, all at once, and their answers when they are needed."""
 
     def __init__(self, driver: Driver, commands: Sequence[Command]) -> None:

@@ -15,10 +15,10 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, VaultError
-from vault.postgres.begin import Beginning, seconds_left
+from vault.postgres.begin import PendingBegin, seconds_left
 from vault.postgres.deadlines import driver_of
 from vault.postgres.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
-from vault.postgres.pipelined import Answers, Command, RoundTrip
+from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -75,7 +75,7 @@ class OpenTransaction:
         at_end: told how it ended, each exactly once.
     """
 
-    def __init__(self, connection: Connection, beginning: Beginning) -> None:
+    def __init__(self, connection: Connection, beginning: PendingBegin) -> None:
         self._connection = connection
         self._beginning = beginning
         self.ending = Ending.ROLLED_BACK
@@ -104,7 +104,7 @@ class OpenTransaction:
 
     def settle(self) -> None:
         """Leaves the connection with no answer under way."""
-        if not self._beginning.heard_of:
+        if not self._beginning.done:
             with suppress(StoreUnavailable):
                 self._beginning.time()
 
@@ -125,7 +125,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
     """
     connection = _connect(engine, deadline)
     try:
-        opened = OpenTransaction(connection, Beginning(engine, connection, deadline))
+        opened = OpenTransaction(connection, PendingBegin(engine, connection, deadline))
         try:
             with _told(opened):
                 yield opened
@@ -201,19 +201,19 @@ def _commit(opened: OpenTransaction) -> None:
         _conclude(opened, trip)
 
 
-def _sent(opened: OpenTransaction) -> RoundTrip:
+def _sent(opened: OpenTransaction) -> PipelinedCommands:
     closing = opened.closing
     commands = (_COMMIT,) if closing is None else (closing.command, _COMMIT)
     failure: VaultError
     opened.ending = Ending.IN_DOUBT
     try:
-        return RoundTrip(driver_of(opened.connection), commands)
+        return PipelinedCommands(driver_of(opened.connection), commands)
     except DRIVER_ERRORS as error:
         failure = translate(error)
     raise failure
 
 
-def _conclude(opened: OpenTransaction, trip: RoundTrip) -> None:
+def _conclude(opened: OpenTransaction, trip: PipelinedCommands) -> None:
     failure: VaultError | None
     try:
         answers = trip.answers()

@@ -1,8 +1,8 @@
-"""How many calls are here at once, of one caller and of all, and whose turn it is.
+"""How many calls are here at once, of one caller and of all, and whose waiter it is.
 
 gRPC's own bound answers without a reason, and its thread pool queues without one; here
 a call waits at most until its deadline, and one too many is refused at once. Callers
-queue apart and are served in turn: one that sends a thousand calls has as many places
+queue apart and are served in waiter: one that sends a thousand calls has as many places
 as one may have, and delays another caller's call by one call of its own for each that
 is worked on, not by its whole queue.
 """
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from vault.errors import Reason, Unavailable, VaultError
 
-__all__ = ["Gate", "Overloaded"]
+__all__ = ["ConcurrencyLimiter", "Overloaded"]
 
 
 class Overloaded(Unavailable):
@@ -26,7 +26,7 @@ class Overloaded(Unavailable):
     reason = Reason.OVERLOADED
 
 
-class _Turn:
+class _Waiter:
     """One waiting call."""
 
     __slots__ = ("given", "signal")
@@ -37,7 +37,7 @@ class _Turn:
         self.signal.acquire()
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Bounds on calls; all listeners of a process share one.
 
     Args:
@@ -54,10 +54,10 @@ class Gate:
         self._here: Counter[str] = Counter()
         self._all_here = 0
         # In the order of their next turns. Not empty only while no slot is free.
-        self._queues: dict[str, deque[_Turn]] = {}
+        self._queues: dict[str, deque[_Waiter]] = {}
 
     @contextmanager
-    def place(self, principal: str) -> Iterator[None]:
+    def reserve(self, principal: str) -> Iterator[None]:
         """Holds a place for the block.
 
         Raises:
@@ -88,8 +88,8 @@ class Gate:
             raise Overloaded("this caller has too many calls here at once; try again")
 
     @contextmanager
-    def slot(self, principal: str, deadline: float) -> Iterator[None]:
-        """Waits for the caller's turn and holds a worker's slot for the block.
+    def acquire(self, principal: str, deadline: float) -> Iterator[None]:
+        """Waits for the caller's waiter and holds a worker's slot for the block.
 
         Args:
             deadline: ``time.monotonic()`` until which to wait.
@@ -102,41 +102,41 @@ class Gate:
             yield
         finally:
             with self._lock:
-                self._hand_on()
+                self._release()
 
     def _take(self, principal: str, deadline: float) -> None:
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
-            turn = _Turn()
-            self._queues.setdefault(principal, deque()).append(turn)
-        if turn.signal.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            waiter = _Waiter()
+            self._queues.setdefault(principal, deque()).append(waiter)
+        if waiter.signal.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return
         with self._lock:
-            if turn.given:
+            if waiter.given:
                 # In the moment that it gave up.
-                self._hand_on()
+                self._release()
             else:
-                self._leave(principal, turn)
+                self._withdraw(principal, waiter)
         raise VaultError(
             "the deadline passed while the call waited", reason=Reason.DEADLINE_EXCEEDED
         )
 
-    def _hand_on(self) -> None:
-        """Gives a slot to whoever is next: one call of each principal, in turn."""
+    def _release(self) -> None:
+        """Gives a slot to whoever is next: one call of each principal, in waiter."""
         for principal, queue in self._queues.items():
-            turn = queue.popleft()
+            waiter = queue.popleft()
             del self._queues[principal]
             if queue:
                 self._queues[principal] = queue
-            turn.given = True
-            turn.signal.release()
+            waiter.given = True
+            waiter.signal.release()
             return
         self._free += 1
 
-    def _leave(self, principal: str, turn: _Turn) -> None:
+    def _withdraw(self, principal: str, waiter: _Waiter) -> None:
         queue = self._queues[principal]
-        queue.remove(turn)
+        queue.remove(waiter)
         if not queue:
             del self._queues[principal]

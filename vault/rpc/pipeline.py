@@ -29,7 +29,7 @@ from vault.errors import (
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.rpc.authn.identity import Identify
-from vault.rpc.concurrency import Gate
+from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import BoundCall, Method
 from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
@@ -45,7 +45,7 @@ __all__ = ["Limits", "Pipeline"]
 _log = get_log(__name__)
 # Refusals before any use case: counted a minute, so that a flood cannot fill the audit.
 _COUNTED = {Reason.UNAUTHENTICATED, Reason.OVERLOADED, Reason.DEADLINE_EXCEEDED}
-# Records of calls refused at the door that may be under way at once: of all, of one caller,
+# Records of calls refused at the endpoint that may be under way at once: of all, of one caller,
 # and those being written. What is beyond them, or waits longer for its turn, is counted instead.
 DENIALS = 16
 _DENIALS_EACH = 4
@@ -97,7 +97,7 @@ class Pipeline(_BytesHandler):
     Args:
         methods: the RPCs by full method name.
         permissions: the action each of them needs; one that is missing is refused.
-        policy: returns the policy in force; asked at the door, and again for the work.
+        policy: returns the policy in force; asked at the endpoint, and again for the work.
         identify: tells who calls on this listener.
         receiver: where calls are until their request is here.
         called: is told the peer of each call of a caller who has a role.
@@ -113,7 +113,7 @@ class Pipeline(_BytesHandler):
         policy: Callable[[], Policy],
         identify: Identify,
         limits: Limits,
-        gate: Gate,
+        limiter: ConcurrencyLimiter,
         audit: Callable[[AuditEvent], None],
         refusals: RefusalCounter,
         metrics: Metrics,
@@ -125,7 +125,7 @@ class Pipeline(_BytesHandler):
         self._permissions = permissions
         self._policy = policy
         self._limits = limits
-        self._gate = gate
+        self._limiter = limiter
         self._audit = audit
         self._refusals = refusals
         self._metrics = metrics
@@ -133,7 +133,7 @@ class Pipeline(_BytesHandler):
         self._receiver = receiver
         self._called = called
         self._samples = Samples()
-        self._denials = Gate(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
+        self._denials = ConcurrencyLimiter(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
         self._spans = spans
 
     def service(
@@ -227,11 +227,11 @@ class Pipeline(_BytesHandler):
                 identity.principal, call.peer, identity.credential, call.request_id, call.deadline
             )
             self._enter(call, name, caller)
-            self._gate.check(call.principal)
+            self._limiter.check(call.principal)
             raw = self._request(method, sent, context, call.principal)
-            with self._gate.place(call.principal), ExitStack() as slot:
-                with self._spans.step("gate"):
-                    slot.enter_context(self._gate.slot(call.principal, call.deadline))
+            with self._limiter.reserve(call.principal), ExitStack() as slot:
+                with self._spans.step("limiter"):
+                    slot.enter_context(self._limiter.acquire(call.principal, call.deadline))
                 return self._admitted(call, name, method, raw, caller)
         except VaultError as error:
             if error.reason in _COUNTED and not call.in_service:
@@ -267,10 +267,10 @@ class Pipeline(_BytesHandler):
         deadline = min(call.deadline, time.monotonic() + _DENIAL_SECONDS)
         with ExitStack() as turn:
             try:
-                turn.enter_context(self._denials.place(call.principal))
-                turn.enter_context(self._denials.slot(call.principal, deadline))
+                turn.enter_context(self._denials.reserve(call.principal))
+                turn.enter_context(self._denials.acquire(call.principal, deadline))
                 # One queue for all of them: together they have one caller's turns.
-                turn.enter_context(self._gate.slot("", deadline))
+                turn.enter_context(self._limiter.acquire("", deadline))
             except VaultError:
                 self._count(call, error)
                 return

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault.audit.integrator import Standing
+from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable, VaultError
 from vault.service.oversight import Finding
 from vault.telemetry.logging import get_log
@@ -33,7 +33,7 @@ _log = get_log(__name__)
 class Turns(Protocol):
     """What integrates. Raises VaultError."""
 
-    def turn(self) -> Standing:
+    def turn(self) -> IntegrationStatus:
         """Integrates what there is."""
 
 
@@ -46,7 +46,7 @@ class _Seen:
         trouble: why the last one failed, or empty.
     """
 
-    standing: Standing
+    standing: IntegrationStatus
     at: float
     trouble: str = ""
 
@@ -77,7 +77,7 @@ class AuditIntegration:
         self._patience = patience
         self._clock = clock
         # One object, so that the probe's thread never sees half of it.
-        self._seen = _Seen(Standing(), clock())
+        self._seen = _Seen(IntegrationStatus(), clock())
         self._look = look
         self._looked = clock()
         self._found: Sequence[Finding] = ()
@@ -159,7 +159,7 @@ class AuditIntegration:
         ):
             self.turn()
 
-    def _succeeded(self, before: _Seen, standing: Standing) -> None:
+    def _succeeded(self, before: _Seen, standing: IntegrationStatus) -> None:
         self._seen = _Seen(standing, self._clock())
         known = before.standing.stalled.values()
         bad = sum(finding not in known for finding in standing.stalled.values())

@@ -1,6 +1,6 @@
-"""The doors that callers come in by: mTLS, and beside it JWT where it is configured.
+"""The endpoints that callers come in by: mTLS, and beside it JWT where it is configured.
 
-A door each, because Python's gRPC knows certificates only as required or not asked for.
+A endpoint each, because Python's gRPC knows certificates only as required or not asked for.
 At each, one kind of identity counts and the other is not looked at.
 """
 
@@ -21,11 +21,11 @@ from vault.rpc.authn.jwt_keys import FileKeys, IssuerKeys
 from vault.rpc.authn.reloading import FileWatch
 from vault.rpc.authn.tls import server_credentials, token_listener_credentials
 
-__all__ = ["Door", "keys_of", "open_doors"]
+__all__ = ["Endpoint", "keys_of", "open_endpoints"]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """Where callers of one kind come in, and how they are known.
 
     Attributes:
@@ -42,10 +42,10 @@ class Door:
 
 
 @contextmanager
-def open_doors(
+def open_endpoints(
     settings: Settings, *, allow_development: bool, watch: FileWatch
-) -> Iterator[tuple[Door, ...]]:
-    """Reads what the doors need, and keeps it fresh for the length of the block.
+) -> Iterator[tuple[Endpoint, ...]]:
+    """Reads what the endpoints need, and keeps it fresh for the length of the block.
 
     Args:
         watch: is told of each, so that what is refused later shows.
@@ -54,7 +54,7 @@ def open_doors(
         ConfigError: a certificate, key, authority or JWKS file is wrong.
     """
     server = settings.server
-    mtls = Door(
+    mtls = Endpoint(
         "mtls",
         "server.port",
         server.host,
@@ -70,7 +70,7 @@ def open_doors(
     )
     with _identifier(settings.jwt, watch) as identify:
         jwt = settings.jwt
-        yield mtls, Door("jwt", "jwt.port", jwt.host, jwt.port, credentials, identify)
+        yield mtls, Endpoint("jwt", "jwt.port", jwt.host, jwt.port, credentials, identify)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import grpc
 
 from vault.rpc.receiving import Receiver
 from vault.server.connections import Bounds, Connections
-from vault.server.health_calls import WATCHES, HealthCalls, Standing
+from vault.server.health_calls import WATCHES, HealthCalls, IntegrationStatus
 from vault.server.listening import bind
 from vault.server.periodic_tasks import Rounds
 from vault.server.probing import ADVISORY, Probe, Prober
@@ -74,7 +74,7 @@ class HealthServer:
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
-        self._standing = Standing()
+        self._standing = IntegrationStatus()
         self._standing.set("liveness", serving=True)
         self._set(ready=False)
         receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)

@@ -11,7 +11,7 @@ from vault.config import ServerSettings
 from vault.rpc.pipeline import DENIALS, Pipeline
 from vault.rpc.receiving import Receiver
 from vault.server.connections import Connections
-from vault.server.endpoints import Door
+from vault.server.endpoints import Endpoint
 from vault.server.listening import bind
 from vault.server.periodic_tasks import Rounds
 
@@ -41,14 +41,14 @@ class Listener:
     def __init__(
         self,
         settings: ServerSettings,
-        door: Door,
+        endpoint: Endpoint,
         pipeline: Pipeline,
         awaiting: Receiver,
         connections: Connections,
     ) -> None:
         threads = settings.max_concurrent_rpcs + _awaited(settings) + DENIALS + _SPARE_THREADS
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{door.name} call")
-        self._watch = Rounds(f"{door.name} watch", _LOOK, awaiting.expire, connections.look)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{endpoint.name} call")
+        self._watch = Rounds(f"{endpoint.name} watch", _LOOK, awaiting.expire, connections.look)
         self._grace = settings.drain.total_seconds()
         self._server = grpc.server(
             self._pool,
@@ -57,10 +57,10 @@ class Listener:
             maximum_concurrent_rpcs=threads + _UNTOLD,
         )
         bind(
-            door.key,
-            door.host,
-            door.port,
-            lambda address: self._server.add_secure_port(address, door.credentials),
+            endpoint.key,
+            endpoint.host,
+            endpoint.port,
+            lambda address: self._server.add_secure_port(address, endpoint.credentials),
             shared=settings.workers > 1,
         )
 

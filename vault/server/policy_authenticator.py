@@ -16,13 +16,13 @@ from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 from vault.store.policy_coordinator import SealedPolicy
 
-__all__ = ["PolicySeal"]
+__all__ = ["PolicyAuthenticator"]
 
 _LABEL = b"tokenvault/v1/policy-in-force"
 _SOURCE = "the policy in force"
 
 
-class PolicySeal:
+class PolicyAuthenticator:
     """Seals and opens a tenant's policies.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError, for_operators
 from vault.policy.model import Policy
-from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.service.policy_standing import FileState, PolicyStanding
 from vault.store.policy_coordinator import Agreement, SealedPolicy
@@ -74,7 +74,7 @@ class PolicySource:
         file: PolicyFile,
         first: Policy,
         board: Board,
-        seal: PolicySeal,
+        seal: PolicyAuthenticator,
         prepare: Callable[[Policy], None],
         *,
         differs: Callable[[datetime | None], None] = lambda _: None,

@@ -17,12 +17,12 @@ from vault.config import ServerSettings, Settings
 from vault.distribution import install_hint
 from vault.errors import ConfigError, VaultError
 from vault.rpc.authn.reloading import FileWatch
-from vault.rpc.concurrency import Gate
+from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.refusals import RefusalCounter
 from vault.server.connections import Bounds, Connections
-from vault.server.endpoints import Door, open_doors
+from vault.server.endpoints import Endpoint, open_endpoints
 from vault.server.hardening import forbid_dumps
 from vault.server.health import HealthServer
 from vault.server.listener import Listener, receiver
@@ -30,7 +30,7 @@ from vault.server.port_lock import port_lock
 from vault.server.probing import Probe, Prober
 from vault.server.reaper import Reaper
 from vault.server.supervisor import Supervisor
-from vault.server.token_space_monitor import SpaceWatch
+from vault.server.token_space_monitor import TokenSpaceMonitor
 from vault.server.wiring import Backend, open_backend, replica_name
 from vault.server.worker_report import Failure, Report, encode
 from vault.telemetry.logging import configure_logging, frames_of, get_log
@@ -163,8 +163,8 @@ def serving(
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
         watch = FileWatch()
-        opened_doors = open_doors(settings, allow_development=allow_development, watch=watch)
-        doors = stack.enter_context(opened_doors)
+        opened_doors = open_endpoints(settings, allow_development=allow_development, watch=watch)
+        endpoints = stack.enter_context(opened_doors)
         spans = _spans(settings, metrics, stack)
         audit_metrics = AuditMetrics(metrics.registry)
         policy_metrics = PolicyMetrics(metrics.registry)
@@ -176,12 +176,14 @@ def serving(
         probes = {**backend.probes, "files": watch.probe}
         health = _health(server, probes, metrics, tell)
         stack.callback(health.stop)
-        # One gate: the bounds are the server's, through whichever door calls come.
-        gate = Gate(server.max_workers, server.max_concurrent_rpcs, server.principal_share)
-        counters = [_refusals(door, backend) for door in doors]
+        # One limiter: the bounds are the server's, through whichever endpoint calls come.
+        limiter = ConcurrencyLimiter(
+            server.max_workers, server.max_concurrent_rpcs, server.principal_share
+        )
+        counters = [_refusals(endpoint, backend) for endpoint in endpoints]
         listeners = [
-            _listener(server, door, backend, gate, refusals, metrics, spans)
-            for door, refusals in zip(doors, counters, strict=True)
+            _listener(server, endpoint, backend, limiter, refusals, metrics, spans)
+            for endpoint, refusals in zip(endpoints, counters, strict=True)
         ]
         for refusals in counters:
             refusals.start()
@@ -192,14 +194,14 @@ def serving(
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)
-        spaces = SpaceWatch(backend.spaces, metrics.space_left)
+        spaces = TokenSpaceMonitor(backend.spaces, metrics.space_left)
         stack.callback(spaces.stop)
         spaces.start()
         health.start()
         stack.callback(health.drain)
         _log.info(
             "serving",
-            addresses={door.name: f"{door.host}:{door.port}" for door in doors},
+            addresses={endpoint.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints},
             health=f"{server.health_host}:{server.health_port}",
             policy=backend.policy().digest,
         )
@@ -239,39 +241,39 @@ def _health(
     )
 
 
-def _refusals(door: Door, backend: Backend) -> RefusalCounter:
-    return RefusalCounter(backend.audit, door.name, lambda: backend.policy().digest)
+def _refusals(endpoint: Endpoint, backend: Backend) -> RefusalCounter:
+    return RefusalCounter(backend.audit, endpoint.name, lambda: backend.policy().digest)
 
 
 def _listener(
     server: ServerSettings,
-    door: Door,
+    endpoint: Endpoint,
     backend: Backend,
-    gate: Gate,
+    limiter: ConcurrencyLimiter,
     refusals: RefusalCounter,
     metrics: Metrics,
     spans: Spans,
 ) -> Listener:
     awaiting = receiver(server)
     connections = Connections(
-        door.name,
-        door.host,
-        door.port,
+        endpoint.name,
+        endpoint.host,
+        endpoint.port,
         Bounds(
             server.max_connections,
             server.address_share,
             server.first_call_timeout.total_seconds(),
         ),
-        partial(metrics.connections, door.name),
-        partial(metrics.connection_closed, door.name),
+        partial(metrics.connections, endpoint.name),
+        partial(metrics.connection_closed, endpoint.name),
     )
     pipeline = Pipeline(
         backend.methods,
         permissions(),
         backend.policy,
-        door.identify,
+        endpoint.identify,
         Limits(server.max_batch, server.max_deadline.total_seconds()),
-        gate,
+        limiter,
         backend.audit,
         refusals,
         metrics,
@@ -279,4 +281,4 @@ def _listener(
         connections.called,
         spans,
     )
-    return Listener(server, door, pipeline, awaiting, connections)
+    return Listener(server, endpoint, pipeline, awaiting, connections)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from vault.errors import VaultError
 from vault.telemetry.logging import get_log
 
-__all__ = ["SpaceWatch"]
+__all__ = ["TokenSpaceMonitor"]
 
 _log = get_log(__name__)
 
 
-class SpaceWatch:
+class TokenSpaceMonitor:
     """A thread that measures at its start and then once an interval.
 
     Args:

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.postgres import CloseWith, PostgresAuditLog
 from vault.errors import VaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import Closing, Ending, OpenTransaction, retried, transaction
 from vault.service.ports import Transaction, nothing
 from vault.store.limits import PostgresLimitStore
-from vault.store.token_specs import PostgresShapeStore
+from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
 from vault.telemetry.spans import OFF, Spans
 
@@ -38,8 +38,8 @@ class _PostgresTransaction:
         return PostgresTokenStore(self._opened.connection)
 
     @property
-    def shapes(self) -> PostgresShapeStore:
-        return PostgresShapeStore(self._opened.connection)
+    def token_specs(self) -> PostgresTokenSpecStore:
+        return PostgresTokenSpecStore(self._opened.connection)
 
     @property
     def limits(self) -> PostgresLimitStore:
@@ -49,9 +49,9 @@ class _PostgresTransaction:
 class PostgresUnitOfWork:
     """The UnitOfWork of one server process; threads share it."""
 
-    def __init__(self, engine: Engine, lanes: LanePool, spans: Spans = OFF) -> None:
+    def __init__(self, engine: Engine, chain_heads: ChainHeadPool, spans: Spans = OFF) -> None:
         self._engine = engine
-        self._lanes = lanes
+        self._lanes = chain_heads
         self._spans = spans
 
     def run(
@@ -96,9 +96,9 @@ class PostgresUnitOfWork:
             return answer
 
 
-def audit_of(opened: OpenTransaction, lanes: LanePool) -> PostgresAuditLog:
+def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
     """Returns the audit of a transaction, which is told how that ends."""
-    audit = PostgresAuditLog(opened, lanes, _closing(opened))
+    audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
     return audit
 

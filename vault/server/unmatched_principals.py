@@ -1,4 +1,4 @@
-"""Principals of a policy that no caller can be, by the settings of the doors they come in by.
+"""Principals of a policy that no caller can be, by the settings of the endpoints they come in by.
 
 Most often trust domain or issuer is misspelt, in the settings or in the policy, and then every
 caller is refused with nothing that says why.

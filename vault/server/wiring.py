@@ -14,8 +14,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine
 
 from vault.audit.chain import Kind
-from vault.audit.chain_heads import LanePool
-from vault.audit.desk import AuditDesk
+from vault.audit.chain_heads import ChainHeadPool
+from vault.audit.desk import AuditAccess
 from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
@@ -41,7 +41,7 @@ from vault.rpc.methods.erasure import erasure_methods
 from vault.rpc.methods.registry import Method, methods
 from vault.server.audit_integration import AuditIntegration
 from vault.server.health import Probe
-from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
 from vault.server.unit_of_work import PostgresUnitOfWork, audit_of
@@ -52,11 +52,11 @@ from vault.service.erasure import ErasureService
 from vault.service.expiry import ExpiryService
 from vault.service.oversight import Finding, OversightService
 from vault.service.spellings import SpellingService
-from vault.service.token_space import spaces_left
-from vault.service.token_specs import check_shapes
+from vault.service.token_space import token_space_left
+from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.policy_coordinator import PolicyBoard
+from vault.store.policy_coordinator import PolicyCoordinator
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.telemetry.spans import OFF, SpannedKeys, Spans
 
@@ -132,49 +132,55 @@ def open_backend(
         keyring.start()
         replica = replica_name(settings)
         audit_key, audit_key_of = _audit_keys(keyring)
-        lanes = LanePool(replica, audit_key, lambda: _named_keys(keyring))
-        work = PostgresUnitOfWork(engine, lanes, spans)
+        chain_heads = ChainHeadPool(replica, audit_key, lambda: _named_keys(keyring))
+        work = PostgresUnitOfWork(engine, chain_heads, spans)
 
         strangers = UnmatchedPrincipals(settings)
 
         def prepare(policy: Policy) -> None:
-            work.run(lambda transaction: check_shapes(policy, transaction.shapes, DEFAULT_TENANT))
+            work.run(
+                lambda transaction: check_token_specs(
+                    policy, transaction.token_specs, DEFAULT_TENANT
+                )
+            )
             keyring.ensure(policy.fields)
             strangers.warn(policy)
 
         prepare(first)
-        board = PolicyBoard(
+        board = PolicyCoordinator(
             side,
             DEFAULT_TENANT,
             uuid4(),
             replica,
-            lambda opened, change: audit_of(opened, lanes).append_policy_change(change),
+            lambda opened, change: audit_of(opened, chain_heads).append_policy_change(change),
         )
-        seal = PolicySeal(DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version))
+        seal = PolicyAuthenticator(
+            DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version)
+        )
         policies = PolicySource(file, first, board, seal, prepare, differs=policy_metrics.differs)
         stack.callback(policies.close)
         policies.start()
         admission = Admission(work)
         expiry = ExpiryService(
-            PostgresUnitOfWork(side, lanes), keyring, policies.current, settings.reaper.batch
+            PostgresUnitOfWork(side, chain_heads), keyring, policies.current, settings.reaper.batch
         )
         integrator = Integrator(side, audit_key, audit_key_of)
         readers = [
             PostgresAuditReader(
                 each,
                 audit_key_of,
-                lambda: Knowledge(lanes.seen(), integrator.seen()),
+                lambda: Knowledge(chain_heads.seen(), integrator.seen()),
                 [_altered_tables],
             )
             for each in (engine, side)
         ]
-        looks = [Watch(readers[1], lanes.seen).look, ErasureWatch(side, audit_key_of).look]
+        looks = [Watch(readers[1], chain_heads.seen).look, ErasureWatch(side, audit_key_of).look]
         integration = AuditIntegration(
             integrator, audit_metrics, lambda: [found for look in looks for found in look()]
         )
         stack.callback(integration.close)
         integration.start()
-        desk = AuditDesk(readers[0], audit_key, audit_key_of, keyring.losses)
+        desk = AuditAccess(readers[0], audit_key, audit_key_of, keyring.losses)
         oversight = OversightService(admission, desk, policies.standing)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
@@ -234,7 +240,7 @@ def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int],
 
 def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
     return work.run(
-        lambda transaction: spaces_left(transaction.tokens, policy, DEFAULT_TENANT),
+        lambda transaction: token_space_left(transaction.tokens, policy, DEFAULT_TENANT),
         deadline=time.monotonic() + _SPACES_SECONDS,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
-from vault.formats.base.invisible_characters import blemish
+from vault.formats.base.invisible_characters import invisible_character_hint
 from vault.formats.base.layout import plain
 from vault.model import Failure
 from vault.policy.model import Field
@@ -110,7 +110,7 @@ def _explained(
     parse_token: Callable[[str], Parsed] | None,
 ) -> Failure:
     failure = Failure.of(error)
-    hint = blemish(text, error, parse)
+    hint = invisible_character_hint(text, error, parse)
     if hint is None and error.reason is Reason.VALUE_NOT_IN_FORMAT and parse_token is not None:
         hint = _already(text, parse_token)
     return failure if hint is None else replace(failure, message=f"{failure.message}; {hint}")
@@ -124,9 +124,9 @@ def _already(text: str, parse_token: Callable[[str], Parsed]) -> str | None:
     return _ALREADY
 
 
-def laid_out(column: Column, policy_field: Field, view: str) -> Column:
+def laid_out(column: Column, field: Field, view: str) -> Column:
     """Returns the column as a view of it is answered: what is written anew has no layout."""
-    shown = policy_field.views.get(view)
+    shown = field.views.get(view)
     if shown is None or not shown.write:
         return column
     return replace(column, places=[(index, slot, plain(0)) for index, slot, _ in column.places])

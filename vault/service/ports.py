@@ -34,7 +34,7 @@ __all__ = [
     "KeyWrapper",
     "LimitKey",
     "LimitStore",
-    "ShapeStore",
+    "TokenSpecStore",
     "TokenStore",
     "Transaction",
     "UnitOfWork",
@@ -142,14 +142,14 @@ class AuditLog(Protocol):
         """
 
 
-class ShapeStore(Protocol):
+class TokenSpecStore(Protocol):
     """What decides a used field's tokens, recorded at first use. Raises StoreUnavailable only."""
 
     def recorded(self, tenant: str) -> Mapping[str, str]:
         """Returns the shape (canonical JSON) of every used field."""
 
     def record(
-        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+        self, space: TokenSpace, token_spec: str, *, older: str | None = None, by_key: bool = False
     ) -> str:
         """Records a field's shape if none is there yet; returns the one that is in force.
 
@@ -211,7 +211,7 @@ class Transaction(Protocol):
     @property
     def audit(self) -> AuditLog: ...
     @property
-    def shapes(self) -> ShapeStore: ...
+    def token_specs(self) -> TokenSpecStore: ...
     @property
     def limits(self) -> LimitStore: ...
 

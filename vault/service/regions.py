@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault.errors import InvalidRequest
-from vault.formats import Format, FormatOptionError, Regional
+from vault.formats import Format, FormatOptionError, HasRegions
 from vault.policy.model import Field
 
 __all__ = ["format_for_region"]
@@ -21,7 +21,7 @@ def format_for_region(field: Field, region: str) -> Format:
     form: object = field.format
     if not region:
         return field.format
-    if not isinstance(form, Regional):
+    if not isinstance(form, HasRegions):
         raise InvalidRequest("only fields of format phone take a region: leave it out")
     try:
         return form.for_region(region)

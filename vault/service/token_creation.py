@@ -27,7 +27,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "VAULTLESS_KEY_VERSION",
     "Minted",
-    "Wanted",
+    "TokenRequest",
     "encipher_cores",
     "ensure_tokens",
     "holds",
@@ -42,7 +42,7 @@ _COUNTER_BITS = 32  # the width of the counter in the tweak
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TokenRequest:
     """A value that needs a token: its core, and its blind index where it keeps one token."""
 
     core: str = field(repr=False)
@@ -69,8 +69,8 @@ def ensure_tokens(
     store: TokenStore,
     keys: KeySource,
     space: TokenSpace,
-    policy_field: Field,
-    wanted: Sequence[Wanted],
+    field: Field,
+    wanted: Sequence[TokenRequest],
     tweak_version: int,
     *,
     deadline: float | None = None,
@@ -85,10 +85,10 @@ def ensure_tokens(
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    batch = _Batch(store, keys, space, policy_field, wanted, tweak_version, deadline)
+    batch = _Batch(store, keys, space, field, wanted, tweak_version, deadline)
     # Before anything is inserted: what is locked to be extended is locked in order. What
     # a later look finds has just been made.
-    missing = batch.find(range(len(wanted)), extend=policy_field.ttl)
+    missing = batch.find(range(len(wanted)), extend=field.ttl)
     for attempt in range(MAX_ATTEMPTS):
         if not missing:
             break
@@ -104,19 +104,19 @@ class _Batch:
         store: TokenStore,
         keys: KeySource,
         space: TokenSpace,
-        policy_field: Field,
-        wanted: Sequence[Wanted],
+        field: Field,
+        wanted: Sequence[TokenRequest],
         tweak_version: int,
         deadline: float | None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._space = space
-        self._field = policy_field
+        self._field = field
         self._wanted = wanted
         self._tweak_version = tweak_version
         self._deadline = deadline
-        self._index_version = keys.index(space).version if policy_field.scope is Scope.FIELD else 0
+        self._index_version = keys.index(space).version if field.scope is Scope.FIELD else 0
         self.tokens: list[str | None] = [None] * len(wanted)
         self.key_versions: set[int] = set()
         self.unopened: set[int] = set()
@@ -215,17 +215,17 @@ def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bo
 
 def encipher_cores(
     key: FieldKey,
-    policy_field: Field,
+    field: Field,
     tweak_version: int,
     cores: Sequence[str],
     counters: Sequence[int],
     deadline: float | None = None,
 ) -> list[str]:
     """Enciphers value cores into token cores by the field's FPE generator, in order."""
-    storage: Storage = policy_field.storage
-    token_plan = policy_field.format.token_plan
+    storage: Storage = field.storage
+    token_plan = field.format.token_plan
     plans = [token_plan(core, storage) for core in in_time(cores, deadline)]
-    scope = policy_field.scope.value
+    scope = field.scope.value
     groups: dict[Alphabet, list[int]] = {}
     for at, plan in enumerate(plans):
         groups.setdefault(plan.alphabet, []).append(at)
@@ -234,7 +234,7 @@ def encipher_cores(
         texts = [plans[at].text for at in members]
         tweaks = [TweakInput(scope, plans[at].kept, counters[at]) for at in members]
         enciphered = key.encipher_texts(
-            policy_field.generator, alphabet, texts, tweaks, tweak_version=tweak_version
+            field.generator, alphabet, texts, tweaks, tweak_version=tweak_version
         )
         for at, text in zip(members, enciphered, strict=True):
             tokens[at] = plans[at].build(text)

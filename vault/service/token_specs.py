@@ -11,9 +11,9 @@ from __future__ import annotations
 from vault.errors import PolicyError
 from vault.model import Storage, TokenSpace
 from vault.policy.model import Field, Policy
-from vault.service.ports import ShapeStore, Transaction
+from vault.service.ports import TokenSpecStore, Transaction
 
-__all__ = ["FieldShape", "ShapeRecord", "check_shapes"]
+__all__ = ["FieldShape", "TokenSpecRecord", "check_token_specs"]
 
 _REMEDY = (
     "put the recorded shape back, or give the new shape a field of a new name and move the "
@@ -21,7 +21,7 @@ _REMEDY = (
 )
 
 
-class ShapeRecord:
+class TokenSpecRecord:
     """What is known to be recorded. Threads may share it."""
 
     def __init__(self) -> None:
@@ -57,17 +57,17 @@ class FieldShape:
 
         Raises PolicyError if another shape is recorded.
         """
-        if len(self._field.shapes) == 1:
+        if len(self._field.token_specs) == 1:
             return self._field.tweak_version
         return self._version_in(transaction, claim=False)
 
     def remember(self) -> None:
         """Notes, after the commit, that what was found is durable."""
         if self._found is not None:
-            self._known[self._space, self._field.shape] = self._found
+            self._known[self._space, self._field.token_spec] = self._found
 
     def _version_in(self, transaction: Transaction, *, claim: bool) -> int | None:
-        known = self._known.get((self._space, self._field.shape))
+        known = self._known.get((self._space, self._field.token_spec))
         if known is not None:
             return known
         # Work that is run again after a rollback must not go by what was rolled back.
@@ -81,11 +81,11 @@ class FieldShape:
         return self._found
 
     def _recorded(self, transaction: Transaction) -> str | None:
-        return transaction.shapes.recorded(self._space.tenant).get(self._space.field)
+        return transaction.token_specs.recorded(self._space.tenant).get(self._space.field)
 
     def _record(self, transaction: Transaction) -> str:
-        newest, *older = self._field.shapes.values()
-        return transaction.shapes.record(
+        newest, *older = self._field.token_specs.values()
+        return transaction.token_specs.record(
             self._space,
             newest,
             older=older[0] if older else None,
@@ -94,10 +94,10 @@ class FieldShape:
         )
 
 
-def check_shapes(policy: Policy, shapes: ShapeStore, tenant: str) -> None:
+def check_token_specs(policy: Policy, token_specs: TokenSpecStore, tenant: str) -> None:
     """Raises PolicyError where a policy changes or drops a used field."""
     faults = []
-    for name, shape in shapes.recorded(tenant).items():
+    for name, shape in token_specs.recorded(tenant).items():
         field = policy.fields.get(name)
         if field is None:
             faults.append(
@@ -111,7 +111,7 @@ def check_shapes(policy: Policy, shapes: ShapeStore, tenant: str) -> None:
 
 def _tweak_version(field: Field, recorded: str) -> int | None:
     """Returns the tweak version of a recorded shape, None where it is not the field's."""
-    versions = [version for version, shape in field.shapes.items() if shape == recorded]
+    versions = [version for version, shape in field.token_specs.items() if shape == recorded]
     return versions[0] if versions else None
 
 

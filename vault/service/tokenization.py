@@ -34,11 +34,11 @@ from vault.service.results import (
 from vault.service.stored_rows import UNOPENED
 from vault.service.token_creation import (
     VAULTLESS_KEY_VERSION,
-    Wanted,
+    TokenRequest,
     ensure_tokens,
     holds,
 )
-from vault.service.token_specs import FieldShape, ShapeRecord
+from vault.service.token_specs import FieldShape, TokenSpecRecord
 from vault.service.vaultless import Conversion, detokenize_column, no_tokens, tokenize_column
 
 __all__ = ["TokenizationService"]
@@ -60,7 +60,7 @@ class TokenizationService:
     def __init__(self, admission: Admission, keys: KeySource) -> None:
         self._admission = admission
         self._keys = keys
-        self._shapes = ShapeRecord()
+        self._token_specs = TokenSpecRecord()
 
     def tokenize(
         self,
@@ -82,7 +82,7 @@ class TokenizationService:
             meanwhile: told the result while the commit is on its way (``UnitOfWork.run``).
         """
         permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
-        shape = self._shapes.of(permit.space, permit.field)
+        shape = self._token_specs.of(permit.space, permit.field)
         parse = self._format_of(permit, region).parse
         work = self._prepared(permit, lambda: self._making(permit, shape, values, parse))
         result = self._admission.carry_out(permit, len(values), work, meanwhile)
@@ -102,7 +102,7 @@ class TokenizationService:
     ) -> ColumnResult:
         """Returns a view of the value behind each token; ``meanwhile`` as in ``tokenize``."""
         permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
-        shape = self._shapes.of(permit.space, permit.field)
+        shape = self._token_specs.of(permit.space, permit.field)
         work = self._prepared(permit, lambda: self._revealing(permit, shape, tokens))
         result = self._admission.carry_out(permit, len(tokens), work, meanwhile)
         shape.remember()
@@ -113,7 +113,7 @@ class TokenizationService:
     ) -> ColumnResult:
         """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
         permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
-        shape = self._shapes.of(permit.space, permit.field)
+        shape = self._token_specs.of(permit.space, permit.field)
         parse = self._format_of(permit, region).parse
         work = self._prepared(permit, lambda: self._finding(permit, shape, values, parse))
         result = self._admission.carry_out(permit, len(values), work)
@@ -271,11 +271,11 @@ class TokenizationService:
         ]
         return tokens, minted.key_versions
 
-    def _wanted(self, permit: FieldPermit, cores: Sequence[str]) -> list[Wanted]:
+    def _wanted(self, permit: FieldPermit, cores: Sequence[str]) -> list[TokenRequest]:
         if permit.field.scope is Scope.NONE:
-            return [Wanted(core, None) for core in cores]
+            return [TokenRequest(core, None) for core in cores]
         macs = self._keys.index(permit.space).macs(permit.field.scope.value, cores)
-        return [Wanted(core, mac) for core, mac in zip(cores, macs, strict=True)]
+        return [TokenRequest(core, mac) for core, mac in zip(cores, macs, strict=True)]
 
     def _live_tokens_of(
         self, transaction: Transaction, permit: FieldPermit, cores: Sequence[str]

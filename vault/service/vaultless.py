@@ -1,8 +1,8 @@
 """Columns of vaultless fields: values to tokens and back, with nothing stored.
 
-There are two roads. Plain items (see ``vault.formats.columnar.rows``) go through the cipher as
-arrays; all others are parsed, planned and rendered item by item. Both give the same
-answers, and ``split_rows`` alone decides which item takes which.
+There are two paths. Separator-free items (``vault.formats.columnar.rows``) go through the
+cipher as arrays; all others are parsed, planned and rendered item by item. Both give the
+same answers, and ``split_rows`` alone decides which item takes which.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from vault.crypto.fpe.limbs import Digits
 from vault.errors import Reason
 from vault.formats import Parsed, token_form
 from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows
-from vault.formats.columnar.rows import Mask, RowFormat, Rows, join_texts, split_rows, stack_texts
+from vault.formats.columnar.rows import (
+    ColumnarFormat,
+    Mask,
+    Rows,
+    join_texts,
+    split_rows,
+    stack_texts,
+)
 from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
@@ -79,7 +86,7 @@ class Conversion:
 
 def tokenize_column(
     key: FieldKey,
-    policy_field: Field,
+    field: Field,
     tweak_version: int,
     values: Sequence[str],
     parse: Callable[[str], Parsed],
@@ -96,12 +103,12 @@ def tokenize_column(
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    made = _Made(len(values), policy_field)
-    rules, groups, rest = _split(policy_field, values, lambda rules: rules.value_rows)
+    made = _ConversionBuilder(len(values), field)
+    rules, groups, rest = _split(field, values, lambda rules: rules.value_rows)
 
     def encipher(cores: list[str]) -> Answers:
         counters = [0] * len(cores)
-        tokens = encipher_cores(key, policy_field, tweak_version, cores, counters, deadline)
+        tokens = encipher_cores(key, field, tweak_version, cores, counters, deadline)
         return [
             FIXED_POINT if token == core else token
             for core, token in zip(cores, tokens, strict=True)
@@ -109,26 +116,26 @@ def tokenize_column(
 
     if rules is not None:
         for group in groups:
-            digits = _run(key.encipher_rows, policy_field, tweak_version, rules, group)
-            rules.close_tokens(digits)
+            digits = _run(key.encipher_rows, field, tweak_version, rules, group)
+            rules.set_token_check_digits(digits)
             tokens, _ = made.moved(group, digits, FIXED_POINT)
             made.rows.append(tokens)
             made.token_rows.append(tokens)
     column = parse_column(
         _at(values, rest),
         parse,
-        parse_token=token_form(policy_field.format),
+        parse_token=token_form(field.format),
         deadline=deadline,
     )
     answers = encipher(column.cores)
     made.tokens.extend(token for token in answers if isinstance(token, str))
-    made.add(rest, column.answer(policy_field.format, answers))
+    made.add(rest, column.answer(field.format, answers))
     return made.conversion()
 
 
 def detokenize_column(
     key: FieldKey,
-    policy_field: Field,
+    field: Field,
     tweak_version: int,
     tokens: Sequence[str],
     view: str,
@@ -148,12 +155,12 @@ def detokenize_column(
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    made = _Made(len(tokens), policy_field)
-    rules, groups, rest = _split(policy_field, tokens, lambda rules: rules.token_rows)
+    made = _ConversionBuilder(len(tokens), field)
+    rules, groups, rest = _split(field, tokens, lambda rules: rules.token_rows)
     if rules is not None:
         for group in groups:
-            digits = _run(key.decipher_rows, policy_field, tweak_version, rules, group)
-            rules.close_values(digits)
+            digits = _run(key.decipher_rows, field, tweak_version, rules, group)
+            rules.set_value_check_digits(digits)
             # A fixed point was never handed out as a token, so it is none.
             values, asked = made.moved(group, digits, NO_TOKEN)
             made.token_rows.append(group)
@@ -164,21 +171,21 @@ def detokenize_column(
                 made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
     column = parse_column(
         _at(tokens, rest),
-        policy_field.format.parse_token,
+        field.format.parse_token,
         malformed=NO_TOKEN,
         deadline=deadline,
     )
-    column = laid_out(column, policy_field, view)
+    column = laid_out(column, field, view)
     answers = [
         value if isinstance(value, Failure) else show(token, value)
         for token, value in zip(
             column.cores,
-            decipher_tokens(key, policy_field, tweak_version, column.cores, deadline),
+            decipher_tokens(key, field, tweak_version, column.cores, deadline),
             strict=True,
         )
     ]
     made.tokens.extend(column.cores)
-    made.add(rest, column.answer(policy_field.format, answers))
+    made.add(rest, column.answer(field.format, answers))
     return made.conversion()
 
 
@@ -187,8 +194,8 @@ def no_tokens(tokens: Sequence[str]) -> Conversion:
     return Conversion([""] * len(tokens), dict.fromkeys(range(len(tokens)), NO_TOKEN), [])
 
 
-class _Made:
-    """What has been made of a column so far, on both roads.
+class _ConversionBuilder:
+    """What has been made of a column so far, on both paths.
 
     Attributes:
         rows: answers as rows.
@@ -197,10 +204,10 @@ class _Made:
         failures: by index.
     """
 
-    def __init__(self, size: int, policy_field: Field) -> None:
-        rules = policy_field.format
+    def __init__(self, size: int, field: Field) -> None:
+        rules = field.format
         self._size = size
-        self._alphabet = rules.row_alphabet if isinstance(rules, RowFormat) else None
+        self._alphabet = rules.row_alphabet if isinstance(rules, ColumnarFormat) else None
         self.rows: list[Rows] = []
         self.texts: list[tuple[int, str]] = []
         self.token_rows: list[Rows] = []
@@ -235,13 +242,13 @@ class _Made:
 
 
 def _split(
-    policy_field: Field,
+    field: Field,
     items: Sequence[str],
-    accept: Callable[[RowFormat], Callable[[Digits], Mask]],
-) -> tuple[RowFormat | None, list[Rows], Sequence[int]]:
-    """Returns the rules for rows, the plain items as rows, and the indexes of all others."""
-    rules = policy_field.format
-    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, RowFormat):
+    accept: Callable[[ColumnarFormat], Callable[[Digits], Mask]],
+) -> tuple[ColumnarFormat | None, list[Rows], Sequence[int]]:
+    """Returns the rules for rows, the items that are rows, and the indexes of all others."""
+    rules = field.format
+    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, ColumnarFormat):
         return None, [], range(len(items))
     groups, rest = split_rows(TextColumn.of(items), rules, accept(rules))
     return rules, groups, rest.tolist()
@@ -254,16 +261,16 @@ def _at(items: Sequence[str], indexes: Sequence[int]) -> Sequence[str]:
 
 
 def _run(
-    cipher: RowCipher, policy_field: Field, tweak_version: int, rules: RowFormat, group: Rows
+    cipher: RowCipher, field: Field, tweak_version: int, rules: ColumnarFormat, group: Rows
 ) -> Digits:
     """Returns the rows with their free columns through the cipher; the others as they were."""
     digits = group.digits
     first, free, end = rules.cut(digits.shape[1])
     kept = digits[:, [*range(first), *range(end, digits.shape[1])]]
-    tweaks, of_row = _tweaks(policy_field.scope.value, rules, kept)
+    tweaks, of_row = _tweaks(field.scope.value, rules, kept)
     made = digits.copy()
     made[:, first:free] = cipher(
-        policy_field.generator,
+        field.generator,
         rules.row_alphabet.radix,
         digits[:, first:free],
         tweaks,
@@ -273,7 +280,7 @@ def _run(
     return made
 
 
-def _tweaks(scope: str, rules: RowFormat, kept: Digits) -> tuple[list[TweakInput], Indexes]:
+def _tweaks(scope: str, rules: ColumnarFormat, kept: Digits) -> tuple[list[TweakInput], Indexes]:
     """Returns the distinct tweaks of rows by what they keep, and each row's number in them."""
     if not kept.size:
         return [TweakInput(scope, "", 0)], np.zeros(len(kept), np.int64)

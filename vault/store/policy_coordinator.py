@@ -23,7 +23,7 @@ from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction, Parameters, execute, retried, transaction
 from vault.store import sql
 
-__all__ = ["Agreement", "PolicyBoard", "Record", "SealedPolicy"]
+__all__ = ["Agreement", "PolicyCoordinator", "Record", "SealedPolicy"]
 
 Record = Callable[[OpenTransaction, PolicyChange], None]
 """Writes the audit record of a change, to be committed with it. Raises VaultError."""
@@ -64,7 +64,7 @@ class Agreement:
     servers: tuple[tuple[str, str], ...] = ()
 
 
-class PolicyBoard:
+class PolicyCoordinator:
     """One server's place among those that agree on a tenant's policy."""
 
     def __init__(

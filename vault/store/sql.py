@@ -21,12 +21,12 @@ __all__ = [
     "LOCK_TIMEOUT",
     "PAST",
     "PUT_IN_FORCE",
-    "RECORDED_SHAPES",
-    "RECORD_SHAPE",
+    "RECORDED_TOKEN_SPECS",
+    "RECORD_TOKEN_SPEC",
     "REPORT",
     "SERVERS",
-    "SHAPE",
     "SHORT_LOCK_TIMEOUT",
+    "TOKEN_SPEC",
     "UNINDEX",
 ]
 
@@ -136,8 +136,8 @@ RETURNING seconds, used,
                       - extract(epoch FROM clock_timestamp()))::double precision
 """
 
-RECORDED_SHAPES = "SELECT field, shape FROM field_shapes WHERE tenant = %(tenant)b"
-RECORD_SHAPE = """
+RECORDED_TOKEN_SPECS = "SELECT field, shape FROM field_shapes WHERE tenant = %(tenant)b"
+RECORD_TOKEN_SPEC = """
 INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(shape)b)
 ON CONFLICT DO NOTHING
 """
@@ -159,7 +159,7 @@ SELECT %(tenant)b, %(field)b,
             THEN %(older)b ELSE %(shape)b END
 ON CONFLICT DO NOTHING
 """
-SHAPE = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
+TOKEN_SPEC = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
 
 # Whoever owns the database may have written times that no program can read.
 IN_FORCE = """

@@ -12,41 +12,41 @@ from vault.model import TokenSpace
 from vault.postgres.transaction import execute
 from vault.store import sql
 
-__all__ = ["PostgresShapeStore"]
+__all__ = ["PostgresTokenSpecStore"]
 
 
-class PostgresShapeStore:
-    """The ShapeStore of one transaction."""
+class PostgresTokenSpecStore:
+    """The TokenSpecStore of one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def recorded(self, tenant: str) -> Mapping[str, str]:
         """Returns the shape of every used field of a tenant."""
-        rows = execute(self._connection, sql.RECORDED_SHAPES, {"tenant": tenant})
-        return {str(field): str(shape) for field, shape in rows}
+        rows = execute(self._connection, sql.RECORDED_TOKEN_SPECS, {"tenant": tenant})
+        return {str(field): str(token_spec) for field, token_spec in rows}
 
     def record(
-        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+        self, space: TokenSpace, token_spec: str, *, older: str | None = None, by_key: bool = False
     ) -> str:
         """Records a field's shape if none is there yet; returns the one in force.
 
-        See ``ShapeStore`` for ``older`` and ``by_key``.
+        See ``TokenSpecStore`` for ``older`` and ``by_key``.
         """
         parameters = {
             "tenant": space.tenant,
             "field": space.field,
-            "shape": shape,
+            "shape": token_spec,
             "older": older,
             "by_key": by_key,
             "newest": NEWEST_TWEAK_VERSION,
         }
         if older is None:
-            execute(self._connection, sql.RECORD_SHAPE, parameters)
+            execute(self._connection, sql.RECORD_TOKEN_SPEC, parameters)
         else:
             execute(self._connection, sql.RETIRE_TWEAK_VERSIONS, parameters)
             execute(self._connection, sql.RECORD_NEWEST_SHAPE, parameters)
-        rows = execute(self._connection, sql.SHAPE, parameters)
+        rows = execute(self._connection, sql.TOKEN_SPEC, parameters)
         if not rows:
             raise StoreUnavailable("a field's shape was not stored", reason=Reason.INTERNAL)
         return str(rows[0][0])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.keys.unwrap_failures import Unopened, Why
+from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 __all__ = ["LocalKeys"]
 
@@ -32,11 +32,11 @@ class LocalKeys:
         return [self._wrap(context) for context in contexts]
 
     def unwrap(self, items: Sequence[tuple[bytes, str]]) -> Sequence[bytes]:
-        """Opens (context, wrapped) pairs, in order. Raises Unopened."""
+        """Opens (context, wrapped) pairs, in order. Raises UnwrapFailed."""
         opened = [self._open(context, wrapped) for context, wrapped in items]
-        why = {at: Why.FOREIGN for at, key in enumerate(opened) if key is None}
+        why = {at: UnwrapFault.FOREIGN for at, key in enumerate(opened) if key is None}
         if why:
-            raise Unopened(why)
+            raise UnwrapFailed(why)
         return [key for key in opened if key is not None]
 
     def _wrap(self, context: bytes) -> str:

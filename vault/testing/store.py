@@ -37,7 +37,7 @@ _IndexKey = tuple[TokenSpace, Scope, int, bytes]
 class _Tables:
     tokens: dict[tuple[TokenSpace, str], StoredToken] = field(default_factory=dict)
     index: dict[_IndexKey, str] = field(default_factory=dict)
-    shapes: dict[TokenSpace, str] = field(default_factory=dict)
+    token_specs: dict[TokenSpace, str] = field(default_factory=dict)
     limits: dict[tuple[LimitKey, int], tuple[int, int]] = field(default_factory=dict)
     events: list[AuditEvent] = field(default_factory=list)
 
@@ -167,22 +167,24 @@ class _Tokens:
             self._tables.tokens[space, row.token] = row
 
 
-class _Shapes:
-    """The ShapeStore of one transaction."""
+class _TokenSpecs:
+    """The TokenSpecStore of one transaction."""
 
     def __init__(self, tables: _Tables) -> None:
-        self._shapes = tables.shapes
+        self._token_specs = tables.token_specs
 
     def recorded(self, tenant: str) -> Mapping[str, str]:
         return {
-            space.field: shape for space, shape in self._shapes.items() if space.tenant == tenant
+            space.field: token_spec
+            for space, token_spec in self._token_specs.items()
+            if space.tenant == tenant
         }
 
     def record(
-        self, space: TokenSpace, shape: str, *, older: str | None = None, by_key: bool = False
+        self, space: TokenSpace, token_spec: str, *, older: str | None = None, by_key: bool = False
     ) -> str:
         del older, by_key  # no other server shares these tables
-        return self._shapes.setdefault(space, shape)
+        return self._token_specs.setdefault(space, token_spec)
 
 
 class _Limits:
@@ -219,7 +221,7 @@ class _Audit:
 class _MemoryTransaction:
     tokens: _Tokens
     audit: _Audit
-    shapes: _Shapes
+    token_specs: _TokenSpecs
     limits: _Limits
 
 
@@ -249,7 +251,7 @@ class MemoryUnitOfWork:
             tables = self._tables.copy()
             now = self._clock()
             transaction = _MemoryTransaction(
-                _Tokens(tables, now), _Audit(tables), _Shapes(tables), _Limits(tables, now)
+                _Tokens(tables, now), _Audit(tables), _TokenSpecs(tables), _Limits(tables, now)
             )
             result = work(transaction)
             self._tables = tables

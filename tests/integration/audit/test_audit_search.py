@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit import desk as desk_module
-from vault.audit.chain_heads import LanePool
-from vault.audit.desk import AuditDesk
+from vault.audit.chain_heads import ChainHeadPool
+from vault.audit.desk import AuditAccess
 from vault.audit.integrator import Integrator
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
@@ -38,7 +38,7 @@ def append(event: AuditEvent, transaction: Transaction) -> None:
 @pytest.fixture
 def engine(database: Database) -> Iterator[Engine]:
     made = make_engine(database.service_url)
-    work = PostgresUnitOfWork(made, LanePool("a", lambda: KEY))
+    work = PostgresUnitOfWork(made, ChainHeadPool("a", lambda: KEY))
     for number in range(CALLS):
         event = replace(
             EVENT,
@@ -53,12 +53,12 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def desk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AuditDesk:
+def desk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AuditAccess:
     monkeypatch.setattr(desk_module, "_CHUNK", 7)
-    return AuditDesk(PostgresAuditReader(engine, lambda _: KEY), lambda: KEY, lambda _: KEY)
+    return AuditAccess(PostgresAuditReader(engine, lambda _: KEY), lambda: KEY, lambda _: KEY)
 
 
-def positions(desk: AuditDesk, search: AuditSearch) -> list[int]:
+def positions(desk: AuditAccess, search: AuditSearch) -> list[int]:
     return [record.position for record in desk.search(search).records]
 
 
@@ -66,7 +66,7 @@ BY_Q = AuditFilter(principals=["q"])
 ALL_OF_Q = list(range(2, 42, 4))
 
 
-def test_upwards_in_pages(desk: AuditDesk) -> None:
+def test_upwards_in_pages(desk: AuditAccess) -> None:
     found, at = list[int](), 1
     while True:
         page = desk.search(AuditSearch(at, 3, wanted=BY_Q))
@@ -78,7 +78,7 @@ def test_upwards_in_pages(desk: AuditDesk) -> None:
     assert page.last == 41
 
 
-def test_downwards_in_pages(desk: AuditDesk) -> None:
+def test_downwards_in_pages(desk: AuditAccess) -> None:
     found, before = list[int](), 0
     while True:
         page = desk.search(AuditSearch(0, 3, before, BY_Q))
@@ -91,19 +91,19 @@ def test_downwards_in_pages(desk: AuditDesk) -> None:
     assert positions(desk, AuditSearch(0, 9, 3, BY_Q)) == [2]
 
 
-def test_between_two_positions(desk: AuditDesk) -> None:
+def test_between_two_positions(desk: AuditAccess) -> None:
     assert positions(desk, AuditSearch(6, 100, 14, BY_Q)) == [6, 10]
     assert positions(desk, AuditSearch(99, 100, wanted=BY_Q)) == []
     assert positions(desk, AuditSearch(2**62, 100, 2**62, BY_Q)) == []
 
 
-def test_filters_go_together(desk: AuditDesk) -> None:
+def test_filters_go_together(desk: AuditAccess) -> None:
     both = AuditFilter(principals=["q"], outcomes=["denied"])
     assert positions(desk, AuditSearch(1, 100, wanted=both)) == [2, 22]
     assert positions(desk, AuditSearch(1, 9, wanted=AuditFilter(request_id="r5"))) == [7]
 
 
-def test_by_time(desk: AuditDesk, engine: Engine) -> None:
+def test_by_time(desk: AuditAccess, engine: Engine) -> None:
     (page,) = [desk.tail(20, 1)]
     begun = page.records[0].body.partition('"time":"')[2].partition('"')[0]
     moment = datetime.fromisoformat(begun)
@@ -111,7 +111,7 @@ def test_by_time(desk: AuditDesk, engine: Engine) -> None:
     assert positions(desk, AuditSearch(1, 100, wanted=since)) == [20]
 
 
-def test_a_finding_is_joined_to_its_position(desk: AuditDesk, database: Database) -> None:
+def test_a_finding_is_joined_to_its_position(desk: AuditAccess, database: Database) -> None:
     writer = desk.tail(9, 1).records[0].writer
     page = desk.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=9)))
     assert [(each.position, each.number) for each in page.records] == [(9, 9)]
@@ -119,7 +119,7 @@ def test_a_finding_is_joined_to_its_position(desk: AuditDesk, database: Database
     assert (list(none.records), none.next > none.last) == ([], True)
 
 
-def test_no_filter_hides_what_is_gone_or_was_edited(desk: AuditDesk, database: Database) -> None:
+def test_no_filter_hides_what_is_gone_or_was_edited(desk: AuditAccess, database: Database) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
         owner.execute(
             "UPDATE audit_records SET body = replace(body, '\"q\"', '\"x\"') WHERE number = 6"
@@ -132,7 +132,7 @@ def test_no_filter_hides_what_is_gone_or_was_edited(desk: AuditDesk, database: D
 
 
 def test_a_search_ends_in_time_and_says_how_far_it_came(
-    desk: AuditDesk, monkeypatch: pytest.MonkeyPatch
+    desk: AuditAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = AuditFilter(principals=["nobody"])
     page = desk.search(AuditSearch(1, 9, wanted=nobody), deadline=time.monotonic() - 1)

@@ -1,4 +1,4 @@
-"""The audit in a real Postgres: lanes, tampering by the table owner, checkpoints."""
+"""The audit in a real Postgres: chain heads, tampering by the table owner, checkpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
@@ -39,12 +39,12 @@ def append(transaction: Transaction) -> None:
 
 
 class Server:
-    """One server process: its pool, its lanes, its unit of work."""
+    """One server process: its pool, its chain heads, its unit of work."""
 
     def __init__(self, database: Database, name: str, key: MacKey = KEYS[1]) -> None:
         self.engine: Engine = make_engine(database.service_url)
-        self.lanes = LanePool(name, lambda: key)
-        self.work = PostgresUnitOfWork(self.engine, self.lanes)
+        self.chain_heads = ChainHeadPool(name, lambda: key)
+        self.work = PostgresUnitOfWork(self.engine, self.chain_heads)
 
     def call(self, times: int = 1) -> None:
         for _ in range(times):
@@ -161,7 +161,7 @@ def test_without_a_key_nothing_is_written(database: Database, owner: Owner) -> N
 
     engine = make_engine(database.service_url)
     with pytest.raises(KeysUnavailable):
-        PostgresUnitOfWork(engine, LanePool("a", sealed)).run(append)
+        PostgresUnitOfWork(engine, ChainHeadPool("a", sealed)).run(append)
     engine.dispose()
     assert writers(owner) == []
 
@@ -328,7 +328,7 @@ def test_a_running_server_names_the_audit_that_was_removed_under_it(
 
     found = findings(reader)
     assert (lost, 0, "UNKNOWN_WRITER") in found or lost in {writer for writer, _, _ in found}
-    assert server.lanes.lost() is None
+    assert server.chain_heads.lost() is None
 
 
 def test_a_lost_chain_is_named_at_once_also_by_a_server_that_has_others(
@@ -344,8 +344,8 @@ def test_a_lost_chain_is_named_at_once_also_by_a_server_that_has_others(
     server.call()  # of two openings at once one would wait for the other
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(server.work.run, [at_the_same_time] * 2))
-    assert len(server.lanes._free) == 2
-    used = server.lanes._free[-1]
+    assert len(server.chain_heads._free) == 2
+    used = server.chain_heads._free[-1]
     for table in ("audit_records", "audit_heads", "audit_writers"):
         owner.execute(f"DELETE FROM {table} WHERE writer = %s", (used.writer,))
 
@@ -353,7 +353,7 @@ def test_a_lost_chain_is_named_at_once_also_by_a_server_that_has_others(
         server.call()
     server.call()
 
-    assert server.lanes.lost() is None
+    assert server.chain_heads.lost() is None
     # The opening of the third names the first, which nobody else still knows.
     assert str(used.writer) in {writer for writer, _, _ in findings(reader)}
     server.call(times=3)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import ProgrammingError
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.integrator import Integrator
 from vault.audit.reading import PostgresAuditReader
@@ -54,12 +54,12 @@ def owner(database: Database) -> Iterator[Owner]:
 
 @pytest.fixture
 def call(engine: Engine) -> Callable[..., None]:
-    """Writes records; each server name has a lane of its own."""
+    """Writes records; each server name has a chain of its own."""
     servers: dict[str, PostgresUnitOfWork] = {}
 
     def make(times: int = 1, server: str = "a") -> None:
         if server not in servers:
-            servers[server] = PostgresUnitOfWork(engine, LanePool(server, lambda: KEY))
+            servers[server] = PostgresUnitOfWork(engine, ChainHeadPool(server, lambda: KEY))
         for _ in range(times):
             servers[server].run(lambda transaction: transaction.audit.append(EVENT))
 

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection
 
 from vault.audit.chain import Kind
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
-from vault.audit.desk import AuditDesk
+from vault.audit.desk import AuditAccess
 from vault.audit.integrator import Integrator
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.watch import Watch
@@ -51,19 +51,19 @@ class Server:
     database: Database
     name: str
     now: float = 0.0
-    lanes: LanePool = field(init=False)
+    chain_heads: ChainHeadPool = field(init=False)
 
     def __post_init__(self) -> None:
         self.engine = make_engine(self.database.service_url)
-        self.lanes = LanePool(self.name, lambda: KEY)
-        self.work = PostgresUnitOfWork(self.engine, self.lanes)
+        self.chain_heads = ChainHeadPool(self.name, lambda: KEY)
+        self.work = PostgresUnitOfWork(self.engine, self.chain_heads)
         self.integrator = Integrator(self.engine, lambda: KEY, key_of, clock=lambda: self.now)
         self.reader = PostgresAuditReader(self.engine, key_of, self.knowledge, [altered])
-        self.desk = AuditDesk(self.reader, lambda: KEY, key_of)
-        self.watch = Watch(self.reader, self.lanes.seen, clock=lambda: self.now)
+        self.desk = AuditAccess(self.reader, lambda: KEY, key_of)
+        self.watch = Watch(self.reader, self.chain_heads.seen, clock=lambda: self.now)
 
     def knowledge(self) -> Knowledge:
-        return Knowledge(self.lanes.seen(), self.integrator.seen())
+        return Knowledge(self.chain_heads.seen(), self.integrator.seen())
 
     def call(self, times: int = 1) -> None:
         for _ in range(times):
@@ -305,13 +305,13 @@ def test_a_server_that_writes_on_and_on_is_not_taken_for_forgotten(
 def test_a_transaction_in_doubt_accuses_nobody(start: Callable[..., Server], owner: Owner) -> None:
     server = start()
     server.call(2)
-    lane = server.lanes.lease()
-    assert lane is not None  # given up: nobody knows whether its last record was committed
+    chain_head = server.chain_heads.lease()
+    assert chain_head is not None  # given up: nobody knows whether its last record was committed
     server.call(2)
     server.integrator.turn()
     assert server.kinds() == set()
-    owner.execute("DELETE FROM audit_records WHERE writer = %s", (lane.writer,))
-    assert str(lane.writer) in {writer for writer, _, _ in server.kinds()}
+    owner.execute("DELETE FROM audit_records WHERE writer = %s", (chain_head.writer,))
+    assert str(chain_head.writer) in {writer for writer, _, _ in server.kinds()}
 
 
 def test_a_rollback_leaves_the_witness_where_it_was(start: Callable[..., Server]) -> None:
@@ -324,4 +324,4 @@ def test_a_rollback_leaves_the_witness_where_it_was(start: Callable[..., Server]
 
     with pytest.raises(RuntimeError):
         server.work.run(fail)
-    assert [chain.number for chain in server.lanes.seen()] == [2]
+    assert [chain.number for chain in server.chain_heads.seen()] == [2]

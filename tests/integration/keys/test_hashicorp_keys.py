@@ -15,7 +15,7 @@ from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.hashicorp import HashicorpKeys
-from vault.keys.unwrap_failures import Unopened, Why
+from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 CONTEXT = b"\x00\x00\x00\x07default"
 
@@ -364,15 +364,15 @@ def test_says_why_and_which_wrapped_keys_do_not_open(
     # As after a restore from before the rotation, and after one followed by another rotation.
     newer = second.replace(f":{label}:", ":v999:")
     foreign = first.replace(f":{first.split(':')[1]}:", f":{label}:")
-    with pytest.raises(Unopened) as failure:
+    with pytest.raises(UnwrapFailed) as failure:
         keys.unwrap([(CONTEXT, each) for each in (first, newer, second, foreign)])
-    assert failure.value.why == {1: Why.TOO_NEW, 3: Why.FOREIGN}
+    assert failure.value.why == {1: UnwrapFault.TOO_NEW, 3: UnwrapFault.FOREIGN}
     least = int(label.removeprefix("v"))
     admin.write(f"transit/keys/{app_role.key_name}/config", {"min_decryption_version": least})
     try:
-        with pytest.raises(Unopened) as failure:
+        with pytest.raises(UnwrapFailed) as failure:
             keys.unwrap([(CONTEXT, second), (CONTEXT, first)])
     finally:
         admin.write(f"transit/keys/{app_role.key_name}/config", {"min_decryption_version": 1})
-    assert failure.value.why == {1: Why.TOO_OLD}
+    assert failure.value.why == {1: UnwrapFault.TOO_OLD}
     assert len(keys.unwrap([(CONTEXT, first), (CONTEXT, second)])) == 2

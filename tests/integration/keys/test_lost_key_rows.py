@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.key_witness import keys_named
 from vault.audit.record import NamedKeys
 from vault.crypto.field_key import MacKey, data_key_context
@@ -89,12 +89,12 @@ class Installation:
 
     def serving(self, ring: Keyring) -> Callable[[], None]:
         """What calls of a server with that ring leave in the audit."""
-        lanes = LanePool(
+        chain_heads = ChainHeadPool(
             "test",
             lambda: ring.audit(DEFAULT_TENANT),
             lambda: NamedKeys(*ring.manifest() or (0, b"")),
         )
-        work = PostgresUnitOfWork(self.engine, lanes)
+        work = PostgresUnitOfWork(self.engine, chain_heads)
         event = AuditEvent("Encrypt", "allowed", "p", "ip", "none", "r", "digest")
         return lambda: work.run(lambda transaction: transaction.audit.append(event))
 
@@ -117,12 +117,12 @@ class Installation:
 
     def use(self, space: TokenSpace = CARD) -> None:
         """What a first call leaves behind, besides tokens."""
-        work = PostgresUnitOfWork(self.engine, LanePool("test", lambda: MacKey(1, bytes(32))))
-        work.run(lambda transaction: transaction.shapes.record(space, "a shape"))
+        work = PostgresUnitOfWork(self.engine, ChainHeadPool("test", lambda: MacKey(1, bytes(32))))
+        work.run(lambda transaction: transaction.token_specs.record(space, "a shape"))
 
     def call(self) -> None:
         """A call's audit record."""
-        work = PostgresUnitOfWork(self.engine, LanePool("test", lambda: MacKey(1, bytes(32))))
+        work = PostgresUnitOfWork(self.engine, ChainHeadPool("test", lambda: MacKey(1, bytes(32))))
         event = AuditEvent("Encrypt", "allowed", "p", "ip", "none", "r", "digest")
         work.run(lambda transaction: transaction.audit.append(event))
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from vault.dev.postgres import Database
-from vault.postgres.pipelined import Answers, Command, RoundTrip
+from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
 Driver = psycopg.Connection[tuple[object, ...]]
 CANARY = "4111-CANARY-1111"
@@ -25,7 +25,7 @@ def driver(database: Database) -> Iterator[Driver]:
 
 
 def round_trip(driver: Driver, commands: Sequence[Command]) -> Answers:
-    return RoundTrip(driver, commands).answers()
+    return PipelinedCommands(driver, commands).answers()
 
 
 def rows(driver: Driver) -> list[tuple[object, ...]]:
@@ -101,7 +101,7 @@ def test_what_cannot_be_encoded_is_not_sent(driver: Driver) -> None:
 def test_who_is_interrupted_leaves_no_connection_behind(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    trip = RoundTrip(driver, [insert(1, "a")]) if when == "waiting" else None
+    trip = PipelinedCommands(driver, [insert(1, "a")]) if when == "waiting" else None
 
     def interrupted(exchange: Generator[object, object, object]) -> object:
         next(exchange, None)
@@ -109,12 +109,12 @@ def test_who_is_interrupted_leaves_no_connection_behind(
 
     monkeypatch.setattr(driver, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        trip.answers() if trip is not None else RoundTrip(driver, [insert(1, "a")])
+        trip.answers() if trip is not None else PipelinedCommands(driver, [insert(1, "a")])
     assert driver.closed
 
 
 def test_other_work_is_done_before_the_answers_are_heard(driver: Driver) -> None:
-    trip = RoundTrip(driver, [BEGIN, insert(1, "a"), COMMIT])
+    trip = PipelinedCommands(driver, [BEGIN, insert(1, "a"), COMMIT])
     with psycopg.connect(driver.info.dsn, autocommit=True) as other:
         for _ in range(100):
             if rows(other):
@@ -134,7 +134,7 @@ def test_a_lost_connection_is_an_operational_error(driver: Driver, database: Dat
 
 
 def test_answers_are_heard_once(driver: Driver) -> None:
-    trip = RoundTrip(driver, [BEGIN])
+    trip = PipelinedCommands(driver, [BEGIN])
     trip.answers()
     with pytest.raises(psycopg.OperationalError, match="no answer"):
         trip.answers()

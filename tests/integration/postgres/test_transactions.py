@@ -15,7 +15,7 @@ import pytest
 from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Engine
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
 from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
@@ -247,10 +247,10 @@ def test_no_more_connections_than_the_pool_has_after_one_was_stale(
 
 
 def test_a_connection_lost_at_work_is_unavailable(
-    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool
+    work: PostgresUnitOfWork, owner: Owner, chain_heads: ChainHeadPool
 ) -> None:
     work.run(append)
-    leased = lanes._free[-1]
+    leased = chain_heads._free[-1]
 
     def lose(transaction: Transaction) -> None:
         append(transaction)
@@ -260,15 +260,15 @@ def test_a_connection_lost_at_work_is_unavailable(
     with pytest.raises(StoreUnavailable) as caught:
         work.run(lose)
     assert caught.value.retryable
-    assert lanes._free[-1] == leased
+    assert chain_heads._free[-1] == leased
     work.run(append)
 
 
 def test_a_commit_in_doubt_gives_the_lane_up(
-    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool
+    work: PostgresUnitOfWork, owner: Owner, chain_heads: ChainHeadPool
 ) -> None:
     work.run(append)
-    leased = lanes._free[-1]
+    leased = chain_heads._free[-1]
 
     def lose_before_the_commit(transaction: Transaction) -> None:
         append(transaction)
@@ -276,9 +276,9 @@ def test_a_commit_in_doubt_gives_the_lane_up(
 
     with pytest.raises(StoreUnavailable):
         work.run(lose_before_the_commit)
-    assert not lanes._free
+    assert not chain_heads._free
     work.run(append)
-    assert lanes._free[-1].writer != leased.writer
+    assert chain_heads._free[-1].writer != leased.writer
     assert count(owner, "audit_writers") == 2
 
 
@@ -300,12 +300,17 @@ CREATE TRIGGER swallow BEFORE {0} ON {1} FOR EACH ROW EXECUTE FUNCTION swallow()
 """
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["a lane", "no lane yet"])
+@pytest.mark.parametrize("known", [True, False], ids=["a chain", "no chain yet"])
 @pytest.mark.parametrize(
     ("what", "table"), [("INSERT", "audit_records"), ("UPDATE", "audit_heads")]
 )
 def test_without_its_record_nothing_is_committed(
-    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool, what: str, table: str, known: bool
+    work: PostgresUnitOfWork,
+    owner: Owner,
+    chain_heads: ChainHeadPool,
+    what: str,
+    table: str,
+    known: bool,
 ) -> None:
     if known:
         work.run(append)
@@ -319,7 +324,7 @@ def test_without_its_record_nothing_is_committed(
         work.run(tokenize)
     assert count(owner, "tokens") == 0
     # The next opening names a chain that was lost, not one that never came to be.
-    assert (lanes.lost() is not None) is known
+    assert (chain_heads.lost() is not None) is known
 
 
 def test_the_databases_default_isolation_is_not_ours(
@@ -435,16 +440,16 @@ def test_nothing_is_done_meanwhile_where_nothing_is_committed(work: PostgresUnit
 # ValueError: what psycopg raises for parameters must not be taken for it.
 @pytest.mark.parametrize("kind", [LookupError, ValueError])
 def test_an_error_meanwhile_goes_out_and_the_commit_stands(
-    work: PostgresUnitOfWork, owner: Owner, lanes: LanePool, kind: type[Exception]
+    work: PostgresUnitOfWork, owner: Owner, chain_heads: ChainHeadPool, kind: type[Exception]
 ) -> None:
     def bug(_: object) -> None:
         raise kind
 
     work.run(append)
-    number = lanes._free[-1].number
+    number = chain_heads._free[-1].number
     with pytest.raises(kind):
         work.run(append, meanwhile=bug)
-    assert lanes._free[-1].number == number + 1
+    assert chain_heads._free[-1].number == number + 1
     assert count(owner, "audit_records") == 3  # an opening and two calls
     work.run(append)
 

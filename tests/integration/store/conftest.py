@@ -10,13 +10,13 @@ import pytest
 from psycopg.abc import Params, Query
 from sqlalchemy import Engine, event
 
-from tests.integration.store.house import House
-from vault.audit.chain_heads import LanePool
+from tests.integration.store.house import ServiceHarness
+from vault.audit.chain_heads import ChainHeadPool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.postgres import begin, transaction
 from vault.postgres.engine import make_engine
-from vault.postgres.pipelined import Command, Driver, RoundTrip
+from vault.postgres.pipelined import Command, Driver, PipelinedCommands
 from vault.server.unit_of_work import PostgresUnitOfWork
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -31,13 +31,13 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def lanes() -> LanePool:
-    return LanePool("test", lambda: AUDIT_KEY)
+def chain_heads() -> ChainHeadPool:
+    return ChainHeadPool("test", lambda: AUDIT_KEY)
 
 
 @pytest.fixture
-def work(engine: Engine, lanes: LanePool) -> PostgresUnitOfWork:
-    return PostgresUnitOfWork(engine, lanes)
+def work(engine: Engine, chain_heads: ChainHeadPool) -> PostgresUnitOfWork:
+    return PostgresUnitOfWork(engine, chain_heads)
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ class _Noting(psycopg.Cursor[tuple[object, ...]]):
 def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements sent to Postgres so far, BEGIN and COMMIT left out."""
 
-    def noted(driver: Driver, commands: Sequence[Command]) -> RoundTrip:
+    def noted(driver: Driver, commands: Sequence[Command]) -> PipelinedCommands:
         texts = (command.text for command in commands)
         _Noting.sent.extend(text for text in texts if not text.startswith(("BEGIN", "COMMIT")))
-        return RoundTrip(driver, commands)
+        return PipelinedCommands(driver, commands)
 
-    monkeypatch.setattr(begin, "RoundTrip", noted)
-    monkeypatch.setattr(transaction, "RoundTrip", noted)
+    monkeypatch.setattr(begin, "PipelinedCommands", noted)
+    monkeypatch.setattr(transaction, "PipelinedCommands", noted)
 
     def note(connection: psycopg.Connection, record: object) -> None:
         connection.cursor_factory = _Noting
@@ -87,8 +87,8 @@ def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 
 
 @pytest.fixture
-def house(work: PostgresUnitOfWork, database: Database) -> Iterator[House]:
+def house(work: PostgresUnitOfWork, database: Database) -> Iterator[ServiceHarness]:
     # Key uses are reserved while a call's transaction is open: on connections of their own.
     side = make_engine(database.service_url)
-    yield House(work, side)
+    yield ServiceHarness(work, side)
     side.dispose()

@@ -34,7 +34,7 @@ principals:
 CALLER = Caller(Principal("spiffe", "spiffe://example.org/all"), "peer", "01", "r")
 
 
-class House:
+class ServiceHarness:
     """The use cases over Postgres, with keys of the test's own."""
 
     def __init__(self, work: PostgresUnitOfWork, side: Engine) -> None:

@@ -18,7 +18,7 @@ from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from tests.integration.store.house import House
+    from tests.integration.store.house import ServiceHarness
     from vault.crypto.field_key import MacKey
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -53,7 +53,7 @@ def kinds(reader: PostgresAuditReader) -> list[str]:
 
 @pytest.mark.parametrize("way", ["tokens", "values", "spellings", "reaped"])
 def test_an_erased_row_that_is_put_back_is_named(
-    house: House, owner: Owner, reader: PostgresAuditReader, way: str
+    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader, way: str
 ) -> None:
     tokens = house.tokenize("dated", VALUES)
     owner.execute(COPY)
@@ -99,7 +99,7 @@ def test_an_erased_row_that_is_put_back_is_named(
     ],
 )
 def test_lists_are_bound_to_their_records(
-    house: House,
+    house: ServiceHarness,
     owner: Owner,
     reader: PostgresAuditReader,
     tampering: str,
@@ -112,7 +112,7 @@ def test_lists_are_bound_to_their_records(
 
 
 def test_the_list_of_another_call_is_not_taken(
-    house: House, owner: Owner, reader: PostgresAuditReader
+    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader
 ) -> None:
     tokens = house.tokenize("kept", VALUES)
     house.erase("kept", tokens=tokens[:1])
@@ -125,7 +125,7 @@ def test_the_list_of_another_call_is_not_taken(
 
 
 def test_a_token_that_expired_and_was_tokenized_again_is_in_a_list_too(
-    house: House, owner: Owner, reader: PostgresAuditReader
+    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader
 ) -> None:
     (old,) = house.tokenize("dated", VALUES[:1])
     owner.execute(COPY)
@@ -138,7 +138,7 @@ def test_a_token_that_expired_and_was_tokenized_again_is_in_a_list_too(
 
 
 def test_a_list_costs_no_statement_and_holds_no_token_in_the_clear(
-    house: House, owner: Owner, statements: list[str]
+    house: ServiceHarness, owner: Owner, statements: list[str]
 ) -> None:
     tokens = house.tokenize("kept", VALUES)
     statements.clear()
@@ -156,7 +156,7 @@ def test_a_list_costs_no_statement_and_holds_no_token_in_the_clear(
 
 
 def test_samples_find_a_row_that_was_put_back(
-    house: House, owner: Owner, engine: Engine, reader: PostgresAuditReader
+    house: ServiceHarness, owner: Owner, engine: Engine, reader: PostgresAuditReader
 ) -> None:
     tokens = house.tokenize("kept", VALUES)
     owner.execute(COPY)
@@ -176,7 +176,7 @@ def test_samples_find_a_row_that_was_put_back(
 
 
 def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
-    house: House, owner: Owner, engine: Engine
+    house: ServiceHarness, owner: Owner, engine: Engine
 ) -> None:
     tokens = house.tokenize("kept", VALUES)
     owner.execute(COPY)
@@ -198,7 +198,7 @@ def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
 
 
 def test_many_erasures_are_verified_within_bounds(
-    house: House, engine: Engine, reader: PostgresAuditReader
+    house: ServiceHarness, engine: Engine, reader: PostgresAuditReader
 ) -> None:
     many = [f"{n:09d}" for n in range(12_000)]
     tokens = house.tokenize("kept", many)

@@ -12,7 +12,7 @@ from vault.dev.postgres import SERVICE
 from vault.errors import Reason
 
 if TYPE_CHECKING:
-    from tests.integration.store.house import House
+    from tests.integration.store.house import ServiceHarness
 
 Owner = psycopg.Connection[tuple[object, ...]]
 PARTITIONS = 16
@@ -22,7 +22,7 @@ VALUES = [f"{n:09d}" for n in range(400)]
 
 
 @pytest.fixture
-def partitioned(owner: Owner, house: House) -> None:
+def partitioned(owner: Owner, house: ServiceHarness) -> None:
     """The tables, still empty, in 16 partitions each, as a database's operator may make them."""
     for table, key in TABLES.items():
         owner.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -53,7 +53,7 @@ def count(owner: Owner, table: str) -> int:
 @pytest.mark.usefixtures("partitioned")
 @pytest.mark.parametrize("way", ["tokens", "values"])
 def test_erasing_one_of_many_partitions_rows_erases_one(
-    house: House, owner: Owner, way: str
+    house: ServiceHarness, owner: Owner, way: str
 ) -> None:
     tokens = house.tokenize("kept", VALUES)
     owner.execute("INSERT INTO token_subjects SELECT tenant, sha256('s'), field, token FROM tokens")
@@ -75,7 +75,7 @@ def test_erasing_one_of_many_partitions_rows_erases_one(
 
 
 @pytest.mark.usefixtures("partitioned")
-def test_expired_rows_alone_are_reaped_of_partitions(house: House, owner: Owner) -> None:
+def test_expired_rows_alone_are_reaped_of_partitions(house: ServiceHarness, owner: Owner) -> None:
     tokens = house.tokenize("dated", VALUES)
     # More than once: what an earlier call buried is an extended row's neighbour then.
     for some in (tokens[:7], tokens[7:9], tokens[9:40]):
@@ -92,7 +92,7 @@ def test_expired_rows_alone_are_reaped_of_partitions(house: House, owner: Owner)
 
 
 @pytest.mark.usefixtures("partitioned")
-def test_tombstones_in_partitions_stay_what_they_are(house: House, owner: Owner) -> None:
+def test_tombstones_in_partitions_stay_what_they_are(house: ServiceHarness, owner: Owner) -> None:
     """An erased row is not made an expired one by a neighbour's burial."""
     tokens = house.tokenize("dated", VALUES)
     house.erase("dated", tokens=tokens[:200])

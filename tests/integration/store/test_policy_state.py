@@ -12,17 +12,17 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit.chain_heads import LanePool
+from vault.audit.chain_heads import ChainHeadPool
 from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction
 from vault.server.unit_of_work import audit_of
-from vault.store.policy_coordinator import PolicyBoard, SealedPolicy
+from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner
 
-MakeBoard = Callable[..., PolicyBoard]
+MakeBoard = Callable[..., PolicyCoordinator]
 
 
 def sealed(document: str) -> SealedPolicy:
@@ -40,13 +40,13 @@ def changes() -> list[PolicyChange]:
 
 
 @pytest.fixture
-def board(engine: Engine, lanes: LanePool, changes: list[PolicyChange]) -> MakeBoard:
-    def make(name: str, tenant: str = "default") -> PolicyBoard:
+def board(engine: Engine, chain_heads: ChainHeadPool, changes: list[PolicyChange]) -> MakeBoard:
+    def make(name: str, tenant: str = "default") -> PolicyCoordinator:
         def record(opened: OpenTransaction, change: PolicyChange) -> None:
             changes.append(change)
-            audit_of(opened, lanes).append_policy_change(change)
+            audit_of(opened, chain_heads).append_policy_change(change)
 
-        return PolicyBoard(engine, tenant, uuid4(), name, record)
+        return PolicyCoordinator(engine, tenant, uuid4(), name, record)
 
     return make
 

@@ -86,7 +86,7 @@ def test_eight_threads_give_each_value_one_token(work: PostgresUnitOfWork, owner
 def test_a_batch_costs_a_fixed_number_of_statements(
     work: PostgresUnitOfWork, statements: list[str], size: int
 ) -> None:
-    work.run(lambda transaction: transaction.audit.append(EVENT))  # opens a lane
+    work.run(lambda transaction: transaction.audit.append(EVENT))  # opens a chain
     statements.clear()
     work.run(tokenize(list(range(size)), str))
     assert len(statements) == 4  # settings, select, insert, audit

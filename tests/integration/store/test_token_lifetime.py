@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.store.house import House
+from tests.integration.store.house import ServiceHarness
 from vault.dev.postgres import Database
 from vault.errors import Reason
 from vault.model import TokenSpace
@@ -63,7 +63,7 @@ WHERE t.state = 'live' AND i.mac IS NULL
 @pytest.mark.parametrize("field", ["kept", "dated"])
 @pytest.mark.parametrize("way", ["tokens", "values"])
 def test_tokenizing_and_erasing_at_once_leaves_no_dead_end(
-    house: House, owner: Owner, conflicts: list[str], field: str, way: str
+    house: ServiceHarness, owner: Owner, conflicts: list[str], field: str, way: str
 ) -> None:
     values, end = numbers(300), time.monotonic() + 2
     issued: set[tuple[str, str]] = set()
@@ -110,7 +110,7 @@ def test_tokenizing_and_erasing_at_once_leaves_no_dead_end(
 
 @pytest.mark.parametrize("field", ["kept", "dated"])
 def test_one_value_in_everybodys_hands(
-    house: House, owner: Owner, conflicts: list[str], field: str
+    house: ServiceHarness, owner: Owner, conflicts: list[str], field: str
 ) -> None:
     """Six tokenize the same value without a pause, and two erase it."""
     end = time.monotonic() + 1.5
@@ -143,7 +143,7 @@ def test_one_value_in_everybodys_hands(
 
 
 def test_a_token_that_is_being_erased_is_not_answered_once_it_is_waited_for(
-    house: House, owner: Owner, database: Database
+    house: ServiceHarness, owner: Owner, database: Database
 ) -> None:
     (old,) = house.tokenize("dated", ["000000001"])
     owner.execute("UPDATE tokens SET expires = expires - interval '1 day'")
@@ -160,7 +160,7 @@ def test_a_token_that_is_being_erased_is_not_answered_once_it_is_waited_for(
 
 
 def test_an_extended_token_is_not_reaped_by_who_saw_it_expired(
-    house: House, owner: Owner, database: Database
+    house: ServiceHarness, owner: Owner, database: Database
 ) -> None:
     (token,) = house.tokenize("dated", ["000000001"])
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
@@ -183,7 +183,7 @@ def _await_lock(owner: Owner) -> None:
 
 
 def test_values_that_expire_while_they_are_tokenized_and_reaped(
-    house: House, owner: Owner, conflicts: list[str]
+    house: ServiceHarness, owner: Owner, conflicts: list[str]
 ) -> None:
     values, end = numbers(40), time.monotonic() + 3
     reaped = Counter[int]()
@@ -217,7 +217,7 @@ def test_values_that_expire_while_they_are_tokenized_and_reaped(
     assert conflicts == []
 
 
-def test_one_reaper_at_a_time(house: House, owner: Owner, database: Database) -> None:
+def test_one_reaper_at_a_time(house: ServiceHarness, owner: Owner, database: Database) -> None:
     tokens = house.tokenize("dated", numbers(3))
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
     with psycopg.connect(database.superuser_conninfo) as other:
@@ -229,7 +229,7 @@ def test_one_reaper_at_a_time(house: House, owner: Owner, database: Database) ->
 
 
 def test_reaping_and_its_record_stand_or_fall_together(
-    house: House, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    house: ServiceHarness, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.tokenize("dated", numbers(3))
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
@@ -255,7 +255,7 @@ def test_reaping_and_its_record_stand_or_fall_together(
 
 @pytest.mark.parametrize("size", [1, 2500])
 def test_erasing_and_extending_cost_a_fixed_number_of_statements(
-    house: House, owner: Owner, statements: list[str], size: int
+    house: ServiceHarness, owner: Owner, statements: list[str], size: int
 ) -> None:
     values = numbers(size)
     tokens = house.tokenize("dated", values)
@@ -278,7 +278,7 @@ def test_erasing_and_extending_cost_a_fixed_number_of_statements(
     assert cost(lambda: house.erase("dated", tokens=new)) == 3
 
 
-def test_extending_writes_at_most_once_a_second(house: House, owner: Owner) -> None:
+def test_extending_writes_at_most_once_a_second(house: ServiceHarness, owner: Owner) -> None:
     house.tokenize("dated", ["000000001"])
     row = "SELECT ctid::text, expires FROM tokens"
     first = owner.execute(row).fetchone()
@@ -292,7 +292,7 @@ def test_extending_writes_at_most_once_a_second(house: House, owner: Owner) -> N
     assert timedelta(seconds=1) < moved[1] - first[1] < timedelta(seconds=60)  # type: ignore[operator]
 
 
-def test_locks_are_taken_in_the_order_of_tokens(house: House, database: Database) -> None:
+def test_locks_are_taken_in_the_order_of_tokens(house: ServiceHarness, database: Database) -> None:
     """Two batches in opposite order: unsorted, they deadlock within a few tries."""
     tokens = house.tokenize("kept", numbers(200))
     engines = [make_engine(database.service_url) for _ in range(2)]

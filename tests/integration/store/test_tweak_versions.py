@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from vault.model import TokenSpace
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.store.policy_coordinator import PolicyBoard, SealedPolicy
+from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
 
 if TYPE_CHECKING:
     from tests.integration.store.conftest import Owner
@@ -39,7 +39,7 @@ def report_before(owner: Owner, server: UUID) -> None:
 def record(work: PostgresUnitOfWork, field: str, *, by_key: bool = False) -> str:
     space = TokenSpace("default", field)
     return work.run(
-        lambda transaction: transaction.shapes.record(space, "new", older="old", by_key=by_key)
+        lambda transaction: transaction.token_specs.record(space, "new", older="old", by_key=by_key)
     )
 
 
@@ -48,7 +48,7 @@ def test_a_field_begins_with_the_older_version_while_an_older_server_is_live(
 ) -> None:
     server = uuid4()
     report_before(owner, server)
-    PolicyBoard(engine, "default", uuid4(), "this", unrecorded).report(SEALED)
+    PolicyCoordinator(engine, "default", uuid4(), "this", unrecorded).report(SEALED)
     assert record(work, "first") == "old"
 
     report_before(owner, server)
@@ -60,7 +60,7 @@ def test_a_field_begins_with_the_older_version_while_an_older_server_is_live(
 def test_an_older_server_cannot_report_once_a_field_has_the_newer_version(
     work: PostgresUnitOfWork, engine: Engine, owner: Owner
 ) -> None:
-    board = PolicyBoard(engine, "default", uuid4(), "this", unrecorded)
+    board = PolicyCoordinator(engine, "default", uuid4(), "this", unrecorded)
     board.report(SEALED)
     assert record(work, "field") == "new"
 
@@ -73,7 +73,7 @@ def test_an_older_server_cannot_report_once_a_field_has_the_newer_version(
 
 def test_what_is_rolled_back_bars_nobody(work: PostgresUnitOfWork, owner: Owner) -> None:
     def fail(transaction: object) -> None:
-        transaction.shapes.record(TokenSpace("default", "f"), "new", older="old")  # type: ignore[attr-defined]
+        transaction.token_specs.record(TokenSpace("default", "f"), "new", older="old")  # type: ignore[attr-defined]
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -83,7 +83,7 @@ def test_what_is_rolled_back_bars_nobody(work: PostgresUnitOfWork, owner: Owner)
 
 def test_a_field_of_one_version_bars_nobody(work: PostgresUnitOfWork, owner: Owner) -> None:
     space = TokenSpace("default", "ff1")
-    assert work.run(lambda transaction: transaction.shapes.record(space, "only")) == "only"
+    assert work.run(lambda transaction: transaction.token_specs.record(space, "only")) == "only"
     report_before(owner, uuid4())
 
 

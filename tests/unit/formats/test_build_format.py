@@ -20,7 +20,7 @@ OPTIONS = {
 def test_each_format_is_built_under_its_name_and_says_what_it_can(name: str) -> None:
     made = build_format(name, OPTIONS.get(name, FormatOptions()))
     assert made.name == name
-    assert made.shape()["rules"] == (2 if name in {"address", "person_name"} else 1)
+    assert made.token_spec()["rules"] == (2 if name in {"address", "person_name"} else 1)
     for generator in Generator:
         for storage in Storage:
             fits = generator in made.generators and storage in made.storages

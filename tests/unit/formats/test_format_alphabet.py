@@ -196,7 +196,10 @@ def test_separators_may_be_chosen_or_none() -> None:
         plain("digits", separators="").parse("12-34-56")
     dashed = plain("0123456789-")
     assert dashed.parse("12-34 5").core == "12-345"
-    assert plain("digits", separators="/-").shape() == plain("digits", separators="-/-").shape()
+    assert (
+        plain("digits", separators="/-").token_spec()
+        == plain("digits", separators="-/-").token_spec()
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,6 +235,6 @@ def test_options_that_do_not_fit_are_named(option: str, options: FormatOptions) 
 
 
 def test_shape_has_what_decides_tokens_and_no_bounds() -> None:
-    assert plain().shape() == plain(low=8, high=9).shape()
+    assert plain().token_spec() == plain(low=8, high=9).token_spec()
     shapes = [plain(), plain("digits"), plain(first=1), plain(last=1), plain(separators="/")]
-    assert len({tuple(made.shape().items()) for made in shapes}) == len(shapes)
+    assert len({tuple(made.token_spec().items()) for made in shapes}) == len(shapes)

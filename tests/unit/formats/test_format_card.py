@@ -205,6 +205,6 @@ def test_options_that_do_not_fit_are_named(option: str, options: FormatOptions) 
 
 
 def test_shape_has_what_decides_tokens_and_no_bounds() -> None:
-    assert card(last=4).shape() == card(low=15, last=4).shape()
+    assert card(last=4).token_spec() == card(low=15, last=4).token_spec()
     shapes = [card(), card(first=6), card(last=4), card(luhn="valid"), card(luhn="any")]
-    assert len({tuple(made.shape().items()) for made in shapes}) == len(shapes)
+    assert len({tuple(made.token_spec().items()) for made in shapes}) == len(shapes)

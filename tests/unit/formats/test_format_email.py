@@ -154,7 +154,7 @@ def test_random_and_vaulted_only() -> None:
     assert HIDDEN.check_generator(Generator.FF1, Storage.VAULTED) is not None
     assert HIDDEN.check_generator(Generator.RANDOM, Storage.VAULTLESS) is not None
     assert HIDDEN.effective_domain(Generator.RANDOM, Storage.VAULTED) == 26**8
-    assert HIDDEN.shape() != KEPT.shape()
+    assert HIDDEN.token_spec() != KEPT.token_spec()
     with pytest.raises(ValueError, match="no FPE generator"):
         HIDDEN.token_plan("a@b", Storage.VAULTED)
     with pytest.raises(ValueError, match="no FPE generator"):

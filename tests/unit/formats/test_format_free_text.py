@@ -120,8 +120,8 @@ def test_email_shapes_of_before_are_as_they_were() -> None:
         (FormatOptions(keep_domain=True), {"rules": 1, "keep_domain": True}),
         (FormatOptions(domain="kept"), {"rules": 1, "keep_domain": True}),
     ):
-        assert build_format("email", options).shape() == shape
-    assert build_format("person_name", FormatOptions(script="latin")).shape() == {"rules": 2}
+        assert build_format("email", options).token_spec() == shape
+    assert build_format("person_name", FormatOptions(script="latin")).token_spec() == {"rules": 2}
     with pytest.raises(FormatOptionError):
         build_format("email", FormatOptions(domain="drawn", keep_domain=True))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, Worded, build_format
+from vault.formats import FormatOptionError, FormatOptions, HasWords, build_format
 from vault.formats.base.layout import plain
 from vault.model import Generator, Storage
 
@@ -79,7 +79,7 @@ def test_case_and_separators_are_not_in_the_core() -> None:
 
 
 def test_where_words_begin_is_in_the_core_and_not_in_a_token() -> None:
-    assert isinstance(NAME, Worded)
+    assert isinstance(NAME, HasWords)
     assert NAME.words(NAME.parse("Anne-Marie O'Neal, Jr.").core) == [
         "anne",
         "marie",

@@ -122,9 +122,9 @@ def test_brackets_are_doubled_and_characters_may_be_anything() -> None:
 
 def test_lengths_and_optional_characters_may_change_while_tokens_live() -> None:
     before, after = build("A{a:digits:6-8}"), build("A[-]{a:digits:4-12}")
-    assert before.shape() == after.shape()
-    assert before.shape() != build("A{a:hex_lower:6-8}").shape()
-    assert before.shape() != build("B{a:digits:6-8}").shape()
+    assert before.token_spec() == after.token_spec()
+    assert before.token_spec() != build("A{a:hex_lower:6-8}").token_spec()
+    assert before.token_spec() != build("B{a:digits:6-8}").token_spec()
 
 
 def test_matching_is_linear() -> None:

@@ -64,7 +64,7 @@ def test_keeping_the_last_four_counts_off_the_domain() -> None:
 def test_generators_and_options() -> None:
     assert SSN.check_generator(Generator.FF3_1, Storage.VAULTLESS) is None
     assert SSN.check_generator(Generator.RANDOM, Storage.VAULTLESS) is not None
-    assert SSN.shape() != KEPT.shape()
+    assert SSN.token_spec() != KEPT.token_spec()
     for option, options in {
         "keep_last": FormatOptions(keep_last=5),
         "keep_first": FormatOptions(keep_first=3),

@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import FormatError
 from vault.formats import FormatOptions, build_format
-from vault.formats.base.invisible_characters import blemish
+from vault.formats.base.invisible_characters import invisible_character_hint
 
 BEFORE_OR_AFTER = "before or after"
 WITHIN = "only looks like another"
@@ -27,7 +27,7 @@ def takes(pattern: str) -> Callable[[str], object]:
 def found_in(text: str, parse: Callable[[str], object]) -> str | None:
     with pytest.raises(FormatError) as refusal:
         parse(text)
-    return blemish(text, refusal.value, parse)
+    return invisible_character_hint(text, refusal.value, parse)
 
 
 NUMBER = takes(r"-?[0-9]+(?:[ -][0-9]+)*")

@@ -112,7 +112,7 @@ class Clock:
 
 
 @dataclass
-class House:
+class ServiceHarness:
     table: Table = field(default_factory=Table)
     wrapper: Wrapper = field(default_factory=Wrapper)
     clock: Clock = field(default_factory=Clock)
@@ -134,14 +134,14 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    house = House()
+def house() -> Iterator[ServiceHarness]:
+    house = ServiceHarness()
     yield house
     for ring in house.rings:
         ring.close()
 
 
-def test_makes_a_key_for_every_purpose(house: House) -> None:
+def test_makes_a_key_for_every_purpose(house: ServiceHarness) -> None:
     house.ring()
     places = {(field, purpose) for _, field, purpose, _ in house.table.records}
     fields = {(name, kind) for name in ("card_number", "us_ssn") for kind in ("field", "index")}
@@ -149,7 +149,7 @@ def test_makes_a_key_for_every_purpose(house: House) -> None:
     assert all(record.active for record in house.table.records.values())
 
 
-def test_keys_are_the_same_on_every_replica(house: House) -> None:
+def test_keys_are_the_same_on_every_replica(house: ServiceHarness) -> None:
     one, two = house.ring(), house.ring()
     sealed = one.active(CARD).seal(b"4111", scope="field", token="t")
     assert two.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
@@ -157,7 +157,7 @@ def test_keys_are_the_same_on_every_replica(house: House) -> None:
     assert one.audit(DEFAULT_TENANT).mac(b"x") == two.audit(DEFAULT_TENANT, 1).mac(b"x")
 
 
-def test_keys_of_fields_differ(house: House) -> None:
+def test_keys_of_fields_differ(house: ServiceHarness) -> None:
     ring = house.ring()
     assert ring.index(CARD).mac("field", "x") != ring.index(SSN).mac("field", "x")
     sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
@@ -165,7 +165,7 @@ def test_keys_of_fields_differ(house: House) -> None:
         ring.active(SSN).open(sealed, scope="field", token="t")
 
 
-def test_replicas_that_start_together_converge(house: House) -> None:
+def test_replicas_that_start_together_converge(house: ServiceHarness) -> None:
     racing = threading.Barrier(2)
     all_records = house.table.all
 
@@ -190,7 +190,7 @@ def test_replicas_that_start_together_converge(house: House) -> None:
     assert macs[0] == macs[1]
 
 
-def test_fails_closed_when_the_lifetime_ends(house: House) -> None:
+def test_fails_closed_when_the_lifetime_ends(house: ServiceHarness) -> None:
     ring = house.ring()
     house.wrapper.away = True
     house.clock.now += 99.9
@@ -209,7 +209,7 @@ def test_fails_closed_when_the_lifetime_ends(house: House) -> None:
     assert not ring.status().ready
 
 
-def test_a_failed_refresh_says_so_and_keeps_the_keys(house: House) -> None:
+def test_a_failed_refresh_says_so_and_keeps_the_keys(house: ServiceHarness) -> None:
     ring = house.ring()
     house.wrapper.away = True
     with pytest.raises(KeysUnavailable):
@@ -220,7 +220,7 @@ def test_a_failed_refresh_says_so_and_keeps_the_keys(house: House) -> None:
     assert "cannot be reached" in message
 
 
-def test_recovers_by_itself_after_the_lifetime(house: House) -> None:
+def test_recovers_by_itself_after_the_lifetime(house: ServiceHarness) -> None:
     ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.4)
     house.rings.append(ring)
     ring.start()
@@ -233,7 +233,7 @@ def test_recovers_by_itself_after_the_lifetime(house: House) -> None:
     assert ring.active(CARD).version == 1
 
 
-def test_refreshes_before_the_lifetime_ends(house: House) -> None:
+def test_refreshes_before_the_lifetime_ends(house: ServiceHarness) -> None:
     ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.6)
     house.rings.append(ring)
     ring.start()
@@ -243,7 +243,7 @@ def test_refreshes_before_the_lifetime_ends(house: House) -> None:
         time.sleep(0.02)
 
 
-def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(house: House) -> None:
+def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(house: ServiceHarness) -> None:
     ring = house.ring()
     before = ring.active(CARD)
     house.clock.now += 50
@@ -252,7 +252,7 @@ def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(house: House) ->
     assert ring.status().seconds_left == 100.0
 
 
-def test_an_unknown_version_asks_the_store_once_a_second(house: House) -> None:
+def test_an_unknown_version_asks_the_store_once_a_second(house: ServiceHarness) -> None:
     ring = house.ring()
     looks, opened = house.table.looks, house.wrapper.opened
     for _ in range(50):
@@ -266,7 +266,7 @@ def test_an_unknown_version_asks_the_store_once_a_second(house: House) -> None:
     assert house.table.looks == looks + 2
 
 
-def test_learns_a_version_that_another_replica_made(house: House) -> None:
+def test_learns_a_version_that_another_replica_made(house: ServiceHarness) -> None:
     one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
     one.for_encryption(CARD, 1000)
     key = one.for_encryption(CARD, 1)
@@ -276,7 +276,9 @@ def test_learns_a_version_that_another_replica_made(house: House) -> None:
     assert two.active(CARD).version == 2
 
 
-def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(house: House) -> None:
+def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(
+    house: ServiceHarness,
+) -> None:
     one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
     one.for_encryption(CARD, 1000)
     one.for_encryption(CARD, 1)
@@ -286,7 +288,7 @@ def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(house
             two.version(CARD, 2)
 
 
-def test_uses_are_reserved_before_they_are_used(house: House) -> None:
+def test_uses_are_reserved_before_they_are_used(house: ServiceHarness) -> None:
     ring = house.ring(block=1000)
     assert house.table.uses(CARD) == 0
     ring.for_encryption(CARD, 1)
@@ -298,7 +300,7 @@ def test_uses_are_reserved_before_they_are_used(house: House) -> None:
     assert house.table.uses(SSN) == 0
 
 
-def test_threads_never_overdraw_a_block(house: House) -> None:
+def test_threads_never_overdraw_a_block(house: ServiceHarness) -> None:
     ring = house.ring(block=10)
 
     def encrypt() -> None:
@@ -313,7 +315,7 @@ def test_threads_never_overdraw_a_block(house: House) -> None:
     assert house.table.uses(CARD) == 400
 
 
-def test_no_version_encrypts_more_than_it_may(house: House) -> None:
+def test_no_version_encrypts_more_than_it_may(house: ServiceHarness) -> None:
     ring = house.ring(block=10, max_uses=30)
     charged: dict[int, int] = {}
     for _ in range(100):
@@ -325,7 +327,7 @@ def test_no_version_encrypts_more_than_it_may(house: House) -> None:
     assert ring.version(CARD, 1).version == 1
 
 
-def test_no_encryption_without_a_reservation(house: House) -> None:
+def test_no_encryption_without_a_reservation(house: ServiceHarness) -> None:
     ring = house.ring()
     house.table.away = True
     with pytest.raises(StoreUnavailable):
@@ -333,7 +335,7 @@ def test_no_encryption_without_a_reservation(house: House) -> None:
     assert ring.active(CARD).version == 1
 
 
-def test_a_new_policy_gets_its_keys_before_it_is_in_force(house: House) -> None:
+def test_a_new_policy_gets_its_keys_before_it_is_in_force(house: ServiceHarness) -> None:
     ring = house.ring("card_number")
     with pytest.raises(KeysUnavailable):
         ring.active(SSN)
@@ -344,13 +346,13 @@ def test_a_new_policy_gets_its_keys_before_it_is_in_force(house: House) -> None:
     assert house.wrapper.opened == opened
 
 
-def test_purposes_of_a_later_release_are_left_alone(house: House) -> None:
+def test_purposes_of_a_later_release_are_left_alone(house: ServiceHarness) -> None:
     later = DataKeyRecord(DEFAULT_TENANT, "card_number", "quantum", 1, "q:1:x", True, 0)
     house.table.add([later])
     assert house.ring().active(CARD).version == 1
 
 
-def test_a_row_moved_to_another_field_does_not_open(house: House) -> None:
+def test_a_row_moved_to_another_field_does_not_open(house: ServiceHarness) -> None:
     house.ring()
     place, other = ((DEFAULT_TENANT, name, "field", 1) for name in ("card_number", "us_ssn"))
     swapped = house.table.records[other].wrapped
@@ -359,7 +361,7 @@ def test_a_row_moved_to_another_field_does_not_open(house: House) -> None:
         house.ring()
 
 
-def test_start_fails_when_the_store_is_away(house: House) -> None:
+def test_start_fails_when_the_store_is_away(house: ServiceHarness) -> None:
     house.table.away = True
     ring = Keyring(house.table, house.wrapper, ["card_number"])
     with pytest.raises(StoreUnavailable):
@@ -367,7 +369,7 @@ def test_start_fails_when_the_store_is_away(house: House) -> None:
     assert ring.status() == (False, "the database is away", 0.0)
 
 
-def active(house: House, space: TokenSpace, purpose: str = "field") -> list[int]:
+def active(house: ServiceHarness, space: TokenSpace, purpose: str = "field") -> list[int]:
     return [
         record.version
         for record in house.table.records.values()
@@ -376,7 +378,7 @@ def active(house: House, space: TokenSpace, purpose: str = "field") -> list[int]
 
 
 def test_a_restored_database_begins_new_versions_of_the_keys_that_are_counted(
-    house: House,
+    house: ServiceHarness,
 ) -> None:
     before = house.ring()
     sealed = before.active(CARD).seal(b"4111", scope="field", token="t")
@@ -392,7 +394,9 @@ def test_a_restored_database_begins_new_versions_of_the_keys_that_are_counted(
     assert active(house, CARD) == [2]
 
 
-def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(house: House) -> None:
+def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(
+    house: ServiceHarness,
+) -> None:
     ring = house.ring(max_uses=1000)
     for identity in ("elsewhere", "and back"):
         house.table.identity = identity
@@ -403,7 +407,7 @@ def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(house
     assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (4, 4)
 
 
-def test_replicas_that_find_a_restored_database_begin_one_version(house: House) -> None:
+def test_replicas_that_find_a_restored_database_begin_one_version(house: ServiceHarness) -> None:
     rings = [house.ring(), house.ring()]
     house.table.identity = "elsewhere"
     racing = threading.Barrier(2)
@@ -424,7 +428,7 @@ def test_replicas_that_find_a_restored_database_begin_one_version(house: House) 
     assert active(house, CARD) == [2]
 
 
-def test_a_counter_that_was_set_back_begins_a_new_version(house: House) -> None:
+def test_a_counter_that_was_set_back_begins_a_new_version(house: ServiceHarness) -> None:
     ring = house.ring(block=1000)
     ring.for_encryption(CARD, 1000)
     ring.for_encryption(CARD, 1000)
@@ -434,7 +438,7 @@ def test_a_counter_that_was_set_back_begins_a_new_version(house: House) -> None:
     assert ring.for_tokens(CARD).version == 1
 
 
-def test_no_key_is_made_beside_keys_that_do_not_open(house: House) -> None:
+def test_no_key_is_made_beside_keys_that_do_not_open(house: ServiceHarness) -> None:
     house.ring("card_number").close()
     house.wrapper = Wrapper()  # another key server, or an older one
     before = dict(house.table.records)
@@ -446,7 +450,7 @@ def test_no_key_is_made_beside_keys_that_do_not_open(house: House) -> None:
     assert house.table.records == before
 
 
-def test_the_refusal_names_what_does_not_open_and_no_more(house: House) -> None:
+def test_the_refusal_names_what_does_not_open_and_no_more(house: ServiceHarness) -> None:
     house.ring()
     place = (DEFAULT_TENANT, "us_ssn", "index", 1)
     wrapped = "vault:v7:" + "A" * 40
@@ -458,7 +462,7 @@ def test_the_refusal_names_what_does_not_open_and_no_more(house: House) -> None:
     assert "AAAA" not in told
 
 
-def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: House) -> None:
+def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: ServiceHarness) -> None:
     ring = house.ring()
     with capture_logs() as lines:
         house.wrapper.away = True
@@ -477,7 +481,7 @@ def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: House) -> Non
     assert "us_ssn index version 1: its row is missing" in lost
 
 
-def test_keys_do_not_show_and_do_not_leave(house: House) -> None:
+def test_keys_do_not_show_and_do_not_leave(house: ServiceHarness) -> None:
     ring = house.ring()
     assert repr(ring) == "<Keyring tenant=default fields=2>"
     for thing in (ring, ring.active(CARD), ring.index(CARD), ring.audit(DEFAULT_TENANT)):

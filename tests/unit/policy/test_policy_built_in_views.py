@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import PolicyError
-from vault.formats import FORMATS, Worded, build_format
+from vault.formats import FORMATS, HasWords, build_format
 from vault.formats.base.contract import FormatOptions
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
@@ -100,7 +100,7 @@ def test_a_definition_takes_the_place_of_what_is_built_in() -> None:
     )
     assert own.views["last4"] == View(show_last=2, mask="#")
     plain = field("format: card, generator: random")
-    assert own.shape == plain.shape
+    assert own.token_spec == plain.token_spec
 
 
 TEMPLATE = 'format: {template: "AC-{branch:digits:4}[ -]{serial:digits:6}/{kind:upper:2:keep}"}'
@@ -153,5 +153,5 @@ def test_what_fits_no_format_is_refused(text: str, message: str) -> None:
 
 def test_words_are_told_by_the_value_alone() -> None:
     form: object = build_format("person_name", FormatOptions())
-    assert isinstance(form, Worded)
+    assert isinstance(form, HasWords)
     assert form.words("") == [""]

@@ -53,7 +53,7 @@ def problem(body: str) -> Problem:
     ],
 )
 def test_options_reach_the_format(body: str, shape: dict[str, str | int | bool]) -> None:
-    made = load(body).format.shape()
+    made = load(body).format.token_spec()
     assert made["rules"] == shape.get("rules", 1)
     assert shape.items() <= made.items()
 

@@ -443,9 +443,9 @@ def test_the_shape_is_canonical_and_leaves_out_what_does_not_decide_tokens() -> 
     viewed = load(
         policy("  f: {views: {v: {show_last: 4}}, generator: ff1, format: us_ssn, scope: field}\n")
     ).fields["f"]
-    assert plain.shape == viewed.shape
-    read = json.loads(plain.shape)
-    assert plain.shape == json.dumps(read, sort_keys=True, separators=(",", ":"))
+    assert plain.token_spec == viewed.token_spec
+    read = json.loads(plain.token_spec)
+    assert plain.token_spec == json.dumps(read, sort_keys=True, separators=(",", ":"))
     assert (read["generator"], read["storage"], read["scope"]) == ("ff1", "vaulted", "field")
 
 
@@ -461,7 +461,7 @@ def test_the_shape_is_canonical_and_leaves_out_what_does_not_decide_tokens() -> 
 )
 def test_the_shape_shows_what_decides_tokens(other: str) -> None:
     shapes = {
-        load(policy(f"  f: {{{body}}}\n")).fields["f"].shape
+        load(policy(f"  f: {{{body}}}\n")).fields["f"].token_spec
         for body in ("format: us_ssn, generator: ff1", other)
     }
     assert len(shapes) == 2

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from vault.errors import Reason, VaultError
-from vault.rpc.concurrency import Gate, Overloaded
+from vault.rpc.concurrency import ConcurrencyLimiter, Overloaded
 
 
 def soon() -> float:
@@ -16,83 +16,85 @@ def soon() -> float:
 
 
 @contextmanager
-def passing(gate: Gate, principal: str = "one", deadline: float | None = None) -> Iterator[None]:
-    with gate.place(principal), gate.slot(principal, deadline or soon()):
+def passing(
+    limiter: ConcurrencyLimiter, principal: str = "one", deadline: float | None = None
+) -> Iterator[None]:
+    with limiter.reserve(principal), limiter.acquire(principal, deadline or soon()):
         yield
 
 
 def test_one_too_many_is_refused_at_once() -> None:
-    gate = Gate(workers=1, total=1)
-    with passing(gate), pytest.raises(Overloaded) as caught, passing(gate, "two"):
+    limiter = ConcurrencyLimiter(workers=1, total=1)
+    with passing(limiter), pytest.raises(Overloaded) as caught, passing(limiter, "two"):
         pytest.fail("the second call got through")
     assert caught.value.reason is Reason.OVERLOADED
     assert caught.value.retryable
 
 
 def test_a_principal_gets_its_share_and_leaves_the_rest_to_others() -> None:
-    gate = Gate(workers=8, total=4, share=2)
+    limiter = ConcurrencyLimiter(workers=8, total=4, share=2)
     with ExitStack() as stack:
         for _ in range(2):
-            stack.enter_context(gate.place("noisy"))
-        with pytest.raises(Overloaded, match="this caller"), gate.place("noisy"):
+            stack.enter_context(limiter.reserve("noisy"))
+        with pytest.raises(Overloaded, match="this caller"), limiter.reserve("noisy"):
             pytest.fail("a third place")
         for _ in range(2):
-            stack.enter_context(gate.place("quiet"))
-        with pytest.raises(Overloaded, match="the server"), gate.place("third"):
+            stack.enter_context(limiter.reserve("quiet"))
+        with pytest.raises(Overloaded, match="the server"), limiter.reserve("third"):
             pytest.fail("a fifth place")
-    with passing(gate, "noisy"), passing(gate, "noisy"):
+    with passing(limiter, "noisy"), passing(limiter, "noisy"):
         pass
 
 
 def test_a_waiting_call_gives_up_at_its_deadline() -> None:
-    gate = Gate(workers=1, total=2)
+    limiter = ConcurrencyLimiter(workers=1, total=2)
     late = time.monotonic() + 0.01
-    with passing(gate), pytest.raises(VaultError) as caught, passing(gate, deadline=late):
+    with passing(limiter), pytest.raises(VaultError) as caught, passing(limiter, deadline=late):
         pytest.fail("the second call got through")
     assert caught.value.reason is Reason.DEADLINE_EXCEEDED
-    with passing(gate), pytest.raises(VaultError), passing(gate, deadline=time.monotonic()):
+    with passing(limiter), pytest.raises(VaultError), passing(limiter, deadline=time.monotonic()):
         pytest.fail("a call that gave up left its turn behind")
-    with passing(gate):
+    with passing(limiter):
         pass
 
 
 def test_places_and_slots_come_back_after_an_error() -> None:
-    gate = Gate(workers=1, total=1)
+    limiter = ConcurrencyLimiter(workers=1, total=1)
     for _ in range(3):
-        with pytest.raises(RuntimeError), passing(gate):
+        with pytest.raises(RuntimeError), passing(limiter):
             raise RuntimeError
-    with passing(gate):
+    with passing(limiter):
         pass
 
 
-def await_waiting(gate: Gate, count: int) -> None:
+def await_waiting(limiter: ConcurrencyLimiter, count: int) -> None:
     end = soon()
-    while sum(len(queue) for queue in gate._queues.values()) < count:
+    while sum(len(queue) for queue in limiter._queues.values()) < count:
         assert time.monotonic() < end
         time.sleep(0.001)
 
 
 def test_principals_take_turns_however_long_their_queues_are() -> None:
-    gate = Gate(workers=1, total=20)
+    limiter = ConcurrencyLimiter(workers=1, total=20)
     order: list[str] = []
 
     def call(principal: str) -> None:
-        with passing(gate, principal):
+        with passing(limiter, principal):
             order.append(principal)
 
     arrivals = ["noisy"] * 6 + ["quiet", "third", "quiet"]
     threads = [threading.Thread(target=call, args=(principal,)) for principal in arrivals]
-    with passing(gate, "noisy"):
+    with passing(limiter, "noisy"):
         for number, thread in enumerate(threads, 1):
             thread.start()
-            await_waiting(gate, number)
+            await_waiting(limiter, number)
     for thread in threads:
         thread.join()
     assert order == ["noisy", "quiet", "third", "noisy", "quiet", *["noisy"] * 4]
 
 
 def test_never_more_at_once_than_workers_and_nothing_is_lost() -> None:
-    gate = Gate(workers=3, total=1000)
+    limiter = ConcurrencyLimiter(workers=3, total=1000)
     at_once, most, done = 0, 0, 0
     lock = threading.Lock()
 
@@ -102,7 +104,7 @@ def test_never_more_at_once_than_workers_and_nothing_is_lost() -> None:
             # Some give up in the very moment that they are given a slot.
             deadline = time.monotonic() + (0.0005 if number % 4 == 0 else 30)
             try:
-                with passing(gate, f"p{number % 5}", deadline):
+                with passing(limiter, f"p{number % 5}", deadline):
                     with lock:
                         at_once += 1
                         most = max(most, at_once)
@@ -120,4 +122,9 @@ def test_never_more_at_once_than_workers_and_nothing_is_lost() -> None:
         thread.join()
     assert most == 3
     assert done >= 18 * 40
-    assert (gate._free, gate._all_here, dict(gate._here), gate._queues) == (3, 0, {}, {})
+    assert (limiter._free, limiter._all_here, dict(limiter._here), limiter._queues) == (
+        3,
+        0,
+        {},
+        {},
+    )

@@ -17,7 +17,7 @@ from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 from vault.rpc.authn.identity import identify_by_certificate
-from vault.rpc.concurrency import Gate
+from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import Answer, BoundCall
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.receiving import Receiver
@@ -86,7 +86,7 @@ class Server:
 
     run: Run
     permissions: Mapping[str, Action] = field(default_factory=lambda: {TOKENIZE: Action.TOKENIZE})
-    gate: Gate = field(default_factory=lambda: Gate(2, 2))
+    limiter: ConcurrencyLimiter = field(default_factory=lambda: ConcurrencyLimiter(2, 2))
     audit: list[AuditEvent] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
     audit_error: Exception | None = None
@@ -102,7 +102,7 @@ class Server:
             lambda: policy,
             identify_by_certificate("example.org"),
             Limits(max_batch=3, max_deadline=60.0),
-            self.gate,
+            self.limiter,
             self.write,
             self.refusals,
             self.metrics,
@@ -236,7 +236,7 @@ def test_a_malformed_request_is_refused_and_recorded(
 
 
 def test_a_full_server_says_so(caller: Context) -> None:
-    server = Server(echo, gate=Gate(0, 0))
+    server = Server(echo, limiter=ConcurrencyLimiter(0, 0))
     assert server.refused(caller, ask("1"))[:2] == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     assert server.audit == []
     server.refusals.flush()
@@ -252,7 +252,7 @@ def cancelled(_: object) -> bytes:
 
 
 def test_a_request_is_received_only_once_its_caller_has_a_place(caller: Context) -> None:
-    full, stranger = Server(echo, gate=Gate(0, 0)), Context(None)
+    full, stranger = Server(echo, limiter=ConcurrencyLimiter(0, 0)), Context(None)
     assert full.refused(caller, map(unread, [0]))[1] == "OVERLOADED"
     assert Server(echo).refused(stranger, map(unread, [0]))[1] == "UNAUTHENTICATED"
 
@@ -260,7 +260,7 @@ def test_a_request_is_received_only_once_its_caller_has_a_place(caller: Context)
 def test_a_caller_without_a_role_is_refused_before_his_request_is_received(
     certificate: Callable[..., bytes],
 ) -> None:
-    server = Server(echo, gate=Gate(1, 0))
+    server = Server(echo, limiter=ConcurrencyLimiter(1, 0))
     context = Context(certificate("spiffe://example.org/stranger"))
     assert server.refused(context, map(unread, [0]))[1] == "DENIED"
     assert [event.reason for event in server.audit] == ["DENIED"]
@@ -268,7 +268,7 @@ def test_a_caller_without_a_role_is_refused_before_his_request_is_received(
 
 
 def test_who_has_not_sent_his_request_holds_no_place_of_work(caller: Context) -> None:
-    server = Server(echo, gate=Gate(1, 1))
+    server = Server(echo, limiter=ConcurrencyLimiter(1, 1))
 
     def sent() -> Iterator[bytes]:
         assert server.call(caller, ask("1"))
@@ -281,7 +281,7 @@ def test_who_has_not_sent_his_request_holds_no_place_of_work(caller: Context) ->
 def test_refused_calls_whose_records_are_too_many_are_counted(
     certificate: Callable[..., bytes],
 ) -> None:
-    server = Server(echo, gate=Gate(0, 4))  # no turn to write comes
+    server = Server(echo, limiter=ConcurrencyLimiter(0, 4))  # no turn to write comes
     context = Context(certificate("spiffe://example.org/stranger"), remaining=0.01)
     assert server.refused(context, ask("1"))[1] == "DENIED"
     assert server.audit == []
@@ -292,23 +292,26 @@ def test_refused_calls_whose_records_are_too_many_are_counted(
 
 
 def test_a_caller_who_sends_no_request_leaves_his_place(caller: Context) -> None:
-    server = Server(echo, gate=Gate(1, 1))
+    server = Server(echo, limiter=ConcurrencyLimiter(1, 1))
     assert server.refused(caller, iter([]))[1] == "INVALID_REQUEST"
     assert server.refused(caller, map(cancelled, [0]))[1] == "DEADLINE_EXCEEDED"
     assert server.call(caller, ask("1"))
 
 
 def test_one_caller_cannot_take_every_place(caller: Context) -> None:
-    gate = Gate(4, 4, share=2)
-    server = Server(echo, gate=gate)
-    with gate.place(GOOD), gate.place(GOOD):
+    limiter = ConcurrencyLimiter(4, 4, share=2)
+    server = Server(echo, limiter=limiter)
+    with limiter.reserve(GOOD), limiter.reserve(GOOD):
         assert server.refused(caller, ask("1"))[1] == "OVERLOADED"
-    with gate.place("spiffe://example.org/noisy"), gate.place("spiffe://example.org/noisy"):
+    with (
+        limiter.reserve("spiffe://example.org/noisy"),
+        limiter.reserve("spiffe://example.org/noisy"),
+    ):
         assert server.call(caller, ask("1"))
 
 
 def test_a_flood_of_refusals_does_not_fill_the_log(caller: Context) -> None:
-    server = Server(echo, gate=Gate(0, 0))
+    server = Server(echo, limiter=ConcurrencyLimiter(0, 0))
     with capture_logs() as logs:
         for _ in range(3):
             server.refused(caller, ask("1"))

@@ -9,14 +9,16 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from vault.audit.integrator import Standing
+from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable
 from vault.server.audit_integration import AuditIntegration
 from vault.service.oversight import Finding
 from vault.telemetry.metrics import AuditMetrics
 
 WRITER = UUID(int=1)
-BAD = Standing(2, 3, 0.0, {WRITER: Finding(str(WRITER), 9, "EDITED", "the record was edited")})
+BAD = IntegrationStatus(
+    2, 3, 0.0, {WRITER: Finding(str(WRITER), 9, "EDITED", "the record was edited")}
+)
 
 
 class Clock:
@@ -31,9 +33,9 @@ class Turns:
 
     def __init__(self) -> None:
         self.taken = 0
-        self.next: Callable[[], Standing] = Standing
+        self.next: Callable[[], IntegrationStatus] = IntegrationStatus
 
-    def turn(self) -> Standing:
+    def turn(self) -> IntegrationStatus:
         self.taken += 1
         return self.next()
 
@@ -64,14 +66,14 @@ def page(registry: CollectorRegistry) -> dict[str, float]:
     return {name: float(value) for name, _, value in samples}
 
 
-def away() -> Standing:
+def away() -> IntegrationStatus:
     raise AuditUnavailable("the database is away")
 
 
 def test_what_was_done_and_what_waits_is_counted(
     integration: AuditIntegration, turns: Turns, registry: CollectorRegistry
 ) -> None:
-    turns.next = lambda: Standing(5, 2, 0.5)
+    turns.next = lambda: IntegrationStatus(5, 2, 0.5)
     integration.turn()
     integration.turn()
     shown = page(registry)
@@ -92,16 +94,16 @@ def test_a_bad_record_is_told_and_counted_once(
     assert page(registry)["tokenvault_audit_stalled_writers"] == 1
     with pytest.raises(AuditUnavailable, match=rf"record 9 of writer {WRITER} is EDITED"):
         integration.probe()
-    turns.next = Standing
+    turns.next = IntegrationStatus
     integration.turn()
     integration.probe()
 
 
 def test_waiting_for_too_long_is_told(integration: AuditIntegration, turns: Turns) -> None:
-    turns.next = lambda: Standing(0, 1, 30.0)
+    turns.next = lambda: IntegrationStatus(0, 1, 30.0)
     integration.turn()
     integration.probe()
-    turns.next = lambda: Standing(1000, 70_000, 31.0)
+    turns.next = lambda: IntegrationStatus(1000, 70_000, 31.0)
     integration.turn()
     with pytest.raises(AuditUnavailable, match=r"since 31 s .* faster"):
         integration.probe()
@@ -121,14 +123,14 @@ def test_failing_for_too_long_is_told_with_its_cause(
         integration.probe()
     assert page(registry)["tokenvault_audit_lag_seconds"] == 31
     assert page(registry)["tokenvault_audit_integration_failures_total"] == 2
-    turns.next = Standing
+    turns.next = IntegrationStatus
     integration.turn()
     integration.probe()
 
 
 def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, turns: Turns) -> None:
-    def broken() -> Standing:
-        turns.next = Standing
+    def broken() -> IntegrationStatus:
+        turns.next = IntegrationStatus
         raise ZeroDivisionError
 
     integration._after_failure = 0.001

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable, VaultError
 from vault.policy.model import Policy
-from vault.server.policy_authenticator import PolicySeal
+from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
 from vault.service.policy_standing import FileState
@@ -49,11 +49,11 @@ class FakeBoard:
 
 
 @dataclass
-class House:
+class ServiceHarness:
     path: Path
     board: FakeBoard = field(default_factory=FakeBoard)
-    seal: PolicySeal = field(
-        default_factory=lambda: PolicySeal("default", lambda v: MacKey(v or 1, b"k" * 32))
+    seal: PolicyAuthenticator = field(
+        default_factory=lambda: PolicyAuthenticator("default", lambda v: MacKey(v or 1, b"k" * 32))
     )
     prepared: list[str] = field(default_factory=list)
     unfit: VaultError | None = None
@@ -85,10 +85,10 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def house(tmp_path: Path) -> ServiceHarness:
     path = tmp_path / "policy.yaml"
     path.write_text(text(1))
-    return House(path)
+    return ServiceHarness(path)
 
 
 def mark_of(source: PolicySource) -> str:
@@ -101,7 +101,7 @@ def events(work: Callable[[], object]) -> list[str]:
     return [str(entry["event"]) for entry in logs]
 
 
-def test_a_changed_file_comes_into_force(house: House) -> None:
+def test_a_changed_file_comes_into_force(house: ServiceHarness) -> None:
     source = house.source()
     before = source.current()
     house.path.write_text(text(2))
@@ -113,7 +113,9 @@ def test_a_changed_file_comes_into_force(house: House) -> None:
 
 
 @pytest.mark.parametrize("broken", ["version: 1\nfields: [\n", "version: 2\n", "\x00", ""])
-def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(house: House, broken: str) -> None:
+def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(
+    house: ServiceHarness, broken: str
+) -> None:
     source = house.source()
     house.path.write_text(broken)
     refused = ["policy file refused, the policy before it stays"]
@@ -129,7 +131,7 @@ def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(house: House, broken
     assert events(source._turn) == refused
 
 
-def test_a_missing_file_keeps_the_old_policy(house: House) -> None:
+def test_a_missing_file_keeps_the_old_policy(house: ServiceHarness) -> None:
     source = house.source()
     house.path.unlink()
     assert events(source._turn) == ["policy file refused, the policy before it stays"]
@@ -137,7 +139,7 @@ def test_a_missing_file_keeps_the_old_policy(house: House) -> None:
     assert mark_of(source) == "# 1"
 
 
-def test_a_file_that_changes_a_used_field_is_refused(house: House) -> None:
+def test_a_file_that_changes_a_used_field_is_refused(house: ServiceHarness) -> None:
     source = house.source()
     house.unfit = PolicyError("fields.a: the field has tokens of another shape")
     house.path.write_text(text(2))
@@ -147,7 +149,7 @@ def test_a_file_that_changes_a_used_field_is_refused(house: House) -> None:
     assert mark_of(source) == "# 1"
 
 
-def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(house: House) -> None:
+def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(house: ServiceHarness) -> None:
     source = house.source()
     house.unfit = KeysUnavailable("sealed")
     house.path.write_text(text(2))
@@ -159,7 +161,7 @@ def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(house: House) -> 
     assert mark_of(source) == "# 2"
 
 
-def test_a_new_policy_waits_for_the_others(house: House) -> None:
+def test_a_new_policy_waits_for_the_others(house: ServiceHarness) -> None:
     source = house.source()
     house.board.others = ("other:1",)
     house.path.write_text(text(2))
@@ -171,7 +173,7 @@ def test_a_new_policy_waits_for_the_others(house: House) -> None:
     assert mark_of(source) == "# 2"
 
 
-def test_a_field_used_while_the_policy_waited_withdraws_it(house: House) -> None:
+def test_a_field_used_while_the_policy_waited_withdraws_it(house: ServiceHarness) -> None:
     source = house.source()
     house.board.others = ("other:1",)
     house.path.write_text(text(2))
@@ -182,7 +184,7 @@ def test_a_field_used_while_the_policy_waited_withdraws_it(house: House) -> None
     assert mark_of(source) == "# 1"
 
 
-def test_a_newcomer_serves_what_the_others_serve(house: House) -> None:
+def test_a_newcomer_serves_what_the_others_serve(house: ServiceHarness) -> None:
     house.source()
     house.board.others = ("other:1",)
     house.path.write_text(text(2))
@@ -204,7 +206,7 @@ def test_a_newcomer_serves_what_the_others_serve(house: House) -> None:
     ],
 )
 def test_a_policy_forged_in_the_database_is_refused(
-    house: House, change: dict[str, object]
+    house: ServiceHarness, change: dict[str, object]
 ) -> None:
     house.source()
     assert house.board.in_force is not None
@@ -215,7 +217,7 @@ def test_a_policy_forged_in_the_database_is_refused(
         house.source()
 
 
-def test_a_forged_policy_does_not_reach_a_running_server(house: House) -> None:
+def test_a_forged_policy_does_not_reach_a_running_server(house: ServiceHarness) -> None:
     source = house.source()
     assert house.board.in_force is not None
     house.board.in_force = replace(house.board.in_force, digest="0" * 64, document=text(9))
@@ -228,7 +230,7 @@ def test_a_forged_policy_does_not_reach_a_running_server(house: House) -> None:
         source.current()
 
 
-def test_calls_stop_where_the_policy_cannot_be_confirmed(house: House) -> None:
+def test_calls_stop_where_the_policy_cannot_be_confirmed(house: ServiceHarness) -> None:
     source = house.source()
     house.board.error = StoreUnavailable("the database is not available")
     assert events(source._turn) == ["policy not confirmed"]
@@ -245,7 +247,7 @@ def test_calls_stop_where_the_policy_cannot_be_confirmed(house: House) -> None:
     source.probe()
 
 
-def test_nothing_is_in_force_before_the_start(house: House) -> None:
+def test_nothing_is_in_force_before_the_start(house: ServiceHarness) -> None:
     file = PolicyFile(house.path)
     source = PolicySource(file, file.read(), house.board, house.seal, house.prepare)
     with pytest.raises(StoreUnavailable):
@@ -256,7 +258,7 @@ def test_nothing_is_in_force_before_the_start(house: House) -> None:
     assert house.board.left
 
 
-def test_reload_is_not_waited_for(house: House) -> None:
+def test_reload_is_not_waited_for(house: ServiceHarness) -> None:
     file = PolicyFile(house.path)
     source = PolicySource(
         file, file.read(), house.board, house.seal, house.prepare, interval=3600.0
@@ -275,7 +277,7 @@ def test_reload_is_not_waited_for(house: House) -> None:
 MINUTE = timedelta(minutes=1)
 
 
-def test_a_refused_file_shows_until_it_is_mended(house: House) -> None:
+def test_a_refused_file_shows_until_it_is_mended(house: ServiceHarness) -> None:
     source = house.source()
     source.probe_file()
     began = house.today = house.today + MINUTE
@@ -303,7 +305,7 @@ def test_a_refused_file_shows_until_it_is_mended(house: House) -> None:
 
 
 @pytest.mark.parametrize("gone", ["missing", "not UTF-8", "withdrawn"])
-def test_every_way_to_be_refused_shows(house: House, gone: str) -> None:
+def test_every_way_to_be_refused_shows(house: ServiceHarness, gone: str) -> None:
     source = house.source()
     if gone == "missing":
         house.path.unlink()
@@ -321,7 +323,9 @@ def test_every_way_to_be_refused_shows(house: House, gone: str) -> None:
         source.probe_file()
 
 
-def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(house: House) -> None:
+def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
+    house: ServiceHarness,
+) -> None:
     source = house.source()
     house.board.others = ("other:1", "third:1")
     house.path.write_text(text(2))
@@ -338,7 +342,7 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(house: H
     assert house.source().standing().state is FileState.WAITING
 
 
-def test_the_last_reason_shows_where_there_were_several(house: House) -> None:
+def test_the_last_reason_shows_where_there_were_several(house: ServiceHarness) -> None:
     source = house.source()
     house.path.write_text("version: 2\n")
     source._turn()
@@ -352,7 +356,7 @@ def test_the_last_reason_shows_where_there_were_several(house: House) -> None:
 
 
 def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = house.source()
 
@@ -369,7 +373,7 @@ def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
 
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
-def test_what_is_no_file_is_refused_and_not_waited_for(house: House, kind: str) -> None:
+def test_what_is_no_file_is_refused_and_not_waited_for(house: ServiceHarness, kind: str) -> None:
     source = house.source()
     house.path.unlink()
     if kind == "pipe":
@@ -386,7 +390,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(house: House, kind: str) 
     assert "is no regular file" in problem or "Is a directory" in problem
 
 
-def test_a_file_of_gigabytes_is_not_read(house: House) -> None:
+def test_a_file_of_gigabytes_is_not_read(house: ServiceHarness) -> None:
     source = house.source()
     with house.path.open("wb") as file:
         file.truncate(8 << 30)
@@ -397,7 +401,7 @@ def test_a_file_of_gigabytes_is_not_read(house: House) -> None:
 
 
 def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_values(
-    house: House,
+    house: ServiceHarness,
 ) -> None:
     source = house.source()
     for content in (

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import generate_latest
 
 from vault.errors import StoreUnavailable
-from vault.server.token_space_monitor import SpaceWatch
+from vault.server.token_space_monitor import TokenSpaceMonitor
 from vault.telemetry.metrics import Metrics
 
 
 def test_what_was_measured_is_on_the_page() -> None:
     metrics = Metrics()
-    SpaceWatch(lambda: {"us_ssn": 0.44}, metrics.space_left).look()
+    TokenSpaceMonitor(lambda: {"us_ssn": 0.44}, metrics.space_left).look()
     page = generate_latest(metrics.registry).decode()
     assert 'tokenvault_format_space_left_ratio{field="us_ssn"} 0.44' in page
 
@@ -32,7 +32,7 @@ def test_a_store_that_is_away_ends_nothing() -> None:
         told.append(left)
         ended.set()
 
-    watch = SpaceWatch(measure, tell, interval=0.01)
+    watch = TokenSpaceMonitor(measure, tell, interval=0.01)
     watch.start()
     assert ended.wait(10)
     watch.stop()

@@ -101,7 +101,7 @@ class Clock:
 
 
 @dataclass
-class House:
+class ServiceHarness:
     """The use cases and what stands below them."""
 
     policy: Policy
@@ -163,11 +163,11 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
+def house() -> ServiceHarness:
     clock = Clock()
     keys, work = FixedKeys(), MemoryUnitOfWork(clock)
     admission, policy = Admission(work), parse_policy(POLICY, "test policy")
-    return House(
+    return ServiceHarness(
         policy=policy,
         keys=keys,
         work=work,

@@ -10,12 +10,12 @@ from vault.errors import Denied, InvalidRequest, Reason
 from vault.model import TokenSpace
 
 if TYPE_CHECKING:
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
 
 PLAINTEXTS = [b"one", b"\x00\xff" * 100]
 
 
-def test_bytes_round_trip_under_their_context(house: House) -> None:
+def test_bytes_round_trip_under_their_context(house: ServiceHarness) -> None:
     caller = house.caller("crypto")
 
     sealed = house.encryption.encrypt(caller, house.policy, "ssn", PLAINTEXTS, b"row 1")
@@ -26,7 +26,7 @@ def test_bytes_round_trip_under_their_context(house: House) -> None:
     assert house.keys.charged == [2]
 
 
-def test_what_does_not_open_is_one_opaque_failure(house: House) -> None:
+def test_what_does_not_open_is_one_opaque_failure(house: ServiceHarness) -> None:
     caller = house.caller("crypto")
     sealed = house.encryption.encrypt(caller, house.policy, "ssn", [b"one"], b"row 1").values[0]
     key = house.keys.version(TokenSpace("default", "ssn"), 1)
@@ -44,7 +44,7 @@ def test_what_does_not_open_is_one_opaque_failure(house: House) -> None:
     assert len(set(failures)) == 1
 
 
-def test_empty_items_and_long_contexts_are_refused(house: House) -> None:
+def test_empty_items_and_long_contexts_are_refused(house: ServiceHarness) -> None:
     caller = house.caller("crypto")
 
     result = house.encryption.encrypt(caller, house.policy, "ssn", [b"", b"x"], b"")
@@ -55,7 +55,7 @@ def test_empty_items_and_long_contexts_are_refused(house: House) -> None:
         house.encryption.encrypt(caller, house.policy, "ssn", [b"x"], b"c" * 1025)
 
 
-def test_only_the_named_role_may(house: House) -> None:
+def test_only_the_named_role_may(house: ServiceHarness) -> None:
     with pytest.raises(Denied):
         house.encryption.decrypt(house.caller("restorer"), house.policy, "ssn", [b"x"], b"")
 

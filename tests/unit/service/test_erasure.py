@@ -15,7 +15,7 @@ from vault.policy.reading.load import parse_policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
     from vault.model import Failure
 
 SSN, OTHER = "123-45-6789", "987-65-4321"
@@ -26,7 +26,7 @@ def reasons(failures: Mapping[int, Failure]) -> dict[int, Reason]:
     return {index: failure.reason for index, failure in failures.items()}
 
 
-def test_an_erased_token_answers_so_and_its_value_gets_a_new_one(house: House) -> None:
+def test_an_erased_token_answers_so_and_its_value_gets_a_new_one(house: ServiceHarness) -> None:
     old, kept = house.tokenize("ssn", [SSN, OTHER]).values
 
     assert reasons(house.erase("ssn", tokens=[old]).failures) == {}
@@ -43,7 +43,7 @@ def test_an_erased_token_answers_so_and_its_value_gets_a_new_one(house: House) -
     assert reasons(house.detokenize("ssn", [old]).failures) == {0: Reason.TOKEN_ERASED}
 
 
-def test_nothing_of_the_value_is_left_in_the_store(house: House) -> None:
+def test_nothing_of_the_value_is_left_in_the_store(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", [SSN]).values[0].replace("-", "")
     house.erase("ssn", tokens=[token])
 
@@ -52,7 +52,7 @@ def test_nothing_of_the_value_is_left_in_the_store(house: House) -> None:
     assert house.work._tables.index == {}
 
 
-def test_by_value_in_any_spelling(house: House) -> None:
+def test_by_value_in_any_spelling(house: ServiceHarness) -> None:
     old = house.tokenize("ssn", [SSN]).values[0]
 
     result = house.erase("ssn", values=[OTHER, "123456789", "bad", SSN])
@@ -66,7 +66,7 @@ def test_by_value_in_any_spelling(house: House) -> None:
     assert reasons(house.erase("ssn", values=[SSN]).failures) == {0: Reason.TOKEN_NOT_FOUND}
 
 
-def test_by_token_it_can_be_repeated(house: House) -> None:
+def test_by_token_it_can_be_repeated(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", [SSN]).values[0]
 
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_by_token_it_can_be_repeated(house: House) -> None:
         assert house.work.events[-1].counts == {"ok": 2, "TOKEN_NOT_FOUND": 2}
 
 
-def test_an_expired_token_can_be_erased(house: House) -> None:
+def test_an_expired_token_can_be_erased(house: ServiceHarness) -> None:
     first, second = house.tokenize("mail", ["a@x.org", "b@x.org"]).values
     house.clock.ahead = timedelta(days=31)
     assert house.expiry.reap() == 2
@@ -95,7 +95,7 @@ def test_an_expired_token_can_be_erased(house: House) -> None:
     assert house.work._tables.index == {}
 
 
-def test_scope_none_is_erased_by_token_only(house: House) -> None:
+def test_scope_none_is_erased_by_token_only(house: ServiceHarness) -> None:
     first, second = house.tokenize("once", [SSN, SSN]).values
 
     with pytest.raises(InvalidRequest, match="name its tokens"):
@@ -105,14 +105,14 @@ def test_scope_none_is_erased_by_token_only(house: House) -> None:
     assert house.detokenize("once", [first, second]).values == ["", SSN]
 
 
-def test_of_a_vaultless_field_nothing_is_stored(house: House) -> None:
+def test_of_a_vaultless_field_nothing_is_stored(house: ServiceHarness) -> None:
     both: list[tuple[list[str], list[str]]] = [(["0012345678"], []), ([], ["0012345678"])]
     for tokens, values in both:
         with pytest.raises(InvalidRequest, match="nothing is stored"):
             house.erase("account", tokens=tokens, values=values)
 
 
-def test_exactly_one_list(house: House) -> None:
+def test_exactly_one_list(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", [SSN]).values[0]
     wrong: list[tuple[list[str], list[str]]] = [([token], [SSN]), ([], [])]
     for tokens, values in wrong:
@@ -123,14 +123,14 @@ def test_exactly_one_list(house: House) -> None:
 
 
 @pytest.mark.parametrize("name", ["pipeline", "steward", "restorer", "stranger"])
-def test_who_has_no_right_erases_nothing(house: House, name: str) -> None:
+def test_who_has_no_right_erases_nothing(house: ServiceHarness, name: str) -> None:
     token = house.tokenize("ssn", [SSN]).values[0]
     with pytest.raises(Denied):
         house.erase("ssn", tokens=[token], name=name)
     assert house.detokenize("ssn", [token]).values == [SSN]
 
 
-def test_a_row_that_does_not_open_is_erased_and_leads_nowhere(house: House) -> None:
+def test_a_row_that_does_not_open_is_erased_and_leads_nowhere(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", ["123456789"]).values[0]
     row = house.work._tables.tokens[SPACE, token]
     house.work._tables.tokens[SPACE, token] = replace(row, ciphertext=b"not one of ours")
@@ -146,7 +146,7 @@ def test_a_row_that_does_not_open_is_erased_and_leads_nowhere(house: House) -> N
     assert house.detokenize("ssn", [new]).values == ["123456789"]
 
 
-def test_an_index_row_pointed_elsewhere_erases_nobody_else(house: House) -> None:
+def test_an_index_row_pointed_elsewhere_erases_nobody_else(house: ServiceHarness) -> None:
     mine, other = "123456789", "987654321"
     tokens = house.tokenize("ssn", [mine, other]).values
     index = house.work._tables.index
@@ -159,7 +159,7 @@ def test_an_index_row_pointed_elsewhere_erases_nobody_else(house: House) -> None
     assert house.detokenize("ssn", tokens).values == [mine, other]
 
 
-def test_a_value_can_be_erased_and_come_back_any_number_of_times(house: House) -> None:
+def test_a_value_can_be_erased_and_come_back_any_number_of_times(house: ServiceHarness) -> None:
     # FF1 makes the same tokens of a value in the same order, and each is left behind.
     seen = set()
     for _ in range(20):
@@ -170,7 +170,7 @@ def test_a_value_can_be_erased_and_come_back_any_number_of_times(house: House) -
     assert len(seen) == 20
 
 
-def test_the_record_names_counts_and_a_digest_and_no_value(house: House) -> None:
+def test_the_record_names_counts_and_a_digest_and_no_value(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", [SSN]).values[0]
     house.erase("ssn", values=[SSN, OTHER])
     event = house.work.events[-1]
@@ -183,7 +183,7 @@ def test_the_record_names_counts_and_a_digest_and_no_value(house: House) -> None
     assert not any(text in repr(event) for text in (SSN, "123456789", token))
 
 
-def test_erasing_is_counted_by_limits(house: House) -> None:
+def test_erasing_is_counted_by_limits(house: ServiceHarness) -> None:
     limit = "limits: [{fields: [ssn], actions: [erase], values: 2, per: 1h, by: principal}]\n"
     house.policy = parse_policy(house.policy.document.replace("roles:\n", limit + "roles:\n"), "p")
     tokens = house.tokenize("ssn", [SSN, OTHER, "111-22-3333"]).values

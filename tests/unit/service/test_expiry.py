@@ -12,13 +12,13 @@ from vault.model import TokenState
 from vault.service.expiry import REAPER
 
 if TYPE_CHECKING:
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
 
 DAY = timedelta(days=1)
 MAILS = [f"p{n}@x.org" for n in range(7)]
 
 
-def test_a_token_expires_after_its_ttl_and_its_value_gets_another(house: House) -> None:
+def test_a_token_expires_after_its_ttl_and_its_value_gets_another(house: ServiceHarness) -> None:
     old = house.tokenize("mail", MAILS[:1]).values[0]
     house.clock.ahead = 29 * DAY
     assert house.detokenize("mail", [old]).values == MAILS[:1]
@@ -31,7 +31,7 @@ def test_a_token_expires_after_its_ttl_and_its_value_gets_another(house: House) 
     assert house.detokenize("mail", [new]).values == MAILS[:1]
 
 
-def test_tokenizing_extends_and_looking_up_does_not(house: House) -> None:
+def test_tokenizing_extends_and_looking_up_does_not(house: ServiceHarness) -> None:
     token = house.tokenize("mail", MAILS[:1]).values[0]
     house.clock.ahead = 20 * DAY
     assert house.lookup("mail", MAILS[:1]).values == [token]
@@ -49,14 +49,14 @@ def test_tokenizing_extends_and_looking_up_does_not(house: House) -> None:
     assert house.detokenize("mail", [token]).values == MAILS[:1]
 
 
-def test_a_field_without_a_ttl_never_expires(house: House) -> None:
+def test_a_field_without_a_ttl_never_expires(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", ["123-45-6789"]).values[0]
     house.clock.ahead = 36_500 * DAY
     assert house.detokenize("ssn", [token]).values == ["123-45-6789"]
     assert house.expiry.reap() == 0
 
 
-def test_the_reaper_leaves_tombstones_and_one_record_a_batch(house: House) -> None:
+def test_the_reaper_leaves_tombstones_and_one_record_a_batch(house: ServiceHarness) -> None:
     tokens = house.tokenize("mail", MAILS).values
     records = len(house.work.events)
     assert house.expiry.reap() == 0
@@ -80,7 +80,7 @@ def test_the_reaper_leaves_tombstones_and_one_record_a_batch(house: House) -> No
     assert {failure.reason for failure in failures.values()} == {Reason.TOKEN_EXPIRED}
 
 
-def test_without_keys_nothing_is_reaped_and_nothing_recorded(house: House) -> None:
+def test_without_keys_nothing_is_reaped_and_nothing_recorded(house: ServiceHarness) -> None:
     house.tokenize("mail", MAILS[:1])
     house.clock.ahead = 31 * DAY
     house.keys.available = False

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.spellings import POLICY
-from tests.unit.service.conftest import House
+from tests.unit.service.conftest import ServiceHarness
 from vault.errors import Reason, Unavailable
 from vault.formats import Parsed
 from vault.model import Caller
@@ -79,14 +79,14 @@ def test_four_megabytes_of_what_normalises_long_take_no_minute() -> None:
     assert time.process_time() - start < 4
 
 
-def late(house: House, name: str) -> Caller:
+def late(house: ServiceHarness, name: str) -> Caller:
     return replace(house.caller(name), deadline=time.monotonic() - 0.001)
 
 
 @pytest.mark.parametrize("field", ["card", "ssn", "name", "mail", "account"])
 @pytest.mark.parametrize("rpc", ["tokenize", "lookup", "detokenize", "describe", "erase", "values"])
 def test_a_call_past_its_deadline_ends_between_items_and_is_audited(
-    house: House, field: str, rpc: str
+    house: ServiceHarness, field: str, rpc: str
 ) -> None:
     calls: dict[str, Callable[[], object]] = {
         "tokenize": lambda: house.tokens.tokenize(

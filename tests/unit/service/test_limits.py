@@ -15,7 +15,7 @@ from vault.testing.store import MemoryUnitOfWork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
 
 SSNS = [f"123-45-{n:04}" for n in range(1, 200)]
 LIMITS = """
@@ -26,7 +26,7 @@ limits:
 
 
 @pytest.fixture
-def limited(house: House) -> House:
+def limited(house: ServiceHarness) -> ServiceHarness:
     house.policy = parse_policy(house.policy.document + LIMITS, "limited")
     return house
 
@@ -37,7 +37,7 @@ def exceeded(call: Callable[[], object]) -> LimitExceeded:
     return caught.value
 
 
-def test_the_last_value_of_a_limit_goes_through_and_no_more(limited: House) -> None:
+def test_the_last_value_of_a_limit_goes_through_and_no_more(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", SSNS[:6])
     limited.tokenize("ssn", SSNS[6:10])
     error = exceeded(lambda: limited.tokenize("ssn", SSNS[:1]))
@@ -46,31 +46,31 @@ def test_the_last_value_of_a_limit_goes_through_and_no_more(limited: House) -> N
     assert "10 values per 1h" in error.message
 
 
-def test_a_batch_that_does_not_fit_does_nothing_and_is_not_charged(limited: House) -> None:
+def test_a_batch_that_does_not_fit_does_nothing_and_is_not_charged(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", SSNS[:6])
     exceeded(lambda: limited.tokenize("ssn", SSNS[6:11]))
     assert limited.lookup("ssn", SSNS[6:11]).values == [""] * 5
     assert limited.tokenize("ssn", SSNS[6:10]).failures == {}
 
 
-def test_values_that_fail_count_too(limited: House) -> None:
+def test_values_that_fail_count_too(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", ["no ssn"] * 10)
     exceeded(lambda: limited.tokenize("ssn", SSNS[:1]))
 
 
-def test_a_repeated_value_counts_every_time(limited: House) -> None:
+def test_a_repeated_value_counts_every_time(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", SSNS[:1] * 10)
     exceeded(lambda: limited.tokenize("ssn", SSNS[:1]))
 
 
-def test_a_batch_larger_than_the_limit_will_never_fit(limited: House) -> None:
+def test_a_batch_larger_than_the_limit_will_never_fit(limited: ServiceHarness) -> None:
     error = exceeded(lambda: limited.tokenize("ssn", SSNS[:11]))
     assert not error.retryable
     assert error.retry_after is None
     assert "split it" in error.message
 
 
-def test_a_new_window_begins_anew_and_the_longer_one_goes_on(limited: House) -> None:
+def test_a_new_window_begins_anew_and_the_longer_one_goes_on(limited: ServiceHarness) -> None:
     now = datetime(2026, 1, 5, 10, 59, 30, tzinfo=UTC)
     limited.work._clock = lambda: now
     limited.tokenize("ssn", SSNS[:10])
@@ -84,7 +84,7 @@ def test_a_new_window_begins_anew_and_the_longer_one_goes_on(limited: House) -> 
     assert error.retry_after == 13 * 3600
 
 
-def test_fields_actions_and_principals_count_apart(limited: House) -> None:
+def test_fields_actions_and_principals_count_apart(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", SSNS[:10])
     limited.tokenize("card", ["4929309216280000"] * 50)
     limited.lookup("ssn", SSNS[:100])
@@ -102,14 +102,14 @@ def test_fields_actions_and_principals_count_apart(limited: House) -> None:
     )
 
 
-def test_a_denied_call_is_not_charged(limited: House) -> None:
+def test_a_denied_call_is_not_charged(limited: ServiceHarness) -> None:
     for _ in range(3):
         with pytest.raises(Denied):
             limited.tokenize("ssn", SSNS[:10], name="support")
     assert limited.tokenize("ssn", SSNS[:10]).failures == {}
 
 
-def test_a_call_over_its_limit_is_audited_as_denied(limited: House) -> None:
+def test_a_call_over_its_limit_is_audited_as_denied(limited: ServiceHarness) -> None:
     limited.tokenize("ssn", SSNS[:10])
     exceeded(lambda: limited.tokenize("ssn", SSNS[:1]))
     allowed, denied = limited.work.events
@@ -117,8 +117,8 @@ def test_a_call_over_its_limit_is_audited_as_denied(limited: House) -> None:
     assert (denied.outcome, denied.reason, denied.field) == ("denied", "LIMIT_EXCEEDED", "ssn")
 
 
-def test_an_unlimited_call_asks_for_no_counter(house: House) -> None:
+def test_an_unlimited_call_asks_for_no_counter(house: ServiceHarness) -> None:
     house.tokenize("ssn", SSNS)
     assert isinstance(house.work, MemoryUnitOfWork)
     assert house.work._tables.limits == {}
-    assert TokenSpace("default", "ssn") in house.work._tables.shapes
+    assert TokenSpace("default", "ssn") in house.work._tables.token_specs

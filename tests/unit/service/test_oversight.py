@@ -22,7 +22,7 @@ from vault.service.oversight import (
 from vault.service.policy_standing import PolicyStanding
 
 if TYPE_CHECKING:
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
 
 POLICY = parse_policy(
     "version: 1\nfields: {ssn: {format: us_ssn, generator: ff1}}\n"
@@ -60,7 +60,7 @@ class SlowVerifier:
         raise AssertionError("not asked here")
 
 
-def test_a_second_verification_is_refused_while_one_runs(house: House) -> None:
+def test_a_second_verification_is_refused_while_one_runs(house: ServiceHarness) -> None:
     verifier = SlowVerifier()
     service = OversightService(Admission(house.work), verifier, standing)
     first = Thread(target=service.verify_audit, args=(AUDITOR, POLICY))
@@ -99,7 +99,7 @@ class Reader:
         raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
 
 
-def test_a_page_is_bounded_and_recorded(house: House) -> None:
+def test_a_page_is_bounded_and_recorded(house: ServiceHarness) -> None:
     reader = Reader()
     service = OversightService(Admission(house.work), reader, standing)
     assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
@@ -112,7 +112,7 @@ def test_a_page_is_bounded_and_recorded(house: House) -> None:
     assert told == [("TailAudit", "allowed", {"ok": 1})] * 2 + [("TailAudit", "failed", {})] * 3
 
 
-def test_a_checkpoint_that_cannot_be_made_is_recorded(house: House) -> None:
+def test_a_checkpoint_that_cannot_be_made_is_recorded(house: ServiceHarness) -> None:
     service = OversightService(Admission(house.work), Reader(), standing)
     with pytest.raises(AuditUnavailable):
         service.checkpoint_audit(AUDITOR, POLICY)
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_cannot_be_made_is_recorded(house: House) -> None:
     ]
 
 
-def test_others_read_no_audit(house: House) -> None:
+def test_others_read_no_audit(house: ServiceHarness) -> None:
     reader = Reader()
     service = OversightService(Admission(house.work), reader, standing)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)

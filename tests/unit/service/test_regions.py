@@ -12,7 +12,7 @@ from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 
 if TYPE_CHECKING:
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
     from vault.service.results import ColumnResult
 
 POLICY = """
@@ -48,7 +48,7 @@ def policy() -> Policy:
 
 
 def tokenize(
-    house: House, policy: Policy, field: str, values: list[str], region: str
+    house: ServiceHarness, policy: Policy, field: str, values: list[str], region: str
 ) -> ColumnResult:
     return house.tokens.tokenize(house.caller("pipeline"), policy, field, values, region)
 
@@ -56,7 +56,7 @@ def tokenize(
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
 @pytest.mark.parametrize(("region", "text"), REGIONS)
 def test_a_number_of_any_region_comes_back_without_saying_which(
-    house: House, policy: Policy, field: str, region: str, text: str
+    house: ServiceHarness, policy: Policy, field: str, region: str, text: str
 ) -> None:
     result = tokenize(house, policy, field, [text], region)
 
@@ -82,7 +82,7 @@ def test_a_number_of_any_region_comes_back_without_saying_which(
     ],
 )
 def test_every_number_comes_back_from_a_vaultless_field(
-    house: House, policy: Policy, field: str, region: str, pattern: str
+    house: ServiceHarness, policy: Policy, field: str, region: str, pattern: str
 ) -> None:
     numbers = range(0, 1_000_000, 1999)
     values = [pattern.format(number) for number in numbers]
@@ -105,7 +105,7 @@ def test_every_number_comes_back_from_a_vaultless_field(
     ],
 )
 def test_a_number_that_the_field_would_take_for_another_countrys_is_refused(
-    house: House, policy: Policy, field: str, region: str, text: str
+    house: ServiceHarness, policy: Policy, field: str, region: str, text: str
 ) -> None:
     refused = tokenize(house, policy, field, [text], region).failures[0]
     assert refused.reason is Reason.VALUE_NOT_IN_FORMAT
@@ -116,7 +116,7 @@ def test_a_number_that_the_field_would_take_for_another_countrys_is_refused(
 
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
 def test_the_digits_dialled_have_one_token_whatever_the_region(
-    house: House, policy: Policy, field: str
+    house: ServiceHarness, policy: Policy, field: str
 ) -> None:
     # Both countries have this number, as they dial it.
     german, austrian = (
@@ -130,7 +130,7 @@ def test_the_digits_dialled_have_one_token_whatever_the_region(
     assert austrian.replace(" ", "") == german.replace(" ", "") == lookup.values[0]
 
 
-def test_the_region_decides_what_is_accepted(house: House, policy: Policy) -> None:
+def test_the_region_decides_what_is_accepted(house: ServiceHarness, policy: Policy) -> None:
     values = ["415 555 2671", "030 901820"]
     failed = {
         region: tokenize(house, policy, "phone", values, region).failures for region in ("US", "")
@@ -150,7 +150,7 @@ def test_the_region_decides_what_is_accepted(house: House, policy: Policy) -> No
     ],
 )
 def test_a_region_that_does_not_fit_fails_the_call_and_is_audited(
-    house: House, policy: Policy, field: str, region: str, message: str
+    house: ServiceHarness, policy: Policy, field: str, region: str, message: str
 ) -> None:
     caller = house.caller("pipeline")
     for call in (house.tokens.tokenize, house.tokens.lookup):
@@ -162,7 +162,7 @@ def test_a_region_that_does_not_fit_fails_the_call_and_is_audited(
 
 
 def test_a_caller_without_the_right_learns_nothing_about_regions(
-    house: House, policy: Policy
+    house: ServiceHarness, policy: Policy
 ) -> None:
     stranger = replace(house.caller("pipeline"), principal=house.caller("support").principal)
     with pytest.raises(Exception, match="does not allow"):

@@ -14,13 +14,13 @@ from vault.policy.reading.load import parse_policy
 from vault.service.spellings import SpellingService
 
 if TYPE_CHECKING:
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
 
 SPELLINGS = ["anna@company.org", "Anna@Company.ORG", "anna@COMPANY.org"]
 OTHERS = ["anne@company.org", "anna@company.com"]
 
 
-def test_every_spelling_is_erased_and_nobody_else(house: House) -> None:
+def test_every_spelling_is_erased_and_nobody_else(house: ServiceHarness) -> None:
     tokens = house.tokenize("mail", SPELLINGS).values
     others = house.tokenize("mail", OTHERS).values
     assert len(set(tokens)) == 3
@@ -38,7 +38,9 @@ def test_every_spelling_is_erased_and_nobody_else(house: House) -> None:
     assert answer.values[3:] == OTHERS
 
 
-def test_an_erasure_by_value_leaves_other_spellings_and_they_are_counted(house: House) -> None:
+def test_an_erasure_by_value_leaves_other_spellings_and_they_are_counted(
+    house: ServiceHarness,
+) -> None:
     tokens = house.tokenize("mail", SPELLINGS).values
     assert house.erase("mail", values=SPELLINGS[:1]).failures == {}
 
@@ -48,7 +50,7 @@ def test_an_erasure_by_value_leaves_other_spellings_and_they_are_counted(house: 
     assert house.detokenize("mail", tokens[1:]).values == SPELLINGS[1:]
 
 
-def test_a_token_to_which_no_index_leads_is_found(house: House) -> None:
+def test_a_token_to_which_no_index_leads_is_found(house: ServiceHarness) -> None:
     """Whoever owns the database takes the index row away, and the value gets a second token."""
     (first,) = house.tokenize("ssn", ["123-45-6789"]).values
     house.work._tables.index.clear()
@@ -63,13 +65,13 @@ def test_a_token_to_which_no_index_leads_is_found(house: House) -> None:
     assert list(house.detokenize("ssn", [first, second]).failures) == [0, 1]
 
 
-def test_values_without_an_index_are_found_too(house: House) -> None:
+def test_values_without_an_index_are_found_too(house: ServiceHarness) -> None:
     tokens = house.tokenize("once", ["123-45-6789", "123-45-6789", "987-65-4321"]).values
     assert dict(house.look("once", ["123456789"]).found) == {0: 2}
     assert house.detokenize("once", tokens).values == ["", "", "987-65-4321"]
 
 
-def test_a_field_is_worked_through_in_pages(house: House) -> None:
+def test_a_field_is_worked_through_in_pages(house: ServiceHarness) -> None:
     mails = [f"p{n}@company.org" for n in range(230)]
     house.tokenize("mail", mails)
     wanted, token, seen, found = [mails[7].upper(), mails[90]], b"", [], 0
@@ -85,7 +87,7 @@ def test_a_field_is_worked_through_in_pages(house: House) -> None:
     assert (len(seen), found) == (3, 2)
 
 
-def test_a_page_goes_on_for_the_same_question_only(house: House) -> None:
+def test_a_page_goes_on_for_the_same_question_only(house: ServiceHarness) -> None:
     house.tokenize("mail", [f"p{n}@company.org" for n in range(150)])
     house.tokenize("ssn", ["123-45-6789"])
     token = house.look("mail", ["p1@company.org"], count_only=True).following
@@ -102,7 +104,7 @@ def test_a_page_goes_on_for_the_same_question_only(house: House) -> None:
             house.look(field, values, count_only=count_only, page_token=page_token)
 
 
-def test_a_call_ends_before_its_deadline_with_a_page(house: House) -> None:
+def test_a_call_ends_before_its_deadline_with_a_page(house: ServiceHarness) -> None:
     house.tokenize("mail", [f"p{n}@company.org" for n in range(20)])
     caller = replace(house.caller("privacy"), deadline=0.0)
     service = SpellingService(house.spellings._admission, house.keys, page=10)
@@ -110,7 +112,7 @@ def test_a_call_ends_before_its_deadline_with_a_page(house: House) -> None:
     assert (page.looked_at, bool(page.following)) == (10, True)
 
 
-def test_rows_that_do_not_open_or_have_expired_are_passed_over(house: House) -> None:
+def test_rows_that_do_not_open_or_have_expired_are_passed_over(house: ServiceHarness) -> None:
     bad, *_ = house.tokenize("mail", SPELLINGS).values
     core = house.policy.fields["mail"].format.parse_token(bad).core
     space = TokenSpace("default", "mail")
@@ -122,7 +124,7 @@ def test_rows_that_do_not_open_or_have_expired_are_passed_over(house: House) -> 
     assert house.work._tables.tokens[space, core].state is TokenState.LIVE
 
 
-def test_who_may_erase_may_and_limits_count_a_question_once(house: House) -> None:
+def test_who_may_erase_may_and_limits_count_a_question_once(house: ServiceHarness) -> None:
     with pytest.raises(Denied):
         house.look("mail", SPELLINGS, name="steward")
     for values in ([], ["0012345678"]):
@@ -138,7 +140,7 @@ def test_who_may_erase_may_and_limits_count_a_question_once(house: House) -> Non
         house.look("mail", SPELLINGS[:1])
 
 
-def test_each_page_is_a_record_without_values(house: House) -> None:
+def test_each_page_is_a_record_without_values(house: ServiceHarness) -> None:
     house.tokenize("mail", SPELLINGS)
     digest = house.work.events[-1].token_digest
     house.look("mail", ["ANNA@company.org", "x"])

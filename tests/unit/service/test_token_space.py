@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vault.crypto.randomness import random_text
-from vault.formats import FORMATS, Finite, FormatOptions, build_format
+from vault.formats import FORMATS, FiniteTokenSpace, FormatOptions, build_format
 from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.service.token_space import spaces_left
+from vault.service.token_space import token_space_left
 from vault.testing.store import MemoryUnitOfWork
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ fields:
 
 
 def left(work: MemoryUnitOfWork, policy: Policy) -> Mapping[str, float]:
-    return work.run(lambda transaction: spaces_left(transaction.tokens, policy, DEFAULT_TENANT))
+    return work.run(
+        lambda transaction: token_space_left(transaction.tokens, policy, DEFAULT_TENANT)
+    )
 
 
 def fill(work: MemoryUnitOfWork, space: TokenSpace, tokens: list[str]) -> None:
@@ -76,7 +78,7 @@ OPTIONS = {
 def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> None:
     made = build_format(name, OPTIONS.get(name, FormatOptions()))
     form: object = made
-    if not isinstance(form, Finite):
+    if not isinstance(form, FiniteTokenSpace):
         assert name not in {"us_ssn", "us_itin", "us_routing", "date", "postcode"}
         return
     size, plan = form.space()
@@ -97,7 +99,7 @@ def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> No
 
 def test_an_ssn_that_keeps_digits_draws_all_endings() -> None:
     form: object = build_format("us_ssn", FormatOptions(token_check="invalid", keep_last=4))
-    assert isinstance(form, Finite)
+    assert isinstance(form, FiniteTokenSpace)
     size, plan = form.space()
     endings = {plan.build(random_text(plan.alphabet, plan.length))[-4:] for _ in range(300)}
     assert size == 57_000_000

@@ -23,7 +23,7 @@ from vault.service import token_creation as token_creation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.unit.service.conftest import House
+    from tests.unit.service.conftest import ServiceHarness
     from vault.crypto.field_key import FieldKey
     from vault.policy.model import Field
 
@@ -31,7 +31,7 @@ CARD = "4929309216280000"
 CARDS = ["5545-6340-8546-1876", "5317250628844522", "4916 4291 9510 4076"]
 
 
-def test_a_column_round_trips_byte_for_byte(house: House) -> None:
+def test_a_column_round_trips_byte_for_byte(house: ServiceHarness) -> None:
     tokenized = house.tokenize("card", CARDS)
 
     assert tokenized.failures == {}
@@ -39,7 +39,7 @@ def test_a_column_round_trips_byte_for_byte(house: House) -> None:
     assert house.detokenize("card", tokenized.values, view="full").values == CARDS
 
 
-def test_a_value_keeps_its_token_in_every_spelling(house: House) -> None:
+def test_a_value_keeps_its_token_in_every_spelling(house: ServiceHarness) -> None:
     dashed, plain = "5545-6340-8546-1876", "5545634085461876"
 
     first = house.tokenize("card", [dashed]).values[0]
@@ -50,7 +50,7 @@ def test_a_value_keeps_its_token_in_every_spelling(house: House) -> None:
     assert house.detokenize("card", [second], view="full").values == [plain]
 
 
-def test_a_refusal_names_what_nobody_sees(house: House) -> None:
+def test_a_refusal_names_what_nobody_sees(house: ServiceHarness) -> None:
     blank, double, plain = house.tokenize(
         "card", ["4111111111111113\n", "4111\u20071111\u20071111\u20071111", "4111111111111113"]
     ).failures.values()
@@ -60,7 +60,7 @@ def test_a_refusal_names_what_nobody_sees(house: House) -> None:
     assert "; " not in plain.message
 
 
-def test_a_refusal_says_that_a_value_may_be_a_token(house: House) -> None:
+def test_a_refusal_says_that_a_value_may_be_a_token(house: ServiceHarness) -> None:
     token = house.tokenize("card", ["4111 1111 1111 1111"]).values[0]
 
     (failure,) = house.tokenize("card", [token]).failures.values()
@@ -70,7 +70,7 @@ def test_a_refusal_says_that_a_value_may_be_a_token(house: House) -> None:
     assert token not in failure.message
 
 
-def test_items_fail_alone(house: House) -> None:
+def test_items_fail_alone(house: ServiceHarness) -> None:
     values = ["", "4111111111111112", "5317250628844522", "41111111x1111111", "9" * 20]
 
     result = house.tokenize("card", values)
@@ -89,7 +89,7 @@ def test_items_fail_alone(house: House) -> None:
     )
 
 
-def test_the_view_of_a_role_is_all_it_gets(house: House) -> None:
+def test_the_view_of_a_role_is_all_it_gets(house: ServiceHarness) -> None:
     tokens = house.tokenize("card", CARDS).values
 
     masked = house.detokenize("card", tokens, name="support")
@@ -104,7 +104,7 @@ def test_the_view_of_a_role_is_all_it_gets(house: House) -> None:
         house.detokenize("card", tokens, name="pipeline")
 
 
-def test_the_token_view_answers_live_tokens_only(house: House) -> None:
+def test_the_token_view_answers_live_tokens_only(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", ["123-45-6789"]).values[0]
 
     result = house.detokenize("ssn", [token, "999-99-9999"], view="token")
@@ -113,7 +113,7 @@ def test_the_token_view_answers_live_tokens_only(house: House) -> None:
     assert result.failures[1].reason is Reason.TOKEN_NOT_FOUND
 
 
-def test_a_string_nobody_issued_is_one_and_the_same_failure(house: House) -> None:
+def test_a_string_nobody_issued_is_one_and_the_same_failure(house: ServiceHarness) -> None:
     other_field = house.tokenize("once", ["123-45-6789"]).values[0]
     strings = ["", "no token at all", "123-45-6789", other_field]
 
@@ -124,7 +124,7 @@ def test_a_string_nobody_issued_is_one_and_the_same_failure(house: House) -> Non
     assert failures[0].reason is Reason.TOKEN_NOT_FOUND
 
 
-def test_scope_none_gives_every_item_a_new_token(house: House) -> None:
+def test_scope_none_gives_every_item_a_new_token(house: ServiceHarness) -> None:
     values = ["123-45-6789"] * 3
 
     tokens = [*house.tokenize("once", values).values, *house.tokenize("once", values).values]
@@ -135,7 +135,7 @@ def test_scope_none_gives_every_item_a_new_token(house: House) -> None:
         house.lookup("once", values)
 
 
-def test_vaultless_tokens_store_nothing_and_come_back(house: House) -> None:
+def test_vaultless_tokens_store_nothing_and_come_back(house: ServiceHarness) -> None:
     values = ["0012345678", "00-1234-5678-90"]
 
     tokens = house.tokenize("account", values)
@@ -152,14 +152,14 @@ def test_vaultless_tokens_store_nothing_and_come_back(house: House) -> None:
     )
 
 
-def test_a_vaultless_token_of_an_impossible_length_is_no_token(house: House) -> None:
+def test_a_vaultless_token_of_an_impossible_length_is_no_token(house: ServiceHarness) -> None:
     result = house.detokenize("account", ["123", "1" * 30], view="full")
 
     assert {failure.reason for failure in result.failures.values()} == {Reason.TOKEN_NOT_FOUND}
     assert result.values == ["", ""]
 
 
-def test_a_vaultless_fixed_point_is_refused_both_ways(house: House) -> None:
+def test_a_vaultless_fixed_point_is_refused_both_ways(house: ServiceHarness) -> None:
     def identity(*args: object) -> list[str]:
         return list(args[3])  # type: ignore[call-overload,no-any-return]
 
@@ -170,7 +170,9 @@ def test_a_vaultless_fixed_point_is_refused_both_ways(house: House) -> None:
     assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
 
 
-def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house: House) -> None:
+def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(
+    house: ServiceHarness,
+) -> None:
     real, calls = token_creation.encipher_cores, []
 
     def stubborn(
@@ -197,7 +199,7 @@ def test_a_vaulted_token_never_equals_its_value_and_collisions_are_retried(house
     assert house.detokenize("ssn", result.values, view="full").values == ["123456789", "987654321"]
 
 
-def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
+def test_a_full_format_space_ends_after_bounded_attempts(house: ServiceHarness) -> None:
     with patch.object(
         token_creation, "encipher_cores", lambda _key, _field, _version, cores, *_: list(cores)
     ):
@@ -207,7 +209,7 @@ def test_a_full_format_space_ends_after_bounded_attempts(house: House) -> None:
     assert house.keys.charged == [1] * token_creation.MAX_ATTEMPTS
 
 
-def test_names_of_any_length_get_tokens(house: House) -> None:
+def test_names_of_any_length_get_tokens(house: ServiceHarness) -> None:
     names = ["Ek", "O'Neal", "Zóphoníasson", "李小龍", "Ivan Martin", "X"]
 
     tokens = house.tokenize("name", names)
@@ -216,7 +218,7 @@ def test_names_of_any_length_get_tokens(house: House) -> None:
     assert house.detokenize("name", tokens.values, view="full").values == names
 
 
-def test_lookup_finds_and_creates_nothing(house: House) -> None:
+def test_lookup_finds_and_creates_nothing(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", ["123-45-6789"]).values[0]
 
     result = house.lookup("ssn", ["123456789", "987-65-4321", "bad"])
@@ -227,7 +229,7 @@ def test_lookup_finds_and_creates_nothing(house: House) -> None:
     assert house.lookup("ssn", ["987-65-4321"]).failures[0].reason is Reason.TOKEN_NOT_FOUND
 
 
-def test_describe_tells_all_but_the_value(house: House) -> None:
+def test_describe_tells_all_but_the_value(house: ServiceHarness) -> None:
     token = house.tokenize("ssn", ["123-45-6789"]).values[0]
 
     result = house.describe("ssn", [token, "000-00-0000"])
@@ -245,7 +247,7 @@ def test_describe_tells_all_but_the_value(house: House) -> None:
     assert result.failures[1].reason is Reason.TOKEN_NOT_FOUND
 
 
-def test_a_new_key_version_keeps_old_tokens_and_seals_new_ones(house: House) -> None:
+def test_a_new_key_version_keeps_old_tokens_and_seals_new_ones(house: ServiceHarness) -> None:
     old = house.tokenize("ssn", ["123-45-6789"]).values
 
     house.keys.active_version = 2
@@ -261,7 +263,7 @@ def test_a_new_key_version_keeps_old_tokens_and_seals_new_ones(house: House) -> 
     ]
 
 
-def test_every_call_leaves_one_record_without_values(house: House) -> None:
+def test_every_call_leaves_one_record_without_values(house: ServiceHarness) -> None:
     tokens = house.tokenize("card", [*CARDS, "bad"]).values
     house.detokenize("card", tokens[:1], name="support")
     with pytest.raises(Denied):
@@ -289,7 +291,7 @@ def test_every_call_leaves_one_record_without_values(house: House) -> None:
     assert not any(text in written for text in [*CARDS, *tokens[:3], "4916429195104076"])
 
 
-def test_keys_gone_fails_the_call_audited_and_nothing_is_written(house: House) -> None:
+def test_keys_gone_fails_the_call_audited_and_nothing_is_written(house: ServiceHarness) -> None:
     house.keys.available = False
 
     with pytest.raises(KeysUnavailable):
@@ -299,7 +301,7 @@ def test_keys_gone_fails_the_call_audited_and_nothing_is_written(house: House) -
     assert house.work.events[-1].reason == "KEYS_UNAVAILABLE"
 
 
-def test_a_used_field_keeps_its_shape(house: House) -> None:
+def test_a_used_field_keeps_its_shape(house: ServiceHarness) -> None:
     house.tokenize("ssn", ["123-45-6789"])
     changed = house.policy.document.replace(
         "format: us_ssn, generator: ff1, views", "format: us_ssn, generator: random, views"
@@ -310,7 +312,7 @@ def test_a_used_field_keeps_its_shape(house: House) -> None:
         house.tokens.tokenize(house.caller("pipeline"), policy, "ssn", ["987-65-4321"])
 
 
-def test_an_index_row_pointed_at_another_token_is_noticed(house: House) -> None:
+def test_an_index_row_pointed_at_another_token_is_noticed(house: ServiceHarness) -> None:
     mine, other = "123456789", "987654321"
     house.tokenize("ssn", [mine, other])
     index = house.work._tables.index
@@ -324,7 +326,7 @@ def test_an_index_row_pointed_at_another_token_is_noticed(house: House) -> None:
         }
 
 
-def test_a_call_that_ran_out_of_time_leaves_a_record(house: House) -> None:
+def test_a_call_that_ran_out_of_time_leaves_a_record(house: ServiceHarness) -> None:
     late = StoreUnavailable("too late", reason=Reason.DEADLINE_EXCEEDED)
 
     with (
@@ -336,7 +338,7 @@ def test_a_call_that_ran_out_of_time_leaves_a_record(house: House) -> None:
     assert house.work.events[-1].reason == "DEADLINE_EXCEEDED"
 
 
-def test_nothing_is_recorded_where_the_store_itself_is_away(house: House) -> None:
+def test_nothing_is_recorded_where_the_store_itself_is_away(house: ServiceHarness) -> None:
     away = StoreUnavailable("away")
 
     with (
@@ -348,7 +350,7 @@ def test_nothing_is_recorded_where_the_store_itself_is_away(house: House) -> Non
     assert house.work.events == ()
 
 
-def test_after_a_restore_a_value_gets_its_lost_token_again(house: House) -> None:
+def test_after_a_restore_a_value_gets_its_lost_token_again(house: ServiceHarness) -> None:
     lost = house.tokenize("card", ["4111111111111111"])
     house.work._tables = type(house.work._tables)()  # as if restored from before
     house.keys.active_version, house.keys.maker_version = 2, 1

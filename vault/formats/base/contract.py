@@ -19,12 +19,14 @@ from vault.model import Generator, Storage
 
 __all__ = [
     "DateOrder",
-    "Divided",
     "EmailDomain",
-    "Finite",
+    "FiniteTokenSpace",
     "Format",
     "FormatOptionError",
     "FormatOptions",
+    "HasParts",
+    "HasRegions",
+    "HasWords",
     "InvalidNumbers",
     "LetterCase",
     "NameScript",
@@ -33,12 +35,10 @@ __all__ = [
     "Plan",
     "RandomPlan",
     "Recognising",
-    "Regional",
     "Spelled",
     "TokenCheck",
     "TokenLuhn",
     "Widening",
-    "Worded",
     "not_in_format",
     "random_misfit",
     "refuse_unfit",
@@ -170,7 +170,7 @@ class Format(Protocol):
     @property
     def storages(self) -> frozenset[Storage]: ...
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """Returns all that decides a value's core and its token.
 
         ``min`` and ``max`` are not in it: they decide which values are accepted, and may
@@ -227,7 +227,7 @@ class Format(Protocol):
 
 
 @runtime_checkable
-class Divided(Protocol):
+class HasParts(Protocol):
     """A format whose cores have parts with names, which views can show."""
 
     @property
@@ -238,7 +238,7 @@ class Divided(Protocol):
 
 
 @runtime_checkable
-class Finite(Protocol):
+class FiniteTokenSpace(Protocol):
     """A format whose values share so few random tokens that a field can use them up."""
 
     def space(self) -> tuple[int, RandomPlan]:
@@ -253,7 +253,7 @@ class Widening(Protocol):
 
 
 @runtime_checkable
-class Worded(Protocol):
+class HasWords(Protocol):
     """A format whose values are words, of which a view can show the first letters."""
 
     def words(self, core: str) -> Sequence[str]:
@@ -273,7 +273,7 @@ class Opening(Protocol):
 
 
 @runtime_checkable
-class Regional(Protocol):
+class HasRegions(Protocol):
     """A format whose values may be written as one region writes them."""
 
     def for_region(self, region: str) -> Format:

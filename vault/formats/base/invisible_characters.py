@@ -13,7 +13,7 @@ from collections.abc import Callable
 from vault.errors import FormatError
 from vault.formats.base.layout import HYPHENS
 
-__all__ = ["blemish"]
+__all__ = ["invisible_character_hint"]
 
 _AROUND = "there is a space, a line break or an invisible mark before or after it"
 _WITHIN = "it has an invisible character, or one that only looks like another"
@@ -32,7 +32,9 @@ _INKLESS = re.compile("[\u034f\u115f\u1160\u2800\u3164\ufe00-\ufe0f\uffa0]")
 _PRINTABLE = re.compile("[!-~]+(?: [!-~]+)*")
 
 
-def blemish(text: str, refusal: FormatError, parse: Callable[[str], object]) -> str | None:
+def invisible_character_hint(
+    text: str, refusal: FormatError, parse: Callable[[str], object]
+) -> str | None:
     """Returns what nobody sees in a refused text, and never which character it is.
 
     Args:

@@ -44,7 +44,7 @@ class Address(RandomOnly):
     def __init__(self, options: FormatOptions) -> None:
         refuse_unfit(self.name, options, frozenset())
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 2}
 

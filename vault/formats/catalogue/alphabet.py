@@ -31,7 +31,7 @@ from vault.formats.base.contract import (
     too_short,
 )
 from vault.formats.base.layout import Layout, plain, split, weave
-from vault.formats.columnar.rows import Cut, Mask, RowFormat
+from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments
 from vault.model import Generator, Storage
 
 __all__ = ["MAX_LENGTH", "PlainAlphabet"]
@@ -54,7 +54,7 @@ class _CaseRule:
     matches: re.Pattern[str]
 
 
-class PlainAlphabet(RowFormat):
+class PlainAlphabet(ColumnarFormat):
     """The format ``alphabet``."""
 
     name = "alphabet"
@@ -73,7 +73,7 @@ class PlainAlphabet(RowFormat):
         self._core = re.compile(f"{members}*")
         self._gap = re.compile(f"{_members(self._separators)}+") if self._separators else None
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {
             "rules": 1,
@@ -165,31 +165,31 @@ class PlainAlphabet(RowFormat):
 
     @property
     def row_alphabet(self) -> Alphabet:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         return self._alphabet
 
     @property
     def row_lengths(self) -> range:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         return range(self._min, self._max + 1)
 
-    def cut(self, length: int) -> Cut:
-        """See ``RowFormat``."""
-        return Cut(self._first, length - self._last, length - self._last)
+    def cut(self, length: int) -> Segments:
+        """See ``ColumnarFormat``."""
+        return Segments(self._first, length - self._last, length - self._last)
 
     def value_rows(self, rows: Digits) -> Mask:
-        """See ``RowFormat``. All of them: the alphabet and the length are the whole rule."""
+        """See ``ColumnarFormat``. All of them: the alphabet and the length are the whole rule."""
         return np.ones(len(rows), np.bool_)
 
     def token_rows(self, rows: Digits) -> Mask:
-        """See ``RowFormat``. All of them, as ``min`` is above what is kept."""
+        """See ``ColumnarFormat``. All of them, as ``min`` is above what is kept."""
         return np.ones(len(rows), np.bool_)
 
-    def close_tokens(self, rows: Digits) -> None:
-        """See ``RowFormat``. Nothing follows from the other columns."""
+    def set_token_check_digits(self, rows: Digits) -> None:
+        """See ``ColumnarFormat``. Nothing follows from the other columns."""
 
-    def close_values(self, rows: Digits) -> None:
-        """See ``RowFormat``. Nothing follows from the other columns."""
+    def set_value_check_digits(self, rows: Digits) -> None:
+        """See ``ColumnarFormat``. Nothing follows from the other columns."""
 
     def _cut(self, core: str) -> tuple[str, str, str]:
         end = len(core) - self._last

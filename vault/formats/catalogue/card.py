@@ -29,7 +29,7 @@ from vault.formats.base.contract import (
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.formats.base.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
-from vault.formats.columnar.rows import Cut, Mask, RowFormat
+from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments
 from vault.model import Generator, Storage
 
 __all__ = ["Card"]
@@ -48,7 +48,7 @@ _DIGITS = NAMED["digits"]
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
 
 
-class Card(RowFormat):
+class Card(ColumnarFormat):
     """The format ``card``."""
 
     name = "card"
@@ -85,7 +85,7 @@ class Card(RowFormat):
         # One digit follows from the others by the Luhn check, whatever the token does.
         return self._min - self._first - self._last - 1
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {
             "rules": 1,
@@ -156,38 +156,38 @@ class Card(RowFormat):
 
     @property
     def row_alphabet(self) -> Alphabet:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         return _DIGITS
 
     @property
     def row_lengths(self) -> range:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         return range(self._min, self._max + 1)
 
-    def cut(self, length: int) -> Cut:
-        """See ``RowFormat``."""
+    def cut(self, length: int) -> Segments:
+        """See ``ColumnarFormat``."""
         end = length - self._last
-        return Cut(self._first, end if self._residue is None else end - 1, end)
+        return Segments(self._first, end if self._residue is None else end - 1, end)
 
     def value_rows(self, rows: Digits) -> Mask:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         fits: Mask = luhn_sums(rows) == 0
         return fits
 
     def token_rows(self, rows: Digits) -> Mask:
-        """See ``RowFormat``."""
+        """See ``ColumnarFormat``."""
         if self._residue is None:
             return np.ones(len(rows), np.bool_)
         fits: Mask = luhn_sums(rows) == self._residue
         return fits
 
-    def close_tokens(self, rows: Digits) -> None:
-        """See ``RowFormat``."""
+    def set_token_check_digits(self, rows: Digits) -> None:
+        """See ``ColumnarFormat``."""
         if self._residue is not None:
             close_rows(rows, self._last, self._residue)
 
-    def close_values(self, rows: Digits) -> None:
-        """See ``RowFormat``."""
+    def set_value_check_digits(self, rows: Digits) -> None:
+        """See ``ColumnarFormat``."""
         if self._residue is not None:
             close_rows(rows, self._last, 0)
 

@@ -81,7 +81,7 @@ class Date:
         self._first, self._last = _window(options)
         self._ends = (2, 4) if self._order != "ymd" else (4, 6)
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {
             "rules": 1,
@@ -156,7 +156,7 @@ class Date:
         return weave(core, layout).replace(_LEFT_OUT, "")
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``."""
+        """See ``HasParts``."""
         del core
         places = zip(self.parts, (self._year, self._month, self._day), strict=True)
         return {name: (place.start, place.stop) for name, place in places}
@@ -181,7 +181,7 @@ class Date:
         return core.replace(_LEFT_OUT, "0")
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``Finite``."""
+        """See ``FiniteTokenSpace``."""
         return (self._last - self._first).days + 1, self.random_plan("", 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:

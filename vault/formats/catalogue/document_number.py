@@ -45,7 +45,7 @@ class DocumentNumber(RandomOnly):
         if not self._min <= self._max <= _LONGEST:
             raise FormatOptionError("max", f"max of document_number is from min to {_LONGEST}")
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1}
 

@@ -62,12 +62,12 @@ class Email(RandomOnly):
         self._domain = _domain(options)
         self._keep_domain = self._domain == "kept"
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        shape: dict[str, str | int | bool] = {"rules": 1, "keep_domain": self._keep_domain}
+        spec: dict[str, str | int | bool] = {"rules": 1, "keep_domain": self._keep_domain}
         if self._domain == "drawn":
-            shape["domain"] = self._domain
-        return shape
+            spec["domain"] = self._domain
+        return spec
 
     def parse(self, text: str) -> Parsed:
         """See ``Format``."""
@@ -132,7 +132,7 @@ class Email(RandomOnly):
         return weave(local, layout) + at + domain
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``. The ``@`` belongs to the domain."""
+        """See ``HasParts``. The ``@`` belongs to the domain."""
         at = core.index("@")
         return {"local": (0, at), "domain": (at, len(core))}
 

@@ -77,7 +77,7 @@ class Iban:
         fewest = [_fewest_digits(country) for country in sorted(self._countries)]
         self._fewest = min(fewest, default=_FEWEST_DIGITS)
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}
 
@@ -121,7 +121,7 @@ class Iban:
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``."""
+        """See ``HasParts``."""
         del core
         return {"country": (_COUNTRY.start, _COUNTRY.stop)}
 

@@ -45,7 +45,7 @@ class Ipv4:
             raise FormatOptionError("keep_first", "ipv4 keeps its first 0 to 3 octets")
         self._kept = options.keep_first
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "keep_first": self._kept}
 
@@ -81,7 +81,7 @@ class Ipv4:
         return core
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``. The network is the first two octets."""
+        """See ``HasParts``. The network is the first two octets."""
         return {"network": (0, core.index(".", core.index(".") + 1) + 1)}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:

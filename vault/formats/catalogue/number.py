@@ -62,7 +62,7 @@ class _Number:
         if not 1 <= self._max <= MOST_DIGITS:
             raise FormatOptionError("max", f"max of {self.name} is from 1 to {MOST_DIGITS}")
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. Here ``max`` decides the tokens."""
         return {"rules": 1, "max": self._max}
 

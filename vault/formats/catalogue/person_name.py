@@ -61,7 +61,7 @@ class PersonName(RandomOnly):
         self._own = options.script == "own"
         self._alphabets = SCRIPTS if self._own else (LETTERS,)
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 2, "script": "own"} if self._own else {"rules": 2}
 
@@ -95,7 +95,7 @@ class PersonName(RandomOnly):
         return weave(core.replace(_WORD, ""), layout)
 
     def words(self, core: str) -> Sequence[str]:
-        """See ``Worded``."""
+        """See ``HasWords``."""
         return core.split(_WORD)
 
     def identity(self, core: str) -> str:

@@ -80,10 +80,10 @@ class Phone:
         self._prefix = own if prefix is None else prefix
 
     def for_region(self, region: str) -> Format:
-        """See ``Regional``. The field's own international prefix goes on to count."""
+        """See ``HasRegions``. The field's own international prefix goes on to count."""
         return Phone(replace(self._options, region=region), self._prefix)
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. The region counts by its international prefix alone."""
         # With 00, a number's leading zeros tell by themselves that it is a national one.
         rules = 1 if self._prefix in {"", "00"} else 2
@@ -160,7 +160,7 @@ class Phone:
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``. Empty in a national number."""
+        """See ``HasParts``. Empty in a national number."""
         return {"country": (0, country_length(core, self._prefix))}
 
     def identity(self, core: str) -> str:

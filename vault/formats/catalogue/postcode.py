@@ -103,7 +103,7 @@ class Postcode(RandomOnly):
         self._region = options.region or ""
         self._country = country
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "region": self._region}
 
@@ -134,11 +134,11 @@ class Postcode(RandomOnly):
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``. The area is a US or Canadian first three, a UK outward code."""
+        """See ``HasParts``. The area is a US or Canadian first three, a UK outward code."""
         return {"area": (0, self._country.area(core))}
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``Finite``. Of the shape that has the fewest."""
+        """See ``FiniteTokenSpace``. Of the shape that has the fewest."""
         shortest = self._country.shortest
         return possibilities(self._country.choices(shortest)), self.random_plan(shortest, 0)
 

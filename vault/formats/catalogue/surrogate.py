@@ -63,7 +63,7 @@ class Surrogate(RandomOnly):
         if not 1 <= self._max <= _LONGEST:
             raise FormatOptionError("max", f"max of surrogate is from 1 to {_LONGEST}")
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "label": self._label}
 

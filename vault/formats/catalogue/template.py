@@ -47,7 +47,7 @@ class Template:
             if isinstance(piece, Group) and not piece.kept
         }
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``. Lengths and optional characters decide no core and no token."""
         pieces = [
             f"{'kept' if piece.kept else 'group'} {piece.alphabet.digest}"
@@ -113,7 +113,7 @@ class Template:
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``."""
+        """See ``HasParts``."""
         match = self._pattern.core.fullmatch(core)
         if match is None:
             return {}

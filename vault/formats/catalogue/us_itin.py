@@ -43,7 +43,7 @@ class UsItin:
     def __init__(self, options: FormatOptions) -> None:
         refuse_unfit(self.name, options, frozenset())
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1}
 
@@ -87,7 +87,7 @@ class UsItin:
         return Plan(_DIGITS, text, group, lambda made: f"9{made[:2]}{group}{made[2:]}")
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``Finite``."""
+        """See ``FiniteTokenSpace``."""
         return possibilities(_CHOICES), draw_characters(_CHOICES, str)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:

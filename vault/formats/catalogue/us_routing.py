@@ -45,7 +45,7 @@ class UsRouting:
             raise FormatOptionError("token_check", "token_check of us_routing is valid or invalid")
         self._wrong = check == "invalid"
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}
 
@@ -86,7 +86,7 @@ class UsRouting:
         return Plan(_DIGITS, token_core[:_FREE], "", lambda made: made + aba_check(made))
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``Finite``."""
+        """See ``FiniteTokenSpace``."""
         return int(_DIGITS.radix**_FREE), self.random_plan("", 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:

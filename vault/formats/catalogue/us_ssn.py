@@ -58,15 +58,15 @@ class UsSsn:
         self._enciphered = LENGTH - options.keep_last
         self._never_issued = check == "invalid"
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
-        shape: dict[str, str | int | bool] = {
+        spec: dict[str, str | int | bool] = {
             "rules": 1,
             "keep_last": LENGTH - self._enciphered,
         }
         if self._never_issued:
-            shape["never_issued"] = True
-        return shape
+            spec["never_issued"] = True
+        return spec
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """See ``Format``."""
@@ -119,7 +119,7 @@ class UsSsn:
         return RandomPlan(_DIGITS, self._enciphered, lambda made: made + tail)
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``Finite``. Where last digits are kept, all endings together."""
+        """See ``FiniteTokenSpace``. Where last digits are kept, all endings together."""
         heads = [_NEVER_ISSUED] if self._never_issued else [_DIGITS.characters] * _GROUP_END
         choices = [*heads, *[_DIGITS.characters] * (LENGTH - _GROUP_END)]
         return possibilities(choices), draw_characters(choices, str)

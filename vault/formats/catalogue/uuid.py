@@ -73,7 +73,7 @@ class Uuid:
             raise FormatOptionError("case", "case is lower or upper")
         self._case = options.case
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "case": self._case or "any"}
 

@@ -48,7 +48,7 @@ class Vin:
         self._check = read_token_check(options.token_check, "any")
         self._enciphered = _LENGTH if self._check == "any" else _LENGTH - 1
 
-    def shape(self) -> Mapping[str, str | int | bool]:
+    def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""
         return {"rules": 1, "token_check": self._check}
 
@@ -83,7 +83,7 @@ class Vin:
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``Divided``. The maker is the first three characters."""
+        """See ``HasParts``. The maker is the first three characters."""
         del core
         return {"maker": (0, 3)}
 

@@ -1,4 +1,4 @@
-"""Plain items of a column as arrays: the items of one length are rows, a character a column.
+"""Separator-free items of a column as arrays: a row per item, the items of one length together.
 
 Most values are nothing but characters of their field's alphabet. Where a format says what
 it makes of such values by position alone, a whole column is parsed, enciphered and written
@@ -20,7 +20,7 @@ from vault.crypto.alphabet import Alphabet
 from vault.crypto.fpe.limbs import Digits
 from vault.formats.columnar.text_column import Codes, Offsets, TextColumn
 
-__all__ = ["Cut", "Mask", "RowFormat", "Rows", "join_texts", "split_rows", "stack_texts"]
+__all__ = ["ColumnarFormat", "Mask", "Rows", "Segments", "join_texts", "split_rows", "stack_texts"]
 
 Mask = NDArray[np.bool_]
 
@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 _FEWEST_ROWS = 24
 
 
-class Cut(NamedTuple):
+class Segments(NamedTuple):
     """Which columns of rows are what.
 
     Attributes:
@@ -42,8 +42,8 @@ class Cut(NamedTuple):
     end: int
 
 
-class RowFormat(ABC):
-    """A format that can tell by rows what it does with plain items of a vaultless field.
+class ColumnarFormat(ABC):
+    """A format that can tell by rows what it does with separator-free items of a vaultless field.
 
     Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
     ``value_rows`` or ``token_rows`` accepts, ``Format``'s methods would make the same of
@@ -61,7 +61,7 @@ class RowFormat(ABC):
         """Lengths of the values and tokens that can be rows."""
 
     @abstractmethod
-    def cut(self, length: int) -> Cut:
+    def cut(self, length: int) -> Segments:
         """Returns what the columns of rows of a length are."""
 
     @abstractmethod
@@ -73,11 +73,11 @@ class RowFormat(ABC):
         """Tells which rows are tokens that a value can stand behind."""
 
     @abstractmethod
-    def close_tokens(self, rows: Digits) -> None:
+    def set_token_check_digits(self, rows: Digits) -> None:
         """Writes what follows from the other columns of tokens, in place."""
 
     @abstractmethod
-    def close_values(self, rows: Digits) -> None:
+    def set_value_check_digits(self, rows: Digits) -> None:
         """Writes what follows from the other columns of values, in place."""
 
 
@@ -107,9 +107,9 @@ class Rows:
 
 
 def split_rows(
-    column: TextColumn, rules: RowFormat, accept: Callable[[Digits], Mask]
+    column: TextColumn, rules: ColumnarFormat, accept: Callable[[Digits], Mask]
 ) -> tuple[list[Rows], NDArray[np.int64]]:
-    """Takes the plain items of a column as rows.
+    """Takes the separator-free items of a column as rows.
 
     Args:
         accept: which rows of one length are items at all.

@@ -143,7 +143,7 @@ class Entry:
         self.fail(f"must be text, and YAML reads this as {kind}: put it in quotes")
         return None
 
-    def whole(self, least: int, most: int) -> int | None:
+    def integer(self, least: int, most: int) -> int | None:
         """Returns a whole number from ``least`` to ``most``, written in plain decimal."""
         if not isinstance(self._node, yaml.ScalarNode) or self._node.tag != f"{_TAG}int":
             self._mistaken(f"a whole number from {least} to {most}")
@@ -155,7 +155,7 @@ class Entry:
             return None
         return int(written)
 
-    def flag(self) -> bool | None:
+    def boolean(self) -> bool | None:
         """Returns true or false; YAML's yes, no, on and off are refused."""
         if isinstance(self._node, yaml.ScalarNode) and self._node.tag == f"{_TAG}bool":
             truth = _TRUTH.get(str(self._node.value))

@@ -53,7 +53,7 @@ def read_fields(entry: Entry) -> dict[str, Field | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Making:
+class _TokenSettings:
     """How a field's tokens are made, and where the file says so."""
 
     generator: Generator
@@ -72,21 +72,21 @@ def _read_field(name: str, entry: Entry) -> Field | None:
     entries = entry.section(_KEYS, required=("format", "generator"), unbuilt=_UNBUILT)
     format_name, form = read_format(entries)
     views = read_views(entries.get("views"), form, entries.get("mask"))
-    making = _read_making(entry, entries)
-    if form is not None and making is not None:
-        _check_making(form, making)
-    if entry.problems > before or form is None or making is None:
+    settings = _read_token_settings(entry, entries)
+    if form is not None and settings is not None:
+        _check_token_settings(form, settings)
+    if entry.problems > before or form is None or settings is None:
         return None
     return Field(
         name=name,
         format=form,
         format_name=format_name,
-        generator=making.generator,
-        storage=making.storage,
-        scope=making.scope,
+        generator=settings.generator,
+        storage=settings.storage,
+        scope=settings.scope,
         views=MappingProxyType(views),
-        acknowledged=making.acknowledged,
-        ttl=making.ttl,
+        acknowledged=settings.acknowledged,
+        ttl=settings.ttl,
         line=entry.line,
     )
 
@@ -102,7 +102,7 @@ def _check_name(name: str, entry: Entry) -> None:
         )
 
 
-def _read_making(entry: Entry, entries: Mapping[str, Entry]) -> _Making | None:
+def _read_token_settings(entry: Entry, entries: Mapping[str, Entry]) -> _TokenSettings | None:
     generator_at = entries.get("generator")
     generator = generator_at.choice(Generator) if generator_at else None
     storage_at, scope_at = entries.get("storage"), entries.get("scope")
@@ -112,7 +112,7 @@ def _read_making(entry: Entry, entries: Mapping[str, Entry]) -> _Making | None:
     ttl = _read_ttl(entries.get("ttl"), storage)
     if generator_at is None or generator is None or storage is None or scope is None:
         return None
-    return _Making(
+    return _TokenSettings(
         generator,
         storage,
         scope,
@@ -128,7 +128,7 @@ def _read_acknowledged(entry: Entry | None) -> frozenset[str]:
     if entry is None:
         return frozenset()
     flags = entry.section({SMALL_DOMAIN})
-    return frozenset(name for name, each in flags.items() if each.flag())
+    return frozenset(name for name, each in flags.items() if each.boolean())
 
 
 def _read_ttl(entry: Entry | None, storage: Storage | None) -> timedelta | None:
@@ -141,44 +141,44 @@ def _read_ttl(entry: Entry | None, storage: Storage | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def _check_making(form: Format, making: _Making) -> None:
-    wrong = form.check_generator(making.generator, making.storage)
+def _check_token_settings(form: Format, settings: _TokenSettings) -> None:
+    wrong = form.check_generator(settings.generator, settings.storage)
     if wrong is None:
-        _check_domain(form, making)
+        _check_domain(form, settings)
     else:
-        _misfit_at(form, making).fail(wrong)
-    if making.storage is Storage.VAULTLESS and making.scope is Scope.NONE:
-        making.scope_at.fail(
+        _misfit_at(form, settings).fail(wrong)
+    if settings.storage is Storage.VAULTLESS and settings.scope is Scope.NONE:
+        settings.scope_at.fail(
             "scope none needs storage vaulted: without the store a value has only one token"
         )
 
 
-def _misfit_at(form: Format, making: _Making) -> Entry:
+def _misfit_at(form: Format, settings: _TokenSettings) -> Entry:
     """Returns which of generator and storage a misfit is blamed on."""
-    if making.generator in form.generators and (
-        making.storage not in form.storages
-        or (making.generator is Generator.RANDOM and making.storage is Storage.VAULTLESS)
+    if settings.generator in form.generators and (
+        settings.storage not in form.storages
+        or (settings.generator is Generator.RANDOM and settings.storage is Storage.VAULTLESS)
     ):
-        return making.storage_at
-    return making.generator_at
+        return settings.storage_at
+    return settings.generator_at
 
 
-def _check_domain(form: Format, making: _Making) -> None:
-    if making.generator is Generator.RANDOM:
+def _check_domain(form: Format, settings: _TokenSettings) -> None:
+    if settings.generator is Generator.RANDOM:
         return
-    domain = form.effective_domain(making.generator, making.storage)
+    domain = form.effective_domain(settings.generator, settings.storage)
     if domain < LEAST_DOMAIN:
-        making.generator_at.fail(
-            f"the shortest value leaves only {domain:,} tokens, and {making.generator} is safe "
+        settings.generator_at.fail(
+            f"the shortest value leaves only {domain:,} tokens, and {settings.generator} is safe "
             f"from {LEAST_DOMAIN:,} up: have the format leave more (docs/formats.md says by what), "
             "or use generator random with storage vaulted"
         )
     elif (
-        making.generator is Generator.FF3_1
+        settings.generator is Generator.FF3_1
         and domain < LEAST_FF3_1_DOMAIN
-        and SMALL_DOMAIN not in making.acknowledged
+        and SMALL_DOMAIN not in settings.acknowledged
     ):
-        making.generator_at.fail(
+        settings.generator_at.fail(
             f"the shortest value leaves {domain:,} tokens, and ff3-1 is used only from "
             f"{LEAST_FF3_1_DOMAIN:,} up: use ff1, have the format leave more, or accept the risk "
             f"with acknowledge: {{{SMALL_DOMAIN}: true}}"

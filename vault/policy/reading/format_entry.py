@@ -20,7 +20,7 @@ from vault.formats import (
 )
 from vault.policy.reading.entry import Entry
 
-__all__ = ["OPTION_KEYS", "read_format", "text_or_none", "whole_or_none"]
+__all__ = ["OPTION_KEYS", "integer_or_none", "read_format", "text_or_none"]
 
 MOST_CHARACTERS = 10_000
 
@@ -91,11 +91,11 @@ def _places(at: Entry, entries: Mapping[str, Entry]) -> tuple[str, dict[str, Ent
 
 def _options(places: Mapping[str, Entry]) -> FormatOptions:
     return FormatOptions(
-        min=whole_or_none(places.get("min"), 1),
-        max=whole_or_none(places.get("max"), 1),
-        keep_first=whole_or_none(places.get("keep_first"), 0) or 0,
-        keep_last=whole_or_none(places.get("keep_last"), 0) or 0,
-        keep_domain=_flag(places.get("keep_domain")),
+        min=integer_or_none(places.get("min"), 1),
+        max=integer_or_none(places.get("max"), 1),
+        keep_first=integer_or_none(places.get("keep_first"), 0) or 0,
+        keep_last=integer_or_none(places.get("keep_last"), 0) or 0,
+        keep_domain=_boolean(places.get("keep_domain")),
         alphabet=text_or_none(places.get("alphabet")),
         separators=text_or_none(places.get("separators")),
         token_luhn=_one_of(places.get("token_luhn"), _CHECKS),
@@ -114,9 +114,9 @@ def _options(places: Mapping[str, Entry]) -> FormatOptions:
     )
 
 
-def whole_or_none(entry: Entry | None, least: int) -> int | None:
+def integer_or_none(entry: Entry | None, least: int) -> int | None:
     """Returns a whole number from ``least``; None where there is none, or after a problem."""
-    return entry.whole(least, MOST_CHARACTERS) if entry else None
+    return entry.integer(least, MOST_CHARACTERS) if entry else None
 
 
 def text_or_none(entry: Entry | None) -> str | None:
@@ -124,8 +124,8 @@ def text_or_none(entry: Entry | None) -> str | None:
     return entry.text() if entry else None
 
 
-def _flag(entry: Entry | None) -> bool:
-    return bool(entry.flag()) if entry else False
+def _boolean(entry: Entry | None) -> bool:
+    return bool(entry.boolean()) if entry else False
 
 
 def _texts(entry: Entry | None) -> tuple[str, ...]:

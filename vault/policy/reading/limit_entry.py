@@ -34,7 +34,7 @@ def _read_limit(entry: Entry, fields: Mapping[str, Field | None]) -> Limit | Non
     actions = read_actions(entries.get("actions"))
     if actions & FIELDLESS:
         entries["actions"].fail(f"{listed(actions & FIELDLESS)}: works on no values: remove it")
-    values = entries["values"].whole(1, _MOST_VALUES) if "values" in entries else None
+    values = entries["values"].integer(1, _MOST_VALUES) if "values" in entries else None
     seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
     by = entries["by"].choice(By) if "by" in entries else None
     if values is None or seconds is None or by is None:

@@ -64,7 +64,7 @@ def parse_policy(text: str, source: str) -> Policy:
 
 def _is_readable(entry: Entry) -> bool:
     before = entry.problems
-    version = entry.whole(0, 10**9)
+    version = entry.integer(0, 10**9)
     if version is not None and version != VERSION:
         entry.fail(f"this release reads version {VERSION}")
     return entry.problems == before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from vault.formats import Divided, Format, Worded
+from vault.formats import Format, HasParts, HasWords
 from vault.policy.names import NAME, NAME_RULE
 from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
-from vault.policy.reading.format_entry import text_or_none, whole_or_none
+from vault.policy.reading.format_entry import integer_or_none, text_or_none
 from vault.policy.views import DEFAULT_MASK, INITIALS, RESERVED, View, built_in_views
 
 __all__ = ["read_views"]
@@ -43,8 +43,8 @@ def _read_view(entry: Entry, form: Format | None, default: str) -> View:
         for key in entries.keys() - {"write"}:
             entries[key].fail("a view with 'write' has nothing else: remove it")
         return _read_write(entries["write"], form)
-    first = whole_or_none(entries.get("show_first"), 0) or 0
-    last = whole_or_none(entries.get("show_last"), 0) or 0
+    first = integer_or_none(entries.get("show_first"), 0) or 0
+    last = integer_or_none(entries.get("show_last"), 0) or 0
     mask = _read_mask(entries.get("mask")) or default
     divided, worded = _divided(form), _worded(form)
     if "show" in entries:
@@ -99,15 +99,15 @@ def _rest(pieces: list[str]) -> str:
     return "".join(pieces[::2])
 
 
-def _divided(form: object) -> Divided | None:
-    return form if isinstance(form, Divided) else None
+def _divided(form: object) -> HasParts | None:
+    return form if isinstance(form, HasParts) else None
 
 
-def _worded(form: object) -> Worded | None:
-    return form if isinstance(form, Worded) else None
+def _worded(form: object) -> HasWords | None:
+    return form if isinstance(form, HasWords) else None
 
 
-def _read_parts(entry: Entry, form: Divided | None, worded: Worded | None) -> tuple[str, ...]:
+def _read_parts(entry: Entry, form: HasParts | None, worded: HasWords | None) -> tuple[str, ...]:
     known = form.parts if form else (INITIALS,) if worded else ()
     parts = [(each, each.text()) for each in entry.items()]
     for each, name in parts:

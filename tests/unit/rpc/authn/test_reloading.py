@@ -61,15 +61,15 @@ def test_a_refused_file_shows_until_it_is_mended_though_nobody_asks_for_it(tmp_p
     path.write_text("1")
     files = Reloading("a number", [path], lambda: number(path))
     watch = FileWatch()
-    watch.add("numbers of the first door", files.trouble)
-    watch.add("numbers of the second door", lambda: "")
+    watch.add("numbers of the first endpoint", files.trouble)
+    watch.add("numbers of the second endpoint", lambda: "")
     watch.probe()
     path.write_text("none")
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:
             watch.probe()
         assert caught.value.message == (
-            "the old ones stay: numbers of the first door: is no number"
+            "the old ones stay: numbers of the first endpoint: is no number"
         )
     assert files.current() == 1
     path.write_text("22")
