@@ -65,7 +65,7 @@ def traces(start_server: StartServer, site: Site) -> dict[str, bytes]:
             *_tokens(server),
             *_bytes(server),
             *_unparsed(server),
-            *_oversight(server),
+            *_auditing(server),
             *_bearers(server, issuer, home),
         ]
         with urlopen(f"http://{server.metrics}/metrics", timeout=5) as page:
@@ -132,7 +132,7 @@ def _unparsed(server: Server) -> Iterator[str]:
             yield repr(caught.value)
 
 
-def _oversight(server: Server) -> Iterator[str]:
+def _auditing(server: Server) -> Iterator[str]:
     with server.client("auditor") as auditor, server.client("pipeline") as pipeline:
         assert list(auditor.verify_audit().findings) == []
         while (tail := auditor.tail_audit(limit=1_000)).lag:

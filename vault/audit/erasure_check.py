@@ -16,7 +16,7 @@ from vault.audit.chain import KeyOf, Kind
 from vault.audit.erasures import ErasureList
 from vault.audit.record import Record
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["check_again", "check_erasures", "sample_erasures"]
 

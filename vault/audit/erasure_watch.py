@@ -11,7 +11,7 @@ from vault.audit.chain import KeyOf
 from vault.audit.erasure_check import check_again, sample_erasures
 from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.errors import AuditUnavailable
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["ErasureWatch"]
 

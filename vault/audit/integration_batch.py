@@ -11,7 +11,7 @@ from vault.audit.chain import KeyOf, Kind
 from vault.audit.json_text import read_json
 from vault.audit.record import NO_MAC, Record
 from vault.errors import DecryptionFailed
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["WriterBacklog", "in_order", "take", "time_of"]
 

@@ -29,7 +29,7 @@ from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
 from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason, VaultError
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["IntegrationStatus", "Integrator"]
 

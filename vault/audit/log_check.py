@@ -16,7 +16,7 @@ from vault.audit.chain import KeyOf, Kind
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.merkle import EMPTY, Tree
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["KnownLog", "LogCheck", "Logged"]
 

@@ -21,7 +21,7 @@ from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, Snapshot, verify
 from vault.audit.witness import NOTHING_KNOWN, Knowledge, Witness, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
-from vault.service.oversight import AuditReport, Finding
+from vault.service.audit_access import AuditReport, Finding
 
 __all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
 

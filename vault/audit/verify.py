@@ -20,7 +20,7 @@ from vault.audit.log_check import KnownLog, LogCheck, Logged
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
 from vault.audit.witness import NOTHING_KNOWN, Knowledge
 from vault.errors import DecryptionFailed
-from vault.service.oversight import AuditReport, Finding
+from vault.service.audit_access import AuditReport, Finding
 
 __all__ = ["MAX_FINDINGS", "Snapshot", "verify"]
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from vault.audit.chain import Kind
 from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 
 __all__ = ["NOTHING_KNOWN", "Knowledge", "Witness", "find_missing"]
 

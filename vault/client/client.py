@@ -269,7 +269,7 @@ class Client:
             lambda answer: answer.plaintexts,
         )
 
-    # -- oversight --------------------------------------------------------------------
+    # -- audit and policy -------------------------------------------------------------
 
     def verify_audit(self, checkpoint: str = "") -> audit.VerifyAuditResponse:
         """Has the server verify the whole audit, against an earlier checkpoint if given."""

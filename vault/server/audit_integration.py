@@ -16,7 +16,7 @@ from typing import Protocol
 
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable, VaultError
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
 

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from vault.audit.access import AuditAccess
 from vault.audit.chain import Kind
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.desk import AuditAccess
 from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
@@ -47,10 +47,11 @@ from vault.server.policy_source import PolicySource
 from vault.server.unit_of_work import PostgresUnitOfWork, audit_of
 from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
+from vault.service.audit_access import AuditService, Finding
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureService
 from vault.service.expiry import ExpiryService
-from vault.service.oversight import Finding, OversightService
+from vault.service.policy_access import PolicyService
 from vault.service.spellings import SpellingService
 from vault.service.token_space import token_space_left
 from vault.service.token_specs import check_token_specs
@@ -180,12 +181,16 @@ def open_backend(
         )
         stack.callback(integration.close)
         integration.start()
-        desk = AuditAccess(readers[0], audit_key, audit_key_of, keyring.losses)
-        oversight = OversightService(admission, desk, policies.standing)
+        audit_access = AuditAccess(readers[0], audit_key, audit_key_of, keyring.losses)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods={
-                **methods(tokens, EncryptionService(admission, keyring), oversight),
+                **methods(
+                    tokens,
+                    EncryptionService(admission, keyring),
+                    AuditService(admission, audit_access),
+                    PolicyService(admission, policies.standing),
+                ),
                 **column_methods(tokens),
                 **erasure_methods(
                     ErasureService(admission, keyring), SpellingService(admission, keyring)
@@ -193,7 +198,7 @@ def open_backend(
             },
             policy=policies.current,
             reload=policies.reload,
-            audit=oversight.record_refusal,
+            audit=admission.record,
             reap=expiry.reap,
             probes={
                 "database": lambda: _probe_database(side),

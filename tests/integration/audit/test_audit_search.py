@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit import desk as desk_module
+from vault.audit import access as desk_module
+from vault.audit.access import AuditAccess
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.desk import AuditAccess
 from vault.audit.integrator import Integrator
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
@@ -22,8 +22,8 @@ from vault.dev.postgres import Database
 from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
+from vault.service.audit_access import AuditSearch
 from vault.service.audit_filter import AuditFilter
-from vault.service.oversight import AuditSearch
 from vault.service.ports import Transaction
 
 KEY = MacKey(1, b"1" * 32)
@@ -53,23 +53,23 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def desk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AuditAccess:
+def access(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AuditAccess:
     monkeypatch.setattr(desk_module, "_CHUNK", 7)
     return AuditAccess(PostgresAuditReader(engine, lambda _: KEY), lambda: KEY, lambda _: KEY)
 
 
-def positions(desk: AuditAccess, search: AuditSearch) -> list[int]:
-    return [record.position for record in desk.search(search).records]
+def positions(access: AuditAccess, search: AuditSearch) -> list[int]:
+    return [record.position for record in access.search(search).records]
 
 
 BY_Q = AuditFilter(principals=["q"])
 ALL_OF_Q = list(range(2, 42, 4))
 
 
-def test_upwards_in_pages(desk: AuditAccess) -> None:
+def test_upwards_in_pages(access: AuditAccess) -> None:
     found, at = list[int](), 1
     while True:
-        page = desk.search(AuditSearch(at, 3, wanted=BY_Q))
+        page = access.search(AuditSearch(at, 3, wanted=BY_Q))
         found += [record.position for record in page.records]
         at = page.next
         if at > page.last:
@@ -78,67 +78,69 @@ def test_upwards_in_pages(desk: AuditAccess) -> None:
     assert page.last == 41
 
 
-def test_downwards_in_pages(desk: AuditAccess) -> None:
+def test_downwards_in_pages(access: AuditAccess) -> None:
     found, before = list[int](), 0
     while True:
-        page = desk.search(AuditSearch(0, 3, before, BY_Q))
+        page = access.search(AuditSearch(0, 3, before, BY_Q))
         found = [record.position for record in page.records] + found
         before = page.first
         if before <= 1:
             break
     assert found == ALL_OF_Q
-    assert positions(desk, AuditSearch(0, 2, wanted=BY_Q)) == [34, 38]
-    assert positions(desk, AuditSearch(0, 9, 3, BY_Q)) == [2]
+    assert positions(access, AuditSearch(0, 2, wanted=BY_Q)) == [34, 38]
+    assert positions(access, AuditSearch(0, 9, 3, BY_Q)) == [2]
 
 
-def test_between_two_positions(desk: AuditAccess) -> None:
-    assert positions(desk, AuditSearch(6, 100, 14, BY_Q)) == [6, 10]
-    assert positions(desk, AuditSearch(99, 100, wanted=BY_Q)) == []
-    assert positions(desk, AuditSearch(2**62, 100, 2**62, BY_Q)) == []
+def test_between_two_positions(access: AuditAccess) -> None:
+    assert positions(access, AuditSearch(6, 100, 14, BY_Q)) == [6, 10]
+    assert positions(access, AuditSearch(99, 100, wanted=BY_Q)) == []
+    assert positions(access, AuditSearch(2**62, 100, 2**62, BY_Q)) == []
 
 
-def test_filters_go_together(desk: AuditAccess) -> None:
+def test_filters_go_together(access: AuditAccess) -> None:
     both = AuditFilter(principals=["q"], outcomes=["denied"])
-    assert positions(desk, AuditSearch(1, 100, wanted=both)) == [2, 22]
-    assert positions(desk, AuditSearch(1, 9, wanted=AuditFilter(request_id="r5"))) == [7]
+    assert positions(access, AuditSearch(1, 100, wanted=both)) == [2, 22]
+    assert positions(access, AuditSearch(1, 9, wanted=AuditFilter(request_id="r5"))) == [7]
 
 
-def test_by_time(desk: AuditAccess, engine: Engine) -> None:
-    (page,) = [desk.tail(20, 1)]
+def test_by_time(access: AuditAccess, engine: Engine) -> None:
+    (page,) = [access.tail(20, 1)]
     begun = page.records[0].body.partition('"time":"')[2].partition('"')[0]
     moment = datetime.fromisoformat(begun)
     since = AuditFilter(since=moment, until=moment + timedelta(microseconds=1))
-    assert positions(desk, AuditSearch(1, 100, wanted=since)) == [20]
+    assert positions(access, AuditSearch(1, 100, wanted=since)) == [20]
 
 
-def test_a_finding_is_joined_to_its_position(desk: AuditAccess, database: Database) -> None:
-    writer = desk.tail(9, 1).records[0].writer
-    page = desk.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=9)))
+def test_a_finding_is_joined_to_its_position(access: AuditAccess, database: Database) -> None:
+    writer = access.tail(9, 1).records[0].writer
+    page = access.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=9)))
     assert [(each.position, each.number) for each in page.records] == [(9, 9)]
-    none = desk.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=99)))
+    none = access.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=99)))
     assert (list(none.records), none.next > none.last) == ([], True)
 
 
-def test_no_filter_hides_what_is_gone_or_was_edited(desk: AuditAccess, database: Database) -> None:
+def test_no_filter_hides_what_is_gone_or_was_edited(
+    access: AuditAccess, database: Database
+) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
         owner.execute(
             "UPDATE audit_records SET body = replace(body, '\"q\"', '\"x\"') WHERE number = 6"
         )
         owner.execute("DELETE FROM audit_log WHERE position = 8")
-    page = desk.search(AuditSearch(1, 4, wanted=BY_Q))
+    page = access.search(AuditSearch(1, 4, wanted=BY_Q))
     assert [(each.position, bool(each.body)) for each in page.records] == [
         (2, True), (6, False), (8, False), (10, True),
     ]  # fmt: skip
 
 
 def test_a_search_ends_in_time_and_says_how_far_it_came(
-    desk: AuditAccess, monkeypatch: pytest.MonkeyPatch
+    access: AuditAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = AuditFilter(principals=["nobody"])
-    page = desk.search(AuditSearch(1, 9, wanted=nobody), deadline=time.monotonic() - 1)
+    page = access.search(AuditSearch(1, 9, wanted=nobody), deadline=time.monotonic() - 1)
     assert (list(page.records), page.next, page.last) == ([], 1, 41)
     monkeypatch.setattr(desk_module, "_SEARCH_SECONDS", 0.02)
     at, calls = 1, 0
     while at <= 41:
-        at, calls = max(at + 1, desk.search(AuditSearch(at, 9, wanted=nobody)).next), calls + 1
+        at, calls = max(at + 1, access.search(AuditSearch(at, 9, wanted=nobody)).next), calls + 1
     assert calls < 42

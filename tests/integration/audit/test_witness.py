@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from vault.audit.access import AuditAccess
 from vault.audit.chain import Kind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
-from vault.audit.desk import AuditAccess
 from vault.audit.integrator import Integrator
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.watch import Watch
@@ -24,7 +24,7 @@ from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.postgres.tampering import find_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.service.oversight import Finding
+from vault.service.audit_access import Finding
 from vault.service.ports import Transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -59,7 +59,7 @@ class Server:
         self.work = PostgresUnitOfWork(self.engine, self.chain_heads)
         self.integrator = Integrator(self.engine, lambda: KEY, key_of, clock=lambda: self.now)
         self.reader = PostgresAuditReader(self.engine, key_of, self.knowledge, [altered])
-        self.desk = AuditAccess(self.reader, lambda: KEY, key_of)
+        self.access = AuditAccess(self.reader, lambda: KEY, key_of)
         self.watch = Watch(self.reader, self.chain_heads.seen, clock=lambda: self.now)
 
     def knowledge(self) -> Knowledge:
@@ -70,7 +70,7 @@ class Server:
             self.work.run(lambda transaction: transaction.audit.append(EVENT))
 
     def kinds(self, checkpoint: str = "") -> set[tuple[str, int, str]]:
-        return named(self.desk.verify(checkpoint).findings)
+        return named(self.access.verify(checkpoint).findings)
 
 
 def named(findings: Sequence[Finding]) -> set[tuple[str, int, str]]:
@@ -126,8 +126,8 @@ def test_a_sound_audit_is_sound_to_every_server(start: Callable[..., Server]) ->
         server.integrator.turn()
     for server in (first, second):
         assert server.kinds() == set()
-        assert server.desk.tail(0, 10).findings == []
-        made = server.desk.checkpoint()
+        assert server.access.tail(0, 10).findings == []
+        made = server.access.checkpoint()
         assert made.findings == []
         assert server.kinds(made.text) == set()
         assert server.watch.look() == []
@@ -161,14 +161,14 @@ def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
     assert ("", 0, "TRUNCATED") in found
     assert {kind for _, _, kind in found} >= {"ALTERED_TABLE"}
 
-    page = new.desk.tail(0, 3)
+    page = new.access.tail(0, 3)
     assert [record.position for record in page.records] == [6, 7, 8]
     assert {record.body for record in page.records} == {""}
     assert page.next == 9
     assert (hidden, 5, "TRUNCATED") in named(page.findings)
     assert ("", 0, "TRUNCATED") in named(page.findings)
 
-    made = new.desk.checkpoint()
+    made = new.access.checkpoint()
     assert named(made.findings) >= {(hidden, 5, "TRUNCATED"), (hidden, 0, "UNKNOWN_WRITER")}
     content = Checkpoint.from_json(made.text, key_of)
     assert {str(head.writer): head.number for head in content.heads} == {shown: 3, hidden: 5}
@@ -187,8 +187,8 @@ def test_another_servers_records_are_missed_as_far_as_the_log_was_seen(
     one.integrator.turn()
     hide(owner, f"'{writers(owner)[1]}'")
     assert ("", 0, "TRUNCATED") in one.kinds()
-    assert ("", 0, "TRUNCATED") in named(one.desk.tail(1, 10).findings)
-    assert ("", 0, "TRUNCATED") in named(one.desk.checkpoint().findings)
+    assert ("", 0, "TRUNCATED") in named(one.access.tail(1, 10).findings)
+    assert ("", 0, "TRUNCATED") in named(one.access.checkpoint().findings)
 
 
 def test_without_row_level_security_hiding_for_a_moment_is_named_too(
@@ -206,9 +206,9 @@ def test_without_row_level_security_hiding_for_a_moment_is_named_too(
     owner.execute("DELETE FROM audit_log WHERE number > 2")
     owner.execute("DELETE FROM audit_roots")
     assert (writer, 3, "TRUNCATED") in server.kinds()
-    assert (writer, 6, "TRUNCATED") in named(server.desk.tail(0, 5).findings)
+    assert (writer, 6, "TRUNCATED") in named(server.access.tail(0, 5).findings)
     owner.execute("UPDATE audit_heads SET number = %s, mac = %s, head_mac = %s", head)
-    made = server.desk.checkpoint()
+    made = server.access.checkpoint()
     assert Checkpoint.from_json(made.text, key_of).heads[0].number == 6
     assert len(kept) == 2
 
@@ -236,7 +236,7 @@ def test_what_is_taken_from_the_end_is_seen_at_a_glance(
     assert server.watch.look() == []
     owner.execute(statement.encode())
     assert kind in {each.kind for each in server.watch.look()}
-    assert kind in {each.kind for each in server.desk.tail(0, 5).findings}
+    assert kind in {each.kind for each in server.access.tail(0, 5).findings}
     assert server.kinds() != set()
 
 
@@ -247,12 +247,12 @@ def test_an_audit_emptied_under_a_server_is_still_in_its_checkpoint(
     server.call(3)
     server.integrator.turn()
     owner.execute("TRUNCATE audit_writers, audit_heads, audit_records, audit_log, audit_roots")
-    made = server.desk.checkpoint()
+    made = server.access.checkpoint()
     content = Checkpoint.from_json(made.text, key_of)
     assert [head.number for head in content.heads] == [4]
     assert content.log is not None
     assert content.log.size == 4
-    page = server.desk.tail(0, 10)
+    page = server.access.tail(0, 10)
     assert [(record.position, record.body) for record in page.records] == [
         (position, "") for position in range(1, 5)
     ]
@@ -262,7 +262,7 @@ def test_a_forged_head_gets_no_mac_of_ours(start: Callable[..., Server], owner: 
     start("a").call(2)
     owner.execute("UPDATE audit_heads SET number = 2000000000")
     with pytest.raises(AuditUnavailable, match=r"head of writer .* was edited"):
-        start("b").desk.checkpoint()
+        start("b").access.checkpoint()
 
 
 def test_records_hidden_from_every_integrator_are_missed_by_the_server_that_wrote_them(

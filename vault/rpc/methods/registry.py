@@ -13,9 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vault.errors import InvalidRequest
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
+from vault.service.audit_access import AuditSearch, AuditService, Finding
 from vault.service.audit_filter import AuditFilter
 from vault.service.encryption import EncryptionService
-from vault.service.oversight import AuditSearch, Finding, OversightService
+from vault.service.policy_access import PolicyService
 from vault.service.results import ColumnResult, TokenDescription, outcome_counts
 from vault.service.tokenization import TokenizationService
 from vault.v1 import audit_service_pb2 as audit
@@ -78,10 +79,18 @@ Method = Callable[[bytes], BoundCall]
 
 
 def methods(
-    tokens: TokenizationService, ciphertexts: EncryptionService, oversight: OversightService
+    tokens: TokenizationService,
+    ciphertexts: EncryptionService,
+    audits: AuditService,
+    policies: PolicyService,
 ) -> Mapping[str, Method]:
     """Returns every RPC of the API by its full method name (``/vault.v1.X/Y``)."""
-    return {**_tokenization(tokens), **_encryption(ciphertexts), **_oversight(oversight)}
+    return {
+        **_tokenization(tokens),
+        **_encryption(ciphertexts),
+        **_audit(audits),
+        **_policy(policies),
+    }
 
 
 def _method(
@@ -198,7 +207,7 @@ def _encryption(service: EncryptionService) -> Mapping[str, Method]:
     }
 
 
-def _oversight(service: OversightService) -> Mapping[str, Method]:
+def _audit(service: AuditService) -> Mapping[str, Method]:
     def verify_audit(caller: Caller, policy: Policy, ask: audit.VerifyAuditRequest) -> Answer:
         report = service.verify_audit(caller, policy, ask.checkpoint)
         return Answer.of(
@@ -241,6 +250,20 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
             )
         )
 
+    return {
+        "/vault.v1.AuditService/VerifyAudit": _method(
+            audit.VerifyAuditRequest, verify_audit, batch=False
+        ),
+        "/vault.v1.AuditService/TailAudit": _method(
+            audit.TailAuditRequest, tail_audit, batch=False
+        ),
+        "/vault.v1.AuditService/CheckpointAudit": _method(
+            audit.CheckpointAuditRequest, checkpoint_audit, batch=False
+        ),
+    }
+
+
+def _policy(service: PolicyService) -> Mapping[str, Method]:
     def get_policy(caller: Caller, policy: Policy, _: policies.GetPolicyRequest) -> Answer:
         current, standing = service.get_policy(caller, policy)
         # Another policy may have come into force since the call began.
@@ -264,15 +287,6 @@ def _oversight(service: OversightService) -> Mapping[str, Method]:
         )
 
     return {
-        "/vault.v1.AuditService/VerifyAudit": _method(
-            audit.VerifyAuditRequest, verify_audit, batch=False
-        ),
-        "/vault.v1.AuditService/TailAudit": _method(
-            audit.TailAuditRequest, tail_audit, batch=False
-        ),
-        "/vault.v1.AuditService/CheckpointAudit": _method(
-            audit.CheckpointAuditRequest, checkpoint_audit, batch=False
-        ),
         "/vault.v1.PolicyService/GetPolicy": _method(
             policies.GetPolicyRequest, get_policy, batch=False
         ),

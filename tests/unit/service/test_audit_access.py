@@ -11,15 +11,14 @@ from vault.errors import AuditUnavailable, Denied, InvalidRequest, Reason, Unava
 from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
-from vault.service.oversight import (
+from vault.service.audit_access import (
     AuditPage,
     AuditReport,
     AuditSearch,
+    AuditService,
     GlobalRecord,
-    OversightService,
     SealedCheckpoint,
 )
-from vault.service.policy_standing import PolicyStanding
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness
@@ -31,10 +30,6 @@ POLICY = parse_policy(
     "auditors",
 )
 AUDITOR = Caller(Principal("spiffe", "spiffe://example.org/auditor"), "peer", "01", "r", 5.0)
-
-
-def standing() -> PolicyStanding:
-    return PolicyStanding(POLICY.digest)
 
 
 class SlowVerifier:
@@ -62,7 +57,7 @@ class SlowVerifier:
 
 def test_a_second_verification_is_refused_while_one_runs(house: ServiceHarness) -> None:
     verifier = SlowVerifier()
-    service = OversightService(Admission(house.work), verifier, standing)
+    service = AuditService(Admission(house.work), verifier)
     first = Thread(target=service.verify_audit, args=(AUDITOR, POLICY))
     first.start()
     assert verifier.begun.wait(10)
@@ -101,7 +96,7 @@ class Reader:
 
 def test_a_page_is_bounded_and_recorded(house: ServiceHarness) -> None:
     reader = Reader()
-    service = OversightService(Admission(house.work), reader, standing)
+    service = AuditService(Admission(house.work), reader)
     assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
     service.tail_audit(AUDITOR, POLICY, 0, 0)
     assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
@@ -113,7 +108,7 @@ def test_a_page_is_bounded_and_recorded(house: ServiceHarness) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_made_is_recorded(house: ServiceHarness) -> None:
-    service = OversightService(Admission(house.work), Reader(), standing)
+    service = AuditService(Admission(house.work), Reader())
     with pytest.raises(AuditUnavailable):
         service.checkpoint_audit(AUDITOR, POLICY)
     assert [(event.rpc, event.outcome) for event in house.work.events] == [
@@ -123,7 +118,7 @@ def test_a_checkpoint_that_cannot_be_made_is_recorded(house: ServiceHarness) -> 
 
 def test_others_read_no_audit(house: ServiceHarness) -> None:
     reader = Reader()
-    service = OversightService(Admission(house.work), reader, standing)
+    service = AuditService(Admission(house.work), reader)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
     for call in (
         lambda: service.tail_audit(stranger, POLICY, 0, 0),

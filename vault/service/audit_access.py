@@ -1,4 +1,4 @@
-"""What auditors do: read the policy in force, read and verify the audit. Audited themselves."""
+"""What auditors do: read and verify the audit. Audited themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from threading import BoundedSemaphore, Lock
 from typing import Protocol
 
 from vault.errors import InvalidRequest, Reason, Unavailable
-from vault.model import Action, AuditEvent, Caller
+from vault.model import Action, Caller
 from vault.policy.model import Policy
 from vault.service.admission import Admission
 from vault.service.audit_filter import EVERYTHING, AuditFilter
-from vault.service.policy_standing import PolicyStanding
 
 __all__ = [
     "MAX_PAGE",
@@ -21,9 +20,9 @@ __all__ = [
     "AuditReader",
     "AuditReport",
     "AuditSearch",
+    "AuditService",
     "Finding",
     "GlobalRecord",
-    "OversightService",
     "SealedCheckpoint",
 ]
 
@@ -141,19 +140,12 @@ class AuditReader(Protocol):
         """Returns the audit's state as of now."""
 
 
-class OversightService:
+class AuditService:
     """The use cases of auditors."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        reader: AuditReader,
-        standing: Callable[[], PolicyStanding],
-    ) -> None:
-        """Takes what audits, what reads the audit, and how this server's policy stands."""
+    def __init__(self, admission: Admission, reader: AuditReader) -> None:
         self._admission = admission
         self._reader = reader
-        self._standing = standing
         self._verifying = Lock()
         # Tokens must not wait for auditors: a search reads for seconds.
         self._searching = BoundedSemaphore(_SEARCHES)
@@ -216,16 +208,6 @@ class OversightService:
     def _tail(self, position: int, limit: int) -> AuditPage:
         _check_page(position, limit)
         return self._reader.tail(position, limit or _PAGE)
-
-    def get_policy(self, caller: Caller, policy: Policy) -> tuple[Policy, PolicyStanding]:
-        """Returns the policy in force, and how this server's file stands to it."""
-        permit = self._admission.admit("GetPolicy", caller, policy, Action.READ_POLICY)
-        self._admission.record(permit.event)
-        return policy, self._standing()
-
-    def record_refusal(self, event: AuditEvent) -> None:
-        """Writes the record of a call that was refused before any use case saw it."""
-        self._admission.record(event)
 
 
 def _check_page(position: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""What auditors get of the audit: the port of the use cases, over its reader."""
+"""The audit as the use cases see it: pages, searches, verification and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vault.audit.reading import LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, InvalidRequest
-from vault.service.oversight import (
+from vault.service.audit_access import (
     AuditPage,
     AuditReport,
     AuditSearch,
