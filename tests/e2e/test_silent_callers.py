@@ -40,7 +40,7 @@ ALONE = (("grpc.use_local_subchannel_pool", 1),)
 
 
 @dataclass
-class ServiceHarness:
+class ServerHarness:
     """A server with both listeners, both probes, and who may call it."""
 
     site: Site
@@ -102,7 +102,7 @@ class ServiceHarness:
 
 
 @pytest.fixture(scope="module")
-def house(site: Site, start_server: StartServer) -> ServiceHarness:
+def harness(site: Site, start_server: StartServer) -> ServerHarness:
     home = site.directory / "silent"
     home.mkdir()
     issuer = Issuer(home / "idp")
@@ -119,26 +119,26 @@ def house(site: Site, start_server: StartServer) -> ServiceHarness:
             },
         },
     )
-    made = ServiceHarness(site, server, issuer)
+    made = ServerHarness(site, server, issuer)
     made.answers()
     return made
 
 
-Silence = Callable[[ServiceHarness, ExitStack], None]
+Silence = Callable[[ServerHarness, ExitStack], None]
 
 
 def no_bytes(port: str) -> Silence:
-    def connect(house: ServiceHarness, stack: ExitStack) -> None:
+    def connect(harness: ServerHarness, stack: ExitStack) -> None:
         for _ in range(SILENT):
-            stack.enter_context(socket.create_connection(("localhost", house.port(port)), 5))
+            stack.enter_context(socket.create_connection(("localhost", harness.port(port)), 5))
 
     return connect
 
 
 def first_bytes(port: str, sent: bytes) -> Silence:
-    def connect(house: ServiceHarness, stack: ExitStack) -> None:
+    def connect(harness: ServerHarness, stack: ExitStack) -> None:
         for _ in range(SILENT):
-            one = socket.create_connection(("localhost", house.port(port)), 5)
+            one = socket.create_connection(("localhost", harness.port(port)), 5)
             stack.enter_context(one).sendall(sent)
 
     return connect
@@ -147,15 +147,15 @@ def first_bytes(port: str, sent: bytes) -> Silence:
 def no_call(port: str) -> Silence:
     """Shakes hands, says that it speaks HTTP/2, and no more."""
 
-    def connect(house: ServiceHarness, stack: ExitStack) -> None:
-        context = ssl.create_default_context(cafile=house.site.authority.certificate_path)
+    def connect(harness: ServerHarness, stack: ExitStack) -> None:
+        context = ssl.create_default_context(cafile=harness.site.authority.certificate_path)
         context.set_alpn_protocols(["h2"])
         if port == "port":
-            tls = house.site.tls("nobody")
+            tls = harness.site.tls("nobody")
             context.load_cert_chain(tls.cert, tls.key)
 
         def one(_: int) -> ssl.SSLSocket:
-            plain = socket.create_connection(("localhost", house.port(port)), 5)
+            plain = socket.create_connection(("localhost", harness.port(port)), 5)
             wrapped = context.wrap_socket(plain, server_hostname="localhost")
             wrapped.sendall(PREFACE + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
             return wrapped
@@ -170,7 +170,7 @@ def no_call(port: str) -> Silence:
 def no_request(port: str, method: str, *callers: str) -> Silence:
     """Calls, and never sends what it asks for."""
 
-    def call(house: ServiceHarness, stack: ExitStack) -> None:
+    def call(harness: ServerHarness, stack: ExitStack) -> None:
         over = threading.Event()
 
         def nothing() -> Iterator[bytes]:
@@ -179,8 +179,8 @@ def no_request(port: str, method: str, *callers: str) -> Silence:
 
         def channel(number: int) -> grpc.Channel:
             who = callers[number % len(callers)]
-            tls = house.site.tls(who) if port == "port" else None
-            return stack.enter_context(house.channel(port, tls))
+            tls = harness.site.tls(who) if port == "port" else None
+            return stack.enter_context(harness.channel(port, tls))
 
         channels = [channel(number) for number in range(10)]
         calls: list[object] = []
@@ -189,7 +189,7 @@ def no_request(port: str, method: str, *callers: str) -> Silence:
         for number in range(SILENT):
             each = number % len(channels)
             who = callers[each % len(callers)]
-            metadata = house.token(who) if port == "jwt_port" and who else ()
+            metadata = harness.token(who) if port == "jwt_port" and who else ()
             send = channels[each].stream_unary(method, None, None)
             # Kept: a call that nobody holds is cancelled.
             calls.append(send.future(nothing(), timeout=50, metadata=metadata))
@@ -220,15 +220,15 @@ KINDS: dict[str, Silence] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_silent_callers_keep_nobody_from_an_answer(house: ServiceHarness, kind: str) -> None:
+def test_silent_callers_keep_nobody_from_an_answer(harness: ServerHarness, kind: str) -> None:
     with ExitStack() as stack:
-        KINDS[kind](house, stack)
+        KINDS[kind](harness, stack)
         end = time.monotonic() + 2
         while time.monotonic() < end:
-            house.answers()
-    assert house.server.health("liveness") == "SERVING"
+            harness.answers()
+    assert harness.server.health("liveness") == "SERVING"
     # Nor do they fill the log: all of it is ours, and bounded for an address.
-    lines = house.server.lines()
+    lines = harness.server.lines()
     closed = [line for line in lines if line["event"] == "connection closed"]
     strangers = [line for line in lines if line["event"] == "call" and not line["principal"]]
     assert len(closed) < 2 * len(KINDS)

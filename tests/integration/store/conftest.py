@@ -10,7 +10,7 @@ import pytest
 from psycopg.abc import Params, Query
 from sqlalchemy import Engine, event
 
-from tests.integration.store.house import ServiceHarness
+from tests.integration.store.service_harness import ServiceHarness
 from vault.audit.chain_heads import ChainHeadPool
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
@@ -87,7 +87,7 @@ def statements(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 
 
 @pytest.fixture
-def house(work: PostgresUnitOfWork, database: Database) -> Iterator[ServiceHarness]:
+def harness(work: PostgresUnitOfWork, database: Database) -> Iterator[ServiceHarness]:
     # Key uses are reserved while a call's transaction is open: on connections of their own.
     side = make_engine(database.service_url)
     yield ServiceHarness(work, side)

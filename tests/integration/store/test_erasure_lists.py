@@ -18,7 +18,7 @@ from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from tests.integration.store.house import ServiceHarness
+    from tests.integration.store.service_harness import ServiceHarness
     from vault.crypto.field_key import MacKey
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -53,31 +53,31 @@ def kinds(reader: PostgresAuditReader) -> list[str]:
 
 @pytest.mark.parametrize("way", ["tokens", "values", "spellings", "reaped"])
 def test_an_erased_row_that_is_put_back_is_named(
-    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader, way: str
+    harness: ServiceHarness, owner: Owner, reader: PostgresAuditReader, way: str
 ) -> None:
-    tokens = house.tokenize("dated", VALUES)
+    tokens = harness.tokenize("dated", VALUES)
     owner.execute(COPY)
     match way:
         case "tokens":
-            house.erase("dated", tokens=tokens[:3])
+            harness.erase("dated", tokens=tokens[:3])
         case "values":
-            house.erase("dated", values=VALUES[:3])
+            harness.erase("dated", values=VALUES[:3])
         case "spellings":
-            assert house.spellings("dated", VALUES[:3]).tokens == 3
+            assert harness.spellings("dated", VALUES[:3]).tokens == 3
         case _:
             owner.execute("UPDATE tokens SET expires = now() WHERE token = ANY (%s)", [tokens[:3]])
-            assert house.expiry.reap() == 3
+            assert harness.expiry.reap() == 3
     assert kinds(reader) == []
 
     owner.execute(PUT_BACK)
 
     # Answered again: nothing in the row says that it was erased.
-    assert house.detokenize("dated", tokens[:3]).values == VALUES[:3]
+    assert harness.detokenize("dated", tokens[:3]).values == VALUES[:3]
     ((kind, number, message),) = findings(reader)
     assert (kind, number) == ("BROUGHT_BACK", 3)
     assert "3 tokens of dated" in message
     assert not any(token in message for token in tokens)
-    house.erase("dated", tokens=tokens[:3])
+    harness.erase("dated", tokens=tokens[:3])
     assert kinds(reader) == []
 
 
@@ -99,24 +99,24 @@ def test_an_erased_row_that_is_put_back_is_named(
     ],
 )
 def test_lists_are_bound_to_their_records(
-    house: ServiceHarness,
+    harness: ServiceHarness,
     owner: Owner,
     reader: PostgresAuditReader,
     tampering: str,
     expected: list[str],
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
-    house.erase("kept", tokens=tokens[:2])
+    tokens = harness.tokenize("kept", VALUES)
+    harness.erase("kept", tokens=tokens[:2])
     owner.execute(tampering)
     assert kinds(reader) == expected
 
 
 def test_the_list_of_another_call_is_not_taken(
-    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader
+    harness: ServiceHarness, owner: Owner, reader: PostgresAuditReader
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
-    house.erase("kept", tokens=tokens[:1])
-    house.erase("kept", tokens=tokens[1:2])
+    tokens = harness.tokenize("kept", VALUES)
+    harness.erase("kept", tokens=tokens[:1])
+    harness.erase("kept", tokens=tokens[1:2])
     owner.execute(
         "UPDATE audit_erasures a SET sealed = b.sealed FROM audit_erasures b"
         " WHERE a.number <> b.number"
@@ -125,24 +125,24 @@ def test_the_list_of_another_call_is_not_taken(
 
 
 def test_a_token_that_expired_and_was_tokenized_again_is_in_a_list_too(
-    house: ServiceHarness, owner: Owner, reader: PostgresAuditReader
+    harness: ServiceHarness, owner: Owner, reader: PostgresAuditReader
 ) -> None:
-    (old,) = house.tokenize("dated", VALUES[:1])
+    (old,) = harness.tokenize("dated", VALUES[:1])
     owner.execute(COPY)
     owner.execute("UPDATE tokens SET expires = now()")
-    (new,) = house.tokenize("dated", VALUES[:1])
-    assert house.expiry.reap() == 1
+    (new,) = harness.tokenize("dated", VALUES[:1])
+    assert harness.expiry.reap() == 1
     owner.execute(PUT_BACK)
-    assert house.detokenize("dated", [old, new]).values == [VALUES[0]] * 2
+    assert harness.detokenize("dated", [old, new]).values == [VALUES[0]] * 2
     assert kinds(reader) == ["BROUGHT_BACK"]
 
 
 def test_a_list_costs_no_statement_and_holds_no_token_in_the_clear(
-    house: ServiceHarness, owner: Owner, statements: list[str]
+    harness: ServiceHarness, owner: Owner, statements: list[str]
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
+    tokens = harness.tokenize("kept", VALUES)
     statements.clear()
-    house.erase("kept", tokens=tokens)
+    harness.erase("kept", tokens=tokens)
     assert len(statements) == 4  # settings, lock, bury, audit with the list
     rows = owner.execute("SELECT sealed, octet_length(sealed) FROM audit_erasures").fetchall()
     ((sealed, size),) = rows
@@ -150,18 +150,18 @@ def test_a_list_costs_no_statement_and_holds_no_token_in_the_clear(
     assert not any(token.encode() in sealed for token in tokens)
     assert size == len(tokens) * (4 + 9) + 16
     # Nothing was erased by these, so they have no list.
-    house.erase("kept", tokens=tokens)
-    house.erase("kept", values=["999999999"])
+    harness.erase("kept", tokens=tokens)
+    harness.erase("kept", values=["999999999"])
     assert len(owner.execute("SELECT FROM audit_erasures").fetchall()) == 1
 
 
 def test_samples_find_a_row_that_was_put_back(
-    house: ServiceHarness, owner: Owner, engine: Engine, reader: PostgresAuditReader
+    harness: ServiceHarness, owner: Owner, engine: Engine, reader: PostgresAuditReader
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
+    tokens = harness.tokenize("kept", VALUES)
     owner.execute(COPY)
     for token in tokens:
-        house.erase("kept", tokens=[token])
+        harness.erase("kept", tokens=[token])
     owner.execute(PUT_BACK + " AND t.token = %s", [tokens[7]])
     seen = 0
     for _ in range(200):
@@ -176,12 +176,12 @@ def test_samples_find_a_row_that_was_put_back(
 
 
 def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
-    house: ServiceHarness, owner: Owner, engine: Engine
+    harness: ServiceHarness, owner: Owner, engine: Engine
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
+    tokens = harness.tokenize("kept", VALUES)
     owner.execute(COPY)
     for token in tokens:
-        house.erase("kept", tokens=[token])
+        harness.erase("kept", tokens=[token])
     watch = ErasureWatch(engine, key_of)
     assert watch.look() == []
     owner.execute(PUT_BACK + " AND t.token = %s", [tokens[7]])
@@ -198,13 +198,13 @@ def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
 
 
 def test_many_erasures_are_verified_within_bounds(
-    house: ServiceHarness, engine: Engine, reader: PostgresAuditReader
+    harness: ServiceHarness, engine: Engine, reader: PostgresAuditReader
 ) -> None:
     many = [f"{n:09d}" for n in range(12_000)]
-    tokens = house.tokenize("kept", many)
-    house.erase("kept", tokens=tokens[:11_500])
+    tokens = harness.tokenize("kept", many)
+    harness.erase("kept", tokens=tokens[:11_500])
     for token in tokens[11_500:11_560]:
-        house.erase("kept", tokens=[token])
+        harness.erase("kept", tokens=[token])
     began = time.monotonic()
     assert kinds(reader) == []
     assert time.monotonic() - began < 10

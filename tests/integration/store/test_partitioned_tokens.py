@@ -12,7 +12,7 @@ from vault.dev.postgres import SERVICE
 from vault.errors import Reason
 
 if TYPE_CHECKING:
-    from tests.integration.store.house import ServiceHarness
+    from tests.integration.store.service_harness import ServiceHarness
 
 Owner = psycopg.Connection[tuple[object, ...]]
 PARTITIONS = 16
@@ -22,7 +22,7 @@ VALUES = [f"{n:09d}" for n in range(400)]
 
 
 @pytest.fixture
-def partitioned(owner: Owner, house: ServiceHarness) -> None:
+def partitioned(owner: Owner, harness: ServiceHarness) -> None:
     """The tables, still empty, in 16 partitions each, as a database's operator may make them."""
     for table, key in TABLES.items():
         owner.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -53,52 +53,52 @@ def count(owner: Owner, table: str) -> int:
 @pytest.mark.usefixtures("partitioned")
 @pytest.mark.parametrize("way", ["tokens", "values"])
 def test_erasing_one_of_many_partitions_rows_erases_one(
-    house: ServiceHarness, owner: Owner, way: str
+    harness: ServiceHarness, owner: Owner, way: str
 ) -> None:
-    tokens = house.tokenize("kept", VALUES)
+    tokens = harness.tokenize("kept", VALUES)
     owner.execute("INSERT INTO token_subjects SELECT tenant, sha256('s'), field, token FROM tokens")
 
     if way == "tokens":
-        assert house.erase("kept", tokens=tokens[:1]).failures == {}
+        assert harness.erase("kept", tokens=tokens[:1]).failures == {}
     else:
-        assert house.erase("kept", values=VALUES[:1]).failures == {}
+        assert harness.erase("kept", values=VALUES[:1]).failures == {}
 
     assert states(owner) == {"live": len(VALUES) - 1, "erased": 1}
     assert count(owner, "token_index") == len(VALUES) - 1
     assert count(owner, "token_subjects") == len(VALUES) - 1
-    answer = house.detokenize("kept", tokens)
+    answer = harness.detokenize("kept", tokens)
     assert {at: failure.reason for at, failure in answer.failures.items()} == {
         0: Reason.TOKEN_ERASED
     }
     assert answer.values[1:] == VALUES[1:]
-    assert house.tokenize("kept", VALUES)[1:] == tokens[1:]
+    assert harness.tokenize("kept", VALUES)[1:] == tokens[1:]
 
 
 @pytest.mark.usefixtures("partitioned")
-def test_expired_rows_alone_are_reaped_of_partitions(house: ServiceHarness, owner: Owner) -> None:
-    tokens = house.tokenize("dated", VALUES)
+def test_expired_rows_alone_are_reaped_of_partitions(harness: ServiceHarness, owner: Owner) -> None:
+    tokens = harness.tokenize("dated", VALUES)
     # More than once: what an earlier call buried is an extended row's neighbour then.
     for some in (tokens[:7], tokens[7:9], tokens[9:40]):
         owner.execute(
             "UPDATE tokens SET expires = now() - interval '1 s' WHERE token = ANY (%s)", [some]
         )
-        assert house.expiry.reap() == len(some)
-    assert house.erase("dated", tokens=tokens[:2]).failures == {}
+        assert harness.expiry.reap() == len(some)
+    assert harness.erase("dated", tokens=tokens[:2]).failures == {}
     assert states(owner) == {"live": len(VALUES) - 40, "expired": 38, "erased": 2}
     assert count(owner, "token_index") == len(VALUES) - 40
-    again = house.tokenize("dated", VALUES)
+    again = harness.tokenize("dated", VALUES)
     assert again[40:] == tokens[40:]
     assert not set(again[:40]) & set(tokens)
 
 
 @pytest.mark.usefixtures("partitioned")
-def test_tombstones_in_partitions_stay_what_they_are(house: ServiceHarness, owner: Owner) -> None:
+def test_tombstones_in_partitions_stay_what_they_are(harness: ServiceHarness, owner: Owner) -> None:
     """An erased row is not made an expired one by a neighbour's burial."""
-    tokens = house.tokenize("dated", VALUES)
-    house.erase("dated", tokens=tokens[:200])
+    tokens = harness.tokenize("dated", VALUES)
+    harness.erase("dated", tokens=tokens[:200])
     owner.execute(
         "UPDATE tokens SET expires = now() - interval '1 s' WHERE token = ANY (%s)", [tokens[200:]]
     )
-    while house.expiry.reap():
+    while harness.expiry.reap():
         pass
     assert states(owner) == {"erased": 200, "expired": 200}

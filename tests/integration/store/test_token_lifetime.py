@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.store.house import ServiceHarness
+from tests.integration.store.service_harness import ServiceHarness
 from vault.dev.postgres import Database
 from vault.errors import Reason
 from vault.model import TokenSpace
@@ -63,7 +63,7 @@ WHERE t.state = 'live' AND i.mac IS NULL
 @pytest.mark.parametrize("field", ["kept", "dated"])
 @pytest.mark.parametrize("way", ["tokens", "values"])
 def test_tokenizing_and_erasing_at_once_leaves_no_dead_end(
-    house: ServiceHarness, owner: Owner, conflicts: list[str], field: str, way: str
+    harness: ServiceHarness, owner: Owner, conflicts: list[str], field: str, way: str
 ) -> None:
     values, end = numbers(300), time.monotonic() + 2
     issued: set[tuple[str, str]] = set()
@@ -72,16 +72,16 @@ def test_tokenizing_and_erasing_at_once_leaves_no_dead_end(
         random = Random(number)
         while time.monotonic() < end:
             some = random.sample(values, 40)
-            issued.update(zip(some, house.tokenize(field, some), strict=True))
+            issued.update(zip(some, harness.tokenize(field, some), strict=True))
 
     def erase(number: int) -> Counter[str]:
         random, outcomes = Random(100 + number), Counter[str]()
         while time.monotonic() < end:
             some = random.sample(values, 15)
             if way == "tokens":
-                result = house.erase(field, tokens=house.tokenize(field, some))
+                result = harness.erase(field, tokens=harness.tokenize(field, some))
             else:
-                result = house.erase(field, values=some)
+                result = harness.erase(field, values=some)
             outcomes.update(failure.reason for failure in result.failures.values())
             outcomes["ok"] += result.total - len(result.failures)
             time.sleep(random.uniform(0, 0.01))
@@ -98,19 +98,19 @@ def test_tokenizing_and_erasing_at_once_leaves_no_dead_end(
     assert leftovers(owner) == {"stray": 0, "lost": 0}
     # Every token ever issued is its value's or a tombstone, and each value has one that lives.
     pairs = sorted(issued)
-    answer = house.detokenize(field, [token for _, token in pairs])
+    answer = harness.detokenize(field, [token for _, token in pairs])
     assert {failure.reason for failure in answer.failures.values()} <= {Reason.TOKEN_ERASED}
     for (value, _), found in zip(pairs, answer.values, strict=True):
         assert found in ("", value)
-    last = house.tokenize(field, values)
-    assert house.detokenize(field, last).values == values
-    assert house.tokenize(field, values) == last
+    last = harness.tokenize(field, values)
+    assert harness.detokenize(field, last).values == values
+    assert harness.tokenize(field, values) == last
     assert conflicts == []
 
 
 @pytest.mark.parametrize("field", ["kept", "dated"])
 def test_one_value_in_everybodys_hands(
-    house: ServiceHarness, owner: Owner, conflicts: list[str], field: str
+    harness: ServiceHarness, owner: Owner, conflicts: list[str], field: str
 ) -> None:
     """Six tokenize the same value without a pause, and two erase it."""
     end = time.monotonic() + 1.5
@@ -118,13 +118,13 @@ def test_one_value_in_everybodys_hands(
     def tokenize(_: int) -> set[str]:
         seen = set()
         while time.monotonic() < end:
-            seen.update(house.tokenize(field, ["000000001"]))
+            seen.update(harness.tokenize(field, ["000000001"]))
         return seen
 
     def erase(_: int) -> int:
         done = 0
         while time.monotonic() < end:
-            done += not house.erase(field, values=["000000001"]).failures
+            done += not harness.erase(field, values=["000000001"]).failures
         return done
 
     with ThreadPoolExecutor(8) as pool:
@@ -135,40 +135,40 @@ def test_one_value_in_everybodys_hands(
     assert erased >= 10, (erased, len(issued))
     assert erased >= len(issued) - 1
     assert leftovers(owner) == {"stray": 0, "lost": 0}
-    (last,) = house.tokenize(field, ["000000001"])
-    answer = house.detokenize(field, [*issued, last])
+    (last,) = harness.tokenize(field, ["000000001"])
+    answer = harness.detokenize(field, [*issued, last])
     assert {failure.reason for failure in answer.failures.values()} == {Reason.TOKEN_ERASED}
     assert answer.values[-1] == "000000001"
     assert conflicts == []
 
 
 def test_a_token_that_is_being_erased_is_not_answered_once_it_is_waited_for(
-    house: ServiceHarness, owner: Owner, database: Database
+    harness: ServiceHarness, owner: Owner, database: Database
 ) -> None:
-    (old,) = house.tokenize("dated", ["000000001"])
+    (old,) = harness.tokenize("dated", ["000000001"])
     owner.execute("UPDATE tokens SET expires = expires - interval '1 day'")
     with psycopg.connect(database.superuser_conninfo) as other:
         other.execute("UPDATE tokens SET state = 'erased', ciphertext = NULL")
         other.execute("DELETE FROM token_index")
         with ThreadPoolExecutor(1) as pool:
-            job = pool.submit(house.tokenize, "dated", ["000000001"])
+            job = pool.submit(harness.tokenize, "dated", ["000000001"])
             _await_lock(owner)
             other.commit()
             (new,) = job.result()
     assert new != old
-    assert house.detokenize("dated", [new]).values == ["000000001"]
+    assert harness.detokenize("dated", [new]).values == ["000000001"]
 
 
 def test_an_extended_token_is_not_reaped_by_who_saw_it_expired(
-    house: ServiceHarness, owner: Owner, database: Database
+    harness: ServiceHarness, owner: Owner, database: Database
 ) -> None:
-    (token,) = house.tokenize("dated", ["000000001"])
+    (token,) = harness.tokenize("dated", ["000000001"])
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
     with psycopg.connect(database.superuser_conninfo) as other:
         other.execute("UPDATE tokens SET expires = now() + interval '1 day'")
-        assert house.expiry.reap() == 0  # locked: passed over, not waited for
-    assert house.expiry.reap() == 0
-    assert house.detokenize("dated", [token]).values == ["000000001"]
+        assert harness.expiry.reap() == 0  # locked: passed over, not waited for
+    assert harness.expiry.reap() == 0
+    assert harness.detokenize("dated", [token]).values == ["000000001"]
 
 
 def _await_lock(owner: Owner) -> None:
@@ -183,7 +183,7 @@ def _await_lock(owner: Owner) -> None:
 
 
 def test_values_that_expire_while_they_are_tokenized_and_reaped(
-    house: ServiceHarness, owner: Owner, conflicts: list[str]
+    harness: ServiceHarness, owner: Owner, conflicts: list[str]
 ) -> None:
     values, end = numbers(40), time.monotonic() + 3
     reaped = Counter[int]()
@@ -192,12 +192,12 @@ def test_values_that_expire_while_they_are_tokenized_and_reaped(
         random = Random(number)
         while time.monotonic() < end:
             some = random.sample(values, 20)
-            house.tokenize("brief", some)
+            harness.tokenize("brief", some)
             time.sleep(random.uniform(0, 0.4))
 
     def reap(number: int) -> None:
         while time.monotonic() < end:
-            reaped[number] += house.expiry.reap()
+            reaped[number] += harness.expiry.reap()
 
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(tokenize, 1), pool.submit(tokenize, 2)]
@@ -205,7 +205,7 @@ def test_values_that_expire_while_they_are_tokenized_and_reaped(
         for job in jobs:
             job.result()
     time.sleep(1.2)
-    while house.expiry.reap():
+    while harness.expiry.reap():
         pass
     assert leftovers(owner) == {"stray": 0, "lost": 0}
     live = "SELECT count(*), count(*) FILTER (WHERE ciphertext IS NOT NULL) FROM tokens"
@@ -217,23 +217,23 @@ def test_values_that_expire_while_they_are_tokenized_and_reaped(
     assert conflicts == []
 
 
-def test_one_reaper_at_a_time(house: ServiceHarness, owner: Owner, database: Database) -> None:
-    tokens = house.tokenize("dated", numbers(3))
+def test_one_reaper_at_a_time(harness: ServiceHarness, owner: Owner, database: Database) -> None:
+    tokens = harness.tokenize("dated", numbers(3))
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
     with psycopg.connect(database.superuser_conninfo) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [0x746F6B656E04])
-        assert house.expiry.reap() == 0
-    assert house.expiry.reap() == 3
-    answer = house.detokenize("dated", tokens)
+        assert harness.expiry.reap() == 0
+    assert harness.expiry.reap() == 3
+    answer = harness.detokenize("dated", tokens)
     assert {failure.reason for failure in answer.failures.values()} == {Reason.TOKEN_EXPIRED}
 
 
 def test_reaping_and_its_record_stand_or_fall_together(
-    house: ServiceHarness, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.tokenize("dated", numbers(3))
+    harness.tokenize("dated", numbers(3))
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
-    house.expiry._policy()
+    harness.expiry._policy()
     body = "SELECT body::jsonb FROM audit_records WHERE body::jsonb ->> 'rpc' = 'Expire'"
 
     def fail(*_: object) -> None:
@@ -242,11 +242,11 @@ def test_reaping_and_its_record_stand_or_fall_together(
     with monkeypatch.context() as patched:
         patched.setattr("vault.audit.postgres.PostgresAuditLog.append", fail)
         with pytest.raises(RuntimeError, match="stop"):
-            house.expiry.reap()
+            harness.expiry.reap()
     live = "SELECT count(*) FROM tokens WHERE state = 'live'"
     assert owner.execute(live).fetchone() == (3,)
     assert owner.execute(body).fetchall() == []
-    assert house.expiry.reap() == 3
+    assert harness.expiry.reap() == 3
     ((record,),) = owner.execute(body).fetchall()
     found = cast("dict[str, object]", record)
     assert (found["principal"], found["field"]) == ("tokenvault:reaper", "dated")
@@ -255,10 +255,10 @@ def test_reaping_and_its_record_stand_or_fall_together(
 
 @pytest.mark.parametrize("size", [1, 2500])
 def test_erasing_and_extending_cost_a_fixed_number_of_statements(
-    house: ServiceHarness, owner: Owner, statements: list[str], size: int
+    harness: ServiceHarness, owner: Owner, statements: list[str], size: int
 ) -> None:
     values = numbers(size)
-    tokens = house.tokenize("dated", values)
+    tokens = harness.tokenize("dated", values)
     owner.execute("UPDATE tokens SET expires = expires - interval '1 day'")
 
     def cost(call: Callable[[], object]) -> int:
@@ -267,34 +267,36 @@ def test_erasing_and_extending_cost_a_fixed_number_of_statements(
         return len(statements)
 
     # settings, find and extend, audit
-    assert cost(lambda: house.tokenize("dated", values)) == 3
+    assert cost(lambda: harness.tokenize("dated", values)) == 3
     extended = "SELECT count(*) FROM tokens WHERE expires > now() + interval '364 days 12 hours'"
     assert owner.execute(extended).fetchone() == (size,)
     # settings, lock, bury, audit
-    assert cost(lambda: house.erase("dated", values=values)) == 4
-    new = house.tokenize("dated", values)
+    assert cost(lambda: harness.erase("dated", values=values)) == 4
+    new = harness.tokenize("dated", values)
     assert not set(new) & set(tokens)
-    assert cost(lambda: house.erase("dated", tokens=new)) == 4
-    assert cost(lambda: house.erase("dated", tokens=new)) == 3
+    assert cost(lambda: harness.erase("dated", tokens=new)) == 4
+    assert cost(lambda: harness.erase("dated", tokens=new)) == 3
 
 
-def test_extending_writes_at_most_once_a_second(house: ServiceHarness, owner: Owner) -> None:
-    house.tokenize("dated", ["000000001"])
+def test_extending_writes_at_most_once_a_second(harness: ServiceHarness, owner: Owner) -> None:
+    harness.tokenize("dated", ["000000001"])
     row = "SELECT ctid::text, expires FROM tokens"
     first = owner.execute(row).fetchone()
-    house.tokenize("dated", ["000000001"])
+    harness.tokenize("dated", ["000000001"])
     assert owner.execute(row).fetchone() == first
     time.sleep(1.1)
-    house.tokenize("dated", ["000000001"])
+    harness.tokenize("dated", ["000000001"])
     moved = owner.execute(row).fetchone()
     assert moved is not None
     assert first is not None
     assert timedelta(seconds=1) < moved[1] - first[1] < timedelta(seconds=60)  # type: ignore[operator]
 
 
-def test_locks_are_taken_in_the_order_of_tokens(house: ServiceHarness, database: Database) -> None:
+def test_locks_are_taken_in_the_order_of_tokens(
+    harness: ServiceHarness, database: Database
+) -> None:
     """Two batches in opposite order: unsorted, they deadlock within a few tries."""
-    tokens = house.tokenize("kept", numbers(200))
+    tokens = harness.tokenize("kept", numbers(200))
     engines = [make_engine(database.service_url) for _ in range(2)]
     barrier = threading.Barrier(2, timeout=15)
 

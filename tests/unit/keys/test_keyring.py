@@ -112,7 +112,7 @@ class Clock:
 
 
 @dataclass
-class ServiceHarness:
+class KeyringHarness:
     table: Table = field(default_factory=Table)
     wrapper: Wrapper = field(default_factory=Wrapper)
     clock: Clock = field(default_factory=Clock)
@@ -134,40 +134,40 @@ class ServiceHarness:
 
 
 @pytest.fixture
-def house() -> Iterator[ServiceHarness]:
-    house = ServiceHarness()
-    yield house
-    for ring in house.rings:
+def harness() -> Iterator[KeyringHarness]:
+    harness = KeyringHarness()
+    yield harness
+    for ring in harness.rings:
         ring.close()
 
 
-def test_makes_a_key_for_every_purpose(house: ServiceHarness) -> None:
-    house.ring()
-    places = {(field, purpose) for _, field, purpose, _ in house.table.records}
+def test_makes_a_key_for_every_purpose(harness: KeyringHarness) -> None:
+    harness.ring()
+    places = {(field, purpose) for _, field, purpose, _ in harness.table.records}
     fields = {(name, kind) for name in ("card_number", "us_ssn") for kind in ("field", "index")}
     assert places == fields | {("", "audit")}
-    assert all(record.active for record in house.table.records.values())
+    assert all(record.active for record in harness.table.records.values())
 
 
-def test_keys_are_the_same_on_every_replica(house: ServiceHarness) -> None:
-    one, two = house.ring(), house.ring()
+def test_keys_are_the_same_on_every_replica(harness: KeyringHarness) -> None:
+    one, two = harness.ring(), harness.ring()
     sealed = one.active(CARD).seal(b"4111", scope="field", token="t")
     assert two.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
     assert one.index(CARD).mac("field", "x") == two.index(CARD).mac("field", "x")
     assert one.audit(DEFAULT_TENANT).mac(b"x") == two.audit(DEFAULT_TENANT, 1).mac(b"x")
 
 
-def test_keys_of_fields_differ(house: ServiceHarness) -> None:
-    ring = house.ring()
+def test_keys_of_fields_differ(harness: KeyringHarness) -> None:
+    ring = harness.ring()
     assert ring.index(CARD).mac("field", "x") != ring.index(SSN).mac("field", "x")
     sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
     with pytest.raises(DecryptionFailed):
         ring.active(SSN).open(sealed, scope="field", token="t")
 
 
-def test_replicas_that_start_together_converge(house: ServiceHarness) -> None:
+def test_replicas_that_start_together_converge(harness: KeyringHarness) -> None:
     racing = threading.Barrier(2)
-    all_records = house.table.all
+    all_records = harness.table.all
 
     def late_all() -> Sequence[DataKeyRecord]:
         records = all_records()
@@ -175,11 +175,11 @@ def test_replicas_that_start_together_converge(house: ServiceHarness) -> None:
             racing.wait(5)
         return records
 
-    house.table.all = late_all  # type: ignore[method-assign]
+    harness.table.all = late_all  # type: ignore[method-assign]
     macs: list[bytes] = []
 
     def start() -> None:
-        macs.append(house.ring().index(CARD).mac("field", "x"))
+        macs.append(harness.ring().index(CARD).mac("field", "x"))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for thread in threads:
@@ -190,13 +190,13 @@ def test_replicas_that_start_together_converge(house: ServiceHarness) -> None:
     assert macs[0] == macs[1]
 
 
-def test_fails_closed_when_the_lifetime_ends(house: ServiceHarness) -> None:
-    ring = house.ring()
-    house.wrapper.away = True
-    house.clock.now += 99.9
+def test_fails_closed_when_the_lifetime_ends(harness: KeyringHarness) -> None:
+    ring = harness.ring()
+    harness.wrapper.away = True
+    harness.clock.now += 99.9
     assert ring.active(CARD).version == 1
     assert ring.status().ready
-    house.clock.now += 0.2
+    harness.clock.now += 0.2
     for ask in (
         lambda: ring.active(CARD),
         lambda: ring.for_encryption(CARD, 1),
@@ -209,9 +209,9 @@ def test_fails_closed_when_the_lifetime_ends(house: ServiceHarness) -> None:
     assert not ring.status().ready
 
 
-def test_a_failed_refresh_says_so_and_keeps_the_keys(house: ServiceHarness) -> None:
-    ring = house.ring()
-    house.wrapper.away = True
+def test_a_failed_refresh_says_so_and_keeps_the_keys(harness: KeyringHarness) -> None:
+    ring = harness.ring()
+    harness.wrapper.away = True
     with pytest.raises(KeysUnavailable):
         ring.reload()
     assert ring.active(CARD).version == 1
@@ -220,22 +220,22 @@ def test_a_failed_refresh_says_so_and_keeps_the_keys(house: ServiceHarness) -> N
     assert "cannot be reached" in message
 
 
-def test_recovers_by_itself_after_the_lifetime(house: ServiceHarness) -> None:
-    ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.4)
-    house.rings.append(ring)
+def test_recovers_by_itself_after_the_lifetime(harness: KeyringHarness) -> None:
+    ring = Keyring(harness.table, harness.wrapper, ["card_number"], lifetime=0.4)
+    harness.rings.append(ring)
     ring.start()
-    house.wrapper.away = True
+    harness.wrapper.away = True
     _eventually(lambda: not ring.status().ready)
     with pytest.raises(KeysUnavailable):
         ring.active(CARD)
-    house.wrapper.away = False
+    harness.wrapper.away = False
     _eventually(lambda: ring.status().ready)
     assert ring.active(CARD).version == 1
 
 
-def test_refreshes_before_the_lifetime_ends(house: ServiceHarness) -> None:
-    ring = Keyring(house.table, house.wrapper, ["card_number"], lifetime=0.6)
-    house.rings.append(ring)
+def test_refreshes_before_the_lifetime_ends(harness: KeyringHarness) -> None:
+    ring = Keyring(harness.table, harness.wrapper, ["card_number"], lifetime=0.6)
+    harness.rings.append(ring)
     ring.start()
     ended = time.monotonic() + 1.5
     while time.monotonic() < ended:
@@ -243,31 +243,31 @@ def test_refreshes_before_the_lifetime_ends(house: ServiceHarness) -> None:
         time.sleep(0.02)
 
 
-def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(house: ServiceHarness) -> None:
-    ring = house.ring()
+def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(harness: KeyringHarness) -> None:
+    ring = harness.ring()
     before = ring.active(CARD)
-    house.clock.now += 50
+    harness.clock.now += 50
     ring.reload()
     assert ring.active(CARD) is before
     assert ring.status().seconds_left == 100.0
 
 
-def test_an_unknown_version_asks_the_store_once_a_second(house: ServiceHarness) -> None:
-    ring = house.ring()
-    looks, opened = house.table.looks, house.wrapper.opened
+def test_an_unknown_version_asks_the_store_once_a_second(harness: KeyringHarness) -> None:
+    ring = harness.ring()
+    looks, opened = harness.table.looks, harness.wrapper.opened
     for _ in range(50):
         with pytest.raises(DecryptionFailed):
             ring.version(CARD, 99)
-    assert house.table.looks == looks + 1
-    assert house.wrapper.opened == opened
-    house.clock.now += 1.1
+    assert harness.table.looks == looks + 1
+    assert harness.wrapper.opened == opened
+    harness.clock.now += 1.1
     with pytest.raises(DecryptionFailed):
         ring.version(CARD, 99)
-    assert house.table.looks == looks + 2
+    assert harness.table.looks == looks + 2
 
 
-def test_learns_a_version_that_another_replica_made(house: ServiceHarness) -> None:
-    one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
+def test_learns_a_version_that_another_replica_made(harness: KeyringHarness) -> None:
+    one, two = harness.ring(max_uses=1000), harness.ring(max_uses=1000)
     one.for_encryption(CARD, 1000)
     key = one.for_encryption(CARD, 1)
     assert key.version == 2
@@ -277,31 +277,31 @@ def test_learns_a_version_that_another_replica_made(house: ServiceHarness) -> No
 
 
 def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(
-    house: ServiceHarness,
+    harness: KeyringHarness,
 ) -> None:
-    one, two = house.ring(max_uses=1000), house.ring(max_uses=1000)
+    one, two = harness.ring(max_uses=1000), harness.ring(max_uses=1000)
     one.for_encryption(CARD, 1000)
     one.for_encryption(CARD, 1)
-    house.wrapper.away = True
+    harness.wrapper.away = True
     for _ in range(3):
         with pytest.raises(KeysUnavailable):
             two.version(CARD, 2)
 
 
-def test_uses_are_reserved_before_they_are_used(house: ServiceHarness) -> None:
-    ring = house.ring(block=1000)
-    assert house.table.uses(CARD) == 0
+def test_uses_are_reserved_before_they_are_used(harness: KeyringHarness) -> None:
+    ring = harness.ring(block=1000)
+    assert harness.table.uses(CARD) == 0
     ring.for_encryption(CARD, 1)
-    assert house.table.uses(CARD) == 1000
+    assert harness.table.uses(CARD) == 1000
     ring.for_encryption(CARD, 999)
-    assert house.table.uses(CARD) == 1000
+    assert harness.table.uses(CARD) == 1000
     ring.for_encryption(CARD, 2500)
-    assert house.table.uses(CARD) == 3500
-    assert house.table.uses(SSN) == 0
+    assert harness.table.uses(CARD) == 3500
+    assert harness.table.uses(SSN) == 0
 
 
-def test_threads_never_overdraw_a_block(house: ServiceHarness) -> None:
-    ring = house.ring(block=10)
+def test_threads_never_overdraw_a_block(harness: KeyringHarness) -> None:
+    ring = harness.ring(block=10)
 
     def encrypt() -> None:
         for _ in range(100):
@@ -312,94 +312,94 @@ def test_threads_never_overdraw_a_block(house: ServiceHarness) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert house.table.uses(CARD) == 400
+    assert harness.table.uses(CARD) == 400
 
 
-def test_no_version_encrypts_more_than_it_may(house: ServiceHarness) -> None:
-    ring = house.ring(block=10, max_uses=30)
+def test_no_version_encrypts_more_than_it_may(harness: KeyringHarness) -> None:
+    ring = harness.ring(block=10, max_uses=30)
     charged: dict[int, int] = {}
     for _ in range(100):
         version = ring.for_encryption(CARD, 1).version
         charged[version] = charged.get(version, 0) + 1
     assert charged == {1: 30, 2: 30, 3: 30, 4: 10}
-    active = [each.version for each in house.table.records.values() if each.active]
+    active = [each.version for each in harness.table.records.values() if each.active]
     assert sorted(active)[-1] == 4
     assert ring.version(CARD, 1).version == 1
 
 
-def test_no_encryption_without_a_reservation(house: ServiceHarness) -> None:
-    ring = house.ring()
-    house.table.away = True
+def test_no_encryption_without_a_reservation(harness: KeyringHarness) -> None:
+    ring = harness.ring()
+    harness.table.away = True
     with pytest.raises(StoreUnavailable):
         ring.for_encryption(CARD, 1)
     assert ring.active(CARD).version == 1
 
 
-def test_a_new_policy_gets_its_keys_before_it_is_in_force(house: ServiceHarness) -> None:
-    ring = house.ring("card_number")
+def test_a_new_policy_gets_its_keys_before_it_is_in_force(harness: KeyringHarness) -> None:
+    ring = harness.ring("card_number")
     with pytest.raises(KeysUnavailable):
         ring.active(SSN)
     ring.ensure(["card_number", "us_ssn"])
     assert ring.active(SSN).version == 1
-    opened = house.wrapper.opened
+    opened = harness.wrapper.opened
     ring.ensure(["us_ssn"])
-    assert house.wrapper.opened == opened
+    assert harness.wrapper.opened == opened
 
 
-def test_purposes_of_a_later_release_are_left_alone(house: ServiceHarness) -> None:
+def test_purposes_of_a_later_release_are_left_alone(harness: KeyringHarness) -> None:
     later = DataKeyRecord(DEFAULT_TENANT, "card_number", "quantum", 1, "q:1:x", True, 0)
-    house.table.add([later])
-    assert house.ring().active(CARD).version == 1
+    harness.table.add([later])
+    assert harness.ring().active(CARD).version == 1
 
 
-def test_a_row_moved_to_another_field_does_not_open(house: ServiceHarness) -> None:
-    house.ring()
+def test_a_row_moved_to_another_field_does_not_open(harness: KeyringHarness) -> None:
+    harness.ring()
     place, other = ((DEFAULT_TENANT, name, "field", 1) for name in ("card_number", "us_ssn"))
-    swapped = house.table.records[other].wrapped
-    house.table.records[place] = replace(house.table.records[place], wrapped=swapped)
+    swapped = harness.table.records[other].wrapped
+    harness.table.records[place] = replace(harness.table.records[place], wrapped=swapped)
     with pytest.raises(KeysUnavailable):
-        house.ring()
+        harness.ring()
 
 
-def test_start_fails_when_the_store_is_away(house: ServiceHarness) -> None:
-    house.table.away = True
-    ring = Keyring(house.table, house.wrapper, ["card_number"])
+def test_start_fails_when_the_store_is_away(harness: KeyringHarness) -> None:
+    harness.table.away = True
+    ring = Keyring(harness.table, harness.wrapper, ["card_number"])
     with pytest.raises(StoreUnavailable):
         ring.start()
     assert ring.status() == (False, "the database is away", 0.0)
 
 
-def active(house: ServiceHarness, space: TokenSpace, purpose: str = "field") -> list[int]:
+def active(harness: KeyringHarness, space: TokenSpace, purpose: str = "field") -> list[int]:
     return [
         record.version
-        for record in house.table.records.values()
+        for record in harness.table.records.values()
         if record.active and (record.field, record.purpose) == (space.field, purpose)
     ]
 
 
 def test_a_restored_database_begins_new_versions_of_the_keys_that_are_counted(
-    house: ServiceHarness,
+    harness: KeyringHarness,
 ) -> None:
-    before = house.ring()
+    before = harness.ring()
     sealed = before.active(CARD).seal(b"4111", scope="field", token="t")
     before.close()
-    house.table.identity = "elsewhere"
-    after = house.ring()
-    assert (active(house, CARD), active(house, SSN)) == ([2], [2])
-    assert active(house, CARD, "index") == [1]
+    harness.table.identity = "elsewhere"
+    after = harness.ring()
+    assert (active(harness, CARD), active(harness, SSN)) == ([2], [2])
+    assert active(harness, CARD, "index") == [1]
     assert after.audit(DEFAULT_TENANT).version == 1
     assert after.for_encryption(CARD, 1).version == 2
     assert after.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
     after.reload()
-    assert active(house, CARD) == [2]
+    assert active(harness, CARD) == [2]
 
 
 def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(
-    house: ServiceHarness,
+    harness: KeyringHarness,
 ) -> None:
-    ring = house.ring(max_uses=1000)
+    ring = harness.ring(max_uses=1000)
     for identity in ("elsewhere", "and back"):
-        house.table.identity = identity
+        harness.table.identity = identity
         ring.reload()
     assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (3, 1)
     ring.for_encryption(CARD, 1000)
@@ -407,17 +407,17 @@ def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(
     assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (4, 4)
 
 
-def test_replicas_that_find_a_restored_database_begin_one_version(house: ServiceHarness) -> None:
-    rings = [house.ring(), house.ring()]
-    house.table.identity = "elsewhere"
+def test_replicas_that_find_a_restored_database_begin_one_version(harness: KeyringHarness) -> None:
+    rings = [harness.ring(), harness.ring()]
+    harness.table.identity = "elsewhere"
     racing = threading.Barrier(2)
-    generate = house.wrapper.generate
+    generate = harness.wrapper.generate
 
     def late_generate(contexts: Sequence[bytes]) -> Sequence[str]:
         racing.wait(5)
         return generate(contexts)
 
-    house.wrapper.generate = late_generate  # type: ignore[method-assign]
+    harness.wrapper.generate = late_generate  # type: ignore[method-assign]
     threads = [threading.Thread(target=ring.reload) for ring in rings]
     for thread in threads:
         thread.start()
@@ -425,54 +425,54 @@ def test_replicas_that_find_a_restored_database_begin_one_version(house: Service
         thread.join()
     sealed = rings[0].active(CARD).seal(b"4111", scope="field", token="t")
     assert rings[1].active(CARD).open(sealed, scope="field", token="t") == b"4111"
-    assert active(house, CARD) == [2]
+    assert active(harness, CARD) == [2]
 
 
-def test_a_counter_that_was_set_back_begins_a_new_version(house: ServiceHarness) -> None:
-    ring = house.ring(block=1000)
+def test_a_counter_that_was_set_back_begins_a_new_version(harness: KeyringHarness) -> None:
+    ring = harness.ring(block=1000)
     ring.for_encryption(CARD, 1000)
     ring.for_encryption(CARD, 1000)
     place = (DEFAULT_TENANT, "card_number", "field", 1)
-    house.table.records[place] = replace(house.table.records[place], uses=1000)
+    harness.table.records[place] = replace(harness.table.records[place], uses=1000)
     assert ring.for_encryption(CARD, 1000).version == 2
     assert ring.for_tokens(CARD).version == 1
 
 
-def test_no_key_is_made_beside_keys_that_do_not_open(house: ServiceHarness) -> None:
-    house.ring("card_number").close()
-    house.wrapper = Wrapper()  # another key server, or an older one
-    before = dict(house.table.records)
+def test_no_key_is_made_beside_keys_that_do_not_open(harness: KeyringHarness) -> None:
+    harness.ring("card_number").close()
+    harness.wrapper = Wrapper()  # another key server, or an older one
+    before = dict(harness.table.records)
     with pytest.raises(KeysUnavailable) as refusal:
-        house.ring("card_number", "us_ssn")
+        harness.ring("card_number", "us_ssn")
     told = str(refusal.value)
     assert "3 of 3 data keys do not open (default audit version 1, card_number field" in told
     assert "no key is made" in told
-    assert house.table.records == before
+    assert harness.table.records == before
 
 
-def test_the_refusal_names_what_does_not_open_and_no_more(house: ServiceHarness) -> None:
-    house.ring()
+def test_the_refusal_names_what_does_not_open_and_no_more(harness: KeyringHarness) -> None:
+    harness.ring()
     place = (DEFAULT_TENANT, "us_ssn", "index", 1)
     wrapped = "vault:v7:" + "A" * 40
-    house.table.records[place] = replace(house.table.records[place], wrapped=wrapped)
+    harness.table.records[place] = replace(harness.table.records[place], wrapped=wrapped)
     with pytest.raises(KeysUnavailable) as refusal:
-        house.ring()
+        harness.ring()
     told = str(refusal.value)
     assert "1 of 5 data keys do not open (us_ssn index version 1, wrapped by v7)" in told
     assert "AAAA" not in told
 
 
-def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: ServiceHarness) -> None:
-    ring = house.ring()
+def test_a_refresh_that_fails_is_logged_once_for_each_cause(harness: KeyringHarness) -> None:
+    ring = harness.ring()
     with capture_logs() as lines:
-        house.wrapper.away = True
+        harness.wrapper.away = True
         ring._refresh()
         ring._refresh()
-        house.wrapper.away = False
-        kept = house.table.records.pop((DEFAULT_TENANT, "us_ssn", "index", 1))
+        harness.wrapper.away = False
+        kept = harness.table.records.pop((DEFAULT_TENANT, "us_ssn", "index", 1))
         ring._refresh()
         ring._refresh()
-        house.table.records[DEFAULT_TENANT, "us_ssn", "index", 1] = kept
+        harness.table.records[DEFAULT_TENANT, "us_ssn", "index", 1] = kept
         ring._refresh()
     told = [(line["event"], str(line.get("problem", ""))) for line in lines]
     (first, away), (second, lost), (last, _) = told
@@ -481,14 +481,14 @@ def test_a_refresh_that_fails_is_logged_once_for_each_cause(house: ServiceHarnes
     assert "us_ssn index version 1: its row is missing" in lost
 
 
-def test_keys_do_not_show_and_do_not_leave(house: ServiceHarness) -> None:
-    ring = house.ring()
+def test_keys_do_not_show_and_do_not_leave(harness: KeyringHarness) -> None:
+    ring = harness.ring()
     assert repr(ring) == "<Keyring tenant=default fields=2>"
     for thing in (ring, ring.active(CARD), ring.index(CARD), ring.audit(DEFAULT_TENANT)):
         with pytest.raises(TypeError):
             pickle.dumps(thing)
     shown = repr(ring._snapshot)
-    for record in house.table.records.values():
+    for record in harness.table.records.values():
         assert record.wrapped not in shown
 
 

@@ -49,7 +49,7 @@ class FakeBoard:
 
 
 @dataclass
-class ServiceHarness:
+class PolicyHarness:
     path: Path
     board: FakeBoard = field(default_factory=FakeBoard)
     seal: PolicyAuthenticator = field(
@@ -85,10 +85,10 @@ class ServiceHarness:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> ServiceHarness:
+def harness(tmp_path: Path) -> PolicyHarness:
     path = tmp_path / "policy.yaml"
     path.write_text(text(1))
-    return ServiceHarness(path)
+    return PolicyHarness(path)
 
 
 def mark_of(source: PolicySource) -> str:
@@ -101,10 +101,10 @@ def events(work: Callable[[], object]) -> list[str]:
     return [str(entry["event"]) for entry in logs]
 
 
-def test_a_changed_file_comes_into_force(house: ServiceHarness) -> None:
-    source = house.source()
+def test_a_changed_file_comes_into_force(harness: PolicyHarness) -> None:
+    source = harness.source()
     before = source.current()
-    house.path.write_text(text(2))
+    harness.path.write_text(text(2))
     assert events(source._turn) == ["policy file read", "policy in force"]
     assert mark_of(source) == "# 2"
     # A call that began before goes on with what it has.
@@ -114,84 +114,84 @@ def test_a_changed_file_comes_into_force(house: ServiceHarness) -> None:
 
 @pytest.mark.parametrize("broken", ["version: 1\nfields: [\n", "version: 2\n", "\x00", ""])
 def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(
-    house: ServiceHarness, broken: str
+    harness: PolicyHarness, broken: str
 ) -> None:
-    source = house.source()
-    house.path.write_text(broken)
+    source = harness.source()
+    harness.path.write_text(broken)
     refused = ["policy file refused, the policy before it stays"]
     assert events(source._turn) == refused
-    house.path.touch()
+    harness.path.touch()
     source.reload()
     assert events(source._turn) == []
     assert mark_of(source) == "# 1"
-    house.path.write_text(text(3))
+    harness.path.write_text(text(3))
     source._turn()
     assert mark_of(source) == "# 3"
-    house.path.write_text(broken)
+    harness.path.write_text(broken)
     assert events(source._turn) == refused
 
 
-def test_a_missing_file_keeps_the_old_policy(house: ServiceHarness) -> None:
-    source = house.source()
-    house.path.unlink()
+def test_a_missing_file_keeps_the_old_policy(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.path.unlink()
     assert events(source._turn) == ["policy file refused, the policy before it stays"]
     assert events(source._turn) == []
     assert mark_of(source) == "# 1"
 
 
-def test_a_file_that_changes_a_used_field_is_refused(house: ServiceHarness) -> None:
-    source = house.source()
-    house.unfit = PolicyError("fields.a: the field has tokens of another shape")
-    house.path.write_text(text(2))
+def test_a_file_that_changes_a_used_field_is_refused(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    harness.path.write_text(text(2))
     with capture_logs() as logs:
         source._turn()
     assert "another shape" in logs[0]["problem"]
     assert mark_of(source) == "# 1"
 
 
-def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(house: ServiceHarness) -> None:
-    source = house.source()
-    house.unfit = KeysUnavailable("sealed")
-    house.path.write_text(text(2))
+def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.unfit = KeysUnavailable("sealed")
+    harness.path.write_text(text(2))
     assert events(source._turn) == ["policy file not taken up yet"]
     assert events(source._turn) == []
     assert mark_of(source) == "# 1"
-    house.unfit = None
+    harness.unfit = None
     source._turn()
     assert mark_of(source) == "# 2"
 
 
-def test_a_new_policy_waits_for_the_others(house: ServiceHarness) -> None:
-    source = house.source()
-    house.board.others = ("other:1",)
-    house.path.write_text(text(2))
+def test_a_new_policy_waits_for_the_others(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.board.others = ("other:1",)
+    harness.path.write_text(text(2))
     assert events(source._turn) == ["policy file read", "policy waits for other servers"]
     assert events(source._turn) == []
     assert mark_of(source) == "# 1"
-    house.board.others = ()
+    harness.board.others = ()
     source._turn()
     assert mark_of(source) == "# 2"
 
 
-def test_a_field_used_while_the_policy_waited_withdraws_it(house: ServiceHarness) -> None:
-    source = house.source()
-    house.board.others = ("other:1",)
-    house.path.write_text(text(2))
+def test_a_field_used_while_the_policy_waited_withdraws_it(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.board.others = ("other:1",)
+    harness.path.write_text(text(2))
     source._turn()
-    house.unfit = PolicyError("fields.a: the field has tokens of another shape")
-    house.board.others = ()
+    harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    harness.board.others = ()
     assert events(source._turn) == ["policy file refused, the policy before it stays"]
     assert mark_of(source) == "# 1"
 
 
-def test_a_newcomer_serves_what_the_others_serve(house: ServiceHarness) -> None:
-    house.source()
-    house.board.others = ("other:1",)
-    house.path.write_text(text(2))
-    newcomer = house.source()
+def test_a_newcomer_serves_what_the_others_serve(harness: PolicyHarness) -> None:
+    harness.source()
+    harness.board.others = ("other:1",)
+    harness.path.write_text(text(2))
+    newcomer = harness.source()
     assert mark_of(newcomer) == "# 1"
-    assert newcomer.current().digest in house.prepared
-    house.board.others = ()
+    assert newcomer.current().digest in harness.prepared
+    harness.board.others = ()
     newcomer._turn()
     assert mark_of(newcomer) == "# 2"
 
@@ -206,65 +206,65 @@ def test_a_newcomer_serves_what_the_others_serve(house: ServiceHarness) -> None:
     ],
 )
 def test_a_policy_forged_in_the_database_is_refused(
-    house: ServiceHarness, change: dict[str, object]
+    harness: PolicyHarness, change: dict[str, object]
 ) -> None:
-    house.source()
-    assert house.board.in_force is not None
-    house.board.in_force = replace(house.board.in_force, **change)  # type: ignore[arg-type]
-    house.board.others = ("other:1",)
-    house.path.write_text(text(2))
+    harness.source()
+    assert harness.board.in_force is not None
+    harness.board.in_force = replace(harness.board.in_force, **change)  # type: ignore[arg-type]
+    harness.board.others = ("other:1",)
+    harness.path.write_text(text(2))
     with pytest.raises(PolicyError, match="MAC is wrong"):
-        house.source()
+        harness.source()
 
 
-def test_a_forged_policy_does_not_reach_a_running_server(house: ServiceHarness) -> None:
-    source = house.source()
-    assert house.board.in_force is not None
-    house.board.in_force = replace(house.board.in_force, digest="0" * 64, document=text(9))
-    house.board.others = ("other:1",)
-    house.now += 10
+def test_a_forged_policy_does_not_reach_a_running_server(harness: PolicyHarness) -> None:
+    source = harness.source()
+    assert harness.board.in_force is not None
+    harness.board.in_force = replace(harness.board.in_force, digest="0" * 64, document=text(9))
+    harness.board.others = ("other:1",)
+    harness.now += 10
     assert events(source._turn) == ["policy not confirmed"]
     assert mark_of(source) == "# 1"
-    house.now += 6
+    harness.now += 6
     with pytest.raises(StoreUnavailable):
         source.current()
 
 
-def test_calls_stop_where_the_policy_cannot_be_confirmed(house: ServiceHarness) -> None:
-    source = house.source()
-    house.board.error = StoreUnavailable("the database is not available")
+def test_calls_stop_where_the_policy_cannot_be_confirmed(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.board.error = StoreUnavailable("the database is not available")
     assert events(source._turn) == ["policy not confirmed"]
     assert events(source._turn) == []
-    house.now += 15.0
+    harness.now += 15.0
     source.probe()
-    house.now += 0.1
-    with pytest.raises(StoreUnavailable, match=f"of late: {house.board.error.message}"):
+    harness.now += 0.1
+    with pytest.raises(StoreUnavailable, match=f"of late: {harness.board.error.message}"):
         source.probe()
     with pytest.raises(StoreUnavailable, match="could not be confirmed"):
         source.probe()
-    house.board.error = None
+    harness.board.error = None
     source._turn()
     source.probe()
 
 
-def test_nothing_is_in_force_before_the_start(house: ServiceHarness) -> None:
-    file = PolicyFile(house.path)
-    source = PolicySource(file, file.read(), house.board, house.seal, house.prepare)
+def test_nothing_is_in_force_before_the_start(harness: PolicyHarness) -> None:
+    file = PolicyFile(harness.path)
+    source = PolicySource(file, file.read(), harness.board, harness.seal, harness.prepare)
     with pytest.raises(StoreUnavailable):
         source.current()
     source.start()
     assert mark_of(source) == "# 1"
     source.close()
-    assert house.board.left
+    assert harness.board.left
 
 
-def test_reload_is_not_waited_for(house: ServiceHarness) -> None:
-    file = PolicyFile(house.path)
+def test_reload_is_not_waited_for(harness: PolicyHarness) -> None:
+    file = PolicyFile(harness.path)
     source = PolicySource(
-        file, file.read(), house.board, house.seal, house.prepare, interval=3600.0
+        file, file.read(), harness.board, harness.seal, harness.prepare, interval=3600.0
     )
     source.start()
-    house.path.write_text(text(2))
+    harness.path.write_text(text(2))
     source.reload()
     for _ in range(500):
         if mark_of(source) == "# 2":
@@ -277,45 +277,45 @@ def test_reload_is_not_waited_for(house: ServiceHarness) -> None:
 MINUTE = timedelta(minutes=1)
 
 
-def test_a_refused_file_shows_until_it_is_mended(house: ServiceHarness) -> None:
-    source = house.source()
+def test_a_refused_file_shows_until_it_is_mended(harness: PolicyHarness) -> None:
+    source = harness.source()
     source.probe_file()
-    began = house.today = house.today + MINUTE
-    house.path.write_text("version: 1\nfields: {a: {format: us_sn, generator: ff1}}\n")
+    began = harness.today = harness.today + MINUTE
+    harness.path.write_text("version: 1\nfields: {a: {format: us_sn, generator: ff1}}\n")
     source._turn()
     for _ in range(3):
-        house.today += MINUTE
+        harness.today += MINUTE
         source._turn()
     standing = source.standing()
     assert standing.state is FileState.REFUSED
     assert standing.digest == source.current().digest != standing.file_digest
-    assert standing.file_digest == hashlib.sha256(house.path.read_bytes()).hexdigest()
+    assert standing.file_digest == hashlib.sha256(harness.path.read_bytes()).hexdigest()
     assert "did you mean 'us_ssn'" in standing.problem
     assert standing.differs_since == began
-    assert house.differs == [None] + 4 * [began]
+    assert harness.differs == [None] + 4 * [began]
     with pytest.raises(PolicyError, match=r"2026-01-01 00:01:00 UTC .* did you mean 'us_ssn'"):
         source.probe_file()
     # Calls go on, and so does readiness.
     source.probe()
-    house.path.write_text(text(1))
+    harness.path.write_text(text(1))
     source._turn()
     assert (source.standing().state, source.standing().problem) == (FileState.IN_FORCE, "")
-    assert house.differs[-1] is None
+    assert harness.differs[-1] is None
     source.probe_file()
 
 
 @pytest.mark.parametrize("gone", ["missing", "not UTF-8", "withdrawn"])
-def test_every_way_to_be_refused_shows(house: ServiceHarness, gone: str) -> None:
-    source = house.source()
+def test_every_way_to_be_refused_shows(harness: PolicyHarness, gone: str) -> None:
+    source = harness.source()
     if gone == "missing":
-        house.path.unlink()
+        harness.path.unlink()
     elif gone == "not UTF-8":
-        house.path.write_bytes(b"\xff\xfe")
+        harness.path.write_bytes(b"\xff\xfe")
     else:
-        house.board.others = ("other:1",)
-        house.path.write_text(text(2))
+        harness.board.others = ("other:1",)
+        harness.path.write_text(text(2))
         source._turn()
-        house.unfit = PolicyError("fields.a: the field has tokens of another shape")
+        harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
     source._turn()
     assert source.standing().state is FileState.REFUSED
     assert source.standing().problem
@@ -324,64 +324,64 @@ def test_every_way_to_be_refused_shows(house: ServiceHarness, gone: str) -> None
 
 
 def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
-    house: ServiceHarness,
+    harness: PolicyHarness,
 ) -> None:
-    source = house.source()
-    house.board.others = ("other:1", "third:1")
-    house.path.write_text(text(2))
+    source = harness.source()
+    harness.board.others = ("other:1", "third:1")
+    harness.path.write_text(text(2))
     source._turn()
     assert source.standing().state is FileState.WAITING
     assert source.standing().problem == "it waits for other servers: other:1, third:1"
-    assert house.differs[-1] == house.today
+    assert harness.differs[-1] == harness.today
     source.probe_file()
-    house.today += 3 * MINUTE
+    harness.today += 3 * MINUTE
     source._turn()
     with pytest.raises(PolicyError, match="other:1"):
         source.probe_file()
     # A newcomer with the newer file says so from its start.
-    assert house.source().standing().state is FileState.WAITING
+    assert harness.source().standing().state is FileState.WAITING
 
 
-def test_the_last_reason_shows_where_there_were_several(house: ServiceHarness) -> None:
-    source = house.source()
-    house.path.write_text("version: 2\n")
+def test_the_last_reason_shows_where_there_were_several(harness: PolicyHarness) -> None:
+    source = harness.source()
+    harness.path.write_text("version: 2\n")
     source._turn()
-    house.unfit = KeysUnavailable("sealed")
-    house.path.write_text(text(2))
+    harness.unfit = KeysUnavailable("sealed")
+    harness.path.write_text(text(2))
     source._turn()
     assert (source.standing().state, source.standing().problem) == (FileState.DELAYED, "sealed")
-    house.path.write_text("version: 3\n")
+    harness.path.write_text("version: 3\n")
     source._turn()
     assert source.standing().state is FileState.REFUSED
 
 
 def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
-    house: ServiceHarness, monkeypatch: pytest.MonkeyPatch
+    harness: PolicyHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = house.source()
+    source = harness.source()
 
     def broken(_: PolicyFile) -> Policy:
         raise RecursionError("canary")
 
     monkeypatch.setattr(PolicyFile, "read", broken)
-    house.path.write_text(text(2))
-    house.now += 10
+    harness.path.write_text(text(2))
+    harness.now += 10
     assert events(source._turn) == ["policy file refused, the policy before it stays"]
     assert source.standing().problem == "RecursionError"
-    house.now += 10
+    harness.now += 10
     source.current()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
-def test_what_is_no_file_is_refused_and_not_waited_for(house: ServiceHarness, kind: str) -> None:
-    source = house.source()
-    house.path.unlink()
+def test_what_is_no_file_is_refused_and_not_waited_for(harness: PolicyHarness, kind: str) -> None:
+    source = harness.source()
+    harness.path.unlink()
     if kind == "pipe":
-        os.mkfifo(house.path)
+        os.mkfifo(harness.path)
     elif kind == "directory":
-        house.path.mkdir()
+        harness.path.mkdir()
     else:
-        house.path.symlink_to("/dev/zero")
+        harness.path.symlink_to("/dev/zero")
     began = time.monotonic()
     source._turn()
     assert time.monotonic() - began < 5
@@ -390,9 +390,9 @@ def test_what_is_no_file_is_refused_and_not_waited_for(house: ServiceHarness, ki
     assert "is no regular file" in problem or "Is a directory" in problem
 
 
-def test_a_file_of_gigabytes_is_not_read(house: ServiceHarness) -> None:
-    source = house.source()
-    with house.path.open("wb") as file:
+def test_a_file_of_gigabytes_is_not_read(harness: PolicyHarness) -> None:
+    source = harness.source()
+    with harness.path.open("wb") as file:
         file.truncate(8 << 30)
     source._turn()
     assert source.standing().state is FileState.REFUSED
@@ -401,16 +401,16 @@ def test_a_file_of_gigabytes_is_not_read(house: ServiceHarness) -> None:
 
 
 def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_values(
-    house: ServiceHarness,
+    harness: PolicyHarness,
 ) -> None:
-    source = house.source()
+    source = harness.source()
     for content in (
         "4111-1111-1111-1111: {name: Jane}\nversion: 1\nfields: {}\n",
         "version: 1\nfields: {536-90-4399: 1, jane.doe@example.org: 2}\n",
         "version: 1\nfields: {a: {format: '4111 1111 1111 1111', generator: jane@example.org}}\n",
         "name,card\nJane Doe,4111111111111111\n",
     ):
-        house.path.write_text(content)
+        harness.path.write_text(content)
         source._turn()
         problem = source.standing().problem
         assert source.standing().state is FileState.REFUSED

@@ -163,7 +163,7 @@ class ServiceHarness:
 
 
 @pytest.fixture
-def house() -> ServiceHarness:
+def harness() -> ServiceHarness:
     clock = Clock()
     keys, work = FixedKeys(), MemoryUnitOfWork(clock)
     admission, policy = Admission(work), parse_policy(POLICY, "test policy")

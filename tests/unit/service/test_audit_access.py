@@ -55,9 +55,9 @@ class SlowVerifier:
         raise AssertionError("not asked here")
 
 
-def test_a_second_verification_is_refused_while_one_runs(house: ServiceHarness) -> None:
+def test_a_second_verification_is_refused_while_one_runs(harness: ServiceHarness) -> None:
     verifier = SlowVerifier()
-    service = AuditService(Admission(house.work), verifier)
+    service = AuditService(Admission(harness.work), verifier)
     first = Thread(target=service.verify_audit, args=(AUDITOR, POLICY))
     first.start()
     assert verifier.begun.wait(10)
@@ -70,7 +70,7 @@ def test_a_second_verification_is_refused_while_one_runs(house: ServiceHarness) 
     assert caught.value.reason is Reason.OVERLOADED
     assert service.verify_audit(AUDITOR, POLICY).findings == ()
     assert verifier.deadlines == [5.0, 5.0]
-    assert [event.outcome for event in house.work.events].count("failed") == 1
+    assert [event.outcome for event in harness.work.events].count("failed") == 1
 
 
 class Reader:
@@ -94,31 +94,31 @@ class Reader:
         raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
 
 
-def test_a_page_is_bounded_and_recorded(house: ServiceHarness) -> None:
+def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
     reader = Reader()
-    service = AuditService(Admission(house.work), reader)
+    service = AuditService(Admission(harness.work), reader)
     assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
     service.tail_audit(AUDITOR, POLICY, 0, 0)
     assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
     for position, limit in ((-1, 1), (0, -1), (0, 1001)):
         with pytest.raises(InvalidRequest):
             service.tail_audit(AUDITOR, POLICY, position, limit)
-    told = [(event.rpc, event.outcome, dict(event.counts)) for event in house.work.events]
+    told = [(event.rpc, event.outcome, dict(event.counts)) for event in harness.work.events]
     assert told == [("TailAudit", "allowed", {"ok": 1})] * 2 + [("TailAudit", "failed", {})] * 3
 
 
-def test_a_checkpoint_that_cannot_be_made_is_recorded(house: ServiceHarness) -> None:
-    service = AuditService(Admission(house.work), Reader())
+def test_a_checkpoint_that_cannot_be_made_is_recorded(harness: ServiceHarness) -> None:
+    service = AuditService(Admission(harness.work), Reader())
     with pytest.raises(AuditUnavailable):
         service.checkpoint_audit(AUDITOR, POLICY)
-    assert [(event.rpc, event.outcome) for event in house.work.events] == [
+    assert [(event.rpc, event.outcome) for event in harness.work.events] == [
         ("CheckpointAudit", "failed")
     ]
 
 
-def test_others_read_no_audit(house: ServiceHarness) -> None:
+def test_others_read_no_audit(harness: ServiceHarness) -> None:
     reader = Reader()
-    service = AuditService(Admission(house.work), reader)
+    service = AuditService(Admission(harness.work), reader)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
     for call in (
         lambda: service.tail_audit(stranger, POLICY, 0, 0),
@@ -128,4 +128,4 @@ def test_others_read_no_audit(house: ServiceHarness) -> None:
         with pytest.raises(Denied):
             call()
     assert reader.asked == []
-    assert [event.outcome for event in house.work.events] == ["denied"] * 3
+    assert [event.outcome for event in harness.work.events] == ["denied"] * 3

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 PLAINTEXTS = [b"one", b"\x00\xff" * 100]
 
 
-def test_bytes_round_trip_under_their_context(house: ServiceHarness) -> None:
-    caller = house.caller("crypto")
+def test_bytes_round_trip_under_their_context(harness: ServiceHarness) -> None:
+    caller = harness.caller("crypto")
 
-    sealed = house.encryption.encrypt(caller, house.policy, "ssn", PLAINTEXTS, b"row 1")
-    opened = house.encryption.decrypt(caller, house.policy, "ssn", sealed.values, b"row 1")
+    sealed = harness.encryption.encrypt(caller, harness.policy, "ssn", PLAINTEXTS, b"row 1")
+    opened = harness.encryption.decrypt(caller, harness.policy, "ssn", sealed.values, b"row 1")
 
     assert opened.values == PLAINTEXTS
     assert opened.failures == {}
-    assert house.keys.charged == [2]
+    assert harness.keys.charged == [2]
 
 
-def test_what_does_not_open_is_one_opaque_failure(house: ServiceHarness) -> None:
-    caller = house.caller("crypto")
-    sealed = house.encryption.encrypt(caller, house.policy, "ssn", [b"one"], b"row 1").values[0]
-    key = house.keys.version(TokenSpace("default", "ssn"), 1)
+def test_what_does_not_open_is_one_opaque_failure(harness: ServiceHarness) -> None:
+    caller = harness.caller("crypto")
+    sealed = harness.encryption.encrypt(caller, harness.policy, "ssn", [b"one"], b"row 1").values[0]
+    key = harness.keys.version(TokenSpace("default", "ssn"), 1)
     vault_row = key.seal(b"one", scope="field", token="t")
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
 
-    result = house.encryption.decrypt(
-        caller, house.policy, "ssn", [flipped, b"junk", vault_row], b"row 1"
+    result = harness.encryption.decrypt(
+        caller, harness.policy, "ssn", [flipped, b"junk", vault_row], b"row 1"
     )
-    elsewhere = house.encryption.decrypt(caller, house.policy, "ssn", [sealed], b"row 2")
+    elsewhere = harness.encryption.decrypt(caller, harness.policy, "ssn", [sealed], b"row 2")
 
     failures = [*result.failures.values(), *elsewhere.failures.values()]
     assert len(failures) == 4
@@ -44,19 +44,19 @@ def test_what_does_not_open_is_one_opaque_failure(house: ServiceHarness) -> None
     assert len(set(failures)) == 1
 
 
-def test_empty_items_and_long_contexts_are_refused(house: ServiceHarness) -> None:
-    caller = house.caller("crypto")
+def test_empty_items_and_long_contexts_are_refused(harness: ServiceHarness) -> None:
+    caller = harness.caller("crypto")
 
-    result = house.encryption.encrypt(caller, house.policy, "ssn", [b"", b"x"], b"")
+    result = harness.encryption.encrypt(caller, harness.policy, "ssn", [b"", b"x"], b"")
 
     assert result.failures[0].reason is Reason.VALUE_TOO_SHORT
     assert result.values[1]
     with pytest.raises(InvalidRequest):
-        house.encryption.encrypt(caller, house.policy, "ssn", [b"x"], b"c" * 1025)
+        harness.encryption.encrypt(caller, harness.policy, "ssn", [b"x"], b"c" * 1025)
 
 
-def test_only_the_named_role_may(house: ServiceHarness) -> None:
+def test_only_the_named_role_may(harness: ServiceHarness) -> None:
     with pytest.raises(Denied):
-        house.encryption.decrypt(house.caller("restorer"), house.policy, "ssn", [b"x"], b"")
+        harness.encryption.decrypt(harness.caller("restorer"), harness.policy, "ssn", [b"x"], b"")
 
-    assert house.work.events[-1].outcome == "denied"
+    assert harness.work.events[-1].outcome == "denied"

@@ -18,26 +18,26 @@ DAY = timedelta(days=1)
 MAILS = [f"p{n}@x.org" for n in range(7)]
 
 
-def test_a_token_expires_after_its_ttl_and_its_value_gets_another(house: ServiceHarness) -> None:
-    old = house.tokenize("mail", MAILS[:1]).values[0]
-    house.clock.ahead = 29 * DAY
-    assert house.detokenize("mail", [old]).values == MAILS[:1]
-    house.clock.ahead = 31 * DAY
-    assert house.detokenize("mail", [old]).failures[0].reason is Reason.TOKEN_EXPIRED
-    assert house.describe("mail", [old]).failures[0].reason is Reason.TOKEN_EXPIRED
-    assert house.lookup("mail", MAILS[:1]).failures[0].reason is Reason.TOKEN_NOT_FOUND
-    new = house.tokenize("mail", MAILS[:1]).values[0]
+def test_a_token_expires_after_its_ttl_and_its_value_gets_another(harness: ServiceHarness) -> None:
+    old = harness.tokenize("mail", MAILS[:1]).values[0]
+    harness.clock.ahead = 29 * DAY
+    assert harness.detokenize("mail", [old]).values == MAILS[:1]
+    harness.clock.ahead = 31 * DAY
+    assert harness.detokenize("mail", [old]).failures[0].reason is Reason.TOKEN_EXPIRED
+    assert harness.describe("mail", [old]).failures[0].reason is Reason.TOKEN_EXPIRED
+    assert harness.lookup("mail", MAILS[:1]).failures[0].reason is Reason.TOKEN_NOT_FOUND
+    new = harness.tokenize("mail", MAILS[:1]).values[0]
     assert new != old
-    assert house.detokenize("mail", [new]).values == MAILS[:1]
+    assert harness.detokenize("mail", [new]).values == MAILS[:1]
 
 
-def test_tokenizing_extends_and_looking_up_does_not(house: ServiceHarness) -> None:
-    token = house.tokenize("mail", MAILS[:1]).values[0]
-    house.clock.ahead = 20 * DAY
-    assert house.lookup("mail", MAILS[:1]).values == [token]
-    before = house.describe("mail", [token]).descriptions[0]
-    assert house.tokenize("mail", MAILS[:1]).values == [token]
-    after = house.describe("mail", [token]).descriptions[0]
+def test_tokenizing_extends_and_looking_up_does_not(harness: ServiceHarness) -> None:
+    token = harness.tokenize("mail", MAILS[:1]).values[0]
+    harness.clock.ahead = 20 * DAY
+    assert harness.lookup("mail", MAILS[:1]).values == [token]
+    before = harness.describe("mail", [token]).descriptions[0]
+    assert harness.tokenize("mail", MAILS[:1]).values == [token]
+    after = harness.describe("mail", [token]).descriptions[0]
     assert before is not None
     assert before.expires is not None
     assert before.created is not None
@@ -45,47 +45,47 @@ def test_tokenizing_extends_and_looking_up_does_not(house: ServiceHarness) -> No
     assert after is not None
     assert after.expires is not None
     assert after.expires - before.expires > 19 * DAY
-    house.clock.ahead = 40 * DAY
-    assert house.detokenize("mail", [token]).values == MAILS[:1]
+    harness.clock.ahead = 40 * DAY
+    assert harness.detokenize("mail", [token]).values == MAILS[:1]
 
 
-def test_a_field_without_a_ttl_never_expires(house: ServiceHarness) -> None:
-    token = house.tokenize("ssn", ["123-45-6789"]).values[0]
-    house.clock.ahead = 36_500 * DAY
-    assert house.detokenize("ssn", [token]).values == ["123-45-6789"]
-    assert house.expiry.reap() == 0
+def test_a_field_without_a_ttl_never_expires(harness: ServiceHarness) -> None:
+    token = harness.tokenize("ssn", ["123-45-6789"]).values[0]
+    harness.clock.ahead = 36_500 * DAY
+    assert harness.detokenize("ssn", [token]).values == ["123-45-6789"]
+    assert harness.expiry.reap() == 0
 
 
-def test_the_reaper_leaves_tombstones_and_one_record_a_batch(house: ServiceHarness) -> None:
-    tokens = house.tokenize("mail", MAILS).values
-    records = len(house.work.events)
-    assert house.expiry.reap() == 0
-    assert len(house.work.events) == records
+def test_the_reaper_leaves_tombstones_and_one_record_a_batch(harness: ServiceHarness) -> None:
+    tokens = harness.tokenize("mail", MAILS).values
+    records = len(harness.work.events)
+    assert harness.expiry.reap() == 0
+    assert len(harness.work.events) == records
 
-    house.clock.ahead = 31 * DAY
-    assert [house.expiry.reap() for _ in range(4)] == [3, 3, 1, 0]
+    harness.clock.ahead = 31 * DAY
+    assert [harness.expiry.reap() for _ in range(4)] == [3, 3, 1, 0]
 
-    tables = house.work._tables
+    tables = harness.work._tables
     assert {row.state for row in tables.tokens.values()} == {TokenState.EXPIRED}
     assert {row.ciphertext for row in tables.tokens.values()} == {b""}
     assert tables.index == {}
-    events = house.work.events[records:]
+    events = harness.work.events[records:]
     assert [(event.rpc, event.principal, event.counts) for event in events] == [
         ("Expire", REAPER, {"ok": count}) for count in (3, 3, 1)
     ]
     assert {(event.field, event.key_versions) for event in events} == {("mail", (1,))}
-    assert {event.policy_digest for event in events} == {house.policy.digest}
+    assert {event.policy_digest for event in events} == {harness.policy.digest}
     assert not any(text in repr(events) for text in [*MAILS, *tokens])
-    failures = house.detokenize("mail", tokens).failures
+    failures = harness.detokenize("mail", tokens).failures
     assert {failure.reason for failure in failures.values()} == {Reason.TOKEN_EXPIRED}
 
 
-def test_without_keys_nothing_is_reaped_and_nothing_recorded(house: ServiceHarness) -> None:
-    house.tokenize("mail", MAILS[:1])
-    house.clock.ahead = 31 * DAY
-    house.keys.available = False
+def test_without_keys_nothing_is_reaped_and_nothing_recorded(harness: ServiceHarness) -> None:
+    harness.tokenize("mail", MAILS[:1])
+    harness.clock.ahead = 31 * DAY
+    harness.keys.available = False
     with pytest.raises(KeysUnavailable):
-        house.expiry.reap()
-    assert len(house.work.events) == 1
-    house.keys.available = True
-    assert house.expiry.reap() == 1
+        harness.expiry.reap()
+    assert len(harness.work.events) == 1
+    harness.keys.available = True
+    assert harness.expiry.reap() == 1

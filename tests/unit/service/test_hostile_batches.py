@@ -79,39 +79,41 @@ def test_four_megabytes_of_what_normalises_long_take_no_minute() -> None:
     assert time.process_time() - start < 4
 
 
-def late(house: ServiceHarness, name: str) -> Caller:
-    return replace(house.caller(name), deadline=time.monotonic() - 0.001)
+def late(harness: ServiceHarness, name: str) -> Caller:
+    return replace(harness.caller(name), deadline=time.monotonic() - 0.001)
 
 
 @pytest.mark.parametrize("field", ["card", "ssn", "name", "mail", "account"])
 @pytest.mark.parametrize("rpc", ["tokenize", "lookup", "detokenize", "describe", "erase", "values"])
 def test_a_call_past_its_deadline_ends_between_items_and_is_audited(
-    house: ServiceHarness, field: str, rpc: str
+    harness: ServiceHarness, field: str, rpc: str
 ) -> None:
     calls: dict[str, Callable[[], object]] = {
-        "tokenize": lambda: house.tokens.tokenize(
-            late(house, "pipeline"), house.policy, field, VALUES
+        "tokenize": lambda: harness.tokens.tokenize(
+            late(harness, "pipeline"), harness.policy, field, VALUES
         ),
-        "lookup": lambda: house.tokens.lookup(late(house, "steward"), house.policy, field, VALUES),
-        "detokenize": lambda: house.tokens.detokenize(
-            late(house, "restorer"), house.policy, field, VALUES, "full"
+        "lookup": lambda: harness.tokens.lookup(
+            late(harness, "steward"), harness.policy, field, VALUES
         ),
-        "describe": lambda: house.tokens.describe(
-            late(house, "steward"), house.policy, field, VALUES
+        "detokenize": lambda: harness.tokens.detokenize(
+            late(harness, "restorer"), harness.policy, field, VALUES, "full"
         ),
-        "erase": lambda: house.erasure.erase(
-            late(house, "privacy"), house.policy, "ssn", VALUES, ()
+        "describe": lambda: harness.tokens.describe(
+            late(harness, "steward"), harness.policy, field, VALUES
         ),
-        "values": lambda: house.erasure.erase(
-            late(house, "privacy"), house.policy, "ssn", (), VALUES
+        "erase": lambda: harness.erasure.erase(
+            late(harness, "privacy"), harness.policy, "ssn", VALUES, ()
+        ),
+        "values": lambda: harness.erasure.erase(
+            late(harness, "privacy"), harness.policy, "ssn", (), VALUES
         ),
     }
-    house.tokenize("account", ["0012345678"])
+    harness.tokenize("account", ["0012345678"])
     with pytest.raises(Unavailable, match="smaller batches") as caught:
         calls[rpc]()
     assert caught.value.reason is Reason.DEADLINE_EXCEEDED
-    assert house.work.events[-1].outcome == "failed"
-    assert house.work.events[-1].reason == "DEADLINE_EXCEEDED"
+    assert harness.work.events[-1].outcome == "failed"
+    assert harness.work.events[-1].reason == "DEADLINE_EXCEEDED"
 
 
 def test_items_are_given_out_while_there_is_time() -> None:

@@ -26,9 +26,9 @@ limits:
 
 
 @pytest.fixture
-def limited(house: ServiceHarness) -> ServiceHarness:
-    house.policy = parse_policy(house.policy.document + LIMITS, "limited")
-    return house
+def limited(harness: ServiceHarness) -> ServiceHarness:
+    harness.policy = parse_policy(harness.policy.document + LIMITS, "limited")
+    return harness
 
 
 def exceeded(call: Callable[[], object]) -> LimitExceeded:
@@ -117,8 +117,8 @@ def test_a_call_over_its_limit_is_audited_as_denied(limited: ServiceHarness) -> 
     assert (denied.outcome, denied.reason, denied.field) == ("denied", "LIMIT_EXCEEDED", "ssn")
 
 
-def test_an_unlimited_call_asks_for_no_counter(house: ServiceHarness) -> None:
-    house.tokenize("ssn", SSNS)
-    assert isinstance(house.work, MemoryUnitOfWork)
-    assert house.work._tables.limits == {}
-    assert TokenSpace("default", "ssn") in house.work._tables.token_specs
+def test_an_unlimited_call_asks_for_no_counter(harness: ServiceHarness) -> None:
+    harness.tokenize("ssn", SSNS)
+    assert isinstance(harness.work, MemoryUnitOfWork)
+    assert harness.work._tables.limits == {}
+    assert TokenSpace("default", "ssn") in harness.work._tables.token_specs

@@ -48,21 +48,23 @@ def policy() -> Policy:
 
 
 def tokenize(
-    house: ServiceHarness, policy: Policy, field: str, values: list[str], region: str
+    harness: ServiceHarness, policy: Policy, field: str, values: list[str], region: str
 ) -> ColumnResult:
-    return house.tokens.tokenize(house.caller("pipeline"), policy, field, values, region)
+    return harness.tokens.tokenize(harness.caller("pipeline"), policy, field, values, region)
 
 
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
 @pytest.mark.parametrize(("region", "text"), REGIONS)
 def test_a_number_of_any_region_comes_back_without_saying_which(
-    house: ServiceHarness, policy: Policy, field: str, region: str, text: str
+    harness: ServiceHarness, policy: Policy, field: str, region: str, text: str
 ) -> None:
-    result = tokenize(house, policy, field, [text], region)
+    result = tokenize(harness, policy, field, [text], region)
 
     assert result.failures == {}
     assert result.values[0] != text
-    back = house.tokens.detokenize(house.caller("pipeline"), policy, field, result.values, "full")
+    back = harness.tokens.detokenize(
+        harness.caller("pipeline"), policy, field, result.values, "full"
+    )
     assert back.values == [text]
 
 
@@ -82,15 +84,15 @@ def test_a_number_of_any_region_comes_back_without_saying_which(
     ],
 )
 def test_every_number_comes_back_from_a_vaultless_field(
-    house: ServiceHarness, policy: Policy, field: str, region: str, pattern: str
+    harness: ServiceHarness, policy: Policy, field: str, region: str, pattern: str
 ) -> None:
     numbers = range(0, 1_000_000, 1999)
     values = [pattern.format(number) for number in numbers]
-    result = tokenize(house, policy, field, values, region)
+    result = tokenize(harness, policy, field, values, region)
     taken = [at for at in range(len(values)) if at not in result.failures]
     assert len(taken) > 50
     tokens = [result.values[at] for at in taken]
-    back = house.tokens.detokenize(house.caller("pipeline"), policy, field, tokens, "full")
+    back = harness.tokens.detokenize(harness.caller("pipeline"), policy, field, tokens, "full")
     assert back.failures == {}
     assert back.values == [values[at] for at in taken]
 
@@ -105,35 +107,35 @@ def test_every_number_comes_back_from_a_vaultless_field(
     ],
 )
 def test_a_number_that_the_field_would_take_for_another_countrys_is_refused(
-    house: ServiceHarness, policy: Policy, field: str, region: str, text: str
+    harness: ServiceHarness, policy: Policy, field: str, region: str, text: str
 ) -> None:
-    refused = tokenize(house, policy, field, [text], region).failures[0]
+    refused = tokenize(harness, policy, field, [text], region).failures[0]
     assert refused.reason is Reason.VALUE_NOT_IN_FORMAT
     assert "own region (0" in refused.message
     assert "a field without a region" in refused.message
-    assert tokenize(house, policy, "phone", [text], region).failures == {}
+    assert tokenize(harness, policy, "phone", [text], region).failures == {}
 
 
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
 def test_the_digits_dialled_have_one_token_whatever_the_region(
-    house: ServiceHarness, policy: Policy, field: str
+    harness: ServiceHarness, policy: Policy, field: str
 ) -> None:
     # Both countries have this number, as they dial it.
     german, austrian = (
-        tokenize(house, policy, field, [text], region).values[0]
+        tokenize(harness, policy, field, [text], region).values[0]
         for text, region in (("0699 0123 4567", "DE"), ("0699 01234567", "AT"))
     )
-    lookup = house.tokens.lookup(
-        house.caller("pipeline"), policy, field, ["069901234567"], region="AT"
+    lookup = harness.tokens.lookup(
+        harness.caller("pipeline"), policy, field, ["069901234567"], region="AT"
     )
 
     assert austrian.replace(" ", "") == german.replace(" ", "") == lookup.values[0]
 
 
-def test_the_region_decides_what_is_accepted(house: ServiceHarness, policy: Policy) -> None:
+def test_the_region_decides_what_is_accepted(harness: ServiceHarness, policy: Policy) -> None:
     values = ["415 555 2671", "030 901820"]
     failed = {
-        region: tokenize(house, policy, "phone", values, region).failures for region in ("US", "")
+        region: tokenize(harness, policy, "phone", values, region).failures for region in ("US", "")
     }
     assert [sorted(failures) for failures in failed.values()] == [[1], [0, 1]]
     assert failed["US"][1].reason is Reason.VALUE_NOT_IN_FORMAT
@@ -150,20 +152,20 @@ def test_the_region_decides_what_is_accepted(house: ServiceHarness, policy: Poli
     ],
 )
 def test_a_region_that_does_not_fit_fails_the_call_and_is_audited(
-    house: ServiceHarness, policy: Policy, field: str, region: str, message: str
+    harness: ServiceHarness, policy: Policy, field: str, region: str, message: str
 ) -> None:
-    caller = house.caller("pipeline")
-    for call in (house.tokens.tokenize, house.tokens.lookup):
+    caller = harness.caller("pipeline")
+    for call in (harness.tokens.tokenize, harness.tokens.lookup):
         with pytest.raises(InvalidRequest, match=message) as caught:
             call(caller, policy, field, ["415 555 2671"], region)
         assert region not in caught.value.message or region == "US"
-        last = house.work.events[-1]
+        last = harness.work.events[-1]
         assert (last.outcome, last.reason, last.field) == ("failed", "INVALID_REQUEST", field)
 
 
 def test_a_caller_without_the_right_learns_nothing_about_regions(
-    house: ServiceHarness, policy: Policy
+    harness: ServiceHarness, policy: Policy
 ) -> None:
-    stranger = replace(house.caller("pipeline"), principal=house.caller("support").principal)
+    stranger = replace(harness.caller("pipeline"), principal=harness.caller("support").principal)
     with pytest.raises(Exception, match="does not allow"):
-        house.tokens.tokenize(stranger, policy, "ssn", ["1"], "ZZ")
+        harness.tokens.tokenize(stranger, policy, "ssn", ["1"], "ZZ")

@@ -19,16 +19,16 @@ ACCOUNT = TokenSpace("default", "account")
 VALUES = ["0012345678", "00123 45678", "1234567890123"]
 
 
-def recorded(house: ServiceHarness) -> dict[str, int]:
+def recorded(harness: ServiceHarness) -> dict[str, int]:
     """Returns the recorded tweak version of every used field."""
-    shapes = house.work._tables.token_specs
+    shapes = harness.work._tables.token_specs
     return {space.field: json.loads(shape)["tweak_inputs"] for space, shape in shapes.items()}
 
 
-def used_before(house: ServiceHarness, field: str) -> None:
+def used_before(harness: ServiceHarness, field: str) -> None:
     """Records a field as releases did that knew one tweak version."""
     space = TokenSpace("default", field)
-    house.work._tables.token_specs[space] = house.policy.fields[field].token_specs[1]
+    harness.work._tables.token_specs[space] = harness.policy.fields[field].token_specs[1]
 
 
 def account_tokens(version: int, digits: Sequence[str]) -> list[str]:
@@ -45,126 +45,128 @@ def account_tokens(version: int, digits: Sequence[str]) -> list[str]:
 
 @pytest.mark.parametrize("field", ["ssn", "name", "card", "account", "tiny", "once"])
 def test_a_field_whose_values_were_all_refused_can_still_change(
-    house: ServiceHarness, field: str
+    harness: ServiceHarness, field: str
 ) -> None:
     # 0x00 is refused by every format, also among so many that arrays are made.
-    result = house.tokenize(field, ["\x00"] * 100)
+    result = harness.tokenize(field, ["\x00"] * 100)
     assert len(result.failures) == 100
-    assert recorded(house) == {}
+    assert recorded(harness) == {}
 
 
-def test_a_batch_without_values_uses_no_field(house: ServiceHarness) -> None:
-    house.tokenize("account", [])
-    house.tokenize("ssn", [])
-    assert recorded(house) == {}
+def test_a_batch_without_values_uses_no_field(harness: ServiceHarness) -> None:
+    harness.tokenize("account", [])
+    harness.tokenize("ssn", [])
+    assert recorded(harness) == {}
 
 
-def test_one_value_among_refused_ones_uses_the_field(house: ServiceHarness) -> None:
-    house.tokenize("ssn", ["x", "123-45-6789"])
-    house.tokenize("account", ["x", "0012345678"])
-    assert recorded(house) == {"ssn": 1, "account": 2}
+def test_one_value_among_refused_ones_uses_the_field(harness: ServiceHarness) -> None:
+    harness.tokenize("ssn", ["x", "123-45-6789"])
+    harness.tokenize("account", ["x", "0012345678"])
+    assert recorded(harness) == {"ssn": 1, "account": 2}
 
 
-def test_a_lookup_that_hands_out_vaultless_tokens_uses_the_field(house: ServiceHarness) -> None:
-    house.lookup("account", ["x"])
-    house.lookup("ssn", ["123456789"])
-    assert recorded(house) == {}
-    house.lookup("account", ["0012345678"])
-    assert recorded(house) == {"account": 2}
+def test_a_lookup_that_hands_out_vaultless_tokens_uses_the_field(harness: ServiceHarness) -> None:
+    harness.lookup("account", ["x"])
+    harness.lookup("ssn", ["123456789"])
+    assert recorded(harness) == {}
+    harness.lookup("account", ["0012345678"])
+    assert recorded(harness) == {"account": 2}
 
 
-def test_values_that_would_be_their_own_tokens_use_no_field(house: ServiceHarness) -> None:
+def test_values_that_would_be_their_own_tokens_use_no_field(harness: ServiceHarness) -> None:
     def identity(*args: object) -> list[str]:
         return list(args[3])  # type: ignore[call-overload,no-any-return]
 
     with patch("vault.service.vaultless.encipher_cores", identity):
-        result = house.tokenize("account", ["0012345678"])
+        result = harness.tokenize("account", ["0012345678"])
     assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
-    assert recorded(house) == {}
+    assert recorded(harness) == {}
 
 
 @pytest.mark.parametrize("times", [1, 40])
-def test_a_vaultless_field_used_before_keeps_its_tokens(house: ServiceHarness, times: int) -> None:
-    used_before(house, "account")
+def test_a_vaultless_field_used_before_keeps_its_tokens(
+    harness: ServiceHarness, times: int
+) -> None:
+    used_before(harness, "account")
     first, _, long = account_tokens(1, ["0012345678", "0012345678", "1234567890123"])
     expected = [first, f"{first[:5]} {first[5:]}", long] * times
-    assert list(house.tokenize("account", VALUES * times).values) == expected
-    assert list(house.lookup("account", VALUES * times).values) == expected
-    assert list(house.detokenize("account", expected).values) == VALUES * times
-    assert recorded(house) == {"account": 1}
+    assert list(harness.tokenize("account", VALUES * times).values) == expected
+    assert list(harness.lookup("account", VALUES * times).values) == expected
+    assert list(harness.detokenize("account", expected).values) == VALUES * times
+    assert recorded(harness) == {"account": 1}
 
 
 @pytest.mark.parametrize("times", [1, 40])
-def test_a_new_vaultless_field_binds_the_length(house: ServiceHarness, times: int) -> None:
+def test_a_new_vaultless_field_binds_the_length(harness: ServiceHarness, times: int) -> None:
     first, _, long = account_tokens(2, ["0012345678", "0012345678", "1234567890123"])
     expected = [first, f"{first[:5]} {first[5:]}", long] * times
-    assert list(house.tokenize("account", VALUES * times).values) == expected
-    assert list(house.detokenize("account", expected).values) == VALUES * times
+    assert list(harness.tokenize("account", VALUES * times).values) == expected
+    assert list(harness.detokenize("account", expected).values) == VALUES * times
 
 
-def test_a_vaulted_field_goes_on_with_the_version_it_began_with(house: ServiceHarness) -> None:
-    used_before(house, "card")
-    old = house.tokenize("card", ["4111111111111111"]).values
-    assert recorded(house) == {"card": 1}
-    assert house.detokenize("card", old).values == ["4111111111111111"]
-    house.work._tables.token_specs.clear()
-    house.work._tables.tokens.clear()
-    house.work._tables.index.clear()
-    house.tokens._token_specs._known.clear()
-    assert house.tokenize("card", ["4111111111111111"]).values != old
-    assert recorded(house) == {"card": 2}
+def test_a_vaulted_field_goes_on_with_the_version_it_began_with(harness: ServiceHarness) -> None:
+    used_before(harness, "card")
+    old = harness.tokenize("card", ["4111111111111111"]).values
+    assert recorded(harness) == {"card": 1}
+    assert harness.detokenize("card", old).values == ["4111111111111111"]
+    harness.work._tables.token_specs.clear()
+    harness.work._tables.tokens.clear()
+    harness.work._tables.index.clear()
+    harness.tokens._token_specs._known.clear()
+    assert harness.tokenize("card", ["4111111111111111"]).values != old
+    assert recorded(harness) == {"card": 2}
 
 
-def test_a_field_of_ff3_1_without_a_token_answers_none(house: ServiceHarness) -> None:
-    result = house.detokenize("account", ["0012345678", "nonsense"])
+def test_a_field_of_ff3_1_without_a_token_answers_none(harness: ServiceHarness) -> None:
+    result = harness.detokenize("account", ["0012345678", "nonsense"])
     assert result.values == ["", ""]
     assert {failure.reason for failure in result.failures.values()} == {Reason.TOKEN_NOT_FOUND}
-    assert recorded(house) == {}
+    assert recorded(harness) == {}
 
 
 def test_tokens_are_made_anew_where_another_version_was_recorded_meanwhile(
-    house: ServiceHarness,
+    harness: ServiceHarness,
 ) -> None:
     """An older server is live, so the store records the older version."""
-    shapes = house.policy.fields["account"].token_specs
-    store = house.work._tables.token_specs
+    shapes = harness.policy.fields["account"].token_specs
+    store = harness.work._tables.token_specs
     with patch(
         "vault.testing.store._TokenSpecs.record",
         lambda _self, space, _shape, **_: store.setdefault(space, shapes[1]),
     ):
-        made = house.tokenize("account", ["0012345678"]).values
+        made = harness.tokenize("account", ["0012345678"]).values
     assert made == account_tokens(1, ["0012345678"])
-    assert house.detokenize("account", made).values == ["0012345678"]
+    assert harness.detokenize("account", made).values == ["0012345678"]
 
 
-def test_a_record_of_a_version_that_nobody_knows_is_refused(house: ServiceHarness) -> None:
-    shape = house.policy.fields["account"].token_spec.replace(
+def test_a_record_of_a_version_that_nobody_knows_is_refused(harness: ServiceHarness) -> None:
+    shape = harness.policy.fields["account"].token_spec.replace(
         '"tweak_inputs":2', '"tweak_inputs":3'
     )
-    house.work._tables.token_specs[ACCOUNT] = shape
-    for call in (house.tokenize, house.detokenize, house.lookup):
+    harness.work._tables.token_specs[ACCOUNT] = shape
+    for call in (harness.tokenize, harness.detokenize, harness.lookup):
         with pytest.raises(PolicyError, match="account"):
             call("account", ["0012345678"])
     with pytest.raises(PolicyError, match="account"):
-        check(house)
+        check(harness)
 
 
-def test_both_versions_are_shapes_of_one_policy(house: ServiceHarness) -> None:
-    house.tokenize("card", ["4111111111111111"])
-    used_before(house, "account")
-    check(house)
-    changed = house.policy.document.replace(
+def test_both_versions_are_shapes_of_one_policy(harness: ServiceHarness) -> None:
+    harness.tokenize("card", ["4111111111111111"])
+    used_before(harness, "account")
+    check(harness)
+    changed = harness.policy.document.replace(
         "generator: ff3-1, storage: vaultless", "generator: ff3-1"
     )
     with pytest.raises(PolicyError, match="account"):
-        house.work.run(
+        harness.work.run(
             lambda transaction: check_token_specs(
                 parse_policy(changed, "changed"), transaction.token_specs, "default"
             )
         )
 
 
-def check(house: ServiceHarness) -> None:
-    house.work.run(
-        lambda transaction: check_token_specs(house.policy, transaction.token_specs, "default")
+def check(harness: ServiceHarness) -> None:
+    harness.work.run(
+        lambda transaction: check_token_specs(harness.policy, transaction.token_specs, "default")
     )

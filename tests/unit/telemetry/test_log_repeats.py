@@ -6,7 +6,7 @@ import structlog
 from vault.telemetry.log_repeats import Repeats
 
 
-class ServiceHarness:
+class RepeatsHarness:
     def __init__(self) -> None:
         self.now = 100.0
         self.repeats = Repeats(60.0, lambda: self.now)
@@ -20,33 +20,33 @@ class ServiceHarness:
 
 
 @pytest.fixture
-def house() -> ServiceHarness:
-    return ServiceHarness()
+def harness() -> RepeatsHarness:
+    return RepeatsHarness()
 
 
-def test_a_cause_is_said_once_a_minute_with_a_count(house: ServiceHarness) -> None:
-    said = [house.log(sqlstate="53100", request_id=str(number)) for number in range(1000)]
+def test_a_cause_is_said_once_a_minute_with_a_count(harness: RepeatsHarness) -> None:
+    said = [harness.log(sqlstate="53100", request_id=str(number)) for number in range(1000)]
     assert said == [0] + 999 * [None]
-    house.now += 60
-    assert house.log(sqlstate="53100") == 999
-    assert house.log(sqlstate="53100") is None
-    house.now += 60
-    assert house.log(sqlstate="53100") == 1
+    harness.now += 60
+    assert harness.log(sqlstate="53100") == 999
+    assert harness.log(sqlstate="53100") is None
+    harness.now += 60
+    assert harness.log(sqlstate="53100") == 1
 
 
-def test_another_cause_is_said_at_once(house: ServiceHarness) -> None:
-    assert house.log(sqlstate="53100") == 0
-    assert house.log(sqlstate="57P03") == 0
-    assert house.log(sqlstate="57P03", where="db2:5432") == 0
-    assert house.log("audit not available", sqlstate="53100") == 0
+def test_another_cause_is_said_at_once(harness: RepeatsHarness) -> None:
+    assert harness.log(sqlstate="53100") == 0
+    assert harness.log(sqlstate="57P03") == 0
+    assert harness.log(sqlstate="57P03", where="db2:5432") == 0
+    assert harness.log("audit not available", sqlstate="53100") == 0
 
 
-def test_what_is_no_such_cause_is_always_said(house: ServiceHarness) -> None:
+def test_what_is_no_such_cause_is_always_said(harness: RepeatsHarness) -> None:
     for event in ("call", "the audit's chain was changed", "not ready"):
-        assert [house.log(event), house.log(event)] == [0, 0]
+        assert [harness.log(event), harness.log(event)] == [0, 0]
 
 
-def test_many_causes_cost_bounded_memory(house: ServiceHarness) -> None:
+def test_many_causes_cost_bounded_memory(harness: RepeatsHarness) -> None:
     for number in range(10_000):
-        assert house.log(error=str(number)) == 0
-    assert len(house.repeats._causes) <= 256
+        assert harness.log(error=str(number)) == 0
+    assert len(harness.repeats._causes) <= 256
