@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from vault.errors import Reason, VaultError
 from vault.model import AuditEvent
-from vault.telemetry.logging import get_log
+from vault.periodic_task import PeriodicTask
+from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = ["RefusalCounter"]
 
@@ -38,21 +39,22 @@ class RefusalCounter:
         self._write = write
         self._listener = listener
         self._policy_digest = policy_digest
-        self._interval = interval
         self._counts: Counter[tuple[Reason, str]] = Counter()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
+        self._task = PeriodicTask(
+            "refusals",
+            self.flush,
+            interval,
+            failed=first_failure_logged(_log, "refusals not audited"),
+        )
 
     def start(self) -> None:
         """Begins to write once an interval."""
-        self._thread.start()
+        self._task.start()
 
     def stop(self) -> None:
         """Writes what is left and ends."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._task.stop()
         self.flush()
 
     def count(self, reason: Reason, detail: str) -> None:
@@ -86,7 +88,3 @@ class RefusalCounter:
             purpose=detail,
             counts={"calls": count},
         )
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
-            self.flush()

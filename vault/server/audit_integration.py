@@ -8,7 +8,6 @@ Calls never wait for it: they write their records whether or not these get posit
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Protocol
 
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable, VaultError
+from vault.periodic_task import PeriodicTask
 from vault.service.audit_access import Finding
-from vault.telemetry.logging import get_log
+from vault.telemetry.logging import first_failure_logged, get_log
 from vault.telemetry.metrics import AuditMetrics
 
 __all__ = ["AuditIntegration", "Turns"]
@@ -81,19 +81,21 @@ class AuditIntegration:
         self._look = look
         self._looked = clock()
         self._found: Sequence[Finding] = ()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="audit", daemon=True)
+        self._task = PeriodicTask(
+            "audit",
+            self.turn,
+            lambda _: self._after_failure if self._seen.trouble else self._interval,
+            failed=first_failure_logged(_log, "audit integration failed"),
+            at_end=True,
+        )
 
     def start(self) -> None:
         """Begins to take turns."""
-        self._thread.start()
+        self._task.start()
 
     def close(self) -> None:
         """Takes one last turn, so that the last calls' records do not wait, and ends."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-            self.turn()
+        self._task.stop()
 
     def probe(self) -> None:
         """Raises AuditUnavailable where records are bad or wait for too long."""
@@ -152,12 +154,6 @@ class AuditIntegration:
                 problem=finding.message,
             )
         self._found = found
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(
-            self._after_failure if self._seen.trouble else self._interval
-        ):
-            self.turn()
 
     def _succeeded(self, before: _Seen, standing: IntegrationStatus) -> None:
         self._seen = _Seen(standing, self._clock())

@@ -22,8 +22,8 @@ from vault.rpc.receiving import Receiver
 from vault.server.connections import Bounds, Connections
 from vault.server.health_calls import WATCHES, HealthCalls, IntegrationStatus
 from vault.server.listening import bind
-from vault.server.periodic_tasks import Rounds
 from vault.server.probing import ADVISORY, Probe, Prober
+from vault.server.sweeper import sweeper
 from vault.telemetry.logging import get_log
 
 __all__ = ["HealthServer", "Probe"]
@@ -86,7 +86,7 @@ class HealthServer:
             maximum_concurrent_rpcs=4 * _AWAITED,
         )
         bind("server.health_port", host, port, self._server.add_insecure_port)
-        self._watch = Rounds("health watch", _LOOK, receiver.expire, connections.look)
+        self._sweeper = sweeper("health watch", _LOOK, receiver.expire, connections.look)
         self._prober = Prober(probes, interval, self._answer)
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class HealthServer:
         # The first round comes first: nobody is told less than is known.
         self._prober.start()
         self._server.start()
-        self._watch.start()
+        self._sweeper.start()
 
     def drain(self) -> None:
         """Answers NOT_SERVING from now on, so that no new calls are sent here."""
@@ -109,7 +109,7 @@ class HealthServer:
         self._prober.stop()
         self._standing.end()
         self._server.stop(grace=0).wait()
-        self._watch.stop()
+        self._sweeper.stop()
 
     def _answer(self, found: Mapping[str, str]) -> None:
         """Answers according to a round; logs only what has changed."""

@@ -13,7 +13,7 @@ from vault.rpc.receiving import Receiver
 from vault.server.connections import Connections
 from vault.server.endpoints import Endpoint
 from vault.server.listening import bind
-from vault.server.periodic_tasks import Rounds
+from vault.server.sweeper import sweeper
 
 __all__ = ["Listener", "receiver"]
 
@@ -48,7 +48,7 @@ class Listener:
     ) -> None:
         threads = settings.max_concurrent_rpcs + _awaited(settings) + DENIALS + _SPARE_THREADS
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{endpoint.name} call")
-        self._watch = Rounds(f"{endpoint.name} watch", _LOOK, awaiting.expire, connections.look)
+        self._sweeper = sweeper(f"{endpoint.name} watch", _LOOK, awaiting.expire, connections.look)
         self._grace = settings.drain.total_seconds()
         self._server = grpc.server(
             self._pool,
@@ -67,13 +67,13 @@ class Listener:
     def start(self) -> None:
         """Begins to serve."""
         self._server.start()
-        self._watch.start()
+        self._sweeper.start()
 
     def stop(self) -> None:
         """Refuses new calls and waits for those under way, within the drain time."""
         self._server.stop(self._grace).wait()
         self._pool.shutdown()
-        self._watch.stop()
+        self._sweeper.stop()
 
 
 def receiver(settings: ServerSettings) -> Receiver:

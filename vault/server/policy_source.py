@@ -7,7 +7,6 @@ told by probe, metric and GetPolicy for as long as it differs from what is in fo
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError, for_operators
+from vault.periodic_task import PeriodicTask
 from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.service.policy_standing import FileState, PolicyStanding
 from vault.store.policy_coordinator import Agreement, SealedPolicy
-from vault.telemetry.logging import get_log
+from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = ["DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]
 
@@ -87,7 +87,6 @@ class PolicySource:
         self._seal = seal
         self._prepare = prepare
         self._differs = differs
-        self._interval = interval
         self._clock = clock
         self._now = now
         self._held = first
@@ -99,9 +98,9 @@ class PolicySource:
         self._agreement: Agreement | None = None
         self._standing = PolicyStanding(first.digest)
         self._look_again = False
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._watch, name="policy", daemon=True)
+        self._task = PeriodicTask(
+            "policy", self._turn, interval, failed=first_failure_logged(_log, _UNCONFIRMED)
+        )
 
     def start(self) -> None:
         """Joins the other servers, and watches the file from then on.
@@ -112,7 +111,7 @@ class PolicySource:
         """
         self._report()
         self._note_standing()
-        self._thread.start()
+        self._task.start()
 
     def current(self) -> Policy:
         """Returns the policy in force; a call asks once and keeps it to its end.
@@ -152,23 +151,13 @@ class PolicySource:
     def reload(self) -> None:
         """Has the file read again now, changed or not. Safe in a signal handler."""
         self._look_again = True
-        self._wake.set()
+        self._task.wake()
 
     def close(self) -> None:
         """Stops watching and leaves the others."""
-        self._stopping = True
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._task.stop()
         with suppress(VaultError):
             self._board.leave()
-
-    def _watch(self) -> None:
-        while not self._stopping:
-            self._wake.wait(self._interval)
-            self._wake.clear()
-            if not self._stopping:
-                self._turn()
 
     def _turn(self) -> None:
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from vault.errors import VaultError, for_operators
+from vault.periodic_task import PeriodicTask
+from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = ["ADVISORY", "PROBES", "SERVICES", "WORKERS", "Probe", "Prober"]
+
+_log = get_log(__name__)
 
 Probe = Callable[[], None]
 """Returns if what it looks at is well, raises VaultError with what is wrong."""
@@ -40,33 +43,27 @@ class Prober:
         tell: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._probes = probes
-        self._interval = interval
         self._tell = tell
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="probes", daemon=True)
+        self._task = PeriodicTask(
+            "probes", self._round, interval, failed=first_failure_logged(_log, "probing failed")
+        )
 
     def start(self) -> None:
         """Probes once, in this thread, and goes on in one of its own."""
         self._round()
-        self._thread.start()
+        self._task.start()
 
     def drain(self) -> None:
-        """Tells nothing new from now on."""
-        self._stopping.set()
+        """Reports nothing new from now on."""
+        self._task.stop(timeout=0.0)
 
     def stop(self) -> None:
         """Ends the rounds; waits for the one under way."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._interval):
-            self._round()
+        self._task.stop()
 
     def _round(self) -> None:
         found = {name: _run(probe) for name, probe in self._probes.items()}
-        if not self._stopping.is_set():
+        if not self._task.stopping:
             self._tell(found)
 
 

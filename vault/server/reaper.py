@@ -7,10 +7,10 @@ once one works, by a lock in Postgres.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from vault.errors import VaultError, for_operators
+from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import frames_of, get_log
 
 __all__ = ["Reaper"]
@@ -30,41 +30,43 @@ class Reaper:
         self, reap: Callable[[], int], interval: float, count: Callable[[int], None]
     ) -> None:
         self._reap = reap
-        self._interval = interval
         self._count = count
-        self._stopping = threading.Event()
         self._problem = ""
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self._task = PeriodicTask(
+            "reaper",
+            self._reap_all,
+            interval,
+            failed=lambda error, _: self._complain(error),
+            recovered=self._recovered,
+            at_start=True,
+        )
 
     def start(self) -> None:
-        """Starts the thread; its first turn is at once."""
-        self._thread.start()
+        """Starts the thread; its first round is at once."""
+        self._task.start()
 
     def stop(self) -> None:
         """Ends the thread after the batch at hand."""
-        self._stopping.set()
-        self._thread.join()
+        self._task.stop()
 
     def turn(self) -> None:
         """Reaps until nothing is left. A failure is logged once, until it changes or goes."""
-        try:
-            while not self._stopping.is_set() and (reaped := self._reap()):
-                self._count(reaped)
-                _log.info("expired tokens reaped", tokens=reaped)
-        except VaultError as error:
-            self._complain(for_operators(error))
-        except Exception as error:  # noqa: BLE001 - a dead thread would keep values for ever
-            # Type and place only: its text may quote what was worked on.
-            self._complain(type(error).__name__, frames_of(error))
+        self._task.run_once()
+
+    def _reap_all(self) -> None:
+        while not self._task.stopping and (reaped := self._reap()):
+            self._count(reaped)
+            _log.info("expired tokens reaped", tokens=reaped)
+
+    def _recovered(self, _: int) -> None:
+        self._problem = ""
+
+    def _complain(self, error: Exception) -> None:
+        if isinstance(error, VaultError):
+            problem, frames = for_operators(error), list[str]()
         else:
-            self._problem = ""
-
-    def _run(self) -> None:
-        self.turn()
-        while not self._stopping.wait(self._interval):
-            self.turn()
-
-    def _complain(self, problem: str, frames: object = ()) -> None:
+            # Type and place only: its text may quote what was worked on.
+            problem, frames = type(error).__name__, frames_of(error)
         if problem != self._problem:
             self._problem = problem
             _log.warning("expired tokens not reaped", problem=problem, frames=frames)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from vault.errors import VaultError
-from vault.telemetry.logging import get_log
+from vault.periodic_task import PeriodicTask
+from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = ["TokenSpaceMonitor"]
 
 _log = get_log(__name__)
+_unexpected = first_failure_logged(_log, "token spaces not measured")
 
 
 class TokenSpaceMonitor:
@@ -30,29 +31,28 @@ class TokenSpaceMonitor:
     ) -> None:
         self._measure = measure
         self._tell = tell
-        self._interval = interval
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="spaces", daemon=True)
+        self._task = PeriodicTask(
+            "spaces", self._record, interval, failed=self._failed, at_start=True
+        )
 
     def start(self) -> None:
         """Begins to measure."""
-        self._thread.start()
+        self._task.start()
 
     def stop(self) -> None:
         """Ends after the measurement under way."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._task.stop()
 
     def look(self) -> None:
         """Measures once; what cannot be measured keeps its last figure."""
-        try:
-            for field, left in self._measure().items():
-                self._tell(field, left)
-        except VaultError as error:
-            _log.warning("token spaces not measured", reason=error.reason.value)
+        self._task.run_once()
 
-    def _run(self) -> None:
-        self.look()
-        while not self._stopping.wait(self._interval):
-            self.look()
+    def _record(self) -> None:
+        for field, left in self._measure().items():
+            self._tell(field, left)
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        if isinstance(error, VaultError):
+            _log.warning("token spaces not measured", reason=error.reason.value)
+        else:
+            _unexpected(error, failures)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from vault.telemetry.log_repeats import Repeats
 
-__all__ = ["configure_logging", "frames_of", "get_log"]
+__all__ = ["configure_logging", "first_failure_logged", "frames_of", "get_log"]
 
 _OURS = "vault"
 
@@ -79,6 +79,16 @@ def frames_of(error: BaseException) -> list[str]:
         f"{frame.filename}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
+
+
+def first_failure_logged(log: FilteringBoundLogger, event: str) -> Callable[[Exception, int], None]:
+    """Returns a periodic task's ``failed`` that logs the first of failures in a row."""
+
+    def failed(error: Exception, failures: int) -> None:
+        if failures == 1:
+            log.error(event, error=type(error).__name__, frames=frames_of(error))
+
+    return failed
 
 
 class _LibraryFormatter(logging.Formatter):

@@ -144,7 +144,7 @@ def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, turns:
     taken = turns.taken
     time.sleep(0.02)
     assert turns.taken == taken
-    assert not integration._thread.is_alive()
+    assert not integration._task.running
 
 
 LACK = Finding(str(WRITER), 4, "TRUNCATED", "record 4, which this server wrote, is missing")

@@ -52,7 +52,7 @@ def test_the_thread_survives_failures_and_ends_when_told() -> None:
     reaper.stop()
     done = len(turns)
     assert not third.wait(0) or len(turns) == done
-    assert not reaper._thread.is_alive()
+    assert not reaper._task.running
 
 
 def test_stopping_ends_a_long_turn_after_the_batch_at_hand() -> None:
@@ -66,4 +66,4 @@ def test_stopping_ends_a_long_turn_after_the_batch_at_hand() -> None:
     reaper.start()
     assert begun.wait(10)
     reaper.stop()
-    assert not reaper._thread.is_alive()
+    assert not reaper._task.running
