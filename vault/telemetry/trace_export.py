@@ -7,10 +7,8 @@ OpenTelemetry's own exporter and queue take what they are not told from the envi
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, Full, Queue
-from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import grpc
@@ -20,7 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from vault.config import TracingSettings, read_secret
 from vault.errors import ConfigError
-from vault.telemetry.logging import get_log
+from vault.periodic_task import PeriodicTask
+from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = ["CollectorConnection", "SpanQueue", "read_headers"]
 
@@ -103,13 +102,17 @@ class SpanQueue(SpanProcessor):
         self._count = count
         self._queue: Queue[ReadableSpan] = Queue(size)
         self._enough = min(size, _BATCH)
-        self._wake = Event()
-        self._ending = False
-        self._thread = Thread(target=self._run, name="traces", daemon=True)
+        self._task = PeriodicTask(
+            "traces",
+            self._empty,
+            _EVERY,
+            failed=first_failure_logged(_log, "sending traces failed"),
+            at_end=True,
+        )
 
     def start(self) -> None:
         """Begins to send."""
-        self._thread.start()
+        self._task.start()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Takes a span that has ended."""
@@ -120,24 +123,18 @@ class SpanQueue(SpanProcessor):
         except Full:
             self._count("dropped", 1)
         if self._queue.qsize() >= self._enough:
-            self._wake.set()
+            self._task.wake()
 
     def stop(self, bound: float = _FLUSH) -> None:
         """Sends what is left, at most for ``bound`` seconds; the rest counts as dropped."""
-        deadline = time.monotonic() + bound
-        self._ending = True
-        self._wake.set()
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._task.stop(bound)
         left = self._take(self._queue.maxsize)
         if left:
             self._count("dropped", len(left))
 
-    def _run(self) -> None:
-        while not self._ending:
-            self._wake.wait(_EVERY)
-            self._wake.clear()
-            while batch := self._take(_BATCH):
-                self._forward(batch)
+    def _empty(self) -> None:
+        while batch := self._take(_BATCH):
+            self._forward(batch)
 
     def _forward(self, batch: Sequence[ReadableSpan]) -> None:
         try:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 import requests
 
+from vault.periodic_task import PeriodicTask
 from vault.rpc.authn.jwt_keys import MAX_JWKS_BYTES, KeySet, VerificationKey, parse_jwks
 from vault.telemetry.logging import get_log
 
@@ -101,23 +102,27 @@ class RemoteKeys:
         self._changed = threading.Condition()
         self._wanted = True  # asked for, or being read: until then calls may wait
         self._waiting = 0
-        self._stopping = False
         self._keys: KeySet = MappingProxyType({})
         self._read_at = 0.0
         self._tried_at = float("-inf")
-        self._away = False
         self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
+        self._task = PeriodicTask(
+            "jwks",
+            self._read,
+            self._pause,
+            failed=self._read_failed,
+            recovered=self._recovered,
+            # A name that was asked for as a read began needs no other.
+            due=self._may_ask,
+        )
 
     def start(self) -> None:
         """Begins to read. An issuer that is away is logged; its tokens are refused until then."""
-        self._thread.start()
+        self._task.start()
 
     def stop(self) -> None:
         """Ends the thread, without waiting for a read that hangs."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        self._task.stop(timeout=0.0)
 
     def find(self, kid: str) -> VerificationKey | None:
         """Returns the key of that name; waits a moment where it may only just have come."""
@@ -131,8 +136,9 @@ class RemoteKeys:
         return self._trouble
 
     def _wait_for_keys(self) -> None:
-        self._wanted = True
-        self._changed.notify_all()
+        if not self._wanted:
+            self._wanted = True
+            self._task.wake()
         if self._waiting < _MOST_WAITING:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._wanted, _WAIT)
@@ -145,40 +151,33 @@ class RemoteKeys:
     def _may_ask(self) -> bool:
         return self._wanted or time.monotonic() - self._tried_at >= self._least_pause
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                pause = self._least_pause if self._away else self._refresh
-                due = self._tried_at + pause - time.monotonic()
-                if due > 0:
-                    self._changed.wait_for(lambda: self._wanted or self._stopping, due)
-                if self._stopping:
-                    return
-                self._tried_at = time.monotonic()
-                self._wanted = True
-            self._read()
+    def _pause(self, failures: int) -> float:
+        pause = self._least_pause if failures else self._refresh
+        return max(0.0, self._tried_at + pause - time.monotonic())
 
     def _read(self) -> None:
-        trouble = ""
-        keys: KeySet = MappingProxyType({})
-        try:
-            keys = self._fetch()
-        except ValueError as error:
-            # requests' errors are OSErrors too, and quote addresses; ours quote nothing.
-            trouble = type(error).__name__ if isinstance(error, OSError) else str(error)
-        except Exception as error:  # noqa: BLE001 - the thread must live: it reads again
-            trouble = type(error).__name__
         with self._changed:
-            if not trouble:
-                self._keys, self._read_at = keys, time.monotonic()
-            self._note(trouble)
+            self._tried_at = time.monotonic()
+            self._wanted = True
+        keys = self._fetch()
+        with self._changed:
+            self._keys, self._read_at = keys, time.monotonic()
+        self._settle("")
+
+    def _read_failed(self, error: Exception, failures: int) -> None:
+        # requests' errors are OSErrors too, and quote addresses; ours quote nothing.
+        ours = isinstance(error, ValueError) and not isinstance(error, OSError)
+        trouble = str(error) if ours else type(error).__name__
+        if failures == 1:
+            _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=trouble)
+        self._settle(trouble)
+
+    def _recovered(self, _: int) -> None:
+        _log.info("keys of a JWT issuer are read again", issuer=self._issuer)
+
+    def _settle(self, trouble: str) -> None:
+        """Ends the wait of the calls that asked for this read."""
+        with self._changed:
+            self._trouble = trouble
             self._wanted = False
             self._changed.notify_all()
-
-    def _note(self, trouble: str) -> None:
-        """Logs what has changed, once."""
-        if trouble and not self._away:
-            _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=trouble)
-        if not trouble and self._away:
-            _log.info("keys of a JWT issuer are read again", issuer=self._issuer)
-        self._away, self._trouble = bool(trouble), trouble
