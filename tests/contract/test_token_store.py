@@ -181,7 +181,7 @@ def place(token: str, value: str, version: int = 1) -> IndexPlace:
 def erase(backend: Backend, space: TokenSpace, token: str, *places: IndexPlace) -> None:
     def work(tokens: TokenStore) -> None:
         assert tokens.lock_by_token(space, [token]).keys() == {token}
-        tokens.bury(space, TokenState.ERASED, [token], places)
+        tokens.tombstone(space, TokenState.ERASED, [token], places)
 
     store(backend, work)
 
@@ -260,7 +260,7 @@ def test_erased_stays_erased(backend: Backend, space: TokenSpace) -> None:
     backend.expire(space, "1")
     erase(backend, space, "1", place("1", "a"))
     store(backend, lambda tokens: tokens.lock_by_token(space, ["1"]))
-    store(backend, lambda tokens: tokens.bury(space, TokenState.EXPIRED, ["1"], []))
+    store(backend, lambda tokens: tokens.tombstone(space, TokenState.EXPIRED, ["1"], []))
     assert row_of(backend, space, "1").state is TokenState.ERASED
 
 
@@ -310,7 +310,7 @@ def drain(backend: Backend) -> list[tuple[TokenSpace, set[str]]]:
         taken = tokens.lock_expired(2)
         if taken is None:
             return None
-        tokens.bury(taken[0], TokenState.EXPIRED, list(taken[1]), [])
+        tokens.tombstone(taken[0], TokenState.EXPIRED, list(taken[1]), [])
         return taken[0], set(taken[1])
 
     batches = []

@@ -124,15 +124,15 @@ class PostgresAuditLog:
         self._named: ChainHead | None = None
         self._opened: Opening | None = None
 
-    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
-        """Makes the call's record, and the list of what it buried, to go with the COMMIT.
+    def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
+        """Makes the call's record, and the list of what it tombstoned, to go with the COMMIT.
 
         Raises:
             AuditUnavailable: a second record, or the chain cannot be opened.
             KeysUnavailable: there is no key for it.
             StoreUnavailable: the transaction could not begin.
         """
-        self._append(partial(event_body, event), event, buried)
+        self._append(partial(event_body, event), event, tombstoned)
 
     def append_policy_change(self, change: PolicyChange) -> None:
         """Makes the record of a policy that comes into force with this transaction.
@@ -142,7 +142,7 @@ class PostgresAuditLog:
         self._append(partial(policy_body, change))
 
     def _append(
-        self, body_at: _Body, event: AuditEvent | None = None, buried: Collection[str] = ()
+        self, body_at: _Body, event: AuditEvent | None = None, tombstoned: Collection[str] = ()
     ) -> None:
         if self._written is not None:
             raise AuditUnavailable(
@@ -153,9 +153,9 @@ class PostgresAuditLog:
         chain_head = self._leased or self._open()
         number = chain_head.number + 1
         kept = None
-        if event is not None and buried:
+        if event is not None and tombstoned:
             place = (chain_head.writer, number, event.tenant, event.field)
-            kept = make_list(self._lanes.key(), *place, buried)
+            kept = make_list(self._lanes.key(), *place, tombstoned)
             body_at = partial(event_body, event, erasure=kept.digest)
         body = body_at(server=self._lanes.server, writer=chain_head.writer, number=number, now=now)
         record = make_record(self._lanes.key(), chain_head.writer, number, chain_head.mac, body)

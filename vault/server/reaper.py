@@ -22,7 +22,7 @@ class Reaper:
     """Reaps every ``interval`` seconds, a batch after another until none is left.
 
     Args:
-        reap: buries one batch; returns how many tokens, 0 where there is nothing to do.
+        reap: makes one batch of tombstones; returns how many, 0 where there is nothing to do.
         count: told how many tokens each batch had.
     """
 

@@ -79,7 +79,7 @@ class Backend:
         policy: returns the policy in force. Raises StoreUnavailable.
         reload: has the policy file read again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
-        reap: buries a batch of expired tokens; returns how many. Raises VaultError.
+        reap: makes tombstones of a batch of expired tokens; returns how many. Raises VaultError.
         probes: what readiness depends on, by name.
         spaces: measures the share left of fields' tokens, by field. Raises VaultError.
     """

@@ -15,8 +15,8 @@ from vault.service.deadline import in_time
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
 from vault.service.stored_rows import UNOPENED
-from vault.service.token_creation import holds
-from vault.service.tombstones import bury, with_tokens
+from vault.service.token_creation import matches_value
+from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["ErasureResult", "ErasureService"]
 
@@ -96,7 +96,7 @@ class ErasureService:
         if row is None:
             return NOT_LIVE
         # An index row that somebody pointed elsewhere must not erase another value.
-        return row if holds(self._keys, permit.space, row, core) else UNOPENED
+        return row if matches_value(self._keys, permit.space, row, core) else UNOPENED
 
     def _erase(
         self,
@@ -108,7 +108,7 @@ class ErasureService:
         """Erases what was found and writes the call's audit record."""
         rows = {row.token: row for row in found if isinstance(row, StoredToken)}
         live = [row for row in rows.values() if row.state is not TokenState.ERASED]
-        bury(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live)
+        tombstone(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live)
         failures = dict(column.failures)
         for index, slot, _ in column.places:
             outcome = found[slot]

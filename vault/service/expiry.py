@@ -8,7 +8,7 @@ from collections.abc import Callable
 from vault.model import AuditEvent, TokenState
 from vault.policy.model import Policy
 from vault.service.ports import KeySource, Transaction, UnitOfWork
-from vault.service.tombstones import bury, with_tokens
+from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["REAPER", "ExpiryService"]
 
@@ -45,7 +45,7 @@ class ExpiryService:
             if taken is None:
                 return 0
             space, rows = taken
-            bury(transaction.tokens, self._keys, space, TokenState.EXPIRED, rows.values())
+            tombstone(transaction.tokens, self._keys, space, TokenState.EXPIRED, rows.values())
             event = AuditEvent(
                 rpc="Expire",
                 outcome="allowed",

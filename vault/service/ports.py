@@ -101,7 +101,7 @@ class TokenStore(Protocol):
         """Locks and returns the rows (tombstones too) of the given token cores.
 
         A live row past its expiry comes back with state EXPIRED and its ciphertext: who
-        buries it needs the value to find its index rows.
+        makes a tombstone of it needs the value to find its index rows.
         """
 
     def lock_by_mac(
@@ -116,7 +116,7 @@ class TokenStore(Protocol):
         others have locked. None where there is nothing to do, or another transaction is at it.
         """
 
-    def bury(
+    def tombstone(
         self,
         space: TokenSpace,
         state: TokenState,
@@ -133,11 +133,11 @@ class TokenStore(Protocol):
 class AuditLog(Protocol):
     """The audit, within one transaction. Raises AuditUnavailable or StoreUnavailable only."""
 
-    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
+    def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
         """Writes the call's record; it becomes durable with the transaction or not at all.
 
         Args:
-            buried: the tokens of the event's field that the transaction made tombstones of.
+            tombstoned: the tokens of the event's field that the transaction made tombstones of.
                 They are kept in a list with the record, which no token can leave.
         """
 

@@ -23,7 +23,7 @@ from vault.service.columns import parse_column
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
 from vault.service.stored_rows import open_row
-from vault.service.tombstones import bury, with_tokens
+from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["SpellingPage", "SpellingService"]
 
@@ -118,7 +118,9 @@ class SpellingService:
         if not count_only and live:
             rows = transaction.tokens.lock_by_token(permit.space, list(live))
             live = {token: row for token, row in rows.items() if row.state is TokenState.LIVE}
-            bury(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live.values())
+            tombstone(
+                transaction.tokens, self._keys, permit.space, TokenState.ERASED, live.values()
+            )
         event = replace(permit.event, counts=outcome_counts(column.size, column.failures))
         event = with_tokens(event, self._keys, live.values(), live.keys())
         transaction.audit.append(event, () if count_only else live.keys())

@@ -30,7 +30,7 @@ __all__ = [
     "TokenRequest",
     "encipher_cores",
     "ensure_tokens",
-    "holds",
+    "matches_value",
 ]
 
 MAX_ATTEMPTS = 8
@@ -134,7 +134,7 @@ class _Batch:
             row = stored.get(self._wanted[at].mac or b"")
             if row is None:
                 missing.append(at)
-            elif not holds(self._keys, self._space, row, self._wanted[at].core):
+            elif not matches_value(self._keys, self._space, row, self._wanted[at].core):
                 self.unopened.add(at)
             else:
                 self.tokens[at] = row.token
@@ -201,7 +201,7 @@ class _Batch:
         )
 
 
-def holds(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
+def matches_value(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
     """Tells whether a token that the index led to is this value's.
 
     The index is only rows in a database; the ciphertext is bound to the token by its AAD,

@@ -36,7 +36,7 @@ from vault.service.token_creation import (
     VAULTLESS_KEY_VERSION,
     TokenRequest,
     ensure_tokens,
-    holds,
+    matches_value,
 )
 from vault.service.token_specs import FieldShape, TokenSpecRecord
 from vault.service.vaultless import Conversion, detokenize_column, no_tokens, tokenize_column
@@ -297,7 +297,7 @@ class TokenizationService:
     def _live_token(self, permit: FieldPermit, row: StoredToken | None, core: str) -> str | Failure:
         if row is None:
             return NOT_LIVE
-        return row.token if holds(self._keys, permit.space, row, core) else UNOPENED
+        return row.token if matches_value(self._keys, permit.space, row, core) else UNOPENED
 
     def _descriptions_of(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]

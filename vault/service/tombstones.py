@@ -11,10 +11,10 @@ from vault.service.ports import IndexPlace, KeySource, TokenStore
 from vault.service.results import token_set_message
 from vault.service.stored_rows import open_row
 
-__all__ = ["bury", "with_tokens"]
+__all__ = ["tombstone", "with_tokens"]
 
 
-def bury(
+def tombstone(
     store: TokenStore,
     keys: KeySource,
     space: TokenSpace,
@@ -24,12 +24,12 @@ def bury(
     """Makes tombstones of rows that this transaction has locked.
 
     An index row can be found only by the value, so each is opened once more, and its index
-    under every version of the key goes too. A row that does not open is buried all the
+    under every version of the key goes too. A row that does not open becomes a tombstone all the
     same; an index row that leads to it leads nowhere, and is cleared away when its value
     is tokenized again.
     """
     places = [place for row in rows for place in _places(keys, space, row)]
-    store.bury(space, state, [row.token for row in rows], places)
+    store.tombstone(space, state, [row.token for row in rows], places)
 
 
 def _places(keys: KeySource, space: TokenSpace, row: StoredToken) -> Sequence[IndexPlace]:

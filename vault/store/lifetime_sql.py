@@ -9,11 +9,11 @@ from __future__ import annotations
 from vault.store.sql import COLUMNS, PAST
 
 __all__ = [
-    "BURY",
     "FIND_AND_EXTEND",
     "LOCK_BY_MAC",
     "LOCK_BY_TOKEN",
     "LOCK_EXPIRED",
+    "TOMBSTONE",
 ]
 
 # The tokens named by u.token, one after another in the order they come in, which must be
@@ -104,7 +104,7 @@ CROSS JOIN LATERAL (
 # in a table of several partitions each has rows of that ctid. Joined to nothing (|| '') a key
 # is a condition and no way to the rows; as a way, tenant and field alone would seem short to
 # a planner whose statistics are old. Twice LATERAL, and OFFSET, keep the nested loops.
-BURY = """
+TOMBSTONE = """
 WITH dead AS (
     UPDATE tokens SET state = %(state)b, ciphertext = NULL
     WHERE ctid = ANY (ARRAY(

@@ -47,7 +47,7 @@ class _Kind(NamedTuple):
     ttl: timedelta | None
 
 
-_REAPING = 0x746F6B656E04  # the advisory lock of whoever buries expired tokens
+_REAPING = 0x746F6B656E04  # the advisory lock of whoever makes tombstones of expired tokens
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
@@ -60,7 +60,7 @@ class PostgresTokenStore:
 
     Statements a batch: one to find (and extend), one to insert. One more where a token's
     string was taken, two more where tombstones stand in the way of new tokens. One to lock
-    and one to bury.
+    and one to make a tombstone of.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -167,7 +167,7 @@ class PostgresTokenStore:
         """Drops the index rows that lead to expired tokens and tombstones.
 
         An expired token itself is left to the reaper: what becomes a tombstone is in a list
-        that goes with the audit record (``AuditEvent.buried``).
+        that goes with the audit record (``AuditEvent.tombstoned``).
         """
         stale = self._stale.pop(index, None)
         if stale is None:
@@ -180,7 +180,7 @@ class PostgresTokenStore:
             for mac, token in stale.items()
             if token in dead
         ]
-        self.bury(index.space, TokenState.EXPIRED, (), places)
+        self.tombstone(index.space, TokenState.EXPIRED, (), places)
 
     def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Locks and returns the rows, tombstones too, of the given token cores."""
@@ -210,7 +210,7 @@ class PostgresTokenStore:
         space = TokenSpace(cast("str", rows[0][0]), cast("str", rows[0][1]))
         return space, {row.token: row for row in (_locked_token(each[2:]) for each in rows)}
 
-    def bury(
+    def tombstone(
         self,
         space: TokenSpace,
         state: TokenState,
@@ -230,7 +230,7 @@ class PostgresTokenStore:
             "macs": [place.mac for place in places],
             "leading": [place.token for place in places],
         }
-        execute(self._connection, lifetime_sql.BURY, parameters)
+        execute(self._connection, lifetime_sql.TOMBSTONE, parameters)
 
 
 def _kind(new: NewToken) -> _Kind:
@@ -248,7 +248,7 @@ def _order(new: NewToken) -> tuple[str | int | bool | timedelta, ...]:
 
 
 def _locked_token(columns: Columns) -> StoredToken:
-    """Reads a row that may be buried: past its expiry it still has its ciphertext."""
+    """Reads a row that may be tombstoned: past its expiry it still has its ciphertext."""
     ciphertext = cast("bytes | None", columns[1])
     return replace(_stored_token(columns), ciphertext=ciphertext or b"")
 

@@ -98,7 +98,7 @@ class _Tokens:
         rows = [row for _, space, row in past[:limit] if space == first]
         return first, {row.token: self._judged(row) for row in rows}
 
-    def bury(
+    def tombstone(
         self,
         space: TokenSpace,
         state: TokenState,
@@ -139,7 +139,7 @@ class _Tokens:
             index = (space, new.scope, new.index_version, new.mac)
             if self.find_by_mac(*index[:3], [new.mac]):
                 return False
-            self._bury(space, self._tables.index.get(index))
+            self._tombstone(space, self._tables.index.get(index))
             self._tables.index[index] = new.token
         self._tables.tokens[space, new.token] = StoredToken(
             token=new.token,
@@ -161,7 +161,7 @@ class _Tokens:
             return row
         return replace(row, state=TokenState.EXPIRED, ciphertext=b"")
 
-    def _bury(self, space: TokenSpace, token: str | None) -> None:
+    def _tombstone(self, space: TokenSpace, token: str | None) -> None:
         row = None if token is None else self._row(space, token)
         if row is not None:
             self._tables.tokens[space, row.token] = row
@@ -212,8 +212,8 @@ class _Audit:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
 
-    def append(self, event: AuditEvent, buried: Collection[str] = ()) -> None:
-        del buried
+    def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
+        del tombstoned
         self._tables.events.append(event)
 
 

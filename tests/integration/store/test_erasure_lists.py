@@ -143,7 +143,7 @@ def test_a_list_costs_no_statement_and_holds_no_token_in_the_clear(
     tokens = harness.tokenize("kept", VALUES)
     statements.clear()
     harness.erase("kept", tokens=tokens)
-    assert len(statements) == 4  # settings, lock, bury, audit with the list
+    assert len(statements) == 4  # settings, lock, tombstone, audit with the list
     rows = owner.execute("SELECT sealed, octet_length(sealed) FROM audit_erasures").fetchall()
     ((sealed, size),) = rows
     assert isinstance(sealed, bytes)

@@ -77,7 +77,7 @@ def test_erasing_one_of_many_partitions_rows_erases_one(
 @pytest.mark.usefixtures("partitioned")
 def test_expired_rows_alone_are_reaped_of_partitions(harness: ServiceHarness, owner: Owner) -> None:
     tokens = harness.tokenize("dated", VALUES)
-    # More than once: what an earlier call buried is an extended row's neighbour then.
+    # More than once: what an earlier call made a tombstone is an extended row's neighbour then.
     for some in (tokens[:7], tokens[7:9], tokens[9:40]):
         owner.execute(
             "UPDATE tokens SET expires = now() - interval '1 s' WHERE token = ANY (%s)", [some]
@@ -93,7 +93,7 @@ def test_expired_rows_alone_are_reaped_of_partitions(harness: ServiceHarness, ow
 
 @pytest.mark.usefixtures("partitioned")
 def test_tombstones_in_partitions_stay_what_they_are(harness: ServiceHarness, owner: Owner) -> None:
-    """An erased row is not made an expired one by a neighbour's burial."""
+    """An erased row is not made an expired one by a neighbour's erasure."""
     tokens = harness.tokenize("dated", VALUES)
     harness.erase("dated", tokens=tokens[:200])
     owner.execute(

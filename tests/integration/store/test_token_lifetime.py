@@ -270,7 +270,7 @@ def test_erasing_and_extending_cost_a_fixed_number_of_statements(
     assert cost(lambda: harness.tokenize("dated", values)) == 3
     extended = "SELECT count(*) FROM tokens WHERE expires > now() + interval '364 days 12 hours'"
     assert owner.execute(extended).fetchone() == (size,)
-    # settings, lock, bury, audit
+    # settings, lock, tombstone, audit
     assert cost(lambda: harness.erase("dated", values=values)) == 4
     new = harness.tokenize("dated", values)
     assert not set(new) & set(tokens)
@@ -325,7 +325,7 @@ def plan_nodes(plan: object) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(
     "name",
-    ["BURY", "FIND_AND_EXTEND", "LOCK_BY_MAC", "LOCK_BY_TOKEN", "LOCK_EXPIRED"],
+    ["TOMBSTONE", "FIND_AND_EXTEND", "LOCK_BY_MAC", "LOCK_BY_TOKEN", "LOCK_EXPIRED"],
 )
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_indexes_are_used_on_tables_without_statistics(
