@@ -22,15 +22,34 @@ __all__ = [
     "RoleOption",
     "find_connection",
     "find_health",
+    "one_service",
 ]
 
 _DEV_DIRECTORY = Path(".tokenvault")
+_NAMED = "tokenvault.services-named"
+
+
+def one_service(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401
+    """Refuses --dev beside an option that names a service: which of them gets the values?
+
+    Only what the command line says counts: variables of the environment lose to --dev.
+    """
+    source = context.get_parameter_source(option.name or "")
+    if source is not None and source.name == "COMMANDLINE":
+        named = context.meta.setdefault(_NAMED, [])
+        named.append(option.opts[0])
+        others = sorted(set(named) - {"--dev"})
+        if "--dev" in named and others:
+            raise typer.BadParameter(f"--dev and {others[0]} name two services: leave one out")
+    return value
+
 
 DevOption = Annotated[
     Path | None,
     typer.Option(
         "--dev",
         metavar="DIR",
+        callback=one_service,
         help="Use the development environment in DIR. Default: ./.tokenvault if it is there.",
     ),
 ]
@@ -43,19 +62,30 @@ RoleOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option(envvar="TOKENVAULT_ADDRESS", metavar="HOST:PORT", help="The service."),
+    typer.Option(
+        envvar="TOKENVAULT_ADDRESS",
+        metavar="HOST:PORT",
+        callback=one_service,
+        help="The service.",
+    ),
 ]
 CaOption = Annotated[
     Path | None,
-    typer.Option(envvar="TOKENVAULT_CA", help="Authority of the service, PEM."),
+    typer.Option(
+        envvar="TOKENVAULT_CA", callback=one_service, help="Authority of the service, PEM."
+    ),
 ]
 CertOption = Annotated[
     Path | None,
-    typer.Option(envvar="TOKENVAULT_CERT", help="The caller's certificate, PEM."),
+    typer.Option(
+        envvar="TOKENVAULT_CERT", callback=one_service, help="The caller's certificate, PEM."
+    ),
 ]
 KeyOption = Annotated[
     Path | None,
-    typer.Option(envvar="TOKENVAULT_KEY", help="The caller's private key, PEM."),
+    typer.Option(
+        envvar="TOKENVAULT_KEY", callback=one_service, help="The caller's private key, PEM."
+    ),
 ]
 
 
@@ -89,9 +119,11 @@ def find_connection(
     given = {"--address": address, "--ca": ca, "--cert": cert, "--key": key}
     if dev is None and any(given.values()):
         if role is not None:
+            named = ", ".join(name for name, value in given.items() if value)
             raise typer.BadParameter(
-                "--role chooses a caller of a development environment, but the options or "
-                "TOKENVAULT_* name another service: add --dev DIR, or leave --role out"
+                f"--role chooses a caller of a development environment, but {named} (or "
+                f"TOKENVAULT_*) name another service: leave --role out, or leave {named} out "
+                "(or unset TOKENVAULT_*) and use --dev DIR"
             )
         if address and ca and cert and key:
             return Connection(address, ClientTls(ca=ca, cert=cert, key=key))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault.cli.connection import DevOption, find_health
+from vault.cli.connection import DevOption, find_health, one_service
 
 __all__ = ["health"]
 
@@ -18,6 +18,7 @@ def health(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
+            callback=one_service,
             help="Where the health server is. Default: of the development environment in "
             f"./.tokenvault, or where there is none, {_DEFAULT}.",
         ),

@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,20 +5,11 @@ import pytest
 import typer
 
 from vault.cli.csv_options import chosen_columns
-from vault.cli.main import app, run
+from vault.cli.main import app
 from vault.dev.authority import Authority
 
 CANARY = "4111111111111111"
 Invoke = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def pem_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """An authority, a certificate and its key."""
-    authority = Authority(tmp_path_factory.mktemp("authority") / "pki")
-    made = authority.issue_client("caller", "spiffe://example.org/caller")
-    files = {"ca": authority.certificate_path, "cert": made.cert, "key": made.key}
-    return {name: path.read_bytes() for name, path in files.items()}
 
 
 def test_a_key_of_another_certificate_ends_with_2(
@@ -49,27 +39,6 @@ def test_a_key_that_others_can_read_or_change_ends_with_2(
         code, out, err = invoke(*command, *connection)
         assert (code, out) == (2, "")
         assert "key can be read or changed by others; chmod 600 it" in err
-
-
-@pytest.fixture
-def invoke(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Invoke:
-    monkeypatch.chdir(tmp_path)
-    for name in ("ADDRESS", "CA", "CERT", "KEY"):
-        monkeypatch.delenv(f"TOKENVAULT_{name}", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tokenvault", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            run()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return int(code or 0), out, err
-
-    return call
 
 
 def test_version(invoke: Invoke) -> None:
