@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 from vault.bulk.atomic import atomic_output
-from vault.cli.audit_lines import finding_line, is_look, json_line, long_line, plain_line
+from vault.cli.audit_lines import (
+    finding_line,
+    is_look,
+    json_line,
+    long_line,
+    nothing_line,
+    plain_line,
+)
 from vault.cli.audit_options import (
     FieldOption,
     OutcomeOption,
@@ -239,6 +246,8 @@ def export(
                 bad += not record.body
             position = page.next
     typer.echo(f"{written:,} records written to {output}; the next is --from {position}")
+    if not written:
+        typer.echo(nothing_line(start, page, wanted), err=True)
     if bad:
         typer.echo(f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`")
         raise typer.Exit(ExitCode.FOUND)
@@ -285,6 +294,8 @@ def _print_last(
             break
     for record in found:
         typer.echo(line(record))
+    if not found:
+        typer.echo(nothing_line(before, page, wanted), err=True)
     return end
 
 
@@ -300,6 +311,7 @@ def _print_page(
     if position == 0 and limit > _PAGE:
         # The service counts back a page at most.
         position = max(1, client.tail_audit(0, 1).next - limit)
+    first, found = position, False
     while limit > 0:
         most = min(limit, _PAGE)
         page = client.tail_audit(position, most, wanted=wanted)
@@ -307,8 +319,10 @@ def _print_page(
         for record in page.records:
             typer.echo(line(record))
         limit -= len(page.records)
-        position = page.next
+        position, found = page.next, found or bool(page.records)
         if _is_end(page, most, wanted):
+            if not found:
+                typer.echo(nothing_line(first, page, wanted), err=True)
             break
     return position
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from vault.cli.printable import one_line
-from vault.v1.audit_service_pb2 import AuditFinding, AuditRecord
+from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
 
-__all__ = ["finding_line", "is_look", "json_line", "long_line", "plain_line"]
+__all__ = ["finding_line", "is_look", "json_line", "long_line", "nothing_line", "plain_line"]
 
 _LOOKS = {"TailAudit"}
 
@@ -71,6 +71,14 @@ def finding_line(finding: AuditFinding) -> str:
     """Writes what is wrong with the audit for people."""
     place = f"writer {finding.writer}, record {finding.number}: " if finding.writer else ""
     return one_line(f"{finding.kind}: {place}{finding.message}")
+
+
+def nothing_line(first: int, page: TailAuditResponse, wanted: AuditFilter | None) -> str:
+    """Says that no record was found from a position on; ``page`` is the last one asked for."""
+    looked_at = page.last - first + 1 if wanted is not None else 0
+    if looked_at > 0:
+        return f"no record of the {looked_at:,} looked at matches"
+    return f"no record has position {max(1, first):,} or above yet"
 
 
 def is_look(record: AuditRecord) -> bool:

@@ -17,6 +17,7 @@ from vault.errors import InvalidRequest
 __all__ = ["EVERYTHING", "AuditFilter"]
 
 MAX_ALTERNATIVES = 100
+_OUTCOMES = frozenset(("allowed", "denied", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class AuditFilter:
             raise InvalidRequest("a record's number begins at 1 and needs its writer")
         if self.writer and not _is_uuid(self.writer):
             raise InvalidRequest("a writer is a UUID in its usual form, in lower case")
+        if not _OUTCOMES.issuperset(self.outcomes):
+            raise InvalidRequest("the outcomes of records are allowed, denied and failed")
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise InvalidRequest("a filter's time ends before it begins")
 
     def matches(self, writer: str, number: int, body: str) -> bool:
         """Tells whether a record is wanted; one without a body always is."""

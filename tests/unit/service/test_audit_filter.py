@@ -90,6 +90,10 @@ def test_a_hole_is_shown_to_who_asks_for_a_writer() -> None:
         AuditFilter(writer=WRITER, number=-1),
         AuditFilter(principals=["x"] * 101),
         AuditFilter(rpcs=["x"] * 101),
+        AuditFilter(outcomes=["allowed", "4111111111111111"]),
+        AuditFilter(outcomes=["Denied"]),
+        AuditFilter(since=NOON, until=NOON),
+        AuditFilter(since=NOON, until=NOON - SECOND),
     ],
 )
 def test_a_malformed_filter_is_refused_and_not_quoted(wrong: AuditFilter) -> None:
