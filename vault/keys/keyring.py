@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Event, RLock, Thread
+from threading import RLock
 from typing import NamedTuple, NoReturn, TypeVar
 
 import structlog
@@ -13,8 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable, VaultError
-from vault.keys.lease import retry_delay
 from vault.keys.loading import KeyLoader
+from vault.keys.refresher import KeyRefresher
 from vault.keys.snapshot import (
     KeyId,
     Purpose,
@@ -35,7 +34,6 @@ K = TypeVar("K", FieldKey, IndexKey, MacKey)
 _log: FilteringBoundLogger = structlog.get_logger("vault.keys")
 _LOOK_EVERY = 1.0
 _MAX_ROTATIONS = 5
-_LONGEST_WAIT = 3600.0
 
 
 class KeyringStatus(NamedTuple):
@@ -93,10 +91,9 @@ class Keyring:
         self._last_look = -_LOOK_EVERY
         self._stored: frozenset[tuple[KeyId, int]] = frozenset()
         self._problem = "the keys are not loaded yet"
-        self._failures = 0
-        self._told = ""
-        self._stop = Event()
-        self._thread: Thread | None = None
+        self._refresher = KeyRefresher(
+            lambda: self._snapshot, self.reload, self._drop, lifetime, clock
+        )
 
     def __repr__(self) -> str:
         return f"<Keyring tenant={self._tenant} fields={len(self._fields)}>"
@@ -110,15 +107,11 @@ class Keyring:
         Raises KeysUnavailable or StoreUnavailable; then it may be called again.
         """
         self.reload()
-        if self._thread is None:
-            self._thread = Thread(target=self._keep, name="keyring", daemon=True)
-            self._thread.start()
+        self._refresher.start()
 
     def close(self) -> None:
         """Stops refreshing and lets go of all keys."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._refresher.stop()
         self._snapshot = None
         self._problem = "the keyring is closed"
 
@@ -296,47 +289,9 @@ class Keyring:
                     "key_version_rotated", field=key.field, from_version=used_up, restored=restored
                 )
 
-    def _keep(self) -> None:
-        while not self._stop.wait(self._pause()):
-            self._drop_if_ended()
-            snapshot = self._snapshot
-            if snapshot is not None and self._clock() < self._refresh_at(snapshot):
-                continue
-            self._refresh()
-
-    def _refresh(self) -> None:
-        try:
-            self.reload()
-        except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
-            self._failures += 1
-            problem = error.message if isinstance(error, VaultError) else type(error).__name__
-            # Once for each cause: lost keys must not hide behind an outage that came first.
-            if problem != self._told:
-                _log.warning("key_refresh_failing", problem=problem)
-            self._told = problem
-        else:
-            if self._failures:
-                _log.info("key_refresh_recovered", failures=self._failures)
-            self._failures, self._told = 0, ""
-
-    def _drop_if_ended(self) -> None:
-        snapshot = self._snapshot
-        if snapshot is not None and self._clock() >= snapshot.ends:
-            self._snapshot = None
-            _log.error("keys_ended", problem=self._problem)
-
-    def _refresh_at(self, snapshot: Snapshot) -> float:
-        return snapshot.loaded + self._lifetime / 2
-
-    def _pause(self) -> float:
-        jitter = random.random()  # noqa: S311 - spreads load, hides nothing
-        if self._failures:
-            return retry_delay(self._failures, jitter)
-        snapshot = self._snapshot
-        if snapshot is None:
-            return 0.0
-        left = self._refresh_at(snapshot) - self._clock() + self._lifetime * jitter / 20
-        return min(_LONGEST_WAIT, max(0.0, left))
+    def _drop(self) -> None:
+        self._snapshot = None
+        _log.error("keys_ended", problem=self._problem)
 
 
 def _places(records: Iterable[DataKeyRecord]) -> frozenset[tuple[KeyId, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from threading import Event, Lock, Thread
+from threading import Lock
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -14,6 +14,7 @@ from vault.errors import ConfigError, VaultError
 from vault.keys.connection import Connection, Fault, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
 from vault.keys.methods import Method, part, seconds
+from vault.periodic_task import PeriodicTask
 
 __all__ = ["Login"]
 
@@ -39,9 +40,13 @@ class Login:
         self._clock = clock
         self._lock = Lock()
         self._lease: Lease | None = None
-        self._failures = 0
-        self._stop = Event()
-        self._thread: Thread | None = None
+        self._task = PeriodicTask(
+            "key-server-login",
+            self._advance,
+            self._pause,
+            failed=self._failed,
+            recovered=self._recovered,
+        )
 
     def remaining(self) -> float:
         """Seconds for which the login is still valid; 0 without one."""
@@ -57,7 +62,7 @@ class Login:
         with self._lock:
             if self.remaining() <= 0:
                 self._log_in()
-        self._start()
+        self._task.start()
 
     def again(self) -> None:
         """Logs in anew: the key server no longer accepts the token. Raises as ``ensure``."""
@@ -66,34 +71,20 @@ class Login:
 
     def close(self) -> None:
         """Stops the background thread; the login ends by itself."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._task.stop()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._stop.is_set():
-                self._thread = Thread(target=self._keep, name="key-server-login", daemon=True)
-                self._thread.start()
+    def _failed(self, error: Exception, failures: int) -> None:
+        if failures == 1:
+            text = error.message if isinstance(error, VaultError) else type(error).__name__
+            _log.warning("key_server_login_failing", problem=text)
 
-    def _keep(self) -> None:
-        while not self._stop.wait(self._pause()):
-            try:
-                self._advance()
-            except Exception as error:  # noqa: BLE001 - a dead thread would end the login
-                self._failures += 1
-                if self._failures == 1:
-                    text = error.message if isinstance(error, VaultError) else type(error).__name__
-                    _log.warning("key_server_login_failing", problem=text)
-            else:
-                if self._failures:
-                    _log.info("key_server_login_recovered", failures=self._failures)
-                self._failures = 0
+    def _recovered(self, failures: int) -> None:
+        _log.info("key_server_login_recovered", failures=failures)
 
-    def _pause(self) -> float:
+    def _pause(self, failures: int) -> float:
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
-        if self._failures:
-            return retry_delay(self._failures, jitter)
+        if failures:
+            return retry_delay(failures, jitter)
         if self._lease is None:
             return 0.0
         return min(_LONGEST_WAIT, next_step(self._lease, self._clock(), jitter).delay)

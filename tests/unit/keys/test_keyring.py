@@ -466,14 +466,14 @@ def test_a_refresh_that_fails_is_logged_once_for_each_cause(harness: KeyringHarn
     ring = harness.ring()
     with capture_logs() as lines:
         harness.wrapper.away = True
-        ring._refresh()
-        ring._refresh()
+        ring._refresher.refresh()
+        ring._refresher.refresh()
         harness.wrapper.away = False
         kept = harness.table.records.pop((DEFAULT_TENANT, "us_ssn", "index", 1))
-        ring._refresh()
-        ring._refresh()
+        ring._refresher.refresh()
+        ring._refresher.refresh()
         harness.table.records[DEFAULT_TENANT, "us_ssn", "index", 1] = kept
-        ring._refresh()
+        ring._refresher.refresh()
     told = [(line["event"], str(line.get("problem", ""))) for line in lines]
     (first, away), (second, lost), (last, _) = told
     assert (first, second, last) == (*2 * ("key_refresh_failing",), "key_refresh_recovered")
