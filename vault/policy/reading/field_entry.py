@@ -15,6 +15,7 @@ from vault.policy.names import NAME, NAME_RULE
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry
 from vault.policy.reading.format_entry import OPTION_KEYS, read_format
+from vault.policy.reading.unbuilt import Place, unbuilt
 from vault.policy.reading.view_entry import read_views
 
 __all__ = ["LEAST_DOMAIN", "LEAST_FF3_1_DOMAIN", "NAME", "NAME_RULE", "read_fields"]
@@ -37,10 +38,6 @@ _KEYS = OPTION_KEYS | {
     "mask",
     "acknowledge",
 }
-_UNBUILT = {
-    "budget": "without it nothing limits how many values a caller may ask for",
-}
-_UNBUILT_SCOPES = frozenset({"subject", "session"})
 
 
 def read_fields(entry: Entry) -> dict[str, Field | None]:
@@ -69,7 +66,7 @@ class _TokenSettings:
 def _read_field(name: str, entry: Entry) -> Field | None:
     before = entry.problems
     _check_name(name, entry)
-    entries = entry.section(_KEYS, required=("format", "generator"), unbuilt=_UNBUILT)
+    entries = entry.section(_KEYS, required=("format", "generator"), unbuilt=unbuilt(Place.FIELD))
     format_name, form = read_format(entries)
     views = read_views(entries.get("views"), form, entries.get("mask"))
     settings = _read_token_settings(entry, entries)
@@ -107,7 +104,7 @@ def _read_token_settings(entry: Entry, entries: Mapping[str, Entry]) -> _TokenSe
     generator = generator_at.choice(Generator) if generator_at else None
     storage_at, scope_at = entries.get("storage"), entries.get("scope")
     storage = storage_at.choice(Storage) if storage_at else Storage.VAULTED
-    scope = scope_at.choice(Scope, unbuilt=_UNBUILT_SCOPES) if scope_at else Scope.FIELD
+    scope = scope_at.choice(Scope, unbuilt=unbuilt(Place.SCOPE)) if scope_at else Scope.FIELD
     acknowledged = _read_acknowledged(entries.get("acknowledge"))
     ttl = _read_ttl(entries.get("ttl"), storage)
     if generator_at is None or generator is None or storage is None or scope is None:

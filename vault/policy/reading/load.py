@@ -13,18 +13,13 @@ from vault.policy.reading.field_entry import read_fields
 from vault.policy.reading.limit_entry import read_limits
 from vault.policy.reading.principal_entry import read_principals
 from vault.policy.reading.role_entry import read_roles
+from vault.policy.reading.unbuilt import Place, unbuilt
 
 __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 
 VERSION = 1
 
 _KEYS = frozenset({"version", "fields", "limits", "roles", "principals"})
-_UNBUILT = {
-    "purposes": "without it a call needs no purpose",
-    "approvals": "without it a call needs no approval",
-    "grant_ttl": "without it access does not end by itself",
-    "budget": "without it nothing limits how many values a caller may read",
-}
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -41,7 +36,7 @@ def parse_policy(text: str, source: str) -> Policy:
     """
     problems: list[Problem] = []
     root = read_document(text, source, problems)
-    entries = root.section(_KEYS, required=("version", "fields"), unbuilt=_UNBUILT)
+    entries = root.section(_KEYS, required=("version", "fields"), unbuilt=unbuilt(Place.FILE))
     if "version" in entries and not _is_readable(entries["version"]):
         # Another version's keys mean other things: judging them would only mislead.
         raise InvalidPolicy(source, problems)

@@ -9,18 +9,13 @@ from vault.policy.model import Field
 from vault.policy.reading.entry import Entry, did_you_mean, listed
 from vault.policy.reading.field_entry import NAME, NAME_RULE
 from vault.policy.reading.name_lists import EVERY, read_actions, read_field_names
+from vault.policy.reading.unbuilt import Place, unbuilt
 from vault.policy.roles import FIELDLESS, VIEWED, Role, Rule
 from vault.policy.views import FULL, RESERVED
 
 __all__ = ["read_roles"]
 
 _RULE_KEYS = frozenset({"fields", "allow", "deny", "view"})
-_UNBUILT_RULE_KEYS = {
-    "purposes": "without it a call needs no purpose",
-    "approvals": "without it a call needs no approval",
-    "grant_ttl": "without it access does not end by itself",
-    "budget": "without it nothing limits how many values a caller may read",
-}
 
 
 def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Role]:
@@ -40,7 +35,7 @@ def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Ro
 
 def _read_rule(entry: Entry, fields: Mapping[str, Field | None]) -> Rule:
     before = entry.problems
-    entries = entry.section(_RULE_KEYS, unbuilt=_UNBUILT_RULE_KEYS)
+    entries = entry.section(_RULE_KEYS, unbuilt=unbuilt(Place.RULE))
     allow = read_actions(entries.get("allow"))
     deny = read_actions(entries.get("deny"))
     names = read_field_names(entries.get("fields"), fields)

@@ -1,0 +1,54 @@
+"""What the policy language has a name for and this release does not build yet.
+
+Each is refused by its name, so that nobody takes it for in force. What gets built leaves the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+
+__all__ = ["Place", "unbuilt"]
+
+
+class Place(Enum):
+    """Where in the file a name is refused: a key of a section, or a value."""
+
+    FILE = auto()
+    FIELD = auto()
+    RULE = auto()
+    SCOPE = auto()
+    ACTION = auto()
+
+
+# What leaving a key out means is told with its refusal.
+_TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
+    ("purposes", (Place.FILE, Place.RULE), "without it a call needs no purpose"),
+    ("approvals", (Place.FILE, Place.RULE), "without it a call needs no approval"),
+    ("grant_ttl", (Place.FILE, Place.RULE), "without it access does not end by itself"),
+    (
+        "budget",
+        (Place.FILE, Place.RULE),
+        "without it nothing limits how many values a caller may read",
+    ),
+    ("budget", (Place.FIELD,), "without it nothing limits how many values a caller may ask for"),
+    ("subject", (Place.SCOPE,), ""),
+    ("session", (Place.SCOPE,), ""),
+    ("approve_reveal", (Place.ACTION,), ""),
+    ("explain_others", (Place.ACTION,), ""),
+    ("manage_keys", (Place.ACTION,), ""),
+    ("redact", (Place.ACTION,), ""),
+    ("request_reveal", (Place.ACTION,), ""),
+    ("restore", (Place.ACTION,), ""),
+    ("retokenize", (Place.ACTION,), ""),
+)
+_BY_PLACE = {
+    place: MappingProxyType({name: text for name, places, text in _TABLE if place in places})
+    for place in Place
+}
+
+
+def unbuilt(place: Place) -> Mapping[str, str]:
+    """Returns the names refused there, each with what leaving it out means."""
+    return _BY_PLACE[place]
