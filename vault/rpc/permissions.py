@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pool import Default
 
 from vault.model import Action
-from vault.v1 import (
-    audit_service_pb2,
-    encryption_service_pb2,
-    options_pb2,
-    policy_service_pb2,
-    tokenization_service_pb2,
-)
+from vault.v1 import options_pb2
 
-__all__ = ["permissions", "service_descriptors"]
-
-_FILES = (
-    audit_service_pb2.DESCRIPTOR,
-    encryption_service_pb2.DESCRIPTOR,
-    policy_service_pb2.DESCRIPTOR,
-    tokenization_service_pb2.DESCRIPTOR,
-)
+__all__ = ["permissions"]
 
 
-def service_descriptors() -> Iterator[ServiceDescriptor]:
-    """Yields every service of the API."""
-    for file in _FILES:
-        yield from file.services_by_name.values()
-
-
-def permissions() -> Mapping[str, Action]:
+def permissions(paths: Iterable[str]) -> Mapping[str, Action]:
     """Returns the action that each full method name (``/vault.v1.X/Y``) needs.
 
     A method without a permission is left out, and so refused.
     """
     return MappingProxyType(
-        {
-            f"/{service.full_name}/{method.name}": action
-            for service in service_descriptors()
-            for method in service.methods
-            if (action := _action(method)) is not None
-        }
+        {path: action for path in paths if (action := _action(_method(path))) is not None}
     )
+
+
+def _method(path: str) -> MethodDescriptor:
+    _, service, name = path.split("/")
+    found: ServiceDescriptor = Default().FindServiceByName(service)
+    return found.methods_by_name[name]
 
 
 def _action(method: MethodDescriptor) -> Action | None:

@@ -269,7 +269,7 @@ def _listener(
     )
     pipeline = Pipeline(
         backend.methods,
-        permissions(),
+        permissions(backend.methods),
         backend.policy,
         endpoint.identify,
         Limits(server.max_batch, server.max_deadline.total_seconds()),

@@ -36,9 +36,13 @@ from vault.postgres.migrate import check_schema
 from vault.postgres.roles import refuse_privileged
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.postgres.transaction import retried, transaction
-from vault.rpc.methods.columns import column_methods
-from vault.rpc.methods.erasure import erasure_methods
-from vault.rpc.methods.registry import Method, methods
+from vault.rpc.methods.audit import audit_rpcs
+from vault.rpc.methods.columns import column_rpcs
+from vault.rpc.methods.encryption import encryption_rpcs
+from vault.rpc.methods.erasure import erasure_rpcs
+from vault.rpc.methods.policy import policy_rpcs
+from vault.rpc.methods.registry import Method, registry
+from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.server.audit_integration import AuditIntegration
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
@@ -184,18 +188,16 @@ def open_backend(
         audit_access = AuditAccess(readers[0], audit_key, audit_key_of, keyring.losses)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
-            methods={
-                **methods(
-                    tokens,
-                    EncryptionService(admission, keyring),
-                    AuditService(admission, audit_access),
-                    PolicyService(admission, policies.standing),
-                ),
-                **column_methods(tokens),
-                **erasure_methods(
+            methods=registry(
+                tokenization_rpcs(tokens),
+                column_rpcs(tokens),
+                erasure_rpcs(
                     ErasureService(admission, keyring), SpellingService(admission, keyring)
                 ),
-            },
+                encryption_rpcs(EncryptionService(admission, keyring)),
+                audit_rpcs(AuditService(admission, audit_access)),
+                policy_rpcs(PolicyService(admission, policies.standing)),
+            ),
             policy=policies.current,
             reload=policies.reload,
             audit=admission.record,

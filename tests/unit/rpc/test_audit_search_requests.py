@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.errors import InvalidRequest
-from vault.rpc.methods.registry import _search
+from vault.rpc.methods.audit import _search
 from vault.v1.audit_service_pb2 import TailAuditRequest
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -2,79 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from vault.model import Caller, Failure
 from vault.policy.model import Policy
 from vault.rpc.methods.column_codec import SentColumn, decode_column
-from vault.rpc.methods.registry import Ahead, Answer, BoundCall, Method, item_errors
+from vault.rpc.methods.messages import item_errors
+from vault.rpc.methods.registry import Ahead, Answer, BoundCall, Row
 from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
-from vault.v1.tokenization_service_pb2 import (
-    DetokenizeColumnRequest,
-    DetokenizeColumnResponse,
-    TokenizeColumnRequest,
-    TokenizeColumnResponse,
-)
+from vault.v1 import tokenization_service_pb2 as pb
+from vault.v1.column_pb2 import StringColumn
 
-__all__ = ["column_methods"]
+__all__ = ["column_rpcs"]
+
+Request = TypeVar("Request", pb.TokenizeColumnRequest, pb.DetokenizeColumnRequest)
 
 
-def column_methods(service: TokenizationService) -> Mapping[str, Method]:
-    """Returns the RPCs on packed columns by their full method names."""
+@dataclass(frozen=True, slots=True)
+class _ColumnRpc(Generic[Request]):
+    """An RPC on a packed column, as ``Rpc``.
 
-    def tokenize(raw: bytes) -> BoundCall:
-        ask = TokenizeColumnRequest.FromString(raw)
-        # Here and not in the work: what is malformed is refused, and recorded, before it.
-        sent = decode_column(ask.values)
+    The column is decoded before the work: what is malformed is refused, and recorded, there.
+    """
 
-        def run(caller: Caller, policy: Policy) -> Answer:
-            ahead = Ahead(
-                lambda result: TokenizeColumnResponse(
-                    tokens=sent.answer(result.values, result.failures),
-                    errors=item_errors(_placed(sent, result)),
-                )
+    request: type[Request]
+    column: Callable[[Request], StringColumn]
+    run: Callable[[Caller, Policy, Request, SentColumn], Answer]
+
+    def bind(self, raw: bytes) -> BoundCall:
+        """Parses a request. Raises DecodeError and InvalidRequest."""
+        ask = self.request.FromString(raw)
+        sent = decode_column(self.column(ask))
+        return BoundCall(
+            ask.field, sent.size, lambda caller, policy: self.run(caller, policy, ask, sent)
+        )
+
+
+def column_rpcs(service: TokenizationService) -> Sequence[Row]:
+    """Returns the RPCs on packed columns."""
+
+    def tokenize(
+        caller: Caller, policy: Policy, ask: pb.TokenizeColumnRequest, sent: SentColumn
+    ) -> Answer:
+        ahead = Ahead(
+            lambda result: pb.TokenizeColumnResponse(
+                tokens=sent.answer(result.values, result.failures),
+                errors=item_errors(_placed(sent, result)),
             )
-            service.tokenize(
-                caller,
-                policy,
-                ask.field,
-                sent.texts,
-                ask.region,
-                rpc="TokenizeColumn",
-                meanwhile=ahead,
+        )
+        service.tokenize(
+            caller,
+            policy,
+            ask.field,
+            sent.texts,
+            ask.region,
+            rpc="TokenizeColumn",
+            meanwhile=ahead,
+        )
+        return ahead.answer
+
+    def detokenize(
+        caller: Caller, policy: Policy, ask: pb.DetokenizeColumnRequest, sent: SentColumn
+    ) -> Answer:
+        ahead = Ahead(
+            lambda result: pb.DetokenizeColumnResponse(
+                values=sent.answer(result.values, result.failures),
+                errors=item_errors(_placed(sent, result)),
+                view=result.view,
             )
-            return ahead.answer
+        )
+        service.detokenize(
+            caller,
+            policy,
+            ask.field,
+            sent.texts,
+            ask.view,
+            rpc="DetokenizeColumn",
+            meanwhile=ahead,
+        )
+        return ahead.answer
 
-        return BoundCall(ask.field, sent.size, run)
-
-    def detokenize(raw: bytes) -> BoundCall:
-        ask = DetokenizeColumnRequest.FromString(raw)
-        sent = decode_column(ask.tokens)
-
-        def run(caller: Caller, policy: Policy) -> Answer:
-            ahead = Ahead(
-                lambda result: DetokenizeColumnResponse(
-                    values=sent.answer(result.values, result.failures),
-                    errors=item_errors(_placed(sent, result)),
-                    view=result.view,
-                )
-            )
-            service.detokenize(
-                caller,
-                policy,
-                ask.field,
-                sent.texts,
-                ask.view,
-                rpc="DetokenizeColumn",
-                meanwhile=ahead,
-            )
-            return ahead.answer
-
-        return BoundCall(ask.field, sent.size, run)
-
-    prefix = "/vault.v1.TokenizationService/"
-    return {f"{prefix}TokenizeColumn": tokenize, f"{prefix}DetokenizeColumn": detokenize}
+    return (
+        _ColumnRpc(pb.TokenizeColumnRequest, lambda ask: ask.values, tokenize),
+        _ColumnRpc(pb.DetokenizeColumnRequest, lambda ask: ask.tokens, detokenize),
+    )
 
 
 def _placed(sent: SentColumn, result: ColumnResult) -> Mapping[int, Failure]:

@@ -1,48 +1,31 @@
-"""Erase and EraseSpellings, from the wire to their use cases and back."""
+"""Erase and EraseSpellings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from vault.model import Caller
 from vault.policy.model import Policy
-from vault.rpc.methods.registry import Answer, BoundCall, Method, item_errors
+from vault.rpc.methods.messages import item_errors
+from vault.rpc.methods.registry import Answer, Row, Rpc
 from vault.service.erasure import ErasureService
 from vault.service.results import outcome_counts
 from vault.service.spellings import SpellingService
-from vault.v1.tokenization_service_pb2 import (
-    EraseRequest,
-    EraseResponse,
-    EraseSpellingsRequest,
-    EraseSpellingsResponse,
-    SpellingCount,
-)
+from vault.v1 import tokenization_service_pb2 as pb
 
-__all__ = ["erasure_methods"]
+__all__ = ["erasure_rpcs"]
 
 
-def erasure_methods(service: ErasureService, spellings: SpellingService) -> Mapping[str, Method]:
-    """Returns the RPCs by their full method names."""
+def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequence[Row]:
+    """Returns the RPCs that erase."""
 
-    def erase(caller: Caller, policy: Policy, ask: EraseRequest) -> Answer:
+    def erase(caller: Caller, policy: Policy, ask: pb.EraseRequest) -> Answer:
         result = service.erase(caller, policy, ask.field, ask.tokens, ask.values)
-        message = EraseResponse(errors=item_errors(result.failures))
+        message = pb.EraseResponse(errors=item_errors(result.failures))
         return Answer.of(message, outcome_counts(result.total, result.failures))
 
-    def bind(raw: bytes) -> BoundCall:
-        ask = EraseRequest.FromString(raw)
-        items = len(ask.tokens) + len(ask.values)
-        return BoundCall(ask.field, items, lambda caller, policy: erase(caller, policy, ask))
-
-    return {
-        "/vault.v1.TokenizationService/Erase": bind,
-        "/vault.v1.TokenizationService/EraseSpellings": _spellings(spellings),
-    }
-
-
-def _spellings(service: SpellingService) -> Method:
-    def erase(caller: Caller, policy: Policy, ask: EraseSpellingsRequest) -> Answer:
-        page = service.erase(
+    def erase_spellings(caller: Caller, policy: Policy, ask: pb.EraseSpellingsRequest) -> Answer:
+        page = spellings.erase(
             caller,
             policy,
             ask.field,
@@ -50,8 +33,10 @@ def _spellings(service: SpellingService) -> Method:
             count_only=ask.count_only,
             page_token=ask.page_token,
         )
-        found = [SpellingCount(index=at, count=count) for at, count in sorted(page.found.items())]
-        message = EraseSpellingsResponse(
+        found = [
+            pb.SpellingCount(index=at, count=count) for at, count in sorted(page.found.items())
+        ]
+        message = pb.EraseSpellingsResponse(
             found=found,
             errors=item_errors(page.failures),
             next_page_token=page.following,
@@ -60,10 +45,17 @@ def _spellings(service: SpellingService) -> Method:
         )
         return Answer.of(message, outcome_counts(page.total, page.failures))
 
-    def bind(raw: bytes) -> BoundCall:
-        ask = EraseSpellingsRequest.FromString(raw)
-        return BoundCall(
-            ask.field, len(ask.values), lambda caller, policy: erase(caller, policy, ask)
-        )
-
-    return bind
+    return (
+        Rpc(
+            pb.EraseRequest,
+            lambda ask: ask.field,
+            lambda ask: len(ask.tokens) + len(ask.values),
+            erase,
+        ),
+        Rpc(
+            pb.EraseSpellingsRequest,
+            lambda ask: ask.field,
+            lambda ask: len(ask.values),
+            erase_spellings,
+        ),
+    )

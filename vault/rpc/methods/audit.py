@@ -1,0 +1,101 @@
+"""VerifyAudit, TailAudit and CheckpointAudit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+
+from vault.errors import InvalidRequest
+from vault.model import Caller
+from vault.policy.model import Policy
+from vault.rpc.methods.messages import timestamp
+from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.service.audit_access import AuditSearch, AuditService, Finding
+from vault.service.audit_filter import AuditFilter
+from vault.v1 import audit_service_pb2 as pb
+
+__all__ = ["audit_rpcs"]
+
+_MAX_FINDINGS = 1000
+
+
+def audit_rpcs(service: AuditService) -> Sequence[Row]:
+    """Returns the RPCs on the audit."""
+
+    def verify_audit(caller: Caller, policy: Policy, ask: pb.VerifyAuditRequest) -> Answer:
+        report = service.verify_audit(caller, policy, ask.checkpoint)
+        return Answer.of(
+            pb.VerifyAuditResponse(
+                records=report.records,
+                writers=report.writers,
+                findings=_findings(report.findings),
+            )
+        )
+
+    def tail_audit(caller: Caller, policy: Policy, ask: pb.TailAuditRequest) -> Answer:
+        if ask.HasField("filter") or ask.before:
+            page = service.search_audit(caller, policy, lambda: _search(ask))
+        else:
+            page = service.tail_audit(caller, policy, ask.position, ask.limit)
+        records = [
+            pb.AuditRecord(
+                position=each.position, writer=each.writer, number=each.number, body=each.body
+            )
+            for each in page.records
+        ]
+        return Answer.of(
+            pb.TailAuditResponse(
+                records=records,
+                next=page.next,
+                lag=page.lag,
+                findings=_findings(page.findings),
+                first=page.first,
+                last=page.last,
+            )
+        )
+
+    def checkpoint_audit(caller: Caller, policy: Policy, _: pb.CheckpointAuditRequest) -> Answer:
+        made = service.checkpoint_audit(caller, policy)
+        return Answer.of(
+            pb.CheckpointAuditResponse(
+                checkpoint=made.text,
+                time=timestamp(made.time),
+                findings=_findings(made.findings),
+            )
+        )
+
+    return (
+        Rpc(pb.VerifyAuditRequest, None, None, verify_audit),
+        Rpc(pb.TailAuditRequest, None, None, tail_audit),
+        Rpc(pb.CheckpointAuditRequest, None, None, checkpoint_audit),
+    )
+
+
+def _search(ask: pb.TailAuditRequest) -> AuditSearch:
+    given = ask.filter
+    try:
+        since = given.since.ToDatetime(UTC) if given.HasField("since") else None
+        until = given.until.ToDatetime(UTC) if given.HasField("until") else None
+    except (ValueError, OverflowError):
+        raise InvalidRequest("a filter's time is no time of the years 1 to 9999") from None
+    wanted = AuditFilter(
+        since=since,
+        until=until,
+        principals=frozenset(given.principals),
+        fields=frozenset(given.fields),
+        outcomes=frozenset(given.outcomes),
+        rpcs=frozenset(given.rpcs),
+        writer=given.writer,
+        number=given.number,
+        request_id=given.request_id,
+    )
+    return AuditSearch(ask.position, ask.limit, ask.before, wanted)
+
+
+def _findings(findings: Sequence[Finding]) -> Iterable[pb.AuditFinding]:
+    return [
+        pb.AuditFinding(
+            writer=each.writer, number=each.number, kind=each.kind, message=each.message
+        )
+        for each in findings[:_MAX_FINDINGS]
+    ]

@@ -1,0 +1,41 @@
+"""GetPolicy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vault.model import Caller
+from vault.policy.model import Policy
+from vault.rpc.methods.messages import timestamp
+from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.service.policy_access import PolicyService
+from vault.v1 import policy_service_pb2 as pb
+
+__all__ = ["policy_rpcs"]
+
+
+def policy_rpcs(service: PolicyService) -> Sequence[Row]:
+    """Returns the RPCs on the policy."""
+
+    def get_policy(caller: Caller, policy: Policy, _: pb.GetPolicyRequest) -> Answer:
+        current, standing = service.get_policy(caller, policy)
+        # Another policy may have come into force since the call began.
+        since = standing.since if standing.digest == current.digest else None
+        return Answer.of(
+            pb.GetPolicyResponse(
+                digest=current.digest,
+                document=current.document,
+                effective_time=timestamp(since),
+                servers=[
+                    pb.PolicyServer(name=name, digest=digest) for name, digest in standing.servers
+                ],
+                file=pb.PolicyFile(
+                    digest=standing.file_digest,
+                    state=standing.state.value,
+                    problem=standing.problem,
+                    differs_since_time=timestamp(standing.differs_since),
+                ),
+            )
+        )
+
+    return (Rpc(pb.GetPolicyRequest, None, None, get_policy),)
