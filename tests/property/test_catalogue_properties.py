@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vault.errors import FormatError
-from vault.formats import FORMATS, Format, FormatOptions, HasParts, build_format
+from vault.formats import FORMATS, Format, HasParts, OptionValues, build_format
 from vault.formats.base.check_digits import aba_check, iban_check, vin_check
 from vault.formats.base.contract import Plan, RandomPlan
 from vault.formats.catalogue.dialling import (
@@ -129,82 +129,82 @@ decimals = st.builds(
 
 TEMPLATE = "AC-{branch:digits:4}[ -]{serial:digits:2-12}/{kind:upper:1-3:keep}"
 
-CASES: list[tuple[str, FormatOptions, st.SearchStrategy[str]]] = [
-    ("us_ssn", FormatOptions(), ssn_like),
-    ("us_itin", FormatOptions(), itins),
-    ("phone", FormatOptions(region="US"), phones),
-    ("date", FormatOptions(), dates("ymd")),
-    ("date", FormatOptions(order="dmy"), dates("dmy")),
-    ("date", FormatOptions(order="mdy"), dates("mdy")),
-    ("uuid", FormatOptions(), uuids()),
-    ("ipv4", FormatOptions(), st.ip_addresses(v=4).map(str)),
-    ("ipv4", FormatOptions(keep_first=2), st.ip_addresses(v=4).map(str)),
-    ("integer", FormatOptions(), integers),
-    ("decimal", FormatOptions(), decimals),
-    ("iban", FormatOptions(), ibans()),
-    ("iban", FormatOptions(token_check="valid"), ibans()),
+CASES: list[tuple[str, OptionValues, st.SearchStrategy[str]]] = [
+    ("us_ssn", {}, ssn_like),
+    ("us_itin", {}, itins),
+    ("phone", {"region": "US"}, phones),
+    ("date", {}, dates("ymd")),
+    ("date", {"order": "dmy"}, dates("dmy")),
+    ("date", {"order": "mdy"}, dates("mdy")),
+    ("uuid", {}, uuids()),
+    ("ipv4", {}, st.ip_addresses(v=4).map(str)),
+    ("ipv4", {"keep_first": 2}, st.ip_addresses(v=4).map(str)),
+    ("integer", {}, integers),
+    ("decimal", {}, decimals),
+    ("iban", {}, ibans()),
+    ("iban", {"token_check": "valid"}, ibans()),
     (
         "us_routing",
-        FormatOptions(),
+        {},
         digits(8, 8).flatmap(lambda text: spaced(text + aba_check(text))),
     ),
-    ("vin", FormatOptions(), vins()),
-    ("vin", FormatOptions(token_check="valid"), vins()),
-    ("vin", FormatOptions(token_check="invalid"), vins()),
+    ("vin", {}, vins()),
+    ("vin", {"token_check": "valid"}, vins()),
+    ("vin", {"token_check": "invalid"}, vins()),
     (
         "template",
-        FormatOptions(template=TEMPLATE),
+        {"template": TEMPLATE},
         st.from_regex(r"AC-[0-9]{4}[ -]?[0-9]{2,12}/[A-Z]{1,3}", fullmatch=True),
     ),
 ]
-RANDOM_CASES: list[tuple[str, FormatOptions, st.SearchStrategy[str]]] = [
+RANDOM_CASES: list[tuple[str, OptionValues, st.SearchStrategy[str]]] = [
     *CASES,
-    ("us_ssn", FormatOptions(token_check="invalid", keep_last=4), ssn_like),
+    ("us_ssn", {"token_check": "invalid", "keep_last": 4}, ssn_like),
     (
         "phone",
-        FormatOptions(region="US", invalid="random", min=3),
+        {"region": "US", "invalid": "random", "min": 3},
         digits(5, 15).flatmap(lambda text: spaced(text, " ().-")),
     ),
-    ("postcode", FormatOptions(region="US"), postcodes(r"[0-9]{5}([0-9]{4})?")),
+    ("postcode", {"region": "US"}, postcodes(r"[0-9]{5}([0-9]{4})?")),
     (
         "postcode",
-        FormatOptions(region="CA"),
+        {"region": "CA"},
         postcodes(
             r"[abceghjklmnprstvxy][0-9][abceghjklmnprstvwxyz][0-9][abceghjklmnprstvwxyz][0-9]"
         ),
     ),
     (
         "postcode",
-        FormatOptions(region="GB"),
+        {"region": "GB"},
         postcodes(r"[a-z]{1,2}[0-9][0-9a-z]?[0-9][abdefghjlnpqrstuwxyz]{2}"),
     ),
     (
         "document_number",
-        FormatOptions(),
+        {},
         st.text(st.sampled_from(DIGITS + LOWER + LOWER.upper()), min_size=6, max_size=20).flatmap(
             spaced
         ),
     ),
     (
         "address",
-        FormatOptions(),
+        {},
         hostile
         | st.from_regex(r"[0-9]{1,4} [A-Z][a-zé]{2,9} St\., Apt [0-9]?[A-Z]", fullmatch=True),
     ),
     (
         "person_name",
-        FormatOptions(script="own"),
+        {"script": "own"},
         hostile | st.text(st.sampled_from("ΑΒΓαβγςσΣЁйёК李小あアאםعي한 'Xx"), max_size=9),
     ),
     (
         "email",
-        FormatOptions(domain="drawn"),
+        {"domain": "drawn"},
         hostile.map(lambda local: f"{local}@Paint.Example.org"),
     ),
-    ("surrogate", FormatOptions(), hostile),
+    ("surrogate", {}, hostile),
     (
         "template",
-        FormatOptions(template="{a:upper:2}{b:digits:3-9}[ ]-{c:alphanumeric:1}"),
+        {"template": "{a:upper:2}{b:digits:3-9}[ ]-{c:alphanumeric:1}"},
         st.from_regex(r"[A-Z]{2}[0-9]{3,9} ?-[0-9A-Za-z]", fullmatch=True),
     ),
 ]
@@ -257,9 +257,9 @@ seeds = st.lists(st.integers(0, 10**6), min_size=40, max_size=40)
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_values_come_back_from_random_tokens(
-    name: str, options: FormatOptions, texts: st.SearchStrategy[str], data: st.DataObject
+    name: str, options: OptionValues, texts: st.SearchStrategy[str], data: st.DataObject
 ) -> None:
-    made = build_format(name, options)
+    made = build_format(name, **options)
     assert made.check_generator(Generator.RANDOM, Storage.VAULTED) is None
     text, seed = data.draw(texts), data.draw(seeds)
     free = name in {"address", "person_name", "email", "surrogate"}
@@ -277,9 +277,9 @@ def test_values_come_back_from_random_tokens(
 @settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
 @given(st.data(), st.integers(1, 9))
 def test_values_come_back_from_enciphered_tokens(
-    name: str, options: FormatOptions, texts: st.SearchStrategy[str], data: st.DataObject, by: int
+    name: str, options: OptionValues, texts: st.SearchStrategy[str], data: st.DataObject, by: int
 ) -> None:
-    made = build_format(name, options)
+    made = build_format(name, **options)
     text = data.draw(texts)
     core = made.parse(text).core
     plan = made.token_plan(core, Storage.VAULTED)
@@ -300,7 +300,7 @@ def test_values_come_back_from_enciphered_tokens(
 @pytest.mark.parametrize("case", ["lower", "upper"])
 @given(uuids(), st.integers(0, 15))
 def test_uuids_of_one_case_go_vaultless(case: str, text: str, by: int) -> None:
-    made = build_format("uuid", FormatOptions(case="upper" if case == "upper" else "lower"))
+    made = build_format("uuid", case="upper" if case == "upper" else "lower")
     text = text.upper() if case == "upper" else text.lower()
     assume(not text.startswith("URN"))
     parsed = made.parse(text)
@@ -312,18 +312,19 @@ def test_uuids_of_one_case_go_vaultless(case: str, text: str, by: int) -> None:
     assert made.render(back.build(rotated(back, -by)), token.layout) == text
 
 
-def option_of(name: str) -> FormatOptions:
-    return {
-        "alphabet": FormatOptions(alphabet="digits", min=6),
-        "postcode": FormatOptions(region="GB"),
-        "template": FormatOptions(template=TEMPLATE),
-    }.get(name, FormatOptions())
+def option_of(name: str) -> OptionValues:
+    options: dict[str, OptionValues] = {
+        "alphabet": {"alphabet": "digits", "min": 6},
+        "postcode": {"region": "GB"},
+        "template": {"template": TEMPLATE},
+    }
+    return options.get(name, {})
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 @given(hostile)
 def test_whatever_is_read_is_written_back_and_all_else_is_refused(name: str, text: str) -> None:
-    made = build_format(name, option_of(name))
+    made = build_format(name, **option_of(name))
     for parse in (made.parse, made.parse_token):
         try:
             parsed = parse(text)
@@ -337,12 +338,12 @@ def test_whatever_is_read_is_written_back_and_all_else_is_refused(name: str, tex
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_parts_are_within_the_value(
-    name: str, options: FormatOptions, texts: st.SearchStrategy[str], data: st.DataObject
+    name: str, options: OptionValues, texts: st.SearchStrategy[str], data: st.DataObject
 ) -> None:
-    made: object = build_format(name, options)
+    made: object = build_format(name, **options)
     if not isinstance(made, HasParts):
         return
-    form = build_format(name, options)
+    form = build_format(name, **options)
     text = data.draw(texts)
     assume(parsed_or_refused(form, text))
     core = form.parse(text).core
@@ -354,16 +355,16 @@ def test_parts_are_within_the_value(
 @pytest.mark.parametrize(
     ("name", "options", "texts"),
     [
-        ("integer", FormatOptions(max=2), [str(number) for number in range(-100, 100)]),
-        ("ipv4", FormatOptions(keep_first=3), [f"10.1.2.{last}" for last in range(256)]),
+        ("integer", {"max": 2}, [str(number) for number in range(-100, 100)]),
+        ("ipv4", {"keep_first": 3}, [f"10.1.2.{last}" for last in range(256)]),
         (
             "decimal",
-            FormatOptions(max=1),
+            {"max": 1},
             [f"{sign}{n // 100}.{n % 100:02d}" for n in range(1, 1000) for sign in ("", "-")],
         ),
         (
             "template",
-            FormatOptions(template="{a:01:1-4}-{b:01:1-3}"),
+            {"template": "{a:01:1-4}-{b:01:1-3}"},
             [
                 f"{a:0{wide}b}-{b:0{narrow}b}"
                 for wide in range(1, 5)
@@ -374,15 +375,15 @@ def test_parts_are_within_the_value(
         ),
         (
             "us_routing",
-            FormatOptions(),
+            {},
             [f"1234{n:04d}{aba_check(f'1234{n:04d}')}" for n in range(10_000)],
         ),
     ],
 )
 def test_a_whole_small_domain_maps_one_to_one(
-    name: str, options: FormatOptions, texts: list[str]
+    name: str, options: OptionValues, texts: list[str]
 ) -> None:
-    made = build_format(name, options)
+    made = build_format(name, **options)
     tokens = set()
     for text in texts:
         plan = made.token_plan(made.parse(text).core, Storage.VAULTLESS)

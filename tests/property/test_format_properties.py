@@ -9,9 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vault.errors import FormatError
-from vault.formats import Format, FormatOptions, TokenLuhn, build_format
+from vault.formats import Format, OptionValues, build_format
 from vault.formats.base.layout import Layout, fold, weave
 from vault.formats.base.luhn import closing_digit, luhn_sum
+from vault.formats.catalogue.card import TokenLuhn
 from vault.model import Storage
 
 # Characters that casing, normalisation and display treat in ways of their own.
@@ -83,7 +84,7 @@ def test_every_character_survives_folding() -> None:
 
 @given(hostile | case_like, letters)
 def test_names_come_back_from_their_tokens(text: str, drawn: list[int]) -> None:
-    made = build_format("person_name", FormatOptions())
+    made = build_format("person_name")
     if accepted(made, text):
         check_random_round_trip(made, text, drawn)
 
@@ -100,7 +101,7 @@ def test_names_come_back_from_their_tokens(text: str, drawn: list[int]) -> None:
 def test_emails_come_back_from_their_tokens(
     keep_domain: bool, local: str, domain: str, drawn: list[int]
 ) -> None:
-    made = build_format("email", FormatOptions(keep_domain=keep_domain))
+    made = build_format("email", keep_domain=keep_domain)
     text = f"{local}@{domain}"
     if accepted(made, text):
         check_random_round_trip(made, text, drawn)
@@ -116,9 +117,7 @@ def test_emails_come_back_from_their_tokens(
 def test_cards_by_any_cipher(
     data: st.DataObject, first: int, last: int, luhn: TokenLuhn, by: int
 ) -> None:
-    made = build_format(
-        "card", FormatOptions(min=14, keep_first=first, keep_last=last, token_luhn=luhn)
-    )
+    made = build_format("card", min=14, keep_first=first, keep_last=last, token_luhn=luhn)
     text = data.draw(cards(shortest=14).flatmap(lambda core: spaced(core, separators)))
     parsed = made.parse(text)
     assert made.render(parsed.core, parsed.layout) == text
@@ -144,7 +143,7 @@ def test_cards_by_any_cipher(
     st.integers(1, 9),
 )
 def test_ssns_by_any_cipher(text: str, last: int, by: int) -> None:
-    made = build_format("us_ssn", FormatOptions(keep_last=last))
+    made = build_format("us_ssn", keep_last=last)
     parsed = made.parse(text)
     plan = made.token_plan(parsed.core, Storage.VAULTLESS)
     core = plan.build(rotate(plan.text, plan.alphabet.characters, by))
@@ -168,14 +167,12 @@ def test_alphabets_by_any_cipher(
 ) -> None:
     made = build_format(
         "alphabet",
-        FormatOptions(
-            alphabet=alphabet,
-            min=7,
-            max=40,
-            keep_first=first,
-            keep_last=last,
-            separators=" " if "-" in alphabet else None,
-        ),
+        alphabet=alphabet,
+        min=7,
+        max=40,
+        keep_first=first,
+        keep_last=last,
+        separators=" " if "-" in alphabet else None,
     )
     whole = (
         made.token_plan("0" * 7, Storage.VAULTLESS).alphabet
@@ -208,8 +205,8 @@ def test_alphabets_by_any_cipher(
 def test_a_token_that_nobody_made_is_refused_as_a_format_error_or_read(
     name: str, text: str
 ) -> None:
-    options = FormatOptions(alphabet="digits", min=6) if name == "alphabet" else FormatOptions()
-    made = build_format(name, options)
+    options: OptionValues = {"alphabet": "digits", "min": 6} if name == "alphabet" else {}
+    made = build_format(name, **options)
     try:
         parsed = made.parse_token(text)
     except FormatError:

@@ -17,14 +17,14 @@ import pytest
 
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.tweak import TWEAK_VERSIONS
-from vault.formats import FormatOptions, build_format
+from vault.formats import build_format
 from vault.formats.base.luhn import closing_digit
 from vault.model import Generator, Storage
 
 pytestmark = pytest.mark.soak
 
 KEY = FieldKey(b"k" * 32, "default", "card", 1)
-CARD = build_format("card", FormatOptions(min=16, max=16))
+CARD = build_format("card", min=16, max=16)
 VALUES = 200
 ROUNDS = 40
 BOUND = 0.15

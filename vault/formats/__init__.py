@@ -3,54 +3,42 @@
 from __future__ import annotations
 
 from vault.formats.base.contract import (
-    DateOrder,
-    EmailDomain,
     FiniteTokenSpace,
     Format,
-    FormatOptionError,
-    FormatOptions,
     HasParts,
     HasRegions,
     HasWords,
-    InvalidNumbers,
-    LetterCase,
-    NameScript,
     Opening,
     Parsed,
     Plan,
     RandomPlan,
     Spelled,
-    TokenCheck,
-    TokenLuhn,
     Widening,
     token_form,
 )
 from vault.formats.base.layout import Layout
-from vault.formats.catalogue.table import FORMATS, build_format
+from vault.formats.base.options import FormatOptionError, OptionValue, OptionValues
+from vault.formats.catalogue.table import FORMATS, OPTIONS, build_format, options_of
 
 __all__ = [
     "FORMATS",
-    "DateOrder",
-    "EmailDomain",
+    "OPTIONS",
     "FiniteTokenSpace",
     "Format",
     "FormatOptionError",
-    "FormatOptions",
     "HasParts",
     "HasRegions",
     "HasWords",
-    "InvalidNumbers",
     "Layout",
-    "LetterCase",
-    "NameScript",
     "Opening",
+    "OptionValue",
+    "OptionValues",
     "Parsed",
     "Plan",
     "RandomPlan",
     "Spelled",
-    "TokenCheck",
-    "TokenLuhn",
     "Widening",
     "build_format",
+    "options_of",
     "token_form",
 ]

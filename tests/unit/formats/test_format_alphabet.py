@@ -6,7 +6,7 @@ from vault.crypto import FF1, FF3_1
 from vault.crypto.alphabet import NAMED
 from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.errors import FormatError, Reason
-from vault.formats import Format, FormatOptionError, FormatOptions, build_format
+from vault.formats import Format, FormatOptionError, OptionValues, build_format
 from vault.model import Generator, Storage
 
 
@@ -19,7 +19,8 @@ def plain(
     last: int = 0,
     separators: str | None = None,
 ) -> Format:
-    options = FormatOptions(
+    return build_format(
+        "alphabet",
         min=low,
         max=high,
         keep_first=first,
@@ -27,7 +28,6 @@ def plain(
         alphabet=alphabet,
         separators=separators,
     )
-    return build_format("alphabet", options)
 
 
 @pytest.mark.parametrize(
@@ -205,32 +205,32 @@ def test_separators_may_be_chosen_or_none() -> None:
 @pytest.mark.parametrize(
     ("option", "options"),
     [
-        ("alphabet", FormatOptions(min=6)),
-        ("alphabet", FormatOptions(alphabet="", min=6)),
-        ("alphabet", FormatOptions(alphabet="digit", min=6)),
-        ("alphabet", FormatOptions(alphabet="hex", min=6)),
-        ("alphabet", FormatOptions(alphabet="0012", min=6)),
-        ("alphabet", FormatOptions(alphabet="0", min=6)),
-        ("alphabet", FormatOptions(alphabet="01\u0301", min=6)),
-        ("min", FormatOptions(alphabet="digits")),
-        ("min", FormatOptions(alphabet="digits", min=0)),
-        ("min", FormatOptions(alphabet="digits", min=513)),
-        ("max", FormatOptions(alphabet="digits", min=6, max=5)),
-        ("max", FormatOptions(alphabet="digits", min=6, max=513)),
-        ("keep_first", FormatOptions(alphabet="digits", min=6, keep_first=6)),
-        ("keep_last", FormatOptions(alphabet="digits", min=6, keep_last=-1)),
-        ("keep_last", FormatOptions(alphabet="digits", min=6, keep_first=3, keep_last=3)),
-        ("separators", FormatOptions(alphabet="lower", min=6, separators="ab")),
-        ("separators", FormatOptions(alphabet="lower", min=6, separators="-X")),
-        ("separators", FormatOptions(alphabet="lower", min=6, separators="\n")),
-        ("separators", FormatOptions(alphabet="lower", min=6, separators="\u2028")),
-        ("token_luhn", FormatOptions(alphabet="digits", min=6, token_luhn="valid")),
-        ("keep_domain", FormatOptions(alphabet="digits", min=6, keep_domain=True)),
+        ("alphabet", {"min": 6}),
+        ("alphabet", {"alphabet": "", "min": 6}),
+        ("alphabet", {"alphabet": "digit", "min": 6}),
+        ("alphabet", {"alphabet": "hex", "min": 6}),
+        ("alphabet", {"alphabet": "0012", "min": 6}),
+        ("alphabet", {"alphabet": "0", "min": 6}),
+        ("alphabet", {"alphabet": "01\u0301", "min": 6}),
+        ("min", {"alphabet": "digits"}),
+        ("min", {"alphabet": "digits", "min": 0}),
+        ("min", {"alphabet": "digits", "min": 513}),
+        ("max", {"alphabet": "digits", "min": 6, "max": 5}),
+        ("max", {"alphabet": "digits", "min": 6, "max": 513}),
+        ("keep_first", {"alphabet": "digits", "min": 6, "keep_first": 6}),
+        ("keep_last", {"alphabet": "digits", "min": 6, "keep_last": -1}),
+        ("keep_last", {"alphabet": "digits", "min": 6, "keep_first": 3, "keep_last": 3}),
+        ("separators", {"alphabet": "lower", "min": 6, "separators": "ab"}),
+        ("separators", {"alphabet": "lower", "min": 6, "separators": "-X"}),
+        ("separators", {"alphabet": "lower", "min": 6, "separators": "\n"}),
+        ("separators", {"alphabet": "lower", "min": 6, "separators": "\u2028"}),
+        ("token_luhn", {"alphabet": "digits", "min": 6, "token_luhn": "valid"}),
+        ("keep_domain", {"alphabet": "digits", "min": 6, "keep_domain": True}),
     ],
 )
-def test_options_that_do_not_fit_are_named(option: str, options: FormatOptions) -> None:
+def test_options_that_do_not_fit_are_named(option: str, options: OptionValues) -> None:
     with pytest.raises(FormatOptionError) as caught:
-        build_format("alphabet", options)
+        build_format("alphabet", **options)
     assert caught.value.option == option
 
 

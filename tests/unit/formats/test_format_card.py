@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import Format, FormatOptionError, FormatOptions, TokenLuhn, build_format
+from vault.formats import Format, FormatOptionError, OptionValues, build_format
 from vault.formats.base.luhn import luhn_sum
+from vault.formats.catalogue.card import TokenLuhn
 from vault.model import Generator, Storage
 
 VISA = "4111111111111111"
@@ -21,8 +22,9 @@ def card(
     last: int = 0,
     luhn: TokenLuhn | None = None,
 ) -> Format:
-    options = FormatOptions(min=low, max=high, keep_first=first, keep_last=last, token_luhn=luhn)
-    return build_format("card", options)
+    return build_format(
+        "card", min=low, max=high, keep_first=first, keep_last=last, token_luhn=luhn
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,23 +186,23 @@ def test_check_generator() -> None:
 @pytest.mark.parametrize(
     ("option", "options"),
     [
-        ("min", FormatOptions(min=11)),
-        ("min", FormatOptions(min=20)),
-        ("max", FormatOptions(max=20)),
-        ("max", FormatOptions(min=16, max=15)),
-        ("keep_first", FormatOptions(keep_first=4)),
-        ("keep_first", FormatOptions(keep_first=8, keep_last=4)),
-        ("keep_last", FormatOptions(keep_last=5)),
-        ("keep_last", FormatOptions(keep_last=-1)),
-        ("alphabet", FormatOptions(alphabet="digits")),
-        ("separators", FormatOptions(separators="/")),
-        ("keep_domain", FormatOptions(keep_domain=True)),
-        ("token_luhn", FormatOptions(token_luhn="maybe")),  # type: ignore[arg-type]
+        ("min", {"min": 11}),
+        ("min", {"min": 20}),
+        ("max", {"max": 20}),
+        ("max", {"min": 16, "max": 15}),
+        ("keep_first", {"keep_first": 4}),
+        ("keep_first", {"keep_first": 8, "keep_last": 4}),
+        ("keep_last", {"keep_last": 5}),
+        ("keep_last", {"keep_last": -1}),
+        ("alphabet", {"alphabet": "digits"}),
+        ("separators", {"separators": "/"}),
+        ("keep_domain", {"keep_domain": True}),
+        ("token_luhn", {"token_luhn": "maybe"}),
     ],
 )
-def test_options_that_do_not_fit_are_named(option: str, options: FormatOptions) -> None:
+def test_options_that_do_not_fit_are_named(option: str, options: OptionValues) -> None:
     with pytest.raises(FormatOptionError) as caught:
-        build_format("card", options)
+        build_format("card", **options)
     assert caught.value.option == option
 
 

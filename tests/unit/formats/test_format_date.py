@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import DateOrder, FormatOptionError, FormatOptions, build_format
+from vault.formats import FormatOptionError, OptionValues, build_format
+from vault.formats.catalogue.date import DateOrder
 from vault.model import Generator, Storage
 
-ISO = build_format("date", FormatOptions())
+ISO = build_format("date")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ ISO = build_format("date", FormatOptions())
     ],
 )
 def test_a_token_is_a_date_of_the_same_layout(order: DateOrder, text: str, made: str) -> None:
-    date = build_format("date", FormatOptions(order=order))
+    date = build_format("date", order=order)
     parsed = date.parse(text)
     token = date.token_plan(parsed.core, Storage.VAULTED).build("000001")
     assert date.render(token, parsed.layout) == made
@@ -40,7 +41,7 @@ def test_the_default_window_is_a_million_days() -> None:
 
 
 def test_another_window_is_for_random_tokens() -> None:
-    century = build_format("date", FormatOptions(earliest="1900-01-01", latest="1999-12-31"))
+    century = build_format("date", earliest="1900-01-01", latest="1999-12-31")
     assert century.effective_domain(Generator.RANDOM, Storage.VAULTED) == 36_524
     assert century.check_generator(Generator.RANDOM, Storage.VAULTED) is None
     assert "1,000,000 days" in str(century.check_generator(Generator.FF1, Storage.VAULTED))
@@ -48,7 +49,7 @@ def test_another_window_is_for_random_tokens() -> None:
     plan = century.random_plan("19500101", 0)
     assert plan.build("0" * plan.length) == "19000101"
     assert plan.build(f"{36_523:0{plan.length}x}") == "19991231"
-    late = build_format("date", FormatOptions(earliest="9000-01-01"))
+    late = build_format("date", earliest="9000-01-01")
     late.parse("9999-12-31")
 
 
@@ -91,15 +92,15 @@ def test_a_token_has_months_and_days_of_two_digits() -> None:
 @pytest.mark.parametrize(
     ("options", "option"),
     [
-        (FormatOptions(earliest="01.01.1900"), "earliest"),
-        (FormatOptions(earliest="1900-02-30"), "earliest"),
-        (FormatOptions(latest="0600-01-01"), "latest"),
-        (FormatOptions(region="US"), "region"),
+        ({"earliest": "01.01.1900"}, "earliest"),
+        ({"earliest": "1900-02-30"}, "earliest"),
+        ({"latest": "0600-01-01"}, "latest"),
+        ({"region": "US"}, "region"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options: FormatOptions, option: str) -> None:
+def test_options_that_do_not_fit_are_refused(options: OptionValues, option: str) -> None:
     with pytest.raises(FormatOptionError) as caught:
-        build_format("date", options)
+        build_format("date", **options)
     assert caught.value.option == option
 
 
@@ -110,13 +111,13 @@ def test_there_is_nothing_to_decipher() -> None:
 
 @pytest.mark.parametrize("text", ["2000-07-13", "2000-7-13"])
 def test_a_date_is_never_its_own_token_however_it_is_written(text: str) -> None:
-    made = build_format("date", FormatOptions(earliest="2000-07-13", latest="2000-07-14"))
+    made = build_format("date", earliest="2000-07-13", latest="2000-07-14")
     core = made.parse(text).core
     plan = made.random_plan(core, 0)
     drawn = {plan.build(f"{number:0{plan.length}x}") for number in range(2)}
     # Who makes tokens passes over the one that equals the core, and draws again.
     assert drawn == {core, "20000714"}
-    million = build_format("date", FormatOptions())
+    million = build_format("date")
     core = million.parse(text).core
     same = million.token_plan(core, Storage.VAULTED)
     assert same.build(same.text) == core

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import Format, FormatOptionError, FormatOptions, build_format
+from vault.formats import Format, FormatOptionError, build_format
 from vault.model import Generator, Storage
 
-HIDDEN = build_format("email", FormatOptions())
-KEPT = build_format("email", FormatOptions(keep_domain=True))
+HIDDEN = build_format("email")
+KEPT = build_format("email", keep_domain=True)
 
 
 def token_of(email: Format, text: str, attempt: int = 0) -> str:
@@ -160,5 +160,5 @@ def test_random_and_vaulted_only() -> None:
     with pytest.raises(ValueError, match="no FPE generator"):
         HIDDEN.value_plan("a@b")
     with pytest.raises(FormatOptionError) as caught:
-        build_format("email", FormatOptions(keep_last=1))
+        build_format("email", keep_last=1)
     assert caught.value.option == "keep_last"

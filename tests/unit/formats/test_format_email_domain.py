@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError
-from vault.formats import FormatOptions, build_format
+from vault.formats import build_format
 
 
 @pytest.mark.parametrize("domain", ["\0", "exa\0mple.com", "", "a b", "@"])
 def test_what_is_no_domain_is_no_token(domain: str) -> None:
     with pytest.raises(FormatError):
-        build_format("email", FormatOptions(keep_domain=True)).parse_token(f"abcdefgh@{domain}")
+        build_format("email", keep_domain=True).parse_token(f"abcdefgh@{domain}")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import EmailDomain, Format, FormatOptionError, FormatOptions, build_format
+from vault.formats import Format, FormatOptionError, build_format
 from vault.formats.base.scripts import SCRIPTS, fewest_letters
+from vault.formats.catalogue.email import EmailDomain
 from vault.formats.catalogue.surrogate import find_surrogates
 from vault.model import Generator, Storage
 
-ADDRESS = build_format("address", FormatOptions())
-OWN = build_format("person_name", FormatOptions(script="own"))
-SURROGATE = build_format("surrogate", FormatOptions(label="PERSON"))
+ADDRESS = build_format("address")
+OWN = build_format("person_name", script="own")
+SURROGATE = build_format("surrogate", label="PERSON")
 
 
 def token(made: Format, text: str, attempt: int = 0) -> str:
@@ -97,7 +98,7 @@ def test_a_name_token_is_of_one_script() -> None:
     with pytest.raises(FormatError):
         OWN.parse_token("abcдеf")
     with pytest.raises(FormatError):
-        build_format("person_name", FormatOptions()).parse_token("абвгд")
+        build_format("person_name").parse_token("абвгд")
 
 
 @pytest.mark.parametrize(
@@ -109,27 +110,27 @@ def test_a_name_token_is_of_one_script() -> None:
     ],
 )
 def test_an_email_has_one_of_three_domains(domain: EmailDomain, made: str) -> None:
-    email = build_format("email", FormatOptions(domain=domain))
+    email = build_format("email", domain=domain)
     assert token(email, "Bobobobo.ross@Paint.org") == made
 
 
 def test_email_shapes_of_before_are_as_they_were() -> None:
     for options, shape in (
-        (FormatOptions(), {"rules": 1, "keep_domain": False}),
-        (FormatOptions(domain="reserved"), {"rules": 1, "keep_domain": False}),
-        (FormatOptions(keep_domain=True), {"rules": 1, "keep_domain": True}),
-        (FormatOptions(domain="kept"), {"rules": 1, "keep_domain": True}),
+        ({}, {"rules": 1, "keep_domain": False}),
+        ({"domain": "reserved"}, {"rules": 1, "keep_domain": False}),
+        ({"keep_domain": True}, {"rules": 1, "keep_domain": True}),
+        ({"domain": "kept"}, {"rules": 1, "keep_domain": True}),
     ):
-        assert build_format("email", options).token_spec() == shape
-    assert build_format("person_name", FormatOptions(script="latin")).token_spec() == {"rules": 2}
+        assert build_format("email", **options).token_spec() == shape
+    assert build_format("person_name", script="latin").token_spec() == {"rules": 2}
     with pytest.raises(FormatOptionError):
-        build_format("email", FormatOptions(domain="drawn", keep_domain=True))
+        build_format("email", domain="drawn", keep_domain=True)
 
 
 @pytest.mark.parametrize("domain", ["aaaaaaaa.example.com", "aaaaaaa.example", "1aaaaaaa.example"])
 def test_a_drawn_domain_has_one_form(domain: str) -> None:
     with pytest.raises(FormatError):
-        build_format("email", FormatOptions(domain="drawn")).parse_token(f"abcdefgh@{domain}")
+        build_format("email", domain="drawn").parse_token(f"abcdefgh@{domain}")
 
 
 def test_a_surrogate_is_found_in_text_and_stands_for_anything() -> None:
@@ -164,6 +165,6 @@ def test_surrogate_values_and_options_have_bounds() -> None:
         with pytest.raises(FormatError) as caught:
             SURROGATE.parse(text)
         assert reason in caught.value.reason.value
-    for options in (FormatOptions(label="person"), FormatOptions(label=""), FormatOptions(max=0)):
+    for options in ({"label": "person"}, {"label": ""}, {"max": 0}):
         with pytest.raises(FormatOptionError):
-            build_format("surrogate", options)
+            build_format("surrogate", **options)

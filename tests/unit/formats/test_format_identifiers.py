@@ -13,8 +13,8 @@ import stdnum.us.ssn
 from stdnum import numdb
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, TokenCheck, build_format
-from vault.formats.base.check_digits import iban_check, vin_check
+from vault.formats import FormatOptionError, OptionValues, build_format
+from vault.formats.base.check_digits import TokenCheck, iban_check, vin_check
 from vault.model import Generator, Storage
 
 IBANS = [
@@ -26,7 +26,7 @@ IBANS = [
     "MT84MALT011000012345MTLCAST001S",
     "nl91 abna 0417 1643 00",
 ]
-IBAN = build_format("iban", FormatOptions())
+IBAN = build_format("iban")
 
 
 @pytest.mark.parametrize("text", IBANS)
@@ -34,7 +34,7 @@ IBAN = build_format("iban", FormatOptions())
 def test_an_iban_token_is_of_the_same_country_and_valid_or_never(
     text: str, check: TokenCheck
 ) -> None:
-    made = build_format("iban", FormatOptions(token_check=check))
+    made = build_format("iban", token_check=check)
     parsed = made.parse(text)
     plan = made.token_plan(parsed.core, Storage.VAULTLESS)
     token = made.render(plan.build("7" * len(plan.text)), parsed.layout)
@@ -82,14 +82,14 @@ def test_check_digits_outside_of_02_to_98_are_refused() -> None:
 
 
 def test_countries_narrow_the_field_and_widen_the_domain() -> None:
-    germany = build_format("iban", FormatOptions(countries=("DE",)))
+    germany = build_format("iban", countries=("DE",))
     assert germany.effective_domain(Generator.FF1, Storage.VAULTED) == 10**18
     assert IBAN.effective_domain(Generator.FF1, Storage.VAULTED) == 10**10
     with pytest.raises(FormatError, match="this country"):
         germany.parse(IBANS[1])
     for country in ("ZZ", "D", "DEU", "١٢"):
         with pytest.raises(FormatOptionError) as caught:
-            build_format("iban", FormatOptions(countries=(country,)))
+            build_format("iban", countries=(country,))
         assert caught.value.option == "countries"
 
 
@@ -97,15 +97,13 @@ def test_no_country_has_accounts_without_ten_places_for_digits() -> None:
     registry = numdb.get("iban")
     for country in ("BE", "NO", "NL", "MT", "LC", "RU", "SC"):
         assert registry.info(country)[0][1]["bban"]
-        build_format("iban", FormatOptions(countries=(country,)))
+        build_format("iban", countries=(country,))
 
 
 @pytest.mark.parametrize("text", ["021000021", "0210-0002-1", "011 401 533"])
 def test_a_routing_number_token_fails_or_passes_its_check(text: str) -> None:
     for check in ("valid", "invalid"):
-        made = build_format(
-            "us_routing", FormatOptions(token_check="valid" if check == "valid" else "invalid")
-        )
+        made = build_format("us_routing", token_check="valid" if check == "valid" else "invalid")
         parsed = made.parse(text)
         token = made.token_plan(parsed.core, Storage.VAULTED).build("12345678")
         assert stdnum.us.rtn.is_valid(token) == (check == "valid")
@@ -126,7 +124,7 @@ def test_a_routing_number_token_fails_or_passes_its_check(text: str) -> None:
 )
 def test_what_is_no_routing_number_is_refused(text: str, reason: Reason) -> None:
     with pytest.raises(FormatError) as caught:
-        build_format("us_routing", FormatOptions()).parse(text)
+        build_format("us_routing").parse(text)
     assert caught.value.reason is reason
 
 
@@ -138,9 +136,9 @@ def test_vehicle_check_digits() -> None:
 
 def test_a_vehicle_number_without_a_check_digit_is_for_token_check_any() -> None:
     text = "WVWZZZ1JZXW000001"
-    build_format("vin", FormatOptions()).parse(text)
+    build_format("vin").parse(text)
     with pytest.raises(FormatError, match="check digit"):
-        build_format("vin", FormatOptions(token_check="invalid")).parse(text)
+        build_format("vin", token_check="invalid").parse(text)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +153,12 @@ def test_a_vehicle_number_without_a_check_digit_is_for_token_check_any() -> None
 )
 def test_what_is_no_vehicle_number_is_refused(text: str, reason: Reason) -> None:
     with pytest.raises(FormatError) as caught:
-        build_format("vin", FormatOptions()).parse(text)
+        build_format("vin").parse(text)
     assert caught.value.reason is reason
 
 
 def test_an_itin_token_is_an_itin() -> None:
-    made = build_format("us_itin", FormatOptions())
+    made = build_format("us_itin")
     parsed = made.parse("912-90-3456")
     assert made.token_plan(parsed.core, Storage.VAULTED).build("123456") == "912903456"
     assert made.effective_domain(Generator.FF1, Storage.VAULTED) == 10**6
@@ -181,14 +179,14 @@ def test_an_itin_token_is_an_itin() -> None:
 
 def made_of(group: int) -> bool:
     try:
-        build_format("us_itin", FormatOptions()).parse(f"912{group:02d}0000")
+        build_format("us_itin").parse(f"912{group:02d}0000")
     except FormatError:
         return False
     return True
 
 
 def test_a_token_that_is_never_an_ssn() -> None:
-    made = build_format("us_ssn", FormatOptions(token_check="invalid"))
+    made = build_format("us_ssn", token_check="invalid")
     assert made.effective_domain(Generator.RANDOM, Storage.VAULTED) == 57_000_000
     assert "generator random" in str(made.check_generator(Generator.FF1, Storage.VAULTED))
     plan = made.random_plan("123456789", 0)
@@ -199,7 +197,7 @@ def test_a_token_that_is_never_an_ssn() -> None:
         assert not made_of(int(token[3:5])) or not token.startswith("9")
     with pytest.raises(FormatError):
         made.parse_token("123-45-6789")
-    kept = build_format("us_ssn", FormatOptions(token_check="invalid", keep_last=4))
+    kept = build_format("us_ssn", token_check="invalid", keep_last=4)
     last = kept.random_plan("123456789", 0)
     assert last.build("0" * last.length) == "000006789"
 
@@ -218,7 +216,7 @@ def test_a_token_that_is_never_an_ssn() -> None:
     ],
 )
 def test_a_postcode_token_has_the_same_form(region: str, text: str) -> None:
-    made = build_format("postcode", FormatOptions(region=region))
+    made = build_format("postcode", region=region)
     parsed = made.parse(text)
     plan = made.random_plan(parsed.core, 0)
     for digit in "0123456789abcdef":
@@ -234,24 +232,24 @@ def test_a_postcode_token_has_the_same_form(region: str, text: str) -> None:
 )
 def test_what_is_no_postcode_is_refused(region: str, text: str) -> None:
     with pytest.raises(FormatError):
-        build_format("postcode", FormatOptions(region=region)).parse(text)
+        build_format("postcode", region=region).parse(text)
 
 
 def test_domains_of_postcodes() -> None:
     sizes = {
-        region: build_format("postcode", FormatOptions(region=region)).effective_domain(
+        region: build_format("postcode", region=region).effective_domain(
             Generator.RANDOM, Storage.VAULTED
         )
         for region in ("US", "CA", "GB")
     }
     assert sizes == {"US": 10**5, "CA": 18 * 20 * 20 * 1000, "GB": 26 * 100 * 400}
     with pytest.raises(FormatOptionError, match="US, CA, GB"):
-        build_format("postcode", FormatOptions(region="DE"))
+        build_format("postcode", region="DE")
 
 
 @pytest.mark.parametrize("text", ["C01X00T47", "S530-1234-5678", "x 123.456<7", "308271618"])
 def test_a_document_number_keeps_its_classes(text: str) -> None:
-    made = build_format("document_number", FormatOptions())
+    made = build_format("document_number")
     parsed = made.parse(text)
     plan = made.random_plan(parsed.core, 0)
     token = made.render(plan.build("7" * plan.length), parsed.layout)
@@ -273,25 +271,23 @@ def test_a_document_number_keeps_its_classes(text: str) -> None:
 )
 def test_what_is_no_document_number_is_refused(text: str, reason: Reason) -> None:
     with pytest.raises(FormatError) as caught:
-        build_format("document_number", FormatOptions()).parse(text)
+        build_format("document_number").parse(text)
     assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize(
     ("name", "options", "option"),
     [
-        ("iban", FormatOptions(token_check="any"), "token_check"),
-        ("us_routing", FormatOptions(token_check="any"), "token_check"),
-        ("us_ssn", FormatOptions(token_check="valid"), "token_check"),
-        ("document_number", FormatOptions(min=0), "min"),
-        ("document_number", FormatOptions(min=9, max=8), "max"),
-        ("ipv4", FormatOptions(keep_first=4), "keep_first"),
-        ("us_itin", FormatOptions(keep_last=4), "keep_last"),
+        ("iban", {"token_check": "any"}, "token_check"),
+        ("us_routing", {"token_check": "any"}, "token_check"),
+        ("us_ssn", {"token_check": "valid"}, "token_check"),
+        ("document_number", {"min": 0}, "min"),
+        ("document_number", {"min": 9, "max": 8}, "max"),
+        ("ipv4", {"keep_first": 4}, "keep_first"),
+        ("us_itin", {"keep_last": 4}, "keep_last"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(
-    name: str, options: FormatOptions, option: str
-) -> None:
+def test_options_that_do_not_fit_are_refused(name: str, options: OptionValues, option: str) -> None:
     with pytest.raises(FormatOptionError) as caught:
-        build_format(name, options)
+        build_format(name, **options)
     assert caught.value.option == option

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, build_format
+from vault.formats import FormatOptionError, build_format
 from vault.model import Generator, Storage
 
-INTEGER = build_format("integer", FormatOptions(max=6))
-DECIMAL = build_format("decimal", FormatOptions(max=4))
-UUID = build_format("uuid", FormatOptions())
-IPV4 = build_format("ipv4", FormatOptions())
+INTEGER = build_format("integer", max=6)
+DECIMAL = build_format("decimal", max=4)
+UUID = build_format("uuid")
+IPV4 = build_format("ipv4")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_digits_bound_the_domain() -> None:
     assert INTEGER.effective_domain(Generator.FF1, Storage.VAULTED) == 10**6
     for name, most in (("integer", 39), ("decimal", 0)):
         with pytest.raises(FormatOptionError) as caught:
-            build_format(name, FormatOptions(max=most))
+            build_format(name, max=most)
         assert caught.value.option == "max"
 
 
@@ -96,7 +96,7 @@ def test_a_uuid_token_keeps_the_version_and_always_has_a_letter() -> None:
 
 def test_a_vaultless_uuid_keeps_its_variant_and_is_of_one_case() -> None:
     assert "set case" in str(UUID.check_generator(Generator.FF1, Storage.VAULTLESS))
-    upper = build_format("uuid", FormatOptions(case="upper"))
+    upper = build_format("uuid", case="upper")
     assert upper.check_generator(Generator.FF1, Storage.VAULTLESS) is None
     with pytest.raises(FormatError, match="upper case"):
         upper.parse(V4)
@@ -131,7 +131,7 @@ def test_an_address_is_thirty_two_bits() -> None:
     assert plan.text == "c0a80001"
     assert plan.build("00ff10fe") == "0.255.16.254"
     assert IPV4.effective_domain(Generator.FF1, Storage.VAULTLESS) == 2**32
-    kept = build_format("ipv4", FormatOptions(keep_first=1))
+    kept = build_format("ipv4", keep_first=1)
     assert kept.token_plan("10.20.30.40", Storage.VAULTLESS).build("ffffff") == "10.255.255.255"
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, HasWords, build_format
+from vault.formats import FormatOptionError, HasWords, build_format
 from vault.formats.base.layout import plain
 from vault.model import Generator, Storage
 
-NAME = build_format("person_name", FormatOptions())
+NAME = build_format("person_name")
 
 
 def token_of(text: str, attempt: int = 0) -> str:
@@ -142,12 +142,12 @@ def test_random_and_vaulted_only() -> None:
     assert NAME.effective_domain(Generator.RANDOM, Storage.VAULTED) == 26**5 >= 10**6
     assert NAME.check_generator(Generator.FF3_1, Storage.VAULTED) is not None
     with pytest.raises(FormatOptionError) as caught:
-        build_format("person_name", FormatOptions(min=2))
+        build_format("person_name", min=2)
     assert caught.value.option == "min"
 
 
 def test_a_greek_token_in_small_letters_with_final_sigmas_is_still_found() -> None:
-    own = build_format("person_name", FormatOptions(script="own"))
+    own = build_format("person_name", script="own")
     value = own.parse("ΖΗΒΔΕ ΨΝΩ")
     token = own.render("θπδσταασ", value.layout)
     assert token.endswith("Σ")

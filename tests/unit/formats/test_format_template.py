@@ -7,13 +7,13 @@ import time
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, build_format
-from vault.formats.catalogue.template import Template
+from vault.formats import FormatOptionError, build_format
+from vault.formats.catalogue.template import Template, TemplateOptions
 from vault.model import Generator, Storage
 
 
 def build(template: str) -> Template:
-    return Template(FormatOptions(template=template))
+    return Template(TemplateOptions(template=template))
 
 
 ACCOUNT = build("AC-{branch:digits:4}[ -]{serial:digits:4-8}/{kind:upper:2:keep}")
@@ -110,7 +110,7 @@ def test_what_does_not_match_is_refused(text: str, reason: Reason) -> None:
 )
 def test_a_template_that_cannot_be_is_refused(template: str, message: str) -> None:
     with pytest.raises(FormatOptionError, match=message) as caught:
-        build_format("template", FormatOptions(template=template))
+        build_format("template", template=template)
     assert caught.value.option == "template"
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, FormatOptions, build_format
+from vault.formats import FormatOptionError, build_format
 from vault.model import Generator, Storage
 
-SSN = build_format("us_ssn", FormatOptions())
-KEPT = build_format("us_ssn", FormatOptions(keep_last=4))
+SSN = build_format("us_ssn")
+KEPT = build_format("us_ssn", keep_last=4)
 
 
 @pytest.mark.parametrize("text", ["123456789", "123-45-6789", "123 45 6789", "000-00-0000"])
@@ -66,10 +66,10 @@ def test_generators_and_options() -> None:
     assert SSN.check_generator(Generator.RANDOM, Storage.VAULTLESS) is not None
     assert SSN.token_spec() != KEPT.token_spec()
     for option, options in {
-        "keep_last": FormatOptions(keep_last=5),
-        "keep_first": FormatOptions(keep_first=3),
-        "min": FormatOptions(min=9),
+        "keep_last": {"keep_last": 5},
+        "keep_first": {"keep_first": 3},
+        "min": {"min": 9},
     }.items():
         with pytest.raises(FormatOptionError) as caught:
-            build_format("us_ssn", options)
+            build_format("us_ssn", **options)
         assert caught.value.option == option

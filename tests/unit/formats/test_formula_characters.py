@@ -7,7 +7,7 @@ import pytest
 from tests.spellings import ACCEPTED
 from tests.unit.formats.test_formats_as_written import FIELDS, token_core
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptions, build_format
+from vault.formats import build_format
 
 FORMULA = tuple("=+-@\t\r")
 
@@ -35,7 +35,7 @@ def test_a_token_begins_with_one_only_where_its_value_does(name: str, before: st
 def test_an_address_that_begins_as_a_formula_is_refused_and_old_tokens_are_read(
     domain: str,
 ) -> None:
-    email = build_format("email", FormatOptions(domain=domain))  # type: ignore[arg-type]
+    email = build_format("email", domain=domain)
     with pytest.raises(FormatError, match="begins with =") as caught:
         email.parse("=1+1@example.org")
     assert caught.value.reason is Reason.VALUE_NOT_IN_FORMAT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vault.crypto.randomness import random_text
-from vault.formats import FORMATS, FiniteTokenSpace, FormatOptions, build_format
+from vault.formats import FORMATS, FiniteTokenSpace, OptionValues, build_format
 from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
 from vault.service.token_space import token_space_left
@@ -66,17 +66,17 @@ def test_what_is_left_is_the_share_of_free_tokens() -> None:
     assert left(work, policy) == {"day": pytest.approx(0.4, abs=0.02), "ssn": 1.0}
 
 
-OPTIONS = {
-    "postcode": FormatOptions(region="US"),
-    "us_ssn": FormatOptions(token_check="invalid"),
-    "template": FormatOptions(template="{a:digits:6}"),
-    "alphabet": FormatOptions(alphabet="digits", min=6),
+OPTIONS: dict[str, OptionValues] = {
+    "postcode": {"region": "US"},
+    "us_ssn": {"token_check": "invalid"},
+    "template": {"template": "{a:digits:6}"},
+    "alphabet": {"alphabet": "digits", "min": 6},
 }
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> None:
-    made = build_format(name, OPTIONS.get(name, FormatOptions()))
+    made = build_format(name, **OPTIONS.get(name, {}))
     form: object = made
     if not isinstance(form, FiniteTokenSpace):
         assert name not in {"us_ssn", "us_itin", "us_routing", "date", "postcode"}
@@ -98,7 +98,7 @@ def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> No
 
 
 def test_an_ssn_that_keeps_digits_draws_all_endings() -> None:
-    form: object = build_format("us_ssn", FormatOptions(token_check="invalid", keep_last=4))
+    form: object = build_format("us_ssn", token_check="invalid", keep_last=4)
     assert isinstance(form, FiniteTokenSpace)
     size, plan = form.space()
     endings = {plan.build(random_text(plan.alphabet, plan.length))[-4:] for _ in range(300)}

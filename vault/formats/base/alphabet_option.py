@@ -6,7 +6,7 @@ import re
 from difflib import get_close_matches
 
 from vault.crypto.alphabet import NAMED, Alphabet
-from vault.formats.base.contract import FormatOptionError
+from vault.formats.base.options import FormatOptionError
 
 __all__ = ["read_alphabet"]
 

@@ -7,14 +7,21 @@ from the right one, so that deciphering can take it back.
 
 from __future__ import annotations
 
-from vault.formats.base.contract import FormatOptionError, TokenCheck
+from typing import Literal
+
+from vault.formats.base.options import FormatOptionError
 
 __all__ = [
+    "TOKEN_CHECKS",
+    "TokenCheck",
     "aba_check",
     "iban_check",
     "read_token_check",
     "vin_check",
 ]
+
+TokenCheck = Literal["valid", "invalid", "any"]
+TOKEN_CHECKS: tuple[TokenCheck, ...] = ("valid", "invalid", "any")
 
 _ABA_WEIGHTS = (3, 7, 1, 3, 7, 1, 3, 7)
 _IBAN_NUMBERS = {ord("a") + at: str(10 + at) for at in range(26)}
@@ -26,7 +33,7 @@ _VIN_CHECKS = "0123456789X"
 def read_token_check(option: TokenCheck | None, default: TokenCheck) -> TokenCheck:
     """Returns the option or its default. Raises FormatOptionError for what is neither."""
     check = option or default
-    if check not in {"valid", "invalid", "any"}:
+    if check not in TOKEN_CHECKS:
         raise FormatOptionError("token_check", "token_check is valid, invalid or any")
     return check
 

@@ -9,112 +9,33 @@ value again, code point for code point.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from vault.crypto.alphabet import Alphabet
-from vault.errors import FormatError, Reason, SetupError
+from vault.errors import FormatError, Reason
 from vault.formats.base.layout import Layout
 from vault.model import Generator, Storage
 
 __all__ = [
-    "DateOrder",
-    "EmailDomain",
     "FiniteTokenSpace",
     "Format",
-    "FormatOptionError",
-    "FormatOptions",
     "HasParts",
     "HasRegions",
     "HasWords",
-    "InvalidNumbers",
-    "LetterCase",
-    "NameScript",
     "Opening",
     "Parsed",
     "Plan",
     "RandomPlan",
     "Recognising",
     "Spelled",
-    "TokenCheck",
-    "TokenLuhn",
     "Widening",
     "not_in_format",
     "random_misfit",
-    "refuse_unfit",
     "token_form",
     "too_long",
     "too_short",
 ]
-
-TokenLuhn = Literal["valid", "invalid", "any"]
-TokenCheck = Literal["valid", "invalid", "any"]
-DateOrder = Literal["ymd", "dmy", "mdy"]
-EmailDomain = Literal["reserved", "kept", "drawn"]
-InvalidNumbers = Literal["refuse", "random"]
-LetterCase = Literal["lower", "upper"]
-NameScript = Literal["latin", "own"]
-
-
-class FormatOptionError(SetupError):
-    """An option does not fit its format.
-
-    Attributes:
-        option: name of the ``FormatOptions`` attribute at fault, or ``format``.
-    """
-
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(message)
-        self.option = option
-
-
-@dataclass(frozen=True, slots=True)
-class FormatOptions:
-    """What a policy may say about a format; ``build_format`` refuses what does not fit it.
-
-    Attributes:
-        min: fewest characters of a value, separators not counted.
-        max: most characters of a value, separators not counted.
-        keep_first: leading characters that the token keeps.
-        keep_last: trailing characters that the token keeps.
-        keep_domain: whether an e-mail's token keeps the domain.
-        alphabet: a named alphabet, or the characters themselves.
-        separators: characters that stay where they are.
-        token_luhn: whether a card's token passes the Luhn check.
-        token_check: whether a token passes its format's check (IBAN, ABA, VIN, SSN).
-        region: ISO 3166-1 alpha-2 code of the country that values are of (phone, postcode).
-        invalid: what becomes of a phone number that no operator can have issued.
-        countries: ISO 3166-1 alpha-2 codes that values are limited to (IBAN).
-        order: order of a date's year, month and day.
-        earliest: first date accepted and drawn, as YYYY-MM-DD.
-        latest: last date accepted and drawn, as YYYY-MM-DD.
-        case: the one case that letters are written in (UUID).
-        domain: what an e-mail's token has for a domain; ``keep_domain`` is short for kept.
-        script: whether a name's token is in Latin letters or in the script of the name.
-        label: type name in a surrogate.
-        template: the pattern of a custom format, see ``vault.formats.catalogue.pattern``.
-    """
-
-    min: int | None = None
-    max: int | None = None
-    keep_first: int = 0
-    keep_last: int = 0
-    keep_domain: bool = False
-    alphabet: str | None = None
-    separators: str | None = None
-    token_luhn: TokenLuhn | None = None
-    token_check: TokenCheck | None = None
-    region: str | None = None
-    invalid: InvalidNumbers | None = None
-    countries: tuple[str, ...] = ()
-    order: DateOrder | None = None
-    earliest: str | None = None
-    latest: str | None = None
-    case: LetterCase | None = None
-    domain: EmailDomain | None = None
-    script: NameScript | None = None
-    label: str | None = None
-    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -322,26 +243,6 @@ def random_misfit(generator: Generator, storage: Storage) -> str | None:
     if generator is Generator.RANDOM and storage is Storage.VAULTLESS:
         return "a random token says nothing about its value: use storage vaulted"
     return None
-
-
-def refuse_unfit(name: str, options: FormatOptions, fitting: frozenset[str]) -> None:
-    """Refuses every option that was set and is not among the format's.
-
-    Raises:
-        FormatOptionError: names the first such option.
-    """
-    for option in fields(FormatOptions):
-        if option.name not in fitting and getattr(options, option.name) != option.default:
-            allowed = ", ".join(sorted(map(_as_written, fitting))) or "no options"
-            raise FormatOptionError(
-                option.name,
-                f"format {name} has no option {_as_written(option.name)}; it has {allowed}",
-            )
-
-
-def _as_written(option: str) -> str:
-    """Returns an option's name as a policy has it: ``keep: {first: 6}``."""
-    return option.replace("keep_", "keep.", 1)
 
 
 def too_short(message: str) -> FormatError:

@@ -11,11 +11,9 @@ from typing import Literal
 
 from vault.crypto.fpe.domain import MIN_DOMAIN
 from vault.formats.base.contract import (
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
@@ -40,9 +38,6 @@ class Address(RandomOnly):
 
     name = "address"
     widens: Literal[True] = True
-
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset())
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""

@@ -19,29 +19,32 @@ from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.crypto.fpe.limbs import Digits
 from vault.formats.base.alphabet_option import read_alphabet
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, plain, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+    read_text,
+)
 from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments
 from vault.model import Generator, Storage
 
-__all__ = ["MAX_LENGTH", "PlainAlphabet"]
+__all__ = ["MAX_LENGTH", "AlphabetOptions", "PlainAlphabet"]
 
 MAX_LENGTH = 512
 """Most characters that a policy may allow, separators not counted."""
 
 _DEFAULT_MAX = 256
 _DEFAULT_SEPARATORS = " -."
-_OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "alphabet", "separators"})
 _FEWEST_IN_CASE = 2  # an alphabet of one character enciphers nothing
 
 
@@ -54,6 +57,27 @@ class _CaseRule:
     matches: re.Pattern[str]
 
 
+@dataclass(frozen=True, slots=True)
+class AlphabetOptions(FormatOptions):
+    """What a policy may say about ``alphabet``.
+
+    Attributes:
+        min: fewest characters of a value, separators not counted.
+        max: most characters of a value, separators not counted.
+        keep_first: leading characters that the token keeps.
+        keep_last: trailing characters that the token keeps.
+        alphabet: an alphabet's name, or the characters themselves.
+        separators: characters that stay where they are.
+    """
+
+    min: int | None = option(read_integer(1))
+    max: int | None = option(read_integer(1))
+    keep_first: int = option(read_integer(0), 0)
+    keep_last: int = option(read_integer(0), 0)
+    alphabet: str | None = option(read_text)
+    separators: str | None = option(read_text)
+
+
 class PlainAlphabet(ColumnarFormat):
     """The format ``alphabet``."""
 
@@ -61,8 +85,7 @@ class PlainAlphabet(ColumnarFormat):
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, _OPTIONS)
+    def __init__(self, options: AlphabetOptions) -> None:
         self._alphabet = read_alphabet(options.alphabet, "alphabet")
         self._separators = _separators(options.separators, self._alphabet)
         self._min, self._max = _bounds(options)
@@ -221,7 +244,7 @@ def _separators(option: str | None, alphabet: Alphabet) -> str:
     return "".join(sorted(set(option)))
 
 
-def _bounds(options: FormatOptions) -> tuple[int, int]:
+def _bounds(options: AlphabetOptions) -> tuple[int, int]:
     if options.min is None:
         raise FormatOptionError("min", "say min: the fewest characters that a value may have")
     low = options.min
@@ -230,9 +253,9 @@ def _bounds(options: FormatOptions) -> tuple[int, int]:
         raise FormatOptionError("min", f"min is from 1 to {MAX_LENGTH}")
     if not low <= high <= MAX_LENGTH:
         raise FormatOptionError("max", f"max is from min to {MAX_LENGTH}")
-    for option in ("keep_first", "keep_last"):
-        if not 0 <= getattr(options, option) < low:
-            raise FormatOptionError(option, f"{option} is from 0 to less than min")
+    for name in ("keep_first", "keep_last"):
+        if not 0 <= getattr(options, name) < low:
+            raise FormatOptionError(name, f"{name} is from 0 to less than min")
     if options.keep_first + options.keep_last >= low:
         raise FormatOptionError("keep_last", "the shortest value would be kept as a whole")
     return low, high

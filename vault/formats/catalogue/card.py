@@ -9,36 +9,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from vault.crypto.alphabet import NAMED, Alphabet
 from vault.crypto.fpe.limbs import Digits
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
-    TokenLuhn,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
 from vault.formats.base.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+    read_one_of,
+)
 from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments
 from vault.model import Generator, Storage
 
-__all__ = ["Card"]
+__all__ = ["Card", "CardOptions"]
+
+TokenLuhn = Literal["valid", "invalid", "any"]
+_TOKEN_LUHNS: tuple[TokenLuhn, ...] = ("valid", "invalid", "any")
 
 _SHORTEST, _LONGEST = 12, 19
 _KEEP_FIRST = (0, 6, 8)
 _MOST_KEPT_LAST = 4
 _LONGEST_TEXT = 2 * _LONGEST
-_OPTIONS = frozenset({"min", "max", "keep_first", "keep_last", "token_luhn"})
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 # What a number becomes where a table was read with numbers for floats: another card, one time
 # in ten, as the added zero may be the right check digit.
@@ -48,6 +55,25 @@ _DIGITS = NAMED["digits"]
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
 
 
+@dataclass(frozen=True, slots=True)
+class CardOptions(FormatOptions):
+    """What a policy may say about ``card``.
+
+    Attributes:
+        min: fewest digits of a value.
+        max: most digits of a value.
+        keep_first: leading digits that the token keeps.
+        keep_last: trailing digits that the token keeps.
+        token_luhn: whether the token passes the Luhn check.
+    """
+
+    min: int | None = option(read_integer(1))
+    max: int | None = option(read_integer(1))
+    keep_first: int = option(read_integer(0), 0)
+    keep_last: int = option(read_integer(0), 0)
+    token_luhn: TokenLuhn | None = option(read_one_of(*_TOKEN_LUHNS))
+
+
 class Card(ColumnarFormat):
     """The format ``card``."""
 
@@ -55,8 +81,7 @@ class Card(ColumnarFormat):
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, _OPTIONS)
+    def __init__(self, options: CardOptions) -> None:
         self._min = _SHORTEST if options.min is None else options.min
         self._max = _LONGEST if options.max is None else options.max
         self._first = options.keep_first

@@ -9,33 +9,40 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
 from vault.formats.base.contract import (
-    DateOrder,
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_one_of,
+    read_text,
+)
 from vault.formats.base.random_choice import draw_number
 from vault.model import Generator, Storage
 
-__all__ = ["Date"]
+__all__ = ["Date", "DateOptions"]
+
+DateOrder = Literal["ymd", "dmy", "mdy"]
+_ORDERS: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy")
 
 _SHORTEST_TEXT, _LONGEST_TEXT = 8, 15
 _WINDOW_DIGITS = 6
 _WINDOW = 10**_WINDOW_DIGITS
 _EARLIEST = datetime.date(600, 1, 1)
-_OPTIONS = frozenset({"order", "earliest", "latest"})
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DIGITS = NAMED["digits"]
 # In a core, stands for the leading zero that was left out of a month or a day.
@@ -63,6 +70,21 @@ _NAMES: Mapping[DateOrder, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class DateOptions(FormatOptions):
+    """What a policy may say about ``date``.
+
+    Attributes:
+        order: order of year, month and day.
+        earliest: first date of values and tokens, as YYYY-MM-DD.
+        latest: last date of values and tokens, as YYYY-MM-DD.
+    """
+
+    order: DateOrder | None = option(read_one_of(*_ORDERS))
+    earliest: str | None = option(read_text)
+    latest: str | None = option(read_text)
+
+
 class Date:
     """The format ``date``."""
 
@@ -71,8 +93,7 @@ class Date:
     storages = frozenset({Storage.VAULTED})
     parts = ("year", "month", "day")
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, _OPTIONS)
+    def __init__(self, options: DateOptions) -> None:
         self._order: DateOrder = options.order or "ymd"
         if self._order not in _TEXTS:
             raise FormatOptionError("order", "order is ymd, dmy or mdy")
@@ -207,7 +228,7 @@ def _layout(ends: tuple[int, int], gap: str, last: str) -> Layout:
     return Layout(8, (*gaps, (8, last)) if last else tuple(gaps))
 
 
-def _window(options: FormatOptions) -> tuple[datetime.date, datetime.date]:
+def _window(options: DateOptions) -> tuple[datetime.date, datetime.date]:
     first = _read_option("earliest", options.earliest) or _EARLIEST
     last = _read_option("latest", options.latest)
     if last is None:

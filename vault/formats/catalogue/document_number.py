@@ -8,27 +8,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+)
 from vault.formats.base.random_choice import draw_within_classes
 from vault.formats.base.random_only import RandomOnly
 from vault.model import Generator, Storage
 
-__all__ = ["DocumentNumber"]
+__all__ = ["DocumentNumber", "DocumentNumberOptions"]
 
 _DEFAULT_MIN, _LONGEST = 6, 40
 _GAP = re.compile(f"[,./*<()+{SPACES}{HYPHENS}]+")
 _CORE = re.compile("[0-9a-z]*")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentNumberOptions(FormatOptions):
+    """What a policy may say about ``document_number``.
+
+    Attributes:
+        min: fewest letters and digits of a value.
+        max: most letters and digits of a value.
+    """
+
+    min: int | None = option(read_integer(1))
+    max: int | None = option(read_integer(1))
 
 
 class DocumentNumber(RandomOnly):
@@ -36,8 +53,7 @@ class DocumentNumber(RandomOnly):
 
     name = "document_number"
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"min", "max"}))
+    def __init__(self, options: DocumentNumberOptions) -> None:
         self._min = _DEFAULT_MIN if options.min is None else options.min
         self._max = _LONGEST if options.max is None else options.max
         if not 1 <= self._min <= _LONGEST:

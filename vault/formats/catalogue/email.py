@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from vault.formats.base.contract import (
-    EmailDomain,
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, fold, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_boolean,
+    read_one_of,
+)
 from vault.formats.base.random_only import LETTERS, RandomOnly
 from vault.formats.base.spelling import domain_identity, text_identity
 
-__all__ = ["Email"]
+__all__ = ["Email", "EmailOptions"]
+
+EmailDomain = Literal["reserved", "kept", "drawn"]
+_DOMAINS: tuple[EmailDomain, ...] = ("reserved", "kept", "drawn")
 
 # RFC 5321, section 4.5.3.1, in octets; 254 is a path of 256 without its angle brackets.
 _LONGEST = 254
@@ -49,6 +56,19 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Za-z.:]+\]")
 _DRAWN_DOMAIN = re.compile(rf"[a-z]{{{_DRAWN_LETTERS}}}{re.escape(_DRAWN_ENDING)}")
 
 
+@dataclass(frozen=True, slots=True)
+class EmailOptions(FormatOptions):
+    """What a policy may say about ``email``.
+
+    Attributes:
+        keep_domain: short for domain ``kept``.
+        domain: what the token has for a domain.
+    """
+
+    keep_domain: bool = option(read_boolean, False)
+    domain: EmailDomain | None = option(read_one_of(*_DOMAINS))
+
+
 class Email(RandomOnly):
     """The format ``email``."""
 
@@ -57,8 +77,7 @@ class Email(RandomOnly):
     shortest_token = _SHORTEST_TOKEN
     parts = ("local", "domain")
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"keep_domain", "domain"}))
+    def __init__(self, options: EmailOptions) -> None:
         self._domain = _domain(options)
         self._keep_domain = self._domain == "kept"
 
@@ -155,9 +174,9 @@ class Email(RandomOnly):
         return RandomPlan(LETTERS, length, lambda made: f"{made}@{kept}")
 
 
-def _domain(options: FormatOptions) -> EmailDomain:
+def _domain(options: EmailOptions) -> EmailDomain:
     domain = options.domain or ("kept" if options.keep_domain else "reserved")
-    if domain not in {"reserved", "kept", "drawn"}:
+    if domain not in _DOMAINS:
         raise FormatOptionError("domain", "domain is reserved, kept or drawn")
     if options.keep_domain and domain != "kept":
         raise FormatOptionError("domain", "keep domain is for domain: kept only")

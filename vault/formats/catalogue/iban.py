@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from stdnum import numdb
 
 from vault.crypto.alphabet import NAMED
-from vault.formats.base.check_digits import iban_check, read_token_check
+from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck, iban_check, read_token_check
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_one_of,
+    read_texts,
+)
 from vault.formats.base.random_choice import classes_of, draw_characters
 from vault.model import Generator, Storage
 
-__all__ = ["Iban"]
+__all__ = ["Iban", "IbanOptions"]
 
 _SHORTEST, _LONGEST = 8, 34
 _LONGEST_TEXT = 2 * _LONGEST
 # The registry has no account of fewer digits, but for such as are letters nearly throughout.
 _FEWEST_DIGITS = 10
-_OPTIONS = frozenset({"countries", "token_check"})
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _SHAPE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
 _PIECE = re.compile(r"([0-9]+)!([nac])")
@@ -59,6 +63,19 @@ def _account(country: str) -> tuple[re.Pattern[str], int] | None:
     return re.compile(pattern), max(digits, _FEWEST_DIGITS)
 
 
+@dataclass(frozen=True, slots=True)
+class IbanOptions(FormatOptions):
+    """What a policy may say about ``iban``.
+
+    Attributes:
+        countries: ISO 3166-1 alpha-2 codes that values are limited to.
+        token_check: whether the token passes the check of its digits.
+    """
+
+    countries: tuple[str, ...] = option(read_texts, ())
+    token_check: TokenCheck | None = option(read_one_of(*TOKEN_CHECKS))
+
+
 class Iban:
     """The format ``iban``."""
 
@@ -67,8 +84,7 @@ class Iban:
     storages = frozenset(Storage)
     parts = ("country",)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, _OPTIONS)
+    def __init__(self, options: IbanOptions) -> None:
         check = read_token_check(options.token_check, "invalid")
         if check == "any":
             raise FormatOptionError("token_check", "token_check of iban is valid or invalid")

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import NAMED
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, plain
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+)
 from vault.model import Generator, Storage
 
-__all__ = ["Ipv4"]
+__all__ = ["Ipv4", "Ipv4Options"]
 
 _OCTETS = 4
 _LONGEST = 15
@@ -29,6 +33,17 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _TEXT = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _HEX = NAMED["hex_lower"]
 _DIGITS_PER_OCTET = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv4Options(FormatOptions):
+    """What a policy may say about ``ipv4``.
+
+    Attributes:
+        keep_first: leading octets that the token keeps.
+    """
+
+    keep_first: int = option(read_integer(0), 0)
 
 
 class Ipv4:
@@ -39,8 +54,7 @@ class Ipv4:
     storages = frozenset(Storage)
     parts = ("network",)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"keep_first"}))
+    def __init__(self, options: Ipv4Options) -> None:
         if not 0 <= options.keep_first < _OCTETS:
             raise FormatOptionError("keep_first", "ipv4 keeps its first 0 to 3 octets")
         self._kept = options.keep_first

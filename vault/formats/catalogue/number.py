@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, plain
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+)
 from vault.model import Generator, Storage
 
-__all__ = ["Decimal", "Integer"]
+__all__ = ["Decimal", "Integer", "NumberOptions"]
 
 MOST_DIGITS = 38
 """Most digits before the point that a policy may allow."""
@@ -39,6 +43,17 @@ _LONGEST_TEXT = 64
 _DIGITS = NAMED["digits"]
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberOptions(FormatOptions):
+    """What a policy may say about ``integer`` and ``decimal``.
+
+    Attributes:
+        max: most digits before the point, of values and tokens.
+    """
+
+    max: int | None = option(read_integer(1))
 
 
 class _Number:
@@ -56,8 +71,7 @@ class _Number:
     _rule: str
     _before_point = ""
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"max"}))
+    def __init__(self, options: NumberOptions) -> None:
         self._max = self.default_max if options.max is None else options.max
         if not 1 <= self._max <= MOST_DIGITS:
             raise FormatOptionError("max", f"max of {self.name} is from 1 to {MOST_DIGITS}")

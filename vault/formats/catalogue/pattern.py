@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from vault.crypto.alphabet import Alphabet
 from vault.formats.base.alphabet_option import read_alphabet
-from vault.formats.base.contract import FormatOptionError
+from vault.formats.base.options import FormatOptionError
 
 __all__ = ["Group", "Literal", "Optional", "Pattern", "read_pattern"]
 

@@ -14,26 +14,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from vault.crypto.alphabet import Alphabet
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_one_of,
+)
 from vault.formats.base.random_only import LETTERS, RandomOnly
 from vault.formats.base.scripts import SCRIPTS, fewest_letters, script_of
 from vault.formats.base.spelling import text_identity
 from vault.model import Generator, Storage
 
-__all__ = ["PersonName"]
+__all__ = ["PersonName", "PersonNameOptions"]
+
+NameScript = Literal["latin", "own"]
+_SCRIPTS: tuple[NameScript, ...] = ("latin", "own")
 
 _LONGEST = 256
 _LONGEST_TOKEN = 2 * _LONGEST
@@ -47,6 +54,17 @@ _WORD = "\x1f"
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+@dataclass(frozen=True, slots=True)
+class PersonNameOptions(FormatOptions):
+    """What a policy may say about ``person_name``.
+
+    Attributes:
+        script: whether the token is in Latin letters or in the script of the name.
+    """
+
+    script: NameScript | None = option(read_one_of(*_SCRIPTS))
+
+
 class PersonName(RandomOnly):
     """The format ``person_name``."""
 
@@ -54,9 +72,8 @@ class PersonName(RandomOnly):
     widens: Literal[True] = True
     shortest_token = _SHORTEST_TOKEN
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"script"}))
-        if options.script not in {None, "latin", "own"}:
+    def __init__(self, options: PersonNameOptions) -> None:
+        if options.script is not None and options.script not in _SCRIPTS:
             raise FormatOptionError("script", "script is latin or own")
         self._own = options.script == "own"
         self._alphabets = SCRIPTS if self._own else (LETTERS,)

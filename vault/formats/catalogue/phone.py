@@ -12,25 +12,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
 from vault.formats.base.contract import (
     Format,
-    FormatOptionError,
-    FormatOptions,
-    InvalidNumbers,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+    read_one_of,
+    read_text,
+)
 from vault.formats.catalogue.dialling import (
     REGIONS,
     as_international,
@@ -42,17 +47,34 @@ from vault.formats.catalogue.dialling import (
 )
 from vault.model import Generator, Storage
 
-__all__ = ["Phone"]
+__all__ = ["Phone", "PhoneOptions"]
+
+InvalidNumbers = Literal["refuse", "random"]
+_INVALID_NUMBERS: tuple[InvalidNumbers, ...] = ("refuse", "random")
 
 # 15 digits of E.164, an international prefix and a trunk digit.
 _LONGEST = 20
 _LONGEST_TEXT = 2 * _LONGEST
 _DEFAULT_MIN = 6
-_OPTIONS = frozenset({"region", "invalid", "min"})
 _GAP = re.compile(f"[()./{SPACES}{HYPHENS}]+")
 _NUMBER = re.compile(r"\+?[0-9]+")
 _DIGITS = NAMED["digits"]
 _TAKES_ALL = "a field of generator random takes it too, with invalid: random in the policy"
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneOptions(FormatOptions):
+    """What a policy may say about ``phone``.
+
+    Attributes:
+        min: fewest digits that the token does not keep.
+        region: ISO 3166-1 alpha-2 code of the country that national numbers are of.
+        invalid: what becomes of a number that no operator can have issued.
+    """
+
+    min: int | None = option(read_integer(1))
+    region: str | None = option(read_text)
+    invalid: InvalidNumbers | None = option(read_one_of(*_INVALID_NUMBERS))
 
 
 class Phone:
@@ -63,16 +85,15 @@ class Phone:
     storages = frozenset(Storage)
     parts = ("country",)
 
-    def __init__(self, options: FormatOptions, prefix: str | None = None) -> None:
+    def __init__(self, options: PhoneOptions, prefix: str | None = None) -> None:
         """Takes the options and, for a batch of another region, the field's own prefix."""
-        refuse_unfit(self.name, options, _OPTIONS)
         self._options = options
         self._region = options.region
         self._invalid: InvalidNumbers = options.invalid or "refuse"
         self._min = _DEFAULT_MIN if options.min is None else options.min
         if self._region is not None:
             _check_region(self._region)
-        if self._invalid not in {"refuse", "random"}:
+        if self._invalid not in _INVALID_NUMBERS:
             raise FormatOptionError("invalid", "invalid is refuse or random")
         if not 1 <= self._min <= _LONGEST:
             raise FormatOptionError("min", f"min of a phone number is from 1 to {_LONGEST}")

@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_text,
+)
 from vault.formats.base.random_choice import classes_of, draw_characters, possibilities
 from vault.formats.base.random_only import RandomOnly
 from vault.model import Generator, Storage
 
-__all__ = ["Postcode"]
+__all__ = ["Postcode", "PostcodeOptions"]
 
 _LONGEST = 9
 _LONGEST_TEXT = 2 * _LONGEST
@@ -89,14 +92,24 @@ _COUNTRIES: Mapping[str, _Country] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PostcodeOptions(FormatOptions):
+    """What a policy may say about ``postcode``.
+
+    Attributes:
+        region: ISO 3166-1 alpha-2 code of the country whose postcodes they are.
+    """
+
+    region: str | None = option(read_text)
+
+
 class Postcode(RandomOnly):
     """The format ``postcode``: letters become letters, digits become digits."""
 
     name = "postcode"
     parts = ("area",)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"region"}))
+    def __init__(self, options: PostcodeOptions) -> None:
         country = _COUNTRIES.get(options.region or "")
         if country is None:
             raise FormatOptionError("region", f"region is one of {', '.join(_COUNTRIES)}")

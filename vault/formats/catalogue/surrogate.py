@@ -9,24 +9,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import Alphabet
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     RandomPlan,
     not_in_format,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, plain
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+    read_text,
+)
 from vault.formats.base.random_only import RandomOnly
 from vault.formats.base.spelling import text_identity
 from vault.model import Generator, Storage
 
-__all__ = ["BODY_LENGTH", "CHARACTERS", "CHECK_LENGTH", "LABEL", "Surrogate", "find_surrogates"]
+__all__ = [
+    "BODY_LENGTH",
+    "CHARACTERS",
+    "CHECK_LENGTH",
+    "LABEL",
+    "Surrogate",
+    "SurrogateOptions",
+    "find_surrogates",
+]
 
 CHARACTERS = Alphabet("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 """What a surrogate's body is drawn from, each worth five bits."""
@@ -47,13 +60,25 @@ _ANY = re.compile(rf"\[({LABEL.pattern})_({_BODY})\]")
 _SURROGATE_CODES = re.compile("[\ud800-\udfff]")
 
 
+@dataclass(frozen=True, slots=True)
+class SurrogateOptions(FormatOptions):
+    """What a policy may say about ``surrogate``.
+
+    Attributes:
+        max: most characters of a value.
+        label: type name in the token.
+    """
+
+    max: int | None = option(read_integer(1))
+    label: str | None = option(read_text)
+
+
 class Surrogate(RandomOnly):
     """The format ``surrogate``: the value is the core, whatever it is."""
 
     name = "surrogate"
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"label", "max"}))
+    def __init__(self, options: SurrogateOptions) -> None:
         self._label = _DEFAULT_LABEL if options.label is None else options.label
         self._max = _LONGEST if options.max is None else options.max
         if not LABEL.fullmatch(self._label):

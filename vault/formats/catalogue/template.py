@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, plain, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_text,
+)
 from vault.formats.base.random_choice import draw_characters
 from vault.formats.catalogue.pattern import Group, Pattern, read_pattern
 from vault.model import Generator, Storage
 
-__all__ = ["Template"]
+__all__ = ["Template", "TemplateOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOptions(FormatOptions):
+    """What a policy may say about ``template``.
+
+    Attributes:
+        template: the pattern, see ``vault.formats.catalogue.pattern``.
+    """
+
+    template: str | None = option(read_text)
 
 
 class Template:
@@ -33,8 +48,7 @@ class Template:
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"template"}))
+    def __init__(self, options: TemplateOptions) -> None:
         if not options.template:
             raise FormatOptionError("template", "write the template, as AC-{serial:digits:8}")
         self._pattern: Pattern = read_pattern(options.template)

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from vault.crypto.alphabet import NAMED
 from vault.formats.base.contract import (
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
 )
 from vault.formats.base.layout import Layout, weave
 from vault.formats.base.nine_digits import ITIN_GROUPS, read_nine_digits
@@ -39,9 +37,6 @@ class UsItin:
     name = "us_itin"
     generators = frozenset(Generator)
     storages = frozenset(Storage)
-
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset())
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         """See ``Format``."""

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import NAMED
-from vault.formats.base.check_digits import aba_check, read_token_check
+from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck, aba_check, read_token_check
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_one_of,
+)
 from vault.model import Generator, Storage
 
-__all__ = ["UsRouting"]
+__all__ = ["UsRouting", "UsRoutingOptions"]
 
 _LENGTH = 9
 _FREE = _LENGTH - 1
 _LONGEST_TEXT = 2 * _LENGTH
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _DIGITS = NAMED["digits"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsRoutingOptions(FormatOptions):
+    """What a policy may say about ``us_routing``.
+
+    Attributes:
+        token_check: whether the token passes the check of its last digit.
+    """
+
+    token_check: TokenCheck | None = option(read_one_of(*TOKEN_CHECKS))
 
 
 class UsRouting:
@@ -38,8 +53,7 @@ class UsRouting:
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"token_check"}))
+    def __init__(self, options: UsRoutingOptions) -> None:
         check = read_token_check(options.token_check, "invalid")
         if check == "any":
             raise FormatOptionError("token_check", "token_check of us_routing is valid or invalid")

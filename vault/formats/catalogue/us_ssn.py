@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import NAMED
+from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
 )
 from vault.formats.base.layout import Layout, weave
 from vault.formats.base.nine_digits import ITIN_GROUPS, LENGTH, read_nine_digits
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_integer,
+    read_one_of,
+)
 from vault.formats.base.random_choice import draw_characters, possibilities
 from vault.model import Generator, Storage
 
-__all__ = ["UsSsn"]
+__all__ = ["UsSsn", "UsSsnOptions"]
 
 _MOST_KEPT_LAST = 4
 _GROUP_END = 5
@@ -41,6 +47,19 @@ _NEVER_ISSUED = tuple(
 _NEVER_ISSUED_SET = frozenset(_NEVER_ISSUED)
 
 
+@dataclass(frozen=True, slots=True)
+class UsSsnOptions(FormatOptions):
+    """What a policy may say about ``us_ssn``.
+
+    Attributes:
+        keep_last: trailing digits that the token keeps.
+        token_check: ``invalid`` for tokens that were never issued.
+    """
+
+    keep_last: int = option(read_integer(0), 0)
+    token_check: TokenCheck | None = option(read_one_of(*TOKEN_CHECKS))
+
+
 class UsSsn:
     """The format ``us_ssn``: any nine digits, as what was never issued may be in the data."""
 
@@ -48,8 +67,7 @@ class UsSsn:
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"keep_last", "token_check"}))
+    def __init__(self, options: UsSsnOptions) -> None:
         if not 0 <= options.keep_last <= _MOST_KEPT_LAST:
             raise FormatOptionError("keep_last", f"us_ssn keeps its last 0 to {_MOST_KEPT_LAST}")
         check = options.token_check or "any"

@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from vault.crypto.alphabet import NAMED
 from vault.errors import FormatError
 from vault.formats.base.contract import (
-    FormatOptionError,
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import Layout, weave
+from vault.formats.base.options import (
+    FormatOptionError,
+    FormatOptions,
+    option,
+    read_one_of,
+)
 from vault.model import Generator, Storage
 
-__all__ = ["Uuid"]
+__all__ = ["Uuid", "UuidOptions"]
+
+LetterCase = Literal["lower", "upper"]
+_CASES: tuple[LetterCase, ...] = ("lower", "upper")
 
 _LENGTH = 32
 _URN = "urn:uuid:"
@@ -60,6 +68,17 @@ _LAYOUTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class UuidOptions(FormatOptions):
+    """What a policy may say about ``uuid``.
+
+    Attributes:
+        case: the one case that letters are written in.
+    """
+
+    case: LetterCase | None = option(read_one_of(*_CASES))
+
+
 class Uuid:
     """The format ``uuid``."""
 
@@ -67,9 +86,8 @@ class Uuid:
     generators = frozenset(Generator)
     storages = frozenset(Storage)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"case"}))
-        if options.case not in {None, "lower", "upper"}:
+    def __init__(self, options: UuidOptions) -> None:
+        if options.case is not None and options.case not in _CASES:
             raise FormatOptionError("case", "case is lower or upper")
         self._case = options.case
 

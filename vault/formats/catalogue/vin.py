@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vault.crypto.alphabet import Alphabet
-from vault.formats.base.check_digits import read_token_check, vin_check
+from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck, read_token_check, vin_check
 from vault.formats.base.contract import (
-    FormatOptions,
     Parsed,
     Plan,
     RandomPlan,
     not_in_format,
     random_misfit,
-    refuse_unfit,
     too_long,
     too_short,
 )
 from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.options import (
+    FormatOptions,
+    option,
+    read_one_of,
+)
 from vault.model import Generator, Storage
 
-__all__ = ["Vin"]
+__all__ = ["Vin", "VinOptions"]
 
 _LENGTH = 17
 _LONGEST_TEXT = 2 * _LENGTH
@@ -33,6 +37,17 @@ _CHECK = 8
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _CHARACTERS = Alphabet("0123456789ABCDEFGHJKLMNPRSTUVWXYZ")
 _CORE = re.compile(f"[{_CHARACTERS.characters}]*")
+
+
+@dataclass(frozen=True, slots=True)
+class VinOptions(FormatOptions):
+    """What a policy may say about ``vin``.
+
+    Attributes:
+        token_check: whether values and tokens have a check digit, and the token a right one.
+    """
+
+    token_check: TokenCheck | None = option(read_one_of(*TOKEN_CHECKS))
 
 
 class Vin:
@@ -43,8 +58,7 @@ class Vin:
     storages = frozenset(Storage)
     parts = ("maker",)
 
-    def __init__(self, options: FormatOptions) -> None:
-        refuse_unfit(self.name, options, frozenset({"token_check"}))
+    def __init__(self, options: VinOptions) -> None:
         self._check = read_token_check(options.token_check, "any")
         self._enciphered = _LENGTH if self._check == "any" else _LENGTH - 1
 

@@ -29,7 +29,6 @@ LEAST_FF3_1_DOMAIN = 10**10
 _LONGEST_TTL_DAYS = 36_500
 _KEYS = OPTION_KEYS | {
     "format",
-    "keep",
     "generator",
     "storage",
     "scope",

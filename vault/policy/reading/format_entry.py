@@ -1,58 +1,35 @@
-"""Reads a field's format: its name and the options that stand beside it."""
+"""Reads a field's format: its name and the options that stand beside it.
+
+Which options there are and how each is read is up to the formats; only where they stand in
+a field is known here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from vault.formats import (
     FORMATS,
-    DateOrder,
-    EmailDomain,
+    OPTIONS,
     Format,
     FormatOptionError,
-    FormatOptions,
-    InvalidNumbers,
-    LetterCase,
-    NameScript,
-    TokenCheck,
+    OptionValue,
     build_format,
+    options_of,
 )
 from vault.policy.reading.entry import Entry
 
-__all__ = ["OPTION_KEYS", "integer_or_none", "read_format", "text_or_none"]
+__all__ = ["OPTION_KEYS", "read_format"]
 
-MOST_CHARACTERS = 10_000
+_ALPHABET, _TEMPLATE = "alphabet", "template"
+# These name their format, as in ``format: {alphabet: digits}``, and stand nowhere else.
+_WITHIN_FORMAT = frozenset({_ALPHABET, _TEMPLATE})
+_KEYS = {
+    name: each.key.partition(".") for name, each in OPTIONS.items() if name not in _WITHIN_FORMAT
+}
 
-OPTION_KEYS = frozenset(
-    {
-        "case",
-        "countries",
-        "domain",
-        "earliest",
-        "invalid",
-        "label",
-        "latest",
-        "max",
-        "min",
-        "order",
-        "region",
-        "script",
-        "separators",
-        "token_check",
-        "token_luhn",
-    }
-)
-"""Keys of a field that are options of its format, besides ``keep``."""
-
-_CHECKS: tuple[TokenCheck, ...] = ("valid", "invalid", "any")
-_ORDERS: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy")
-_DOMAINS: tuple[EmailDomain, ...] = ("reserved", "kept", "drawn")
-_INVALID: tuple[InvalidNumbers, ...] = ("refuse", "random")
-_CASES: tuple[LetterCase, ...] = ("lower", "upper")
-_SCRIPTS: tuple[NameScript, ...] = ("latin", "own")
-
-Name = TypeVar("Name", bound=str)
+OPTION_KEYS = frozenset(key for key, _, _ in _KEYS.values())
+"""Keys of a field that are options of its format, or sections of them as ``keep``."""
 
 
 def read_format(entries: Mapping[str, Entry]) -> tuple[str, Format | None]:
@@ -62,11 +39,11 @@ def read_format(entries: Mapping[str, Entry]) -> tuple[str, Format | None]:
         return "", None
     before = at.problems
     name, places = _places(at, entries)
-    options = _options(places)
+    values = _values(name, places)
     if at.problems > before:
         return name, None
     try:
-        return name, build_format(name, options)
+        return name, build_format(name, **values)
     except FormatOptionError as error:
         places.get(error.option, at).fail(error.message)
         return name, None
@@ -74,64 +51,32 @@ def read_format(entries: Mapping[str, Entry]) -> tuple[str, Format | None]:
 
 def _places(at: Entry, entries: Mapping[str, Entry]) -> tuple[str, dict[str, Entry]]:
     """Returns the format's name, and for each format option the entry that sets it."""
-    places = {key: entries[key] for key in OPTION_KEYS if key in entries}
-    if "keep" in entries:
-        kept = entries["keep"].section({"first", "last", "domain"})
-        places |= {f"keep_{key}": each for key, each in kept.items()}
+    places = _beside_format(entries)
     if not at.is_mapping():
         return at.one_of({name: name for name in FORMATS}) or "", places
-    if "template" in at.named():
-        return "template", places | at.section({"template"})
-    for key, each in at.section({"alphabet", "min", "max"}, required=("alphabet",)).items():
+    if _TEMPLATE in at.named():
+        return _TEMPLATE, places | at.section({_TEMPLATE})
+    for key, each in at.section({_ALPHABET, "min", "max"}, required=(_ALPHABET,)).items():
         if key in places:
             each.fail(f"{key!r} is also set beside 'format': keep one of them")
         places[key] = each
-    return "alphabet", places
+    return _ALPHABET, places
 
 
-def _options(places: Mapping[str, Entry]) -> FormatOptions:
-    return FormatOptions(
-        min=integer_or_none(places.get("min"), 1),
-        max=integer_or_none(places.get("max"), 1),
-        keep_first=integer_or_none(places.get("keep_first"), 0) or 0,
-        keep_last=integer_or_none(places.get("keep_last"), 0) or 0,
-        keep_domain=_boolean(places.get("keep_domain")),
-        alphabet=text_or_none(places.get("alphabet")),
-        separators=text_or_none(places.get("separators")),
-        token_luhn=_one_of(places.get("token_luhn"), _CHECKS),
-        token_check=_one_of(places.get("token_check"), _CHECKS),
-        region=text_or_none(places.get("region")),
-        invalid=_one_of(places.get("invalid"), _INVALID),
-        countries=_texts(places.get("countries")),
-        order=_one_of(places.get("order"), _ORDERS),
-        earliest=text_or_none(places.get("earliest")),
-        latest=text_or_none(places.get("latest")),
-        case=_one_of(places.get("case"), _CASES),
-        domain=_one_of(places.get("domain"), _DOMAINS),
-        script=_one_of(places.get("script"), _SCRIPTS),
-        label=text_or_none(places.get("label")),
-        template=text_or_none(places.get("template")),
-    )
+def _beside_format(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Returns the entries of a field that set options, by option, in file order."""
+    places: dict[str, Entry] = {}
+    for key in (key for key in entries if key in OPTION_KEYS):
+        parts = {part: name for name, (of, _, part) in _KEYS.items() if of == key}
+        if "" in parts:
+            places[parts[""]] = entries[key]
+        else:
+            section = entries[key].section(parts.keys())
+            places |= {parts[part]: each for part, each in section.items()}
+    return places
 
 
-def integer_or_none(entry: Entry | None, least: int) -> int | None:
-    """Returns a whole number from ``least``; None where there is none, or after a problem."""
-    return entry.integer(least, MOST_CHARACTERS) if entry else None
-
-
-def text_or_none(entry: Entry | None) -> str | None:
-    """Returns a text; None where there is none, or after a problem."""
-    return entry.text() if entry else None
-
-
-def _boolean(entry: Entry | None) -> bool:
-    return bool(entry.boolean()) if entry else False
-
-
-def _texts(entry: Entry | None) -> tuple[str, ...]:
-    texts = [each.text() for each in entry.items()] if entry else []
-    return tuple([text for text in texts if text is not None])
-
-
-def _one_of(entry: Entry | None, names: Iterable[Name]) -> Name | None:
-    return entry.one_of({name: name for name in names}) if entry else None
+def _values(name: str, places: Mapping[str, Entry]) -> dict[str, OptionValue]:
+    """Returns the options that are set, each as its format reads it."""
+    options = options_of(name)
+    return {option: options[option].read(entry) for option, entry in places.items()}

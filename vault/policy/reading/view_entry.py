@@ -7,7 +7,6 @@ import re
 from vault.formats import Format, HasParts, HasWords
 from vault.policy.names import NAME, NAME_RULE
 from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
-from vault.policy.reading.format_entry import integer_or_none, text_or_none
 from vault.policy.views import DEFAULT_MASK, INITIALS, RESERVED, View, built_in_views
 
 __all__ = ["read_views"]
@@ -16,6 +15,7 @@ _KEYS = frozenset({"show", "show_first", "show_last", "mask", "write"})
 _WRITES = "template"
 _PART = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _MOST_WRITTEN = 512
+_MOST_SHOWN = 10_000
 
 
 def read_views(entry: Entry | None, form: Format | None, mask: Entry | None) -> dict[str, View]:
@@ -43,8 +43,7 @@ def _read_view(entry: Entry, form: Format | None, default: str) -> View:
         for key in entries.keys() - {"write"}:
             entries[key].fail("a view with 'write' has nothing else: remove it")
         return _read_write(entries["write"], form)
-    first = integer_or_none(entries.get("show_first"), 0) or 0
-    last = integer_or_none(entries.get("show_last"), 0) or 0
+    first, last = [_read_count(entries.get(key)) for key in ("show_first", "show_last")]
     mask = _read_mask(entries.get("mask")) or default
     divided, worded = _divided(form), _worded(form)
     if "show" in entries:
@@ -60,8 +59,12 @@ def _read_view(entry: Entry, form: Format | None, default: str) -> View:
     return View(first, last, mask, worded=worded)
 
 
+def _read_count(entry: Entry | None) -> int:
+    return (entry.integer(0, _MOST_SHOWN) if entry else None) or 0
+
+
 def _read_mask(entry: Entry | None) -> str | None:
-    mask = text_or_none(entry)
+    mask = entry.text() if entry else None
     if entry is not None and mask is not None and not _is_mask(mask):
         entry.fail(
             "must be one visible character that is neither a letter nor a digit, "
