@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from vault.server.policy_source import DELAYED, IN_FORCE, REFUSED, WAITS
+from vault.server.policy_source import BACK, DELAYED, IN_FORCE, REFUSED, WAITS
 
 __all__ = ["PolicyNews"]
 
@@ -64,6 +64,7 @@ def _told(line: bytes) -> str:
         DELAYED: _block("Policy not taken up yet, tried again:", problem),
         WAITS: f"Policy {digest} waits for the other servers.",
         IN_FORCE: f"Policy {digest} is in force.",
+        BACK: f"Policy {digest}, which is in force, is what the file says again.",
     }
     return told.get(str(entry.get("event")), "")
 

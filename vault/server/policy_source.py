@@ -22,7 +22,7 @@ from vault.service.policy_standing import FileState, PolicyStanding
 from vault.store.policy_coordinator import Agreement, SealedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 
-__all__ = ["DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]
+__all__ = ["BACK", "DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]
 
 _log = get_log(__name__)
 
@@ -32,6 +32,7 @@ DELAYED = "policy file not taken up yet"
 READ = "policy file read"
 WAITS = "policy waits for other servers"
 IN_FORCE = "policy in force"
+BACK = "policy file is what is in force again"
 
 _UNCONFIRMED = "policy not confirmed"
 # Servers get a new file one after the other, and keys for it may take a moment.
@@ -235,6 +236,8 @@ class PolicySource:
         state, problem = self._file_state()
         before = self._standing.differs_since
         since = None if state is FileState.IN_FORCE else before or self._now()
+        if before is not None and since is None and self._standing.digest == self._in_force.digest:
+            _log.info(BACK, policy=self._in_force.digest)
         agreement = self._agreement
         self._standing = PolicyStanding(
             self._in_force.digest,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vault.dev.policy_news import PolicyNews
-from vault.server.policy_source import IN_FORCE, REFUSED
+from vault.server.policy_source import BACK, IN_FORCE, REFUSED
 
 
 @pytest.fixture
@@ -44,6 +44,17 @@ def test_workers_that_say_the_same_are_told_once(log: Path) -> None:
     add(log, line(REFUSED, problem="p"))
     refused = "Policy REFUSED, the one before it stays in force:\n  p"
     assert news.read() == [refused, "Policy abababababab is in force.", refused]
+
+
+def test_a_file_that_was_mended_is_told_and_the_same_mistake_again_too(log: Path) -> None:
+    news = PolicyNews(log)
+    for _ in range(2):
+        add(log, "".join(line(REFUSED, problem="p", worker=number) for number in range(2)))
+        assert len(news.read()) == 1
+        add(log, "".join(line(BACK, policy="ab" * 32, worker=number) for number in range(2)))
+        assert news.read() == [
+            "Policy abababababab, which is in force, is what the file says again."
+        ]
 
 
 def test_a_line_is_read_once_it_is_whole_and_what_is_no_line_of_ours_is_passed_over(
