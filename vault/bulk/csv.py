@@ -22,6 +22,7 @@ from vault.bulk.atomic import atomic_output
 from vault.bulk.outcome import CsvOptions, Summary
 from vault.bulk.records import CsvError
 from vault.bulk.run import ConvertRegion, Run
+from vault.bulk.shell import shell_word
 from vault.client import Client, Column, Erased
 
 __all__ = ["Erases", "convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
@@ -186,14 +187,17 @@ def _refuse_regions(regions: Mapping[str, str], options: CsvOptions) -> None:
     named = regions.keys() | options.region_columns.keys()
     strange = named - set(options.columns.values())
     if strange:
-        raise CsvError(f"a region is given for field {min(strange)!r}, which no column holds")
+        raise CsvError(
+            f"a region is given for field {shell_word(min(strange))}, which no column holds"
+        )
     twice = regions.keys() & options.region_columns.keys()
     if twice:
-        raise CsvError(f"field {min(twice)!r} is given a region and a column of regions")
+        raise CsvError(f"field {shell_word(min(twice))} is given a region and a column of regions")
     changed = set(options.region_columns.values()) & options.columns.keys()
     if changed:
         raise CsvError(
-            f"column {min(changed)!r} names regions and cannot be converted in the same run"
+            f"column {shell_word(min(changed))} names regions and cannot be converted in the "
+            "same run"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from vault.bulk.outcome import CsvOptions
 from vault.bulk.records import CsvError, Dialect, Record, guess_delimiter
+from vault.bulk.shell import shell_word
 
 __all__ = ["NOT_UTF8", "Layout", "read_layout"]
 
@@ -76,10 +77,10 @@ def read_layout(source: TextIO, options: CsvOptions) -> Layout:
     number, delimiter, taken = 1, options.delimiter, "given"
     separator = _SEP.fullmatch(first)
     if separator is not None:
-        if delimiter not in (None, separator[1]):
+        if delimiter is not None and delimiter != separator[1]:
             raise CsvError(
-                f"line 1 names the delimiter {separator[1]!r} and --delimiter {delimiter!r}: "
-                "leave --delimiter out, or mend the line"
+                f"line 1 names the delimiter {_shown(separator[1])} and --delimiter "
+                f"{_shown(delimiter)}: leave --delimiter out, or mend the line"
             )
         delimiter, taken = separator[1], "named by the sep= line"
         before, first, number = before + first, source.readline(), 2
@@ -92,11 +93,16 @@ def read_layout(source: TextIO, options: CsvOptions) -> Layout:
     header = next(records, None)
     if header is None:
         raise CsvError("the file is empty: its first line must name the columns")
-    taken = f"delimiter {delimiter!r}, {taken}"
+    taken = f"delimiter {_shown(delimiter)}, {taken}"
     places = {
         name: (_place(name, header, taken), chosen) for name, chosen in options.columns.items()
     }
     return Layout(before, dialect, header, records, taken, places)
+
+
+def _shown(delimiter: str) -> str:
+    # As --delimiter takes it.
+    return r"'\t'" if delimiter == "\t" else shell_word(delimiter)
 
 
 def _refuse_other_files(first: str) -> None:
@@ -135,8 +141,8 @@ def _place(column: str, header: Record, taken: str) -> int:
         return names.index(column)
     what = "more than once in" if column in names else "not in"
     width = "1 column" if len(names) == 1 else f"{len(names)} columns"
-    message = f"column {column!r} is {what} the header ({width}) of line {header.line} ({taken})"
-    raise CsvError(message + _near(column, names))
+    where = f"the header ({width}) of line {header.line} ({taken})"
+    raise CsvError(f"column {shell_word(column)} is {what} {where}" + _near(column, names))
 
 
 def _near(column: str, names: Sequence[str]) -> str:
@@ -148,7 +154,8 @@ def _near(column: str, names: Sequence[str]) -> str:
         return ": give each column a name of its own"
     for place, name in enumerate(names, start=1):
         if _loose(name) == _loose(column):
-            return f": column {place} differs in {_difference(name, column)}; choose it as {name!r}"
+            differs = f"column {place} differs in {_difference(name, column)}"
+            return f": {differs}; choose it as {shell_word(name)}"
     if any(_SURROGATE.search(name) for name in names):
         return f"; the header {NOT_UTF8}"
     return ""

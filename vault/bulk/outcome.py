@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vault.bulk.records import CsvError
+from vault.bulk.shell import shell_word
 
 __all__ = ["CsvOptions", "OnReject", "Reject", "RejectedError", "Summary"]
 
@@ -70,7 +71,7 @@ class RejectedError(CsvError):
     """A cell failed and the options say to stop; nothing was written."""
 
     def __init__(self, reject: Reject) -> None:
-        where = f"row {reject.row} (line {reject.line}), column {reject.column!r}"
+        where = f"row {reject.row} (line {reject.line}), column {shell_word(reject.column)}"
         super().__init__(f"{where}: {reject.reason}: {reject.message}")
         self.reject = reject
 

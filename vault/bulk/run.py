@@ -14,6 +14,7 @@ from vault.bulk.layout import NOT_UTF8, read_layout
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError, Record
 from vault.bulk.regions import by_region, region_of
+from vault.bulk.shell import shell_word
 from vault.client import Column, ItemError
 
 __all__ = ["ConvertRegion", "Run"]
@@ -210,8 +211,8 @@ class Run:
             for line, value in zip(sent, values, strict=True)
         ]
         unknown = _not_in_format(
-            f"column {region_column!r} names no country of the number by its two-letter code, "
-            "as in DE"
+            f"column {shell_word(region_column)} names no country of the number by its "
+            "two-letter code, as in DE"
         )
         for line, region in zip(sent, regions, strict=True):
             if region is None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vault.bulk.shell import shell_word
 from vault.config.values import parse_duration
 from vault.v1 import (
     audit_service_pb2,
@@ -136,7 +137,7 @@ def _check_names(principals: Sequence[str], outcomes: Sequence[str], rpcs: Seque
     for principal in principals:
         if not _PRINCIPAL.fullmatch(principal):
             raise typer.BadParameter(
-                f"--principal {principal!r} is no caller's name: it takes a SPIFFE ID "
+                f"--principal {shell_word(principal)} is no caller's name: it takes a SPIFFE ID "
                 "(spiffe://...), or ISSUER#SUBJECT of a JWT, as the audit prints them"
             )
 
@@ -148,7 +149,7 @@ def _check_known(option: str, name: str, known: Sequence[str]) -> None:
     near = difflib.get_close_matches(name.lower(), folded, n=1)
     hint = f"did you mean {folded[near[0]]!r}? " if near else ""
     raise typer.BadParameter(
-        f"no record has {option} {name!r}: {hint}there are: {', '.join(known)}"
+        f"no record has {option} {shell_word(name)}: {hint}there are: {', '.join(known)}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vault.bulk.shell import shell_word
 from vault.client import Client, ClientTls
 
 __all__ = [
@@ -197,6 +198,6 @@ def _development(directory: Path, role: str | None) -> Connection:
         raise typer.BadParameter(f"choose a caller with --role: {known}")
     pair = pairs.get(role) or pairs.get(role.replace("-", "_"))
     if pair is None:
-        raise typer.BadParameter(f"no role {role!r} in {path}; there are: {known}")
+        raise typer.BadParameter(f"no role {shell_word(role)} in {path}; there are: {known}")
     cert, key = (directory / name for name in pair)
     return Connection(address, ClientTls(ca=directory / ca, cert=cert, key=key))

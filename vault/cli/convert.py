@@ -12,6 +12,7 @@ from typing import Annotated, BinaryIO, TextIO
 import typer
 
 from vault.bulk import CsvOptions, OnReject, Summary, detokenize_csv, tokenize_csv
+from vault.bulk.shell import shell_word
 from vault.cli.connection import (
     AddressOption,
     CaOption,
@@ -194,10 +195,10 @@ def _regions(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
         field, _, region = pair.partition("=")
         if not field or not re.fullmatch("[A-Z]{2}|@.+", region, re.DOTALL):
             raise typer.BadParameter(
-                f"--region {pair!r} is not FIELD=XX, as in phone=DE, or FIELD=@COLUMN"
+                f"--region {shell_word(pair)} is not FIELD=XX, as in phone=DE, or FIELD=@COLUMN"
             )
         if field in chosen:
-            raise typer.BadParameter(f"--region names {field!r} twice")
+            raise typer.BadParameter(f"--region names {shell_word(field)} twice")
         chosen[field] = region
     columns = {field: region[1:] for field, region in chosen.items() if region[0] == "@"}
     return {field: chosen[field] for field in chosen.keys() - columns.keys()}, columns

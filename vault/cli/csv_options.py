@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vault.bulk import Summary
+from vault.bulk.shell import shell_word
 from vault.cli.printable import one_line
 
 __all__ = [
@@ -97,9 +98,9 @@ def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
         name, sign, field = pair.rpartition("=")
         name = name if sign else field
         if not name or not field:
-            raise typer.BadParameter(f"--column {pair!r} is not NAME=FIELD")
+            raise typer.BadParameter(f"--column {shell_word(pair)} is not NAME=FIELD")
         if name in chosen:
-            raise typer.BadParameter(f"--column names {name!r} twice")
+            raise typer.BadParameter(f"--column names {shell_word(name)} twice")
         chosen[name] = field
     return chosen
 
@@ -118,7 +119,7 @@ def warnings_of(summary: Summary) -> list[str]:
     """Says what was done as asked and may not be what was meant. Holds no value."""
     found = [
         f"{one_line(column)}: {count:,} x {text} was taken for a value; "
-        f"--null {text!r} leaves such cells"
+        f"--null {shell_word(text)} leaves such cells"
         for (column, text), count in sorted(summary.null_like.items())
     ]
     found += [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault.bulk.shell import shell_word
 from vault.cli.connection import (
     AddressOption,
     CaOption,
@@ -133,7 +134,9 @@ def explain(
     if field is not None and chosen in FIELDLESS:
         raise typer.BadParameter(f"{chosen} is about no field: leave --field out")
     if field is not None and field not in policy.fields:
-        typer.echo(f"the policy has no field {field!r}; it has: {', '.join(policy.fields)}")
+        typer.echo(
+            f"the policy has no field {shell_word(field)}; it has: {', '.join(policy.fields)}"
+        )
     found = explained(policy, _principal(principal, group or []), chosen, field, view)
     for line in found.lines(str(file)):
         typer.echo(line)
@@ -175,7 +178,7 @@ def _action(name: str) -> Action:
         return Action(name)
     except ValueError:
         known = ", ".join(sorted(Action))
-        raise typer.BadParameter(f"{name!r} is no action; known: {known}") from None
+        raise typer.BadParameter(f"{shell_word(name)} is no action; known: {known}") from None
 
 
 def _policy(file: Path) -> Policy:

@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from vault.bulk import CsvError, CsvOptions, Summary, convert_csv, tokenize_csv
+from vault.bulk.shell import shell_word
 from vault.client import Client, Column
 
 CARD = {"card": "card_number"}
@@ -78,7 +79,7 @@ def test_a_column_that_is_not_there_says_which_delimiter_was_taken() -> None:
 def test_a_header_that_differs_in_what_is_hardly_seen_is_named(name: str, differs: str) -> None:
     message = refused(f"name,{name}\nx,4111111111111111\n".encode())
     assert f"column 2 differs in {differs}" in message
-    assert message.endswith(f"choose it as {name!r}")
+    assert message.endswith(f"choose it as {shell_word(name)}")
     out, _ = convert(f"name,{name}\nx,1\n".encode(), CsvOptions({name: "card_number"}))
     assert out.endswith(b"x,T0\n")
 
