@@ -49,6 +49,7 @@ _MESSAGES = {
     "3D000": "the database server has no database of that name: create it, or mend database.url",
     "42501": "the database role lacks a privilege: run `tokenvault migrate`",
     "42P01": "the database's schema is not complete: run `tokenvault migrate`",
+    "42P10": "a table of the database has lost its primary key: `tokenvault audit verify` names it",
 }
 # A connection that is refused has no SQLSTATE in libpq, only a text: the server's own, in
 # English unless its lc_messages says otherwise, and then the general message does.
@@ -76,7 +77,7 @@ _REFUSALS: Mapping[re.Pattern[str], str] = {
     )
 }
 _BUGS = ("21", "22", "23", "42")  # the statement is at fault, not the database's state
-_SETUP = {"42501", "42P01"}
+_SETUP = {"42501", "42P01", "42P10"}
 
 
 class Conflict(StoreUnavailable):

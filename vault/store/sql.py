@@ -3,6 +3,9 @@
 ``%(x)b`` sends a parameter in binary: an array of MACs costs a tenth of its text form.
 ``unnest`` with LATERAL, never ``= ANY (array)``: the latter became a sequential scan on
 a table that had grown since its last ANALYZE.
+
+Every ON CONFLICT names its key: without a target, a table that has lost its unique index (a
+restore that stopped half-way) would take each row, and one token would stand for two values.
 """
 
 from __future__ import annotations
@@ -83,7 +86,7 @@ WITH input AS MATERIALIZED (
     INSERT INTO token_index (tenant, field, scope, index_version, mac, token)
     SELECT %(tenant)b, %(field)b, %(scope)b, %(index_version)b::integer, mac, token
     FROM input ORDER BY mac
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (tenant, field, scope, index_version, mac) DO NOTHING
     RETURNING token, mac
 ), stored AS (
     INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter,
@@ -91,7 +94,7 @@ WITH input AS MATERIALIZED (
     SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
            tweak_counter, ciphertext, now() + %(ttl)b::interval
     FROM input JOIN indexed USING (token) ORDER BY token COLLATE "C"
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (tenant, field, token) DO NOTHING
     RETURNING token
 )
 SELECT indexed.token, indexed.mac, stored.token IS NOT NULL AS stored
@@ -106,7 +109,7 @@ SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::
 FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(counters)b::bigint[])
      AS u (token, ciphertext, tweak_counter)
 ORDER BY token COLLATE "C"
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant, field, token) DO NOTHING
 RETURNING token
 """
 
@@ -139,7 +142,7 @@ RETURNING seconds, used,
 RECORDED_TOKEN_SPECS = "SELECT field, shape FROM field_shapes WHERE tenant = %(tenant)b"
 RECORD_TOKEN_SPEC = """
 INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(shape)b)
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant, field) DO NOTHING
 """
 # Servers report the newest tweak version they can read, and a foreign key keeps the versions
 # that are reported. Without the older ones no server can come (back) that would misread.
@@ -157,7 +160,7 @@ SELECT %(tenant)b, %(field)b,
                      WHERE k.tenant = %(tenant)b AND k.field = %(field)b AND k.purpose = 'field'
                        AND v.version = %(newest)b AND k.created < v.since)
             THEN %(older)b ELSE %(shape)b END
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant, field) DO NOTHING
 """
 TOKEN_SPEC = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"
 
@@ -170,7 +173,7 @@ FROM policy_state WHERE tenant = %(tenant)b FOR UPDATE
 FIRST_IN_FORCE = """
 INSERT INTO policy_state (tenant, digest, document, key_version, mac, since)
 VALUES (%(tenant)b, %(digest)b, %(document)b, %(key_version)b, %(mac)b, now())
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant) DO NOTHING
 RETURNING since
 """
 PUT_IN_FORCE = """
