@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
+PROTO_BIN := $(VENV)/proto/bin
+PROTOC = PATH="$(CURDIR)/$(PROTO_BIN):$$PATH" $(PROTO_BIN)/python -m grpc_tools.protoc -I proto
 PROTOS := $(wildcard proto/vault/v1/*.proto)
 # Stubs, and all protos with what they import as one file, for grpcurl and other clients.
 stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
@@ -26,6 +27,7 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt pyproject.to
 lock: $(BIN)/uv
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra tracing -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --group build -o requirements/build.txt
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --group proto -o requirements/proto.txt
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra dev --extra tracing --group test --group build --group bench -o requirements/dev.txt
 	echo "uv==$(UV_VERSION)" | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) - -o requirements/bootstrap.txt
 
@@ -33,11 +35,17 @@ $(BIN)/uv:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $@ || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-proto: install
+# Apart: the tools are older than what the stubs are used with.
+$(VENV)/proto/.installed: requirements/proto.txt | install
+	test -x $(PROTO_BIN)/python || $(BIN)/python -m venv --without-pip $(VENV)/proto
+	$(BIN)/uv pip sync --quiet --python $(PROTO_BIN)/python --require-hashes requirements/proto.txt
+	touch $@
+
+proto: $(VENV)/proto/.installed
 	$(call stubs_in,.)
 
 # The committed stubs are what the committed .proto files give.
-proto-check: install
+proto-check: $(VENV)/proto/.installed
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && mkdir -p $$out/vault/v1 && \
 	$(call stubs_in,$$out) && \
 	diff -r --exclude=__init__.py --exclude=__pycache__ $$out/vault/v1 vault/v1 || \

@@ -5,7 +5,7 @@ import warnings
 
 from vault.v1 import audit_service_pb2 as vault_dot_v1_dot_audit__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class AuditServiceStub:
+class AuditServiceStub(object):
     """AuditService lets an auditor check the audit without reading the database.
     """
 
@@ -52,7 +52,7 @@ class AuditServiceStub:
                 _registered_method=True)
 
 
-class AuditServiceServicer:
+class AuditServiceServicer(object):
     """AuditService lets an auditor check the audit without reading the database.
     """
 
@@ -108,7 +108,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class AuditService:
+class AuditService(object):
     """AuditService lets an auditor check the audit without reading the database.
     """
 

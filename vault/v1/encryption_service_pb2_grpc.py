@@ -5,7 +5,7 @@ import warnings
 
 from vault.v1 import encryption_service_pb2 as vault_dot_v1_dot_encryption__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class EncryptionServiceStub:
+class EncryptionServiceStub(object):
     """EncryptionService encrypts bytes with AES-256-GCM under the key of a field and
     stores nothing. Batches are columns, as in TokenizationService.
     """
@@ -48,7 +48,7 @@ class EncryptionServiceStub:
                 _registered_method=True)
 
 
-class EncryptionServiceServicer:
+class EncryptionServiceServicer(object):
     """EncryptionService encrypts bytes with AES-256-GCM under the key of a field and
     stores nothing. Batches are columns, as in TokenizationService.
     """
@@ -90,7 +90,7 @@ def add_EncryptionServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class EncryptionService:
+class EncryptionService(object):
     """EncryptionService encrypts bytes with AES-256-GCM under the key of a field and
     stores nothing. Batches are columns, as in TokenizationService.
     """

@@ -5,7 +5,7 @@ import warnings
 
 from vault.v1 import policy_service_pb2 as vault_dot_v1_dot_policy__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class PolicyServiceStub:
+class PolicyServiceStub(object):
     """PolicyService shows which policy is in force.
     """
 
@@ -42,7 +42,7 @@ class PolicyServiceStub:
                 _registered_method=True)
 
 
-class PolicyServiceServicer:
+class PolicyServiceServicer(object):
     """PolicyService shows which policy is in force.
     """
 
@@ -71,7 +71,7 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class PolicyService:
+class PolicyService(object):
     """PolicyService shows which policy is in force.
     """
 

@@ -5,7 +5,7 @@ import warnings
 
 from vault.v1 import tokenization_service_pb2 as vault_dot_v1_dot_tokenization__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class TokenizationServiceStub:
+class TokenizationServiceStub(object):
     """TokenizationService turns values of a field into tokens and back. Batches are
     columns: the answer's column has the request's length and order, and is empty
     at the positions that `errors` names. The RPC's own status is not OK only when
@@ -80,7 +80,7 @@ class TokenizationServiceStub:
                 _registered_method=True)
 
 
-class TokenizationServiceServicer:
+class TokenizationServiceServicer(object):
     """TokenizationService turns values of a field into tokens and back. Batches are
     columns: the answer's column has the request's length and order, and is empty
     at the positions that `errors` names. The RPC's own status is not OK only when
@@ -207,7 +207,7 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class TokenizationService:
+class TokenizationService(object):
     """TokenizationService turns values of a field into tokens and back. Batches are
     columns: the answer's column has the request's length and order, and is empty
     at the positions that `errors` names. The RPC's own status is not OK only when
