@@ -6,6 +6,19 @@ from collections.abc import Sequence
 
 __all__ = ["by_region", "region_of"]
 
+# Those that phonenumbers knows, which the service reads numbers with: it and its numbering
+# plans need not be where files are converted.
+_CODES = """
+AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS
+BT BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG
+EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GT GU GW GY HK HN HR HT
+HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR
+LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF
+NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD
+SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TA TC TD TG TH TJ TK TL TM TN TO TR TT TV TW
+TZ UA UG US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
+"""
+_REGIONS = frozenset(_CODES.split())
 _ALIASES = {"UK": "GB"}  # reserved in ISO 3166-1 for the United Kingdom, and much used
 
 
@@ -14,12 +27,9 @@ def region_of(cell: str, value: str) -> str | None:
 
     A number in international form needs none: then it is empty, for the policy's.
     """
-    # Imported late: files without such a column need no numbering plans.
-    from phonenumbers import SUPPORTED_REGIONS
-
     code = cell.strip().upper()
     code = _ALIASES.get(code, code)
-    if code in SUPPORTED_REGIONS:
+    if code in _REGIONS:
         return code
     return "" if value.lstrip().startswith(("+", "\uff0b")) else None
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vault.bulk.shell import shell_word
-from vault.config.values import parse_duration
+from vault.duration import parse_duration
 from vault.v1 import (
     audit_service_pb2,
     encryption_service_pb2,

@@ -20,7 +20,7 @@ from vault.config.sections import (
     Settings,
     TracingSettings,
 )
-from vault.config.values import parse_duration
+from vault.duration import parse_duration
 
 __all__ = [
     "AuditSettings",

@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from vault.duration import parse_duration
+
 __all__ = [
     "Claim",
     "Count",
@@ -24,26 +26,11 @@ __all__ = [
     "Port",
     "TrustDomain",
     "Url",
-    "parse_duration",
 ]
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
 _HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
-
-
-def parse_duration(text: object) -> timedelta:
-    """Reads a duration such as ``500ms``, ``10s``, ``5m``, ``1h`` or ``30d``.
-
-    Raises:
-        ValueError: the text is no duration.
-    """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('write a number and a unit, such as "10s", "5m" or "1h"')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def _positive(duration: timedelta) -> timedelta:
