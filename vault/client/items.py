@@ -5,11 +5,10 @@ None of those libraries is needed: a column is known by its methods, a null by w
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, TypeVar, cast
-
-import numpy as np
 
 __all__ = ["Items", "items_of"]
 
@@ -61,7 +60,7 @@ def _list_of(column: object) -> list[object]:
         raise TypeError(f"a {kind.__name__} is a table: pass one of its columns")
     if hasattr(kind, "to_arrow") and hasattr(kind, "offsets"):
         raise TypeError("a packed column goes to tokenize_column or detokenize_column")
-    if isinstance(column, np.ndarray) and column.dtype.kind == "S":
+    if _is_fixed_width_bytes(column):
         raise TypeError("NumPy's fixed-width bytes lose zeros at the end: pass a list of bytes")
     for name in _TO_LIST:
         if callable(getattr(kind, name, None)):
@@ -87,9 +86,19 @@ def _converted(item: object, index: int, kind: type | tuple[type, ...]) -> objec
     raise TypeError(f"item {index} is {type(item).__name__}, not {wanted} or None")
 
 
+# Whoever holds an item of NumPy's or pandas' has imported them, and nobody else needs them.
+
+
+def _is_fixed_width_bytes(column: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(column, numpy.ndarray) and column.dtype.kind == "S"
+
+
 def _is_missing(item: object) -> bool:
-    if isinstance(item, float | np.floating):
-        return bool(np.isnan(item))
-    # Whoever holds one of pandas' nulls has imported it.
+    if isinstance(item, float):
+        return math.isnan(item)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(item, numpy.floating):
+        return bool(numpy.isnan(item))
     pandas = sys.modules.get("pandas")
     return pandas is not None and any(item is getattr(pandas, name, None) for name in ("NA", "NaT"))
