@@ -9,10 +9,10 @@ PROTOS := $(wildcard proto/vault/v1/*.proto)
 # Stubs, and all protos with what they import as one file, for grpcurl and other clients.
 stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
 	--include_imports --descriptor_set_out=$(1)/vault/v1/tokenvault.protoset $(PROTOS)
-LOCK_FLAGS := --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check test bench bench-columns bench-server bench-overload soak demo clean
+.PHONY: install lock lock-check proto proto-check check lowest test bench bench-columns bench-server bench-overload soak demo clean
 
 install: $(VENV)/.installed
 
@@ -25,20 +25,22 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt pyproject.to
 	touch $@
 
 lock: $(BIN)/uv
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra tracing -o requirements/server.txt
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --group build -o requirements/build.txt
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --group proto -o requirements/proto.txt
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) pyproject.toml --extra dev --extra tracing --group test --group build --group bench -o requirements/dev.txt
-	echo "uv==$(UV_VERSION)" | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) - -o requirements/bootstrap.txt
+	$(LOCK) pyproject.toml --extra server --extra tracing -o requirements/server.txt
+	$(LOCK) --group build -o requirements/build.txt
+	$(LOCK) --group proto -o requirements/proto.txt
+	$(LOCK) pyproject.toml --all-extras --group test --group build --group bench -o requirements/dev.txt
+	$(LOCK) --resolution lowest-direct pyproject.toml -o requirements/lowest-plain.txt
+	$(LOCK) --resolution lowest-direct pyproject.toml --all-extras --group lowest -o requirements/lowest.txt
+	echo "uv==$(UV_VERSION)" | $(LOCK) - -o requirements/bootstrap.txt
 
 $(BIN)/uv:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $@ || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-# Apart: the tools are older than what the stubs are used with.
-$(VENV)/proto/.installed: requirements/proto.txt | install
-	test -x $(PROTO_BIN)/python || $(BIN)/python -m venv --without-pip $(VENV)/proto
-	$(BIN)/uv pip sync --quiet --python $(PROTO_BIN)/python --require-hashes requirements/proto.txt
+# Environments apart from the one that everything else runs in.
+$(VENV)/%/.installed: requirements/%.txt pyproject.toml | install
+	test -x $(VENV)/$*/bin/python || $(BIN)/python -m venv --without-pip $(VENV)/$*
+	$(BIN)/uv pip sync --quiet --python $(VENV)/$*/bin/python --require-hashes $<
 	touch $@
 
 proto: $(VENV)/proto/.installed
@@ -61,6 +63,17 @@ check: install lock-check proto-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The lowest version of everything that pyproject.toml asks for, on the oldest Python: all unit
+# tests, and the file commands of a plain install, without the server's dependencies, against
+# a server of today. Warnings of old packages about new ones are theirs.
+lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
+	rm -rf $(VENV)/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir $(VENV)/wheel .
+	for each in lowest lowest-plain; do \
+		$(BIN)/uv pip install --quiet --no-deps --reinstall --python $(VENV)/$$each/bin/python $(VENV)/wheel/*.whl || exit; done
+	$(VENV)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/unit
+	COMMAND_UNDER_TEST=$(CURDIR)/$(VENV)/lowest-plain/bin/tokenvault $(BIN)/pytest -q tests/e2e/test_cli_files.py
 
 test: install
 	$(BIN)/pytest

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from vault.cli.extras import needs_dev
+
 __all__ = ["dev"]
 
 
+@needs_dev
 def dev(
     directory: Annotated[
         Path, typer.Option("--dir", metavar="DIR", help="Where keys, data and logs live.")

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from vault.cli.connection import DevOption, find_health, one_service
+from vault.cli.extras import needs_server
 
 __all__ = ["health"]
 
 _DEFAULT = "127.0.0.1:50052"
 
 
+@needs_server
 def health(
     address: Annotated[
         str | None,

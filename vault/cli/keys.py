@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault.cli.extras import needs_server
 from vault.cli.printable import one_line
 from vault.cli.server import ConfigOption
 
@@ -34,6 +35,7 @@ _RESERVED = (
 
 
 @app.command("list")
+@needs_server
 def list_keys(config: ConfigOption) -> None:
     """Lists every version of every data key. Needs the database, not the key server.
 
@@ -64,6 +66,7 @@ def list_keys(config: ConfigOption) -> None:
 
 
 @app.command("restored")
+@needs_server
 def restored(config: ConfigOption) -> None:
     """Says that the database was restored from a copy of its files.
 
@@ -81,6 +84,7 @@ def restored(config: ConfigOption) -> None:
 
 
 @app.command("accept")
+@needs_server
 def accept(
     config: ConfigOption,
     give_up: Annotated[

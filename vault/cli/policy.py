@@ -18,6 +18,7 @@ from vault.cli.connection import (
     find_connection,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.extras import needs_server
 from vault.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, 
 
 
 @app.command()
+@needs_server
 def check(
     file: FileArgument,
     strict: Annotated[bool, typer.Option(help="Exit with 1 on warnings too.")] = False,
@@ -108,6 +110,7 @@ def show(
 
 
 @app.command()
+@needs_server
 def explain(
     file: FileArgument,
     principal: Annotated[

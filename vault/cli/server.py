@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vault.cli.extras import needs_server
+
 __all__ = ["ConfigOption", "migrate", "serve"]
 
 ConfigOption = Annotated[
@@ -15,6 +17,7 @@ ConfigOption = Annotated[
 ]
 
 
+@needs_server
 def serve(config: ConfigOption) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets running calls end."""
     # Imported late: no other command needs the server.
@@ -24,6 +27,7 @@ def serve(config: ConfigOption) -> None:
     run(load_settings(config))
 
 
+@needs_server
 def migrate(
     config: ConfigOption,
     owner: Annotated[

@@ -7,15 +7,23 @@ tls = ClientTls(ca=Path("ca.pem"), cert=Path("pipeline.pem"), key=Path("pipeline
 with Client("localhost:50051", tls) as client:
     column = client.tokenize("card_number", ["4111 1111 1111 1111", None])
     column.values, column.errors, column.skipped
+
+Packed columns (``PackedColumn``) need NumPy, the extra ``packed``; nothing else does.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from vault.client.client import Client
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.errors import CallError, ItemError
-from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.tls import ClientTls
 from vault.client.token import ClientToken
+
+if TYPE_CHECKING:
+    from vault.client.packed import PackedAnswer, PackedColumn
 
 __all__ = [
     "BytesColumn",
@@ -32,3 +40,14 @@ __all__ = [
     "RetryPolicy",
     "Spellings",
 ]
+
+_PACKED = ("PackedAnswer", "PackedColumn")
+
+
+def __getattr__(name: str) -> object:
+    """Imports what packed columns need when it is first asked for."""
+    if name not in _PACKED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vault.client import packed
+
+    return getattr(packed, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -12,7 +13,6 @@ from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spel
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
 from vault.client.items import Items
 from vault.client.loopback import direct_options
-from vault.client.packed import PackedAnswer, PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
@@ -26,6 +26,9 @@ from vault.v1.column_pb2 import StringColumn
 from vault.v1.encryption_service_pb2_grpc import EncryptionServiceStub
 from vault.v1.policy_service_pb2_grpc import PolicyServiceStub
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
+
+if TYPE_CHECKING:
+    from vault.client.packed import PackedAnswer, PackedColumn
 
 __all__ = ["Client"]
 

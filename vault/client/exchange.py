@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vault.client.batches import Batch, Plan, plan_batches, too_long
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
 from vault.client.items import Items
-from vault.client.packed import (
-    PackedAnswer,
-    PackedBatch,
-    PackedColumn,
-    join_batches,
-    split_column,
-)
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.traceparent import Headers, trace_headers
 from vault.v1 import item_error_pb2
 from vault.v1.column_pb2 import StringColumn
+
+if TYPE_CHECKING:
+    from vault.client.packed import PackedAnswer, PackedBatch, PackedColumn
 
 __all__ = ["MAX_REQUEST_BYTES", "Exchange", "place"]
 
@@ -143,6 +139,9 @@ class Exchange:
         answered: Callable[[BatchAnswer], StringColumn],
     ) -> PackedAnswer:
         """Sends a packed column, as above; no string is made of any item."""
+        # Imported late: only packed columns need NumPy.
+        from vault.client.packed import PackedAnswer, PackedColumn, join_batches, split_column
+
         if not isinstance(column, PackedColumn):
             raise TypeError(
                 f"a {type(column).__name__} is no PackedColumn: make one with "

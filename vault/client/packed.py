@@ -10,8 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from vault.distribution import install_hint
+
+try:
+    import numpy as np
+    from numpy.typing import NDArray
+except ImportError:
+    raise ImportError("packed columns need NumPy: " + install_hint("packed")) from None
 
 from vault.client.arrow import array_of, buffers_of
 from vault.client.errors import CallError, ItemError
