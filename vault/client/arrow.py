@@ -85,7 +85,9 @@ def _as_one(arrow: ModuleType, column: object) -> pyarrow.Array:
     if hasattr(kind, "columns"):
         raise TypeError(f"a {kind.__name__} is a table: pass one of its columns")
     try:
-        if hasattr(kind, "__arrow_c_array__"):
+        if isinstance(column, arrow.Array | arrow.ChunkedArray):
+            pass  # as it is: pyarrow 22 dies of some of its own arrays on the way below
+        elif hasattr(kind, "__arrow_c_array__"):
             column = arrow.array(column)
         elif hasattr(kind, "__arrow_c_stream__"):
             column = arrow.chunked_array(column)

@@ -9,10 +9,11 @@ import grpc
 
 __all__ = ["in_words"]
 
-# The first that fits. A server refuses a certificate by closing the connection: of TLS 1.3
-# the caller sees no more than that.
+# The first that fits, of what gRPC 1.76 and later ones say. A server refuses a certificate by
+# closing the connection: of TLS 1.3 the caller sees no more than that.
 _WORDS = (
     ("Hostname Verification", "the host of the address is not in the server's certificate"),
+    ("is not in peer certificate", "the host of the address is not in the server's certificate"),
     ("certificate has expired", "the server's certificate has expired"),
     ("certificate is not yet valid", "the server's certificate is not valid yet"),
     ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not of the authority given"),
@@ -20,6 +21,7 @@ _WORDS = (
     ("TSI_PROTOCOL_FAILURE", "the TLS handshake failed"),
     ("Connection refused", "nothing listens there"),
     ("lookup", "the host's name is not known"),
+    ("Domain name not found", "the host's name is not known"),
     ("No route to host", "the host cannot be reached"),
     ("unreachable", "the host cannot be reached"),
     ("FD shutdown", "nothing answers there in time"),
