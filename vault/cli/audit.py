@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -49,6 +51,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 
+_STREAM = Path("-")
 _PAGE = 1000  # records the service gives at once
 _FIRST_PAUSE = 0.5
 _MOST_CHECKPOINT = 4 << 20  # bytes: no service takes more
@@ -82,7 +85,10 @@ class Missing:
 def verify(
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A checkpoint from which nothing may be missing now."),
+        typer.Option(
+            metavar="FILE",
+            help="A checkpoint from which nothing may be missing now; - is standard input.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
     dev: DevOption = None,
@@ -181,7 +187,7 @@ def tail(
 def make_checkpoint(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Default: standard output."),
+        typer.Option("--output", "-o", metavar="FILE", help="Default: standard output, as -."),
     ] = None,
     dev: DevOption = None,
     role: RoleOption = None,
@@ -194,7 +200,7 @@ def make_checkpoint(
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     with connection.open() as client:
         answer = client.checkpoint_audit()
-    if output is None:
+    if output is None or output == _STREAM:
         typer.echo(answer.checkpoint, nl=False)
     else:
         with atomic_output(output) as stream:
@@ -209,7 +215,13 @@ def make_checkpoint(
 @app.command()
 def export(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the lines.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write the lines; - is standard output.",
+        ),
     ],
     start: Annotated[int, typer.Option("--from", metavar="N", min=1, help="First position.")] = 1,
     since: SinceOption = None,
@@ -237,7 +249,7 @@ def export(
     connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
     written, bad, position = 0, 0, start
     missing = Missing()
-    with connection.open() as client, atomic_output(output) as stream:
+    with connection.open() as client, _opened(output) as stream:
         for page in _pages(client, start, wanted):
             missing.tell(page.findings)
             for record in page.records:
@@ -245,13 +257,24 @@ def export(
                 written += 1
                 bad += not record.body
             position = page.next
-    typer.echo(f"{written:,} records written to {output}; the next is --from {position}")
+    streamed = output == _STREAM
+    where = "standard output" if streamed else output
+    typer.echo(
+        f"{written:,} records written to {where}; the next is --from {position}", err=streamed
+    )
     if not written:
         typer.echo(nothing_line(start, page, wanted), err=True)
     if bad:
-        typer.echo(f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`")
+        typer.echo(
+            f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`",
+            err=streamed,
+        )
         raise typer.Exit(ExitCode.FOUND)
     missing.exit()
+
+
+def _opened(output: Path) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdout.buffer) if output == _STREAM else atomic_output(output)
 
 
 def _pages(
@@ -351,7 +374,8 @@ def _follow(
 
 
 def _read_checkpoint(path: Path) -> str:
-    with path.open("rb") as stream:
+    opened = nullcontext(sys.stdin.buffer) if path == _STREAM else path.open("rb")
+    with opened as stream:
         content = stream.read(_MOST_CHECKPOINT + 1)
     try:
         text = content.decode()

@@ -35,6 +35,13 @@ __all__ = [
     "warnings_of",
 ]
 
+
+def _named_file(path: Path | None) -> Path | None:
+    if path is not None and str(path) == "-":
+        raise typer.BadParameter("rejects need a file: standard output has the rows or the summary")
+    return path
+
+
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="CSV file, or - for standard input.")
 ]
@@ -49,7 +56,11 @@ ColumnOption = Annotated[
 ]
 RejectsOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="CSV of the cells that failed: where and why, no values."),
+    typer.Option(
+        metavar="FILE",
+        callback=_named_file,
+        help="CSV of the cells that failed: where and why, no values.",
+    ),
 ]
 DelimiterOption = Annotated[
     str | None,

@@ -161,7 +161,9 @@ def _confirm(yes: bool, source: str, options: CsvOptions, by_value: bool) -> Non
         raise typer.BadParameter("nobody can be asked here: say --yes to erase for good")
     what = "values" if by_value else "values behind the tokens"
     fields = ", ".join(sorted(set(options.columns.values())))
-    question = f"Erase the {what} in {len(options.columns)} column(s) ({fields}) for good?"
+    many = len(options.columns)
+    columns = "1 column" if many == 1 else f"{many} columns"
+    question = f"Erase the {what} in {columns} ({fields}) for good?"
     if not typer.confirm(question, err=True):
         typer.echo("nothing was erased", err=True)
         raise typer.Exit(ExitCode.FOUND)

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4
     INTERNAL = 5
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 def explain(error: Exception) -> tuple[str, ExitCode]:

@@ -2,12 +2,14 @@
 
 Exit codes: 0 all is well; 1 some rows were rejected, or something was found; 2 wrong
 usage, file, setting or policy; 3 the service refused the caller; 4 a service is away;
-5 an error of Tokenvault's own; 130 Ctrl-C.
+5 an error of Tokenvault's own; 130 Ctrl-C; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -24,7 +26,7 @@ app = typer.Typer(
     help="Tokenization and format-preserving encryption of sensitive data.\n\n"
     "Exit codes: 0 all is well; 1 rows were rejected or something was found; 2 wrong usage, "
     "file, setting or policy; 3 the service refused; 4 a service is away; 5 an error of "
-    "Tokenvault's own; 130 Ctrl-C.",
+    "Tokenvault's own; 130 Ctrl-C; 141 nobody reads the output any more.",
     no_args_is_help=True,
     add_completion=False,
     # Plain text: an error is one line that a script can read, and never a table of
@@ -66,9 +68,26 @@ def run() -> None:
         _run()
 
 
+def _exit_as_meant(end: SystemExit) -> None:
+    """Exits with another code where Typer's 1 would say that something was found."""
+    cause = end.__context__ if end.code == 1 else None
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):  # at a question
+            sys.exit(ExitCode.INTERRUPTED)
+        if isinstance(cause, BrokenPipeError):
+            # What is still in the buffer could not be written at the end either.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(ExitCode.UNREAD)
+        cause = cause.__context__
+
+
 def _run() -> None:
     try:
         app(prog_name="tokenvault")
+    except SystemExit as end:
+        _exit_as_meant(end)
+        raise
     except KeyboardInterrupt:
         typer.echo("tokenvault: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
