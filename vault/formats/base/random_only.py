@@ -26,12 +26,9 @@ class RandomOnly:
     storages = frozenset({Storage.VAULTED})
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(LETTERS.radix**self.shortest_token)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if generator is not Generator.RANDOM or storage is not Storage.VAULTED:
             return f"format {self.name} takes generator random with storage vaulted only"
         return None
@@ -42,12 +39,10 @@ class RandomOnly:
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         """Raises ValueError: there is nothing to encipher."""
-        del core, storage
         self._refuse()
 
     def value_plan(self, token_core: str) -> Plan:
         """Raises ValueError: there is nothing to decipher."""
-        del token_core
         self._refuse()
 
     def _refuse(self) -> NoReturn:

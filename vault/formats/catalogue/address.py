@@ -40,16 +40,13 @@ class Address(RandomOnly):
     widens: Literal[True] = True
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 2}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. Six digits have the fewest tokens: whatever has fewer is widened."""
-        del generator, storage
+        """Six digits have the fewest tokens: whatever has fewer is widened."""
         return MIN_DOMAIN
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > _LONGEST:
             raise too_long(f"the address has more than {_LONGEST} characters")
         if _REFUSED.search(text):
@@ -57,7 +54,6 @@ class Address(RandomOnly):
         return _read(text)
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > _LONGEST_TOKEN:
             raise not_in_format("no address token is as long")
         parsed = _read(text)
@@ -66,15 +62,12 @@ class Address(RandomOnly):
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``."""
         return text_identity(core)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
         choices = classes_of(core)
         while possibilities(choices) < MIN_DOMAIN:
             choices.append(LETTERS.characters)

@@ -97,7 +97,6 @@ class PlainAlphabet(ColumnarFormat):
         self._gap = re.compile(f"{_members(self._separators)}+") if self._separators else None
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {
             "rules": 1,
             "alphabet": self._alphabet.digest,
@@ -107,15 +106,13 @@ class PlainAlphabet(ColumnarFormat):
         }
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. The smallest part of the alphabet that a token may be drawn from."""
-        del generator
+        """Counted over the smallest part of the alphabet that a token may consist of."""
         radix = self._alphabet.radix
         if storage is Storage.VAULTED:
             radix = min([radix, *(rule.alphabet.radix for rule in self._cases)])
         return int(radix ** (self._min - self._first - self._last))
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if generator is Generator.FF3_1:
             most = ff3_1_max_length(self._alphabet.radix)
             kept = self._first + self._last
@@ -128,11 +125,9 @@ class PlainAlphabet(ColumnarFormat):
 
     @property
     def opening(self) -> str:
-        """See ``Opening``."""
         return "" if self._first else self._alphabet.characters
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if self._whole.fullmatch(text):
             return Parsed(text, plain(len(text)))
         # No more separators than characters: bounds the work on hostile input.
@@ -146,7 +141,6 @@ class PlainAlphabet(ColumnarFormat):
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > 2 * MAX_LENGTH:
             raise not_in_format("no token of this field is as long")
         parsed = self._read(text)
@@ -161,11 +155,9 @@ class PlainAlphabet(ColumnarFormat):
         return Parsed(core, Layout(len(core), gaps) if gaps else plain(len(core)))
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
         head, middle, tail = self._cut(core)
         alphabet, label = self._alphabet, ""
         if storage is Storage.VAULTED:
@@ -174,45 +166,39 @@ class PlainAlphabet(ColumnarFormat):
         return Plan(alphabet, middle, label + head + tail, lambda made: head + made + tail)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         if not self._min <= len(token_core) <= self._max:
             raise not_in_format("no token of this field has this length")
         return self.token_plan(token_core, Storage.VAULTLESS)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         head, middle, tail = self._cut(core)
         alphabet, _ = self._drawn_from(middle)
         return RandomPlan(alphabet, len(middle), lambda made: head + made + tail)
 
     @property
     def row_alphabet(self) -> Alphabet:
-        """See ``ColumnarFormat``."""
         return self._alphabet
 
     @property
     def row_lengths(self) -> range:
-        """See ``ColumnarFormat``."""
         return range(self._min, self._max + 1)
 
     def cut(self, length: int) -> Segments:
-        """See ``ColumnarFormat``."""
         return Segments(self._first, length - self._last, length - self._last)
 
     def value_rows(self, rows: Digits) -> Mask:
-        """See ``ColumnarFormat``. All of them: the alphabet and the length are the whole rule."""
+        """Accepts every row: the alphabet and the length are the whole rule."""
         return np.ones(len(rows), np.bool_)
 
     def token_rows(self, rows: Digits) -> Mask:
-        """See ``ColumnarFormat``. All of them, as ``min`` is above what is kept."""
+        """Accepts every row, as ``min`` is above what is kept."""
         return np.ones(len(rows), np.bool_)
 
     def set_token_check_digits(self, rows: Digits) -> None:
-        """See ``ColumnarFormat``. Nothing follows from the other columns."""
+        """Nothing follows from the other columns."""
 
     def set_value_check_digits(self, rows: Digits) -> None:
-        """See ``ColumnarFormat``. Nothing follows from the other columns."""
+        """Nothing follows from the other columns."""
 
     def _cut(self, core: str) -> tuple[str, str, str]:
         end = len(core) - self._last

@@ -111,7 +111,6 @@ class Card(ColumnarFormat):
         return self._min - self._first - self._last - 1
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {
             "rules": 1,
             "keep_first": self._first,
@@ -120,18 +119,14 @@ class Card(ColumnarFormat):
         }
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_DIGITS.radix ** self._secret_digits())
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if storage is Storage.VAULTLESS and self._residue is None:
             return "token_luhn any needs storage vaulted; use token_luhn valid or invalid"
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if parsed.layout.gaps and _FLOAT.fullmatch(text):
             raise not_in_format(
@@ -146,7 +141,6 @@ class Card(ColumnarFormat):
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if not _SHORTEST <= len(parsed.core) <= _LONGEST:
             raise not_in_format("no card token has this length")
@@ -155,17 +149,13 @@ class Card(ColumnarFormat):
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         head, middle, tail = self._cut(core)
         return Plan(_DIGITS, middle, head + tail, lambda made: self._close(head, made, tail))
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         if not self._min <= len(token_core) <= self._max:
             raise not_in_format("no card token has this length")
         head, middle, tail = self._cut(token_core)
@@ -174,45 +164,36 @@ class Card(ColumnarFormat):
         return Plan(_DIGITS, middle, head + tail, lambda made: _with_sum(head + made, tail, 0))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         head, middle, tail = self._cut(core)
         return RandomPlan(_DIGITS, len(middle), lambda made: self._close(head, made, tail))
 
     @property
     def row_alphabet(self) -> Alphabet:
-        """See ``ColumnarFormat``."""
         return _DIGITS
 
     @property
     def row_lengths(self) -> range:
-        """See ``ColumnarFormat``."""
         return range(self._min, self._max + 1)
 
     def cut(self, length: int) -> Segments:
-        """See ``ColumnarFormat``."""
         end = length - self._last
         return Segments(self._first, end if self._residue is None else end - 1, end)
 
     def value_rows(self, rows: Digits) -> Mask:
-        """See ``ColumnarFormat``."""
         fits: Mask = luhn_sums(rows) == 0
         return fits
 
     def token_rows(self, rows: Digits) -> Mask:
-        """See ``ColumnarFormat``."""
         if self._residue is None:
             return np.ones(len(rows), np.bool_)
         fits: Mask = luhn_sums(rows) == self._residue
         return fits
 
     def set_token_check_digits(self, rows: Digits) -> None:
-        """See ``ColumnarFormat``."""
         if self._residue is not None:
             close_rows(rows, self._last, self._residue)
 
     def set_value_check_digits(self, rows: Digits) -> None:
-        """See ``ColumnarFormat``."""
         if self._residue is not None:
             close_rows(rows, self._last, 0)
 

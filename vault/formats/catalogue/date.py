@@ -103,7 +103,6 @@ class Date:
         self._ends = (2, 4) if self._order != "ymd" else (4, 6)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {
             "rules": 1,
             "order": self._order,
@@ -112,12 +111,9 @@ class Date:
         }
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return (self._last - self._first).days + 1
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if storage is not Storage.VAULTED:
             return "format date takes storage vaulted only"
         days = self.effective_domain(generator, storage)
@@ -129,7 +125,6 @@ class Date:
         return None
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         match = self._text.fullmatch(text)
         if match is None:
             raise self._fault(text)
@@ -142,7 +137,6 @@ class Date:
         return Parsed(core, _layout(self._ends, gap, last))
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = self.parse(text)
         if _LEFT_OUT in parsed.core:
             raise not_in_format("a date token has months and days of two digits")
@@ -173,18 +167,13 @@ class Date:
         )
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout).replace(_LEFT_OUT, "")
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``."""
-        del core
         places = zip(self.parts, (self._year, self._month, self._day), strict=True)
         return {name: (place.start, place.stop) for name, place in places}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         days = (self._date(core) - self._first).days
         # Two spellings of a day are two values: they get different tweaks, and so tokens.
         spelling = "".join([_LEFT_OUT if each == _LEFT_OUT else "0" for each in core])
@@ -194,20 +183,15 @@ class Date:
 
     def value_plan(self, token_core: str) -> Plan:
         """Raises ValueError: a date is vaulted."""
-        del token_core
         raise ValueError("format date is not vaultless")
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``."""
         return core.replace(_LEFT_OUT, "0")
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``FiniteTokenSpace``."""
         return (self._last - self._first).days + 1, self.random_plan("", 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         size = (self._last - self._first).days + 1
         return draw_number(size, lambda days: self._token_of(days, core))
 

@@ -62,16 +62,13 @@ class DocumentNumber(RandomOnly):
             raise FormatOptionError("max", f"max of document_number is from min to {_LONGEST}")
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. A number of digits alone has the fewest tokens."""
-        del generator, storage
+        """A number of digits alone has the fewest tokens."""
         return int(10**self._min)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if len(parsed.core) < self._min:
             raise too_short(f"the number has fewer than {self._min} letters and digits")
@@ -80,16 +77,12 @@ class DocumentNumber(RandomOnly):
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return _read(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         return draw_within_classes(core)
 
 

@@ -82,14 +82,12 @@ class Email(RandomOnly):
         self._keep_domain = self._domain == "kept"
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         spec: dict[str, str | int | bool] = {"rules": 1, "keep_domain": self._keep_domain}
         if self._domain == "drawn":
             spec["domain"] = self._domain
         return spec
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the e-mail address is empty")
         # Octets are counted below; as many characters are too long in any encoding.
@@ -120,7 +118,6 @@ class Email(RandomOnly):
         return self._read(local, domain)
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > _LONGEST_TOKEN:
             raise not_in_format("no e-mail token is as long")
         local, domain = _halves(text)
@@ -144,24 +141,22 @@ class Email(RandomOnly):
         return Parsed(f"{core}@{domain}", Layout(len(core), gaps, capitals))
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``. A core whose @ a view has masked is written as a local part."""
+        """Writes a core whose @ a view has masked as a local part."""
         local, at, domain = core.partition("@")
         if at and self._keep_domain and layout.rest:
             domain = weave(domain, layout.rest)
         return weave(local, layout) + at + domain
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``. The ``@`` belongs to the domain."""
+        """The ``@`` belongs to the domain."""
         at = core.index("@")
         return {"local": (0, at), "domain": (at, len(core))}
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``."""
         local, _, domain = core.partition("@")
         return f"{text_identity(local)}@{domain_identity(domain)}"
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
         local, _, domain = core.partition("@")
         length = self.token_length(len(local), attempt)
         if self._domain == "drawn":

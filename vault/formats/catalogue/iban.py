@@ -94,20 +94,15 @@ class Iban:
         self._fewest = min(fewest, default=_FEWEST_DIGITS)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_DIGITS.radix**self._fewest)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         core = parsed.core
         country, account = core[_COUNTRY], core[4:]
@@ -125,7 +120,6 @@ class Iban:
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         core = parsed.core
         if iban_check(core[_COUNTRY], core[4:], wrong=self._wrong) != core[_CHECK]:
@@ -133,21 +127,15 @@ class Iban:
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``."""
-        del core
         return {"country": (_COUNTRY.start, _COUNTRY.stop)}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self._plan(core, wrong=self._wrong)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         plan = self._plan(token_core, wrong=False)
         known = _account(token_core[_COUNTRY])
         if (
@@ -160,8 +148,6 @@ class Iban:
         return plan
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         country = core[_COUNTRY]
         return draw_characters(
             classes_of(core[4:]), lambda made: _with_check(country, made, wrong=self._wrong)

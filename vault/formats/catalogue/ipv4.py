@@ -60,20 +60,15 @@ class Ipv4:
         self._kept = options.keep_first
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "keep_first": self._kept}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(256 ** (_OCTETS - self._kept))
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the IPv4 address is empty")
         if len(text) > _LONGEST:
@@ -86,33 +81,25 @@ class Ipv4:
         return Parsed(text, plain(len(text)))
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
-        del layout
         return core
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``. The network is the first two octets."""
+        """The network is the first two octets."""
         return {"network": (0, core.index(".", core.index(".") + 1) + 1)}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self.value_plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         octets = token_core.split(".")
         kept = octets[: self._kept]
         text = "".join([f"{int(octet):02x}" for octet in octets[self._kept :]])
         return Plan(_HEX, text, ".".join(kept), lambda made: ".".join([*kept, *_octets(made)]))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         plan = self.value_plan(core)
         return RandomPlan(_HEX, len(plan.text), plan.build)
 

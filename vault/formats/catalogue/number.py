@@ -77,20 +77,16 @@ class _Number:
             raise FormatOptionError("max", f"max of {self.name} is from 1 to {MOST_DIGITS}")
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``. Here ``max`` decides the tokens."""
+        """Here ``max`` decides the tokens."""
         return {"rules": 1, "max": self._max}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_DIGITS.radix**self._max)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the number is empty")
         if len(text) > _LONGEST_TEXT:
@@ -113,21 +109,15 @@ class _Number:
         )
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
-        del layout
         return core
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self.value_plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         sign, number, places = _take_apart(token_core)
         text = f"{number - bool(sign):0{self._max + places}d}"
 
@@ -139,8 +129,6 @@ class _Number:
         return Plan(_DIGITS, text, f"{sign}{places}", build)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         plan = self.value_plan(core)
         return RandomPlan(_DIGITS, len(plan.text), plan.build)
 
@@ -174,5 +162,5 @@ class Decimal(_Number):
     )
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``. Without what adds nothing to the number."""
+        """Returns the number without trailing zeros."""
         return core.rstrip("0").rstrip(".") if "." in core else core

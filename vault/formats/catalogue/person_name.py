@@ -79,16 +79,13 @@ class PersonName(RandomOnly):
         self._alphabets = SCRIPTS if self._own else (LETTERS,)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 2, "script": "own"} if self._own else {"rules": 2}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. Of the script with the fewest tokens."""
-        del generator, storage
+        """Counted in the script with the fewest tokens."""
         return min([int(each.radix ** fewest_letters(each)) for each in self._alphabets])
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > _LONGEST:
             raise too_long(f"the name has more than {_LONGEST} characters")
         if _REFUSED.search(text):
@@ -97,7 +94,6 @@ class PersonName(RandomOnly):
         return Parsed(_marked(parsed), parsed.layout)
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         if len(text) > _LONGEST_TOKEN:
             raise not_in_format("no name token is as long")
         parsed = _read(text)
@@ -108,19 +104,16 @@ class PersonName(RandomOnly):
         return Parsed(core, parsed.layout)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core.replace(_WORD, ""), layout)
 
     def words(self, core: str) -> Sequence[str]:
-        """See ``HasWords``."""
         return core.split(_WORD)
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``. Where words begin is a matter of spelling here."""
+        """Where words begin is a matter of spelling here."""
         return text_identity(core.replace(_WORD, ""))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
         alphabet = script_of(core) if self._own else LETTERS
         letters = core.replace(_WORD, "")
         length = max(len(letters), fewest_letters(alphabet) + attempt)

@@ -101,28 +101,24 @@ class Phone:
         self._prefix = own if prefix is None else prefix
 
     def for_region(self, region: str) -> Format:
-        """See ``HasRegions``. The field's own international prefix goes on to count."""
+        """The field's own international prefix goes on to count."""
         return Phone(replace(self._options, region=region), self._prefix)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``. The region counts by its international prefix alone."""
+        """The region counts by its international prefix alone."""
         # With 00, a number's leading zeros tell by themselves that it is a national one.
         rules = 1 if self._prefix in {"", "00"} else 2
         return {"rules": rules, "international_prefix": self._prefix}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_DIGITS.radix**self._min)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if self._invalid == "random" and generator is not Generator.RANDOM:
             return "invalid: random needs generator random with storage vaulted"
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         self._check_reading(parsed.core)
         if len(parsed.core) - kept_length(parsed.core, self._prefix) < self._min:
@@ -166,43 +162,36 @@ class Phone:
         )
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return _read(text)
 
     def recognise(self, text: str) -> Parsed:
-        """See ``Recognising``. A token has as many digits as its value had, in its country."""
+        """A token has as many digits as its value had, in its country."""
         parsed = _read(text)
         if not can_be_as_long(parsed.core, self._region):
             raise not_in_format("no phone token has so many digits in its country")
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``. Empty in a national number."""
+        """Empty in a national number."""
         return {"country": (0, country_length(core, self._prefix))}
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``. A national number is taken for one of the field's region."""
+        """A national number is taken for one of the field's region."""
         return as_international(core, self._region) or core
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self._plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         plan = self._plan(token_core)
         if len(plan.text) < self._min:
             raise not_in_format("no phone token has so few digits")
         return plan
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         plan = self._plan(core)
         return RandomPlan(_DIGITS, len(plan.text), plan.build)
 

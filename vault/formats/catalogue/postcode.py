@@ -117,16 +117,12 @@ class Postcode(RandomOnly):
         self._country = country
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "region": self._region}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return possibilities(self._country.choices(self._country.shortest))
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the postcode is empty")
         if len(text) > _LONGEST_TEXT:
@@ -139,23 +135,19 @@ class Postcode(RandomOnly):
         return Parsed(core, Layout(len(core), gaps, capitals))
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``. The area is a US or Canadian first three, a UK outward code."""
+        """The area is a US or Canadian first three, a UK outward code."""
         return {"area": (0, self._country.area(core))}
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``FiniteTokenSpace``. Of the shape that has the fewest."""
+        """Counted over the shortest postcodes, which have the fewest tokens."""
         shortest = self._country.shortest
         return possibilities(self._country.choices(shortest)), self.random_plan(shortest, 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         return draw_characters(self._country.choices(core), str)

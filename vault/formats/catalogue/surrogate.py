@@ -89,16 +89,13 @@ class Surrogate(RandomOnly):
             raise FormatOptionError("max", f"max of surrogate is from 1 to {_LONGEST}")
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "label": self._label}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. A checksum is not counted."""
-        del generator, storage
+        """A checksum is not counted."""
         return int(CHARACTERS.radix ** (BODY_LENGTH - CHECK_LENGTH))
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the value is empty")
         if len(text) > self._max:
@@ -108,24 +105,19 @@ class Surrogate(RandomOnly):
         return Parsed(text, plain(0))
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         match = _ANY.fullmatch(text)
         if match is None or match[1] != self._label:
             raise not_in_format(f"a token is [{self._label}_ and {BODY_LENGTH} characters and ]")
         return Parsed(text, plain(0))
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
-        del layout
         return core
 
     def identity(self, core: str) -> str:
-        """See ``Spelled``. Spaces count as one each, and at the ends not at all."""
+        """Spaces count as one each, and at the ends not at all."""
         return " ".join(text_identity(core).split())
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del core, attempt
         return RandomPlan(CHARACTERS, BODY_LENGTH, lambda made: f"[{self._label}_{made}]")
 
 

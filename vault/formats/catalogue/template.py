@@ -62,7 +62,7 @@ class Template:
         }
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``. Lengths and optional characters decide no core and no token."""
+        """Lengths and optional characters decide no core and no token."""
         pieces = [
             f"{'kept' if piece.kept else 'group'} {piece.alphabet.digest}"
             if isinstance(piece, Group)
@@ -72,15 +72,12 @@ class Template:
         return {"rules": 1, "template": "\n".join(pieces)}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         size = 1
         for group in self._secret:
             size *= group.alphabet.radix**group.low
         return size
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if generator is not Generator.RANDOM:
             if any(group.alphabet != self._one for group in self._secret):
                 return (
@@ -98,13 +95,11 @@ class Template:
 
     @property
     def opening(self) -> str:
-        """See ``Opening``."""
         first = self._pattern.pieces[0]
         drawn = isinstance(first, Group) and not first.kept
         return first.alphabet.characters if drawn and isinstance(first, Group) else ""
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         if not text:
             raise too_short("the value is empty")
         if len(text) > self._pattern.longest:
@@ -119,15 +114,12 @@ class Template:
         return _without_optionals(text, match)
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``."""
         match = self._pattern.core.fullmatch(core)
         if match is None:
             return {}
@@ -138,19 +130,14 @@ class Template:
         }
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         texts = self._texts(core)
         text = "".join([texts[at] for at in self._places])
         return Plan(self._one, text, self._kept(texts), self._builder(texts))
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         return self.token_plan(token_core, Storage.VAULTLESS)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         texts = self._texts(core)
         choices = [alphabet.characters for at, alphabet in self._places.items() for _ in texts[at]]
         return draw_characters(choices, self._builder(texts))

@@ -39,22 +39,18 @@ class UsItin:
     storages = frozenset(Storage)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``. FPE keeps the group, which is no power of a radix."""
-        del storage
+        """FPE keeps the group, which is no power of a radix."""
         if generator is Generator.RANDOM:
             return possibilities(_CHOICES)
         return int(_DIGITS.radix**_ENCIPHERED)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = read_nine_digits(text, _WHAT)
         if parsed.core[0] != "9" or parsed.core[_GROUP] not in ITIN_GROUPS:
             raise not_in_format(
@@ -63,29 +59,21 @@ class UsItin:
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self.value_plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         group = token_core[_GROUP]
         text = token_core[_AREA] + token_core[5:]
         return Plan(_DIGITS, text, group, lambda made: f"9{made[:2]}{group}{made[2:]}")
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``FiniteTokenSpace``."""
         return possibilities(_CHOICES), draw_characters(_CHOICES, str)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del core, attempt
         return draw_characters(_CHOICES, str)

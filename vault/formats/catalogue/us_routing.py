@@ -60,52 +60,39 @@ class UsRouting:
         self._wrong = check == "invalid"
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_DIGITS.radix**_FREE)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if aba_check(parsed.core[:_FREE]) != parsed.core[_FREE]:
             raise not_in_format("the routing number fails its check digit")
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if aba_check(parsed.core[:_FREE], wrong=self._wrong) != parsed.core[_FREE]:
             raise not_in_format("no routing number token has this check digit")
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return Plan(_DIGITS, core[:_FREE], "", self._token)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         return Plan(_DIGITS, token_core[:_FREE], "", lambda made: made + aba_check(made))
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``FiniteTokenSpace``."""
         return int(_DIGITS.radix**_FREE), self.random_plan("", 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del core, attempt
         return RandomPlan(_DIGITS, _FREE, self._token)
 
     def _token(self, made: str) -> str:

@@ -77,7 +77,6 @@ class UsSsn:
         self._never_issued = check == "invalid"
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         spec: dict[str, str | int | bool] = {
             "rules": 1,
             "keep_last": LENGTH - self._enciphered,
@@ -87,14 +86,11 @@ class UsSsn:
         return spec
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         if self._never_issued:
             return len(_NEVER_ISSUED) * possibilities(self._serial())
         return int(_DIGITS.radix**self._enciphered)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if self._never_issued and generator is not Generator.RANDOM:
             return (
                 "token_check invalid needs generator random with storage vaulted: SSNs are more "
@@ -103,33 +99,25 @@ class UsSsn:
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         return read_nine_digits(text, _WHAT)
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = read_nine_digits(text, _WHAT)
         if self._never_issued and parsed.core[:_GROUP_END] not in _NEVER_ISSUED_SET:
             raise not_in_format("no token of this field has these digits")
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return self.value_plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         tail = token_core[self._enciphered :]
         return Plan(_DIGITS, token_core[: self._enciphered], tail, lambda made: made + tail)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         tail = core[self._enciphered :]
         if self._never_issued:
             choices = [_NEVER_ISSUED, *self._serial()]
@@ -137,7 +125,7 @@ class UsSsn:
         return RandomPlan(_DIGITS, self._enciphered, lambda made: made + tail)
 
     def space(self) -> tuple[int, RandomPlan]:
-        """See ``FiniteTokenSpace``. Where last digits are kept, all endings together."""
+        """Where last digits are kept, counts all endings together."""
         heads = [_NEVER_ISSUED] if self._never_issued else [_DIGITS.characters] * _GROUP_END
         choices = [*heads, *[_DIGITS.characters] * (LENGTH - _GROUP_END)]
         return possibilities(choices), draw_characters(choices, str)

@@ -92,22 +92,17 @@ class Uuid:
         self._case = options.case
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "case": self._case or "any"}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_HEX.radix**_ENCIPHERED)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         if storage is Storage.VAULTLESS and self._case is None:
             return "a vaultless UUID is of one case: set case to lower or upper"
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         match = _TEXT.fullmatch(text)
         if match is None:
             raise _fault(text)
@@ -126,25 +121,19 @@ class Uuid:
         return Parsed(core, _LAYOUTS[opening, hyphen, capitals])
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
         variant = core[_VARIANT] if storage is Storage.VAULTLESS else _LETTER_VARIANT
         return _plan(core, variant)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         return _plan(token_core, token_core[_VARIANT])
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del attempt
         return RandomPlan(_HEX, _ENCIPHERED, _plan(core, _LETTER_VARIANT).build)
 
 

@@ -63,27 +63,21 @@ class Vin:
         self._enciphered = _LENGTH if self._check == "any" else _LENGTH - 1
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
-        """See ``Format``."""
         return {"rules": 1, "token_check": self._check}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        """See ``Format``."""
-        del generator, storage
         return int(_CHARACTERS.radix**self._enciphered)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        """See ``Format``."""
         return random_misfit(generator, storage)
 
     def parse(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if self._check != "any" and vin_check(parsed.core) != parsed.core[_CHECK]:
             raise not_in_format("the vehicle identification number fails its check digit")
         return parsed
 
     def parse_token(self, text: str) -> Parsed:
-        """See ``Format``."""
         parsed = _read(text)
         if self._check != "any" and self._check_of(parsed.core) != parsed.core[_CHECK]:
             raise not_in_format("no token of this field has this check digit")
@@ -93,28 +87,21 @@ class Vin:
         return vin_check(token_core, wrong=self._check == "invalid")
 
     def render(self, core: str, layout: Layout) -> str:
-        """See ``Format``."""
         return weave(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
-        """See ``HasParts``. The maker is the first three characters."""
-        del core
+        """The maker is the first three characters."""
         return {"maker": (0, 3)}
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        """See ``Format``."""
-        del storage
         return Plan(_CHARACTERS, self._free(core), "", self._token)
 
     def value_plan(self, token_core: str) -> Plan:
-        """See ``Format``."""
         if self._check == "any":
             return Plan(_CHARACTERS, token_core, "", str)
         return Plan(_CHARACTERS, self._free(token_core), "", _value)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """See ``Format``."""
-        del core, attempt
         return RandomPlan(_CHARACTERS, self._enciphered, self._token)
 
     def _free(self, core: str) -> str:
