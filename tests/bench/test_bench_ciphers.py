@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from ff3 import FF3Cipher
 
 from vault.crypto import FF1, FF3_1, Alphabet, FieldKey, TweakInput
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.model import Generator
 
@@ -77,7 +77,7 @@ def raw_aes(context: CipherContext) -> Callable[[], object]:
 
 
 def measure(name: str, length: int) -> dict[str, float]:
-    alphabet = NAMED[name]
+    alphabet = NAMED_ALPHABETS[name]
     digits = alphabet.encode_many(texts_of(alphabet, length, BATCH))
     few = texts_of(alphabet, length, SAMPLE)
     characters, key, tweak = alphabet.characters, KEY.hex(), TWEAK.hex()
@@ -123,7 +123,7 @@ def test_plain_ciphers(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_field_keys_with_kept_last_four(capsys: pytest.CaptureFixture[str]) -> None:
-    digits = NAMED["digits"]
+    digits = NAMED_ALPHABETS["digits"]
     cards = texts_of(digits, 16, BATCH)
     texts = [card[:12] for card in cards]
     varying = [TweakInput("field", card[12:], 0) for card in cards]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vault.crypto import FF1, FF3_1
 from vault.crypto.fpe import batch as batch_module
-from vault.crypto.fpe.limbs import Half
+from vault.crypto.fpe.limbs import HalfArithmetic
 
 KEY = bytes(range(32))
 RADICES = [2, 3, 7, 10, 16, 26, 36, 52, 62, 64, 94, 255, 256, 257, 1000, 1024, 4097, 65535, 65536]
@@ -171,13 +171,13 @@ def test_threads_share_an_instance(make: type[FF1] | type[FF3_1]) -> None:
 def test_limbs_at_the_greatest_sums(radix: int, words: int) -> None:
     """The words that make every sum as large as it can be, against Python's integers."""
     for digits in (1, 2, 5, 9, 10, 28, 40):
-        half = Half(radix, digits, words)
+        half = HalfArithmetic(radix, digits, words)
         end = radix**digits
         columns = np.full((digits, 1), radix - 1, np.uint16)
         output = [np.full(1, 2**32 - 1, np.uint64) for _ in range(words)]
         y = 2 ** (32 * words) - 1
         for subtract, expected in ((False, (end - 1 + y) % end), (True, (end - 1 - y) % end)):
-            half.write(half.absorb(half.read(columns), output, subtract=subtract), columns)
+            half.write(half.add_output(half.read(columns), output, subtract=subtract), columns)
             value = sum(int(digit) * radix**i for i, digit in enumerate(columns[:, 0]))
             assert value == expected
             columns[:] = radix - 1

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vault.errors import FormatError
 from vault.formats import Format, OptionValues, build_format
-from vault.formats.base.layout import Layout, fold, weave
-from vault.formats.base.luhn import closing_digit, luhn_sum
+from vault.formats.base.layout import Layout, apply_layout, fold_case
+from vault.formats.base.luhn import luhn_check_digit, luhn_sum
 from vault.formats.catalogue.card import TokenLuhn
 from vault.model import Storage
 
@@ -28,7 +28,7 @@ separators = st.sampled_from(["", "", "", "-", " ", " - "])
 @st.composite
 def cards(draw: st.DrawFn, shortest: int = 12) -> str:
     body = draw(st.text(st.sampled_from("0123456789"), min_size=shortest - 1, max_size=18))
-    return body + closing_digit(body, "", 0)
+    return body + luhn_check_digit(body, "", 0)
 
 
 @st.composite
@@ -78,8 +78,8 @@ letters = st.lists(st.integers(0, 25), min_size=26, max_size=26)
 def test_every_character_survives_folding() -> None:
     for code in range(0x110000):
         character = chr(code)
-        core, capitals = fold(character)
-        assert weave(core, Layout(1, (), capitals)) == character
+        core, capitals = fold_case(character)
+        assert apply_layout(core, Layout(1, (), capitals)) == character
 
 
 @given(hostile | case_like, letters)

@@ -16,7 +16,7 @@ from vault.crypto.randomness import random_text
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.errors import FormatError
 from vault.formats import OptionValues, Plan, build_format
-from vault.formats.base.luhn import closing_digit
+from vault.formats.base.luhn import luhn_check_digit
 from vault.model import Generator, Storage
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
@@ -81,7 +81,7 @@ def test_batch_and_one_by_one_agree_and_restore(name: str, generator: Generator)
 def test_cards_of_every_length(generator: Generator, length: int, last: int) -> None:
     form = build_format("card", min=length, keep_last=last)
     bodies = [f"{number:0{length - 1}d}" for number in (0, 10 ** (length - 1) - 1, 4111)]
-    cards = [body + closing_digit(body, "", 0) for body in bodies]
+    cards = [body + luhn_check_digit(body, "", 0) for body in bodies]
     if length - last - 1 < 6:
         return
     for card in cards:
@@ -97,7 +97,7 @@ SMALL: list[tuple[str, OptionValues, list[str]]] = [
         "card",
         {"min": 14, "keep_first": 6, "keep_last": 4},
         [
-            f"411111{middle:03d}{closing_digit(f'411111{middle:03d}', '1111', 0)}1111"
+            f"411111{middle:03d}{luhn_check_digit(f'411111{middle:03d}', '1111', 0)}1111"
             for middle in range(1000)
         ],
     ),

@@ -18,7 +18,7 @@ import pytest
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.formats import build_format
-from vault.formats.base.luhn import closing_digit
+from vault.formats.base.luhn import luhn_check_digit
 from vault.model import Generator, Storage
 
 pytestmark = pytest.mark.soak
@@ -33,7 +33,7 @@ Work = Callable[[Generator, Sequence[str]], None]
 
 
 def card(body: str) -> str:
-    return body + closing_digit(body, "", 0)
+    return body + luhn_check_digit(body, "", 0)
 
 
 def encipher(generator: Generator, cores: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.crypto.field_key import FieldKey
-from vault.formats.base.luhn import closing_digit
+from vault.formats.base.luhn import luhn_check_digit
 from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.policy.model import Field
@@ -43,7 +43,7 @@ def items(name: str) -> st.SearchStrategy[str]:
     """Values, near misses and hostile texts of a field."""
     plain = st.text(CHARACTERS.get(name, "0123456789"), min_size=1, max_size=21)
     if name.startswith("card"):
-        plain = plain.map(lambda text: text + closing_digit(text, "", 0))
+        plain = plain.map(lambda text: text + luhn_check_digit(text, "", 0))
     broken = st.text("0123456789aZα -.é٣𝟙\0\U00020000", max_size=24)
     spaced = plain.map(lambda text: f"{text[:4]}-{text[4:]}")
     return st.one_of(plain, plain, spaced, broken, st.text(max_size=24), st.sampled_from(FIXED))
@@ -109,7 +109,7 @@ def test_plain_items_do_go_as_rows(name: str) -> None:
     characters = CHARACTERS.get(name, "0123456789")
     texts = [characters[i % 5] * 7 + characters[i % 4] * 8 for i in range(20)]
     if name.startswith("card"):
-        texts = [text + closing_digit(text, "", 0) for text in texts]
+        texts = [text + luhn_check_digit(text, "", 0) for text in texts]
 
     with arrays_from(1), patch.object(vaultless, "encipher_cores", lambda *_: []):
         made = tokenize_column(KEY, field, field.tweak_version, texts, field.format.parse)

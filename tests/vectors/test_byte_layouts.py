@@ -16,7 +16,7 @@ from vault.audit.log import make_entries, make_root
 from vault.audit.merkle import EMPTY
 from vault.audit.record import Record
 from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed
 from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
@@ -132,7 +132,7 @@ def log_root_mac() -> bytes:
 
 
 def text(digits: list[int]) -> bytes:
-    return NAMED["digits"].decode(digits).encode()
+    return NAMED_ALPHABETS["digits"].decode(digits).encode()
 
 
 def erasure_list() -> bytes:

@@ -16,7 +16,7 @@ from vault.crypto.fpe.domain import MAX_RADIX, MIN_RADIX
 from vault.crypto.fpe.limbs import Digits
 from vault.errors import FormatError
 
-__all__ = ["NAMED", "Alphabet"]
+__all__ = ["NAMED_ALPHABETS", "Alphabet"]
 
 # Marks, controls, invisible formatting, surrogates, unassigned, line separators.
 _REFUSED = frozenset({"Mn", "Mc", "Me", "Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
@@ -138,7 +138,7 @@ def _check_character(character: str) -> None:
         raise ValueError("an alphabet must hold characters in Unicode normal form C")
 
 
-NAMED: Mapping[str, Alphabet] = MappingProxyType(
+NAMED_ALPHABETS: Mapping[str, Alphabet] = MappingProxyType(
     {
         "digits": Alphabet(string.digits),
         "lower": Alphabet(string.ascii_lowercase),

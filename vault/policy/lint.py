@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.formats import FiniteTokenSpace, Opening, Widening
+from vault.formats import FiniteTokenSpace, HasFirstCharacters, UnboundedTokenSpace
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
@@ -94,10 +94,13 @@ def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str
     if _can_be_filled(field) and _anybody(policy, field, Action.TOKENIZE):
         yield from _filling_remarks(policy, field)
     form: object = field.format
-    if isinstance(form, Opening) and _FORMULA.intersection(form.opening):
+    formula = _FORMULA.intersection(
+        form.first_characters if isinstance(form, HasFirstCharacters) else ""
+    )
+    if formula:
         yield (
             Severity.NOTE,
-            f"a token can begin with {listed(sorted(_FORMULA.intersection(form.opening)))}, which "
+            f"a token can begin with {listed(formula)}, which "
             "spreadsheets take for a formula: leave that out of the alphabet, or import the "
             "column as text",
         )
@@ -143,7 +146,7 @@ def _can_be_filled(field: Field) -> bool:
     """
     form: object = field.format
     few = field.generator is Generator.RANDOM and field.effective_domain <= _SOON_FILLED
-    return few and field.scope is not Scope.NONE and not isinstance(form, Widening)
+    return few and field.scope is not Scope.NONE and not isinstance(form, UnboundedTokenSpace)
 
 
 def _filling_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
 from vault.formats.base.invisible_characters import invisible_character_hint
-from vault.formats.base.layout import plain
+from vault.formats.base.layout import bare_layout
 from vault.model import Failure
 from vault.policy.model import Field
 from vault.service.deadline import in_time
@@ -129,4 +129,5 @@ def laid_out(column: Column, field: Field, view: str) -> Column:
     shown = field.views.get(view)
     if shown is None or not shown.write:
         return column
-    return replace(column, places=[(index, slot, plain(0)) for index, slot, _ in column.places])
+    places = [(index, slot, bare_layout(0)) for index, slot, _ in column.places]
+    return replace(column, places=places)

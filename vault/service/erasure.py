@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vault.errors import InvalidRequest
-from vault.formats import token_form
+from vault.formats import token_recogniser
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken, TokenState
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -78,7 +78,7 @@ class ErasureService:
         column = parse_column(
             values,
             permit.field.format.parse,
-            parse_token=token_form(permit.field.format),
+            parse_token=token_recogniser(permit.field.format),
             deadline=permit.caller.deadline,
         )
         scope, index = permit.field.scope, self._keys.index(permit.space)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import key_version_of
 from vault.errors import DecryptionFailed, InvalidRequest
-from vault.formats import Format, Spelled, token_form
+from vault.formats import Format, HasSpellings, token_recogniser
 from vault.model import Action, Caller, Failure, Storage, StoredToken, TokenSpace, TokenState
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -111,7 +111,7 @@ class SpellingService:
         count_only: bool,
     ) -> SpellingPage:
         form = permit.field.format
-        column = parse_column(values, form.parse, parse_token=token_form(form))
+        column = parse_column(values, form.parse, parse_token=token_recogniser(form))
         identities = [_identity(form, core) for core in column.cores]
         scan = self._scan(transaction, permit, frozenset(identities), after)
         live = scan.rows
@@ -204,7 +204,7 @@ class SpellingService:
 
 
 def _identity(form: Format, core: str) -> str:
-    return form.identity(core) if isinstance(form, Spelled) else core
+    return form.spelling_key(core) if isinstance(form, HasSpellings) else core
 
 
 def _context(values: Sequence[str], count_only: bool) -> bytes:

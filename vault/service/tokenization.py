@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from vault.crypto.field_key import FieldKey
 from vault.errors import InvalidRequest, Reason
-from vault.formats import Format, Parsed, token_form
+from vault.formats import Format, Parsed, token_recogniser
 from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
 from vault.policy.model import Policy
 from vault.service.admission import Admission, FieldPermit
@@ -155,7 +155,7 @@ class TokenizationService:
         column = parse_column(
             values,
             parse,
-            parse_token=token_form(permit.field.format),
+            parse_token=token_recogniser(permit.field.format),
             share=permit.field.scope is not Scope.NONE,
             deadline=permit.caller.deadline,
         )
@@ -175,7 +175,7 @@ class TokenizationService:
         column = parse_column(
             values,
             parse,
-            parse_token=token_form(permit.field.format),
+            parse_token=token_recogniser(permit.field.format),
             deadline=permit.caller.deadline,
         )
 

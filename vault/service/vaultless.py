@@ -17,7 +17,7 @@ from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.fpe.batch import Integers
 from vault.crypto.fpe.limbs import Digits
 from vault.errors import Reason
-from vault.formats import Parsed, token_form
+from vault.formats import Parsed, token_recogniser
 from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows
 from vault.formats.columnar.rows import (
     ColumnarFormat,
@@ -104,7 +104,7 @@ def tokenize_column(
         Unavailable: DEADLINE_EXCEEDED.
     """
     made = _ConversionBuilder(len(values), field)
-    rules, groups, rest = _split(field, values, lambda rules: rules.value_rows)
+    rules, groups, rest = _split(field, values, lambda rules: rules.value_mask)
 
     def encipher(cores: list[str]) -> Answers:
         counters = [0] * len(cores)
@@ -124,7 +124,7 @@ def tokenize_column(
     column = parse_column(
         _at(values, rest),
         parse,
-        parse_token=token_form(field.format),
+        parse_token=token_recogniser(field.format),
         deadline=deadline,
     )
     answers = encipher(column.cores)
@@ -156,7 +156,7 @@ def detokenize_column(
         Unavailable: DEADLINE_EXCEEDED.
     """
     made = _ConversionBuilder(len(tokens), field)
-    rules, groups, rest = _split(field, tokens, lambda rules: rules.token_rows)
+    rules, groups, rest = _split(field, tokens, lambda rules: rules.token_mask)
     if rules is not None:
         for group in groups:
             digits = _run(key.decipher_rows, field, tweak_version, rules, group)
@@ -265,7 +265,7 @@ def _run(
 ) -> Digits:
     """Returns the rows with their free columns through the cipher; the others as they were."""
     digits = group.digits
-    first, free, end = rules.cut(digits.shape[1])
+    first, free, end = rules.segments(digits.shape[1])
     kept = digits[:, [*range(first), *range(end, digits.shape[1])]]
     tweaks, of_row = _tweaks(field.scope.value, rules, kept)
     made = digits.copy()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.alphabet import NAMED_ALPHABETS, Alphabet
 from vault.errors import FormatError, Reason
 
 
@@ -24,7 +24,7 @@ def test_order_decides_digest_and_equality() -> None:
 
 
 def test_named_alphabets() -> None:
-    assert {name: alphabet.radix for name, alphabet in NAMED.items()} == {
+    assert {name: alphabet.radix for name, alphabet in NAMED_ALPHABETS.items()} == {
         "digits": 10,
         "lower": 26,
         "upper": 26,
@@ -35,7 +35,7 @@ def test_named_alphabets() -> None:
         "hex_lower": 16,
         "hex_upper": 16,
     }
-    assert NAMED["alphanumeric"].decode([0, 10, 36]) == "0Aa"
+    assert NAMED_ALPHABETS["alphanumeric"].decode([0, 10, 36]) == "0Aa"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_accented_and_astral_letters_are_positions_of_their_own() -> None:
 @pytest.mark.parametrize("text", ["12x", "١٢٣", "１２３", "1_0", " 1", "-1", "²"])
 def test_a_foreign_character_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(FormatError) as caught:
-        NAMED["digits"].encode(text)
+        NAMED_ALPHABETS["digits"].encode(text)
     assert caught.value.reason is Reason.VALUE_NOT_IN_FORMAT
     assert caught.value.__context__ is None
     assert text not in caught.value.message
@@ -94,12 +94,12 @@ def test_a_foreign_character_is_refused_and_not_quoted(text: str) -> None:
 @pytest.mark.parametrize("digits", [[-1, 0], [0, 10]])
 def test_a_position_outside_is_refused(digits: list[int]) -> None:
     with pytest.raises(ValueError, match="outside of the alphabet"):
-        NAMED["digits"].decode(digits)
+        NAMED_ALPHABETS["digits"].decode(digits)
 
 
 def test_nothing_to_encode_or_decode() -> None:
-    assert NAMED["digits"].encode("") == []
-    assert NAMED["digits"].decode([]) == ""
+    assert NAMED_ALPHABETS["digits"].encode("") == []
+    assert NAMED_ALPHABETS["digits"].decode([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,15 @@ def test_many_at_once_refuse_a_foreign_character(characters: str, text: str) -> 
 
 def test_many_at_once_have_one_length() -> None:
     with pytest.raises(ValueError, match="one length"):
-        NAMED["digits"].encode_many(["12", "1", "123"])
-    assert NAMED["digits"].encode_many([]).shape == (0, 0)
-    assert NAMED["digits"].decode_many(np.empty((0, 4), np.uint8)) == []
+        NAMED_ALPHABETS["digits"].encode_many(["12", "1", "123"])
+    assert NAMED_ALPHABETS["digits"].encode_many([]).shape == (0, 0)
+    assert NAMED_ALPHABETS["digits"].decode_many(np.empty((0, 4), np.uint8)) == []
 
 
 @pytest.mark.parametrize("digit", [-1, 10])
 def test_many_at_once_refuse_a_position_outside(digit: int) -> None:
     with pytest.raises(ValueError, match="outside of the alphabet"):
-        NAMED["digits"].decode_many(np.array([[1, digit]]))
+        NAMED_ALPHABETS["digits"].decode_many(np.array([[1, digit]]))
 
 
 def test_empty_texts_come_back() -> None:

@@ -18,7 +18,7 @@ from vault.crypto import (
     key_version_of,
 )
 from vault.crypto.aead import OVERHEAD
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.kdf import Label, sub_key
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.errors import DecryptionFailed, FormatError
@@ -54,7 +54,7 @@ def test_encipher_keeps_order_and_mixes_lengths_and_tweaks(generator: Generator)
 @FPE
 @pytest.mark.parametrize("name", ["digits", "alphanumeric"])
 def test_large_batches_are_the_same_values_alone(generator: Generator, name: str) -> None:
-    alphabet = NAMED[name]
+    alphabet = NAMED_ALPHABETS[name]
     texts = [alphabet.decode([(i * k) % 10 for k in range(6 + i % 3)]) for i in range(120)]
     tweaks = [TweakInput("field", str(i % 11), 0) for i in range(120)]
     numerals = [alphabet.encode(text) for text in texts]
@@ -108,7 +108,11 @@ def test_nothing_to_encipher() -> None:
     assert KEY.encipher(Generator.FF1, 10, [], [], tweak_version=NEWEST[Generator.FF1]) == []
     assert (
         KEY.decipher_texts(
-            Generator.FF3_1, NAMED["digits"], [], [], tweak_version=NEWEST[Generator.FF3_1]
+            Generator.FF3_1,
+            NAMED_ALPHABETS["digits"],
+            [],
+            [],
+            tweak_version=NEWEST[Generator.FF3_1],
         )
         == []
     )

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.alphabet import NAMED_ALPHABETS, Alphabet
 from vault.crypto.randomness import random_text
 
 
 @pytest.mark.parametrize("name", ["digits", "lower", "alphanumeric", "hex_lower"])
 def test_every_byte_below_the_limit_counts_and_no_other(name: str) -> None:
-    alphabet = NAMED[name]
+    alphabet = NAMED_ALPHABETS[name]
     usable = 256 - 256 % alphabet.radix
 
     text = random_text(
@@ -27,7 +27,7 @@ def test_every_byte_below_the_limit_counts_and_no_other(name: str) -> None:
 def test_bytes_above_the_limit_are_drawn_again() -> None:
     blocks = iter([b"\xff\xfe\xfd\xfc", b"\xff\x01\xff\xff", b"\x02\x00"])
 
-    text = random_text(NAMED["digits"], 2, source=lambda _: next(blocks))
+    text = random_text(NAMED_ALPHABETS["digits"], 2, source=lambda _: next(blocks))
 
     assert text == "12"
 
@@ -37,4 +37,4 @@ def test_large_alphabets_and_nothing_at_all() -> None:
     assert len(random_text(large, 50)) == 50
     assert set(random_text(large, 50)) <= set(large.characters)
     assert random_text(large, 0) == ""
-    assert random_text(NAMED["lower"], 0) == ""
+    assert random_text(NAMED_ALPHABETS["lower"], 0) == ""

@@ -5,7 +5,7 @@ import pytest
 from vault.errors import SetupError
 from vault.formats import FORMATS, FormatOptionError, OptionValues, build_format
 from vault.formats.base.contract import Parsed, Plan, RandomPlan
-from vault.formats.base.layout import plain
+from vault.formats.base.layout import bare_layout
 from vault.model import Generator, Storage
 
 OPTIONS: dict[str, OptionValues] = {
@@ -46,7 +46,7 @@ def test_an_option_that_a_format_has_not_is_named_as_it_is_written() -> None:
 def test_what_holds_plaintext_is_quiet() -> None:
     digits = build_format("alphabet", **OPTIONS["alphabet"]).token_plan("123456", Storage.VAULTED)
     held = (
-        Parsed("secret", plain(6)),
+        Parsed("secret", bare_layout(6)),
         Plan(digits.alphabet, "secret", "secret", str),
         RandomPlan(digits.alphabet, 6, lambda made: "secret" + made),
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vault.crypto import FF1, FF3_1
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.fpe.domain import ff3_1_max_length
 from vault.errors import FormatError, Reason
 from vault.formats import Format, FormatOptionError, OptionValues, build_format
@@ -81,9 +81,9 @@ def test_what_is_refused(text: str, reason: Reason) -> None:
 )
 def test_a_vaulted_token_is_in_the_case_of_its_value(core: str, drawn_from: str) -> None:
     vaulted = plain().token_plan(core, Storage.VAULTED)
-    assert set(vaulted.alphabet.characters) == set(NAMED[drawn_from].characters)
+    assert set(vaulted.alphabet.characters) == set(NAMED_ALPHABETS[drawn_from].characters)
     assert plain().random_plan(core, 0).alphabet == vaulted.alphabet
-    assert plain().token_plan(core, Storage.VAULTLESS).alphabet == NAMED["alphanumeric"]
+    assert plain().token_plan(core, Storage.VAULTLESS).alphabet == NAMED_ALPHABETS["alphanumeric"]
 
 
 def test_equal_numerals_of_the_two_cases_have_two_tweaks() -> None:
@@ -101,7 +101,7 @@ def test_one_case_or_incomplete_pairs_are_used_as_they_are() -> None:
     base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     for name, core in (("upper", "ABCDEFGH"), ("hex_lower", "0123abcd"), (base58, "ABCDEFGH")):
         made = plain(name)
-        expected = NAMED[name].characters if name in NAMED else base58
+        expected = NAMED_ALPHABETS[name].characters if name in NAMED_ALPHABETS else base58
         assert made.token_plan(core, Storage.VAULTED).alphabet.characters == expected
 
 
@@ -157,7 +157,7 @@ def test_ff3_1_is_refused_beyond_its_longest_input() -> None:
 @pytest.mark.parametrize("alphabet", ["digits", "upper", "alphanumeric", "hex_lower"])
 @pytest.mark.parametrize("storage", list(Storage))
 def test_no_accepted_length_fails_in_a_cipher(alphabet: str, storage: Storage) -> None:
-    characters = NAMED[alphabet].characters
+    characters = NAMED_ALPHABETS[alphabet].characters
     longest = ff3_1_max_length(len(characters))
     low = next(
         n

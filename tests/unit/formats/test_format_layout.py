@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vault.formats.base.layout import Layout, fold, plain, split, weave
+from vault.formats.base.layout import Layout, apply_layout, bare_layout, fold_case, split_separators
 
 GAP = re.compile(r"[ -]+")
 
@@ -21,8 +21,8 @@ GAP = re.compile(r"[ -]+")
 def test_split_tells_gaps_by_index_into_the_core(
     text: str, core: str, gaps: tuple[tuple[int, str], ...]
 ) -> None:
-    assert split(text, GAP) == (core, gaps)
-    assert weave(core, Layout(len(core), gaps)) == text
+    assert split_separators(text, GAP) == (core, gaps)
+    assert apply_layout(core, Layout(len(core), gaps)) == text
 
 
 @pytest.mark.parametrize(
@@ -41,27 +41,27 @@ def test_split_tells_gaps_by_index_into_the_core(
     ],
 )
 def test_fold_takes_only_what_comes_back(text: str, folded: str, capitals: tuple[int, ...]) -> None:
-    assert fold(text) == (folded, capitals)
-    assert weave(folded, Layout(len(text), (), capitals)) == text
+    assert fold_case(text) == (folded, capitals)
+    assert apply_layout(folded, Layout(len(text), (), capitals)) == text
 
 
 def test_a_longer_core_keeps_inner_gaps_and_moves_the_trailing_one_to_its_end() -> None:
     layout = Layout(2, ((0, "-"), (1, " "), (2, "-")), (0,))
-    assert weave("abcde", layout) == "-A bcde-"
+    assert apply_layout("abcde", layout) == "-A bcde-"
 
 
 def test_added_characters_follow_the_case_of_the_last_one() -> None:
-    assert weave("abcde", Layout(2, (), (0, 1))) == "ABCDE"
-    assert weave("abcde", Layout(2, (), (0,))) == "Abcde"
+    assert apply_layout("abcde", Layout(2, (), (0, 1))) == "ABCDE"
+    assert apply_layout("abcde", Layout(2, (), (0,))) == "Abcde"
 
 
 def test_a_shorter_core_drops_what_lies_beyond_its_end() -> None:
     layout = Layout(5, ((1, " "), (4, "-"), (5, " ")), (0, 4))
-    assert weave("ab", layout) == "A b- "
+    assert apply_layout("ab", layout) == "A b- "
 
 
 def test_a_capital_of_several_characters_is_left_alone() -> None:
-    assert weave("ßa", Layout(2, (), (0, 1))) == "ßA"
+    assert apply_layout("ßa", Layout(2, (), (0, 1))) == "ßA"
 
 
 def test_layouts_are_quiet_and_frozen() -> None:
@@ -69,4 +69,4 @@ def test_layouts_are_quiet_and_frozen() -> None:
     assert "~" not in repr(layout)
     with pytest.raises(AttributeError):
         layout.length = 4  # type: ignore[misc]
-    assert plain(3) == Layout(3)
+    assert bare_layout(3) == Layout(3)

@@ -4,7 +4,7 @@ import pytest
 
 from vault.errors import FormatError, Reason
 from vault.formats import FormatOptionError, HasWords, build_format
-from vault.formats.base.layout import plain
+from vault.formats.base.layout import bare_layout
 from vault.model import Generator, Storage
 
 NAME = build_format("person_name")
@@ -75,7 +75,7 @@ def test_nfc_and_nfd_are_two_values() -> None:
 def test_case_and_separators_are_not_in_the_core() -> None:
     one, other = (NAME.parse(text).core for text in (" ANNE-MARIE.", "Anne  Marie"))
     assert one == other
-    assert NAME.render(one, plain(9)) == "annemarie"
+    assert NAME.render(one, bare_layout(9)) == "annemarie"
 
 
 def test_where_words_begin_is_in_the_core_and_not_in_a_token() -> None:

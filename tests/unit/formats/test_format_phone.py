@@ -8,8 +8,13 @@ import phonenumbers
 import pytest
 
 from vault.errors import FormatError, Reason
-from vault.formats import FormatOptionError, OptionValues, build_format, token_form
-from vault.formats.catalogue.dialling import REGIONS, can_exist, international_prefix, kept_length
+from vault.formats import FormatOptionError, OptionValues, build_format, token_recogniser
+from vault.formats.catalogue.dialling import (
+    REGIONS,
+    international_prefix,
+    is_valid_number,
+    kept_length,
+)
 from vault.model import Generator, Storage
 
 US = build_format("phone", region="US")
@@ -110,7 +115,7 @@ def test_a_number_that_the_tables_do_not_know_is_told_what_takes_it(text: str) -
     ],
 )
 def test_only_what_a_token_can_look_like_is_recognised_as_one(text: str, like: bool) -> None:
-    recognise = token_form(US)
+    recognise = token_recogniser(US)
     if like:
         recognise(text)
     else:
@@ -127,7 +132,7 @@ def test_tokens_of_example_numbers_are_recognised(region: str) -> None:
     core = made.parse(text).core
     plan = made.token_plan(core, Storage.VAULTED)
     for digits in ("7" * len(plan.text), "1234567890" * 2):
-        token_form(made)(plan.build(digits[: len(plan.text)]))
+        token_recogniser(made)(plan.build(digits[: len(plan.text)]))
 
 
 def test_min_counts_the_digits_really_enciphered() -> None:
@@ -214,6 +219,6 @@ def test_numbers_exist_just_as_the_oracle_says() -> None:
                 expected = phonenumbers.is_valid_number(phonenumbers.parse(number, region))
             except phonenumbers.NumberParseException:
                 expected = False
-            assert can_exist(number, region) == expected, (number, region)
+            assert is_valid_number(number, region) == expected, (number, region)
             outcomes.add(expected)
     assert outcomes == {True, False}

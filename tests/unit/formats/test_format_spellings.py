@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.formats import OptionValues, Spelled, build_format
+from vault.formats import HasSpellings, OptionValues, build_format
 from vault.formats.catalogue.table import FORMATS
 
 DE = {"region": "DE"}
@@ -32,24 +32,24 @@ NOT_SAME = [
 ]
 
 
-def identity(name: str, options: OptionValues, value: str) -> str:
+def spelling_key_of(name: str, options: OptionValues, value: str) -> str:
     form = build_format(name, **options)
-    assert isinstance(form, Spelled)
-    return form.identity(form.parse(value).core)
+    assert isinstance(form, HasSpellings)
+    return form.spelling_key(form.parse(value).core)
 
 
 @pytest.mark.parametrize(("name", "options", "values"), SAME)
 def test_spellings_of_one_thing_are_found_together(
     name: str, options: OptionValues, values: list[str]
 ) -> None:
-    assert len({identity(name, options, value) for value in values}) == 1
+    assert len({spelling_key_of(name, options, value) for value in values}) == 1
 
 
 @pytest.mark.parametrize(("name", "options", "one", "other"), NOT_SAME)
 def test_what_is_not_one_thing_is_not_found_together(
     name: str, options: OptionValues, one: str, other: str
 ) -> None:
-    assert identity(name, options, one) != identity(name, options, other)
+    assert spelling_key_of(name, options, one) != spelling_key_of(name, options, other)
 
 
 def test_no_format_was_forgotten() -> None:

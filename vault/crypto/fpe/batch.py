@@ -15,18 +15,18 @@ from vault.crypto.fpe.limbs import Digits
 from vault.crypto.secret import Secret
 
 __all__ = [
-    "Blocks",
-    "Encipher",
+    "BlockCipher",
+    "BlockFunction",
     "Integers",
-    "KeyGroups",
-    "OneKey",
+    "KeyRuns",
+    "SingleKey",
+    "as_type_of",
+    "checked_digits",
     "chunks",
-    "narrow",
-    "same_type",
 ]
 
 Integers = NDArray[np.integer]
-Encipher = Callable[[NDArray[np.uint64]], NDArray[np.uint64]]
+BlockFunction = Callable[[NDArray[np.uint64]], NDArray[np.uint64]]
 
 # Rows per chunk: about a megabyte of columns for 16 digits, so that they stay in cache.
 _CELLS = 8192 * 16
@@ -34,14 +34,14 @@ _FEWEST_ROWS = 256
 _MOST_ROWS = 8192
 
 
-class Blocks(Protocol):
+class BlockCipher(Protocol):
     """AES over the rows of a batch."""
 
-    def for_rows(self, start: int, stop: int, /) -> AbstractContextManager[Encipher]:
+    def for_rows(self, start: int, stop: int, /) -> AbstractContextManager[BlockFunction]:
         """Lends the block function of some rows: (n, 2) arrays of 64-bit halves of blocks."""
 
 
-def narrow(digits: object, radix: int, shortest: int, longest: int) -> Digits:
+def checked_digits(digits: object, radix: int, shortest: int, longest: int) -> Digits:
     """Checks an (n, length) array and returns it in the least type that holds a digit.
 
     Raises TypeError for what is no integer array, ValueError for shape, length or digit.
@@ -63,7 +63,7 @@ def narrow(digits: object, radix: int, shortest: int, longest: int) -> Digits:
     return digits.astype(np.uint16, copy=False)
 
 
-def same_type(result: Digits, digits: Integers, radix: int) -> Integers:
+def as_type_of(result: Digits, digits: Integers, radix: int) -> Integers:
     """Returns the result in the caller's type, or in a wider one that holds every digit."""
     if int(np.iinfo(digits.dtype).max) < radix - 1:
         return result
@@ -78,7 +78,7 @@ def chunks(rows: int, length: int) -> Iterator[slice]:
         yield slice(rows * i // count, rows * (i + 1) // count)
 
 
-class OneKey(Secret):
+class SingleKey(Secret):
     """All rows under one key."""
 
     __slots__ = ("_aes",)
@@ -86,12 +86,12 @@ class OneKey(Secret):
     def __init__(self, aes: Aes) -> None:
         self._aes = aes
 
-    def for_rows(self, _start: int, _stop: int, /) -> AbstractContextManager[Encipher]:
+    def for_rows(self, _start: int, _stop: int, /) -> AbstractContextManager[BlockFunction]:
         """Lends the same function for all rows."""
         return nullcontext(self._aes.many)
 
 
-class KeyGroups(Secret):
+class KeyRuns(Secret):
     """Runs of rows under different keys: one AES call per run, all else vectorised.
 
     Args:
@@ -106,14 +106,14 @@ class KeyGroups(Secret):
         self._bounds = np.array(bounds, dtype=np.int64)
 
     @contextmanager
-    def for_rows(self, start: int, stop: int, /) -> Iterator[Encipher]:
+    def for_rows(self, start: int, stop: int, /) -> Iterator[BlockFunction]:
         """Yields the function for some rows, with one AES context per run of equal keys."""
         first = int(np.searchsorted(self._bounds, start, side="right")) - 1
         last = int(np.searchsorted(self._bounds, stop, side="left"))
         cuts = np.clip(self._bounds[first : last + 1], start, stop) - start
         offsets = (cuts * BLOCK).tolist()
         keys = self._keys[first:last]
-        contexts = [key.lend() for key in keys]
+        contexts = [key.acquire_context() for key in keys]
         updates = [context.update for context in contexts]
         parts = list(zip(updates, map(slice, offsets[:-1], offsets[1:]), strict=True))
 
@@ -124,4 +124,4 @@ class KeyGroups(Secret):
 
         yield encipher
         for key, context in zip(keys, contexts, strict=True):
-            key.give_back(context)
+            key.release_context(context)

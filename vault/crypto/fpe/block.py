@@ -20,7 +20,7 @@ class Aes(Secret):
     """AES-128, -192 or -256, one block or many independent blocks at a time.
 
     A context of ``cryptography`` may serve one thread at a time ("Already borrowed"
-    otherwise) and costs some 3 us to make, so contexts are lent out and kept. List
+    otherwise) and costs some 3 us to make, so contexts are pooled. List
     ``append`` and ``pop`` are atomic, hence no lock.
     """
 
@@ -34,22 +34,22 @@ class Aes(Secret):
         self._cipher = Cipher(AES(KeyBytes(key)), ECB())  # noqa: S305
         self._idle: list[CipherContext] = []
 
-    def lend(self) -> CipherContext:
-        """Lends a context to the caller alone, until ``give_back``."""
+    def acquire_context(self) -> CipherContext:
+        """Returns a context for the caller alone, until ``release_context``."""
         try:
             return self._idle.pop()
         except IndexError:
             return self._cipher.encryptor()
 
-    def give_back(self, context: CipherContext) -> None:
-        """Takes a context back that has seen whole blocks only."""
+    def release_context(self, context: CipherContext) -> None:
+        """Returns a context to the pool; it has processed whole blocks only."""
         self._idle.append(context)
 
     def many(self, blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Encrypts a contiguous (n, 2) array of block halves as they lie in memory."""
         # update_into asks for room for one block more than it writes.
         output = np.empty((len(blocks) + 1, 2), np.uint64)
-        context = self.lend()
+        context = self.acquire_context()
         context.update_into(blocks.data.cast("B"), output.data.cast("B"))
-        self.give_back(context)
+        self.release_context(context)
         return output[:-1]

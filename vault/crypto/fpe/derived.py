@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vault.crypto.encoding import u32
-from vault.crypto.fpe.batch import Integers, KeyGroups, narrow
+from vault.crypto.fpe.batch import Integers, KeyRuns, checked_digits
 from vault.crypto.fpe.ff1 import FF1
 from vault.crypto.fpe.ff3_1 import FF3_1
 from vault.crypto.fpe.ff3_1_batch import run_batch
@@ -166,10 +166,10 @@ class DerivedFF3_1(Secret):  # noqa: N801 - the standard's name
         if len(contexts) == 1:
             run = cipher.decrypt_batch if decrypt else cipher.encrypt_batch
             return run(digits, tweak)
-        checked = narrow(digits, radix, cipher.min_length, cipher.max_length)
+        checked = checked_digits(digits, radix, cipher.min_length, cipher.max_length)
         order = np.argsort(of_row, kind="stable")
         bounds = np.searchsorted(of_row[order], np.arange(len(contexts) + 1)).tolist()
-        groups = KeyGroups([context.cipher.aes for context in contexts], bounds)
+        groups = KeyRuns([context.cipher.aes for context in contexts], bounds)
         row_tweaks = [contexts[i].tweak for i in of_row[order].tolist()]
         result = np.empty_like(checked, order="C")
         result[order] = run_batch(groups, radix, checked[order], row_tweaks, decrypt=decrypt)

@@ -10,10 +10,10 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from vault.crypto.fpe.batch import Integers, OneKey, narrow, same_type
+from vault.crypto.fpe.batch import Integers, SingleKey, as_type_of, checked_digits
 from vault.crypto.fpe.block import BLOCK, Aes
 from vault.crypto.fpe.domain import FF1_MAX_LENGTH, min_length
-from vault.crypto.fpe.ff1_batch import fits_the_kernel, run_batch
+from vault.crypto.fpe.ff1_batch import run_batch, suits_batch
 from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
 from vault.crypto.fpe.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
 from vault.crypto.fpe.limbs import Digits
@@ -74,14 +74,14 @@ class FF1(Secret):
     def _run_batch(
         self, digits: Integers, tweaks: Buffer | Sequence[Buffer], *, decrypt: bool
     ) -> Integers:
-        numerals = narrow(digits, self.radix, self.min_length, self.max_length)
+        numerals = checked_digits(digits, self.radix, self.min_length, self.max_length)
         rows, length = numerals.shape
         each = tweaks_of(tweaks, rows)
-        if fits_the_kernel(self.radix, length):
-            result = run_batch(OneKey(self._aes), self.radix, numerals, each, decrypt=decrypt)
+        if suits_batch(self.radix, length):
+            result = run_batch(SingleKey(self._aes), self.radix, numerals, each, decrypt=decrypt)
         else:
             result = self._run_each(numerals, each, decrypt=decrypt)
-        return same_type(result, digits, self.radix)
+        return as_type_of(result, digits, self.radix)
 
     def _run_each(self, numerals: Digits, tweaks: Sequence[bytes], *, decrypt: bool) -> Digits:
         """Takes values of thousands of digits one by one."""
@@ -97,7 +97,7 @@ class FF1(Secret):
         a = to_number(numerals[: layout.u], self.radix)
         b = to_number(numerals[layout.u :], self.radix)
         end_a, end_b = layout.end_a, layout.end_b
-        context = self._aes.lend()
+        context = self._aes.acquire_context()
         output = _round_function(context.update, layout, own)
         # Two rounds at a time: the halves need not be swapped, and each keeps its modulus.
         if decrypt:
@@ -108,7 +108,7 @@ class FF1(Secret):
             for i in range(0, ROUNDS, 2):
                 a = (a + output(i, b)) % end_a
                 b = (b + output(i + 1, a)) % end_b
-        self._aes.give_back(context)
+        self._aes.release_context(context)
         left = from_number(a, self.radix, layout.u)
         right = from_number(b, self.radix, layout.v)
         return left[::-1] + right[::-1]

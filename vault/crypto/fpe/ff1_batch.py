@@ -7,24 +7,31 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vault.crypto.fpe.batch import Blocks, Encipher, chunks
+from vault.crypto.fpe.batch import BlockCipher, BlockFunction, chunks
 from vault.crypto.fpe.block import BLOCK
 from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
-from vault.crypto.fpe.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
+from vault.crypto.fpe.limbs import (
+    MASK_32,
+    SHIFT_32,
+    Column,
+    Digits,
+    HalfArithmetic,
+    half_arithmetic,
+)
 
-__all__ = ["fits_the_kernel", "run_batch"]
+__all__ = ["run_batch", "suits_batch"]
 
 _BIG = np.dtype(">u8")
 _MOST_WORDS = 64  # Beyond that (some 1,200 decimal digits) columns gain nothing.
 
 
-def fits_the_kernel(radix: int, length: int) -> bool:
+def suits_batch(radix: int, length: int) -> bool:
     """Tells whether values of that length are for the batch form."""
     return length <= 32 * 2 * _MOST_WORDS and layout_of(radix, length, 0).d <= 4 * _MOST_WORDS
 
 
 def run_batch(
-    blocks: Blocks,
+    blocks: BlockCipher,
     radix: int,
     digits: Digits,
     tweaks: Sequence[bytes],
@@ -53,13 +60,13 @@ def _table(tweaks: Sequence[bytes]) -> NDArray[np.uint8]:
 
 
 def _run_equal(
-    blocks: Blocks, radix: int, digits: Digits, tweaks: NDArray[np.uint8], *, decrypt: bool
+    blocks: BlockCipher, radix: int, digits: Digits, tweaks: NDArray[np.uint8], *, decrypt: bool
 ) -> Digits:
     """Runs rows whose tweaks, one or one for each, have one length."""
     rows, length = digits.shape
     layout = layout_of(radix, length, tweaks.shape[1])
     u, words = layout.u, layout.d // 4
-    halves = half_of(radix, u, words), half_of(radix, layout.v, words)
+    halves = half_arithmetic(radix, u, words), half_arithmetic(radix, layout.v, words)
     result = np.empty_like(digits, order="C")
     for chunk in chunks(rows, length):
         source, target = digits[chunk].T, result[chunk].T
@@ -76,7 +83,7 @@ def _run_equal(
 
 def _feistel(
     output: Callable[[int, list[Column]], list[Column]],
-    halves: tuple[Half, Half],
+    halves: tuple[HalfArithmetic, HalfArithmetic],
     numbers: tuple[list[Column], list[Column]],
     *,
     decrypt: bool,
@@ -84,16 +91,16 @@ def _feistel(
     (half_a, half_b), (a, b) = halves, numbers
     if decrypt:
         for i in range(ROUNDS - 2, -1, -2):
-            b = half_b.absorb(b, output(i + 1, half_a.to_pairs(a)), subtract=True)
-            a = half_a.absorb(a, output(i, half_b.to_pairs(b)), subtract=True)
+            b = half_b.add_output(b, output(i + 1, half_a.to_words(a)), subtract=True)
+            a = half_a.add_output(a, output(i, half_b.to_words(b)), subtract=True)
     else:
         for i in range(0, ROUNDS, 2):
-            a = half_a.absorb(a, output(i, half_b.to_pairs(b)), subtract=False)
-            b = half_b.absorb(b, output(i + 1, half_a.to_pairs(a)), subtract=False)
+            a = half_a.add_output(a, output(i, half_b.to_words(b)), subtract=False)
+            b = half_b.add_output(b, output(i + 1, half_a.to_words(a)), subtract=False)
     return a, b
 
 
-def _chain_head(encipher: Encipher, layout: Layout, tweaks: NDArray[np.uint8]) -> Column:
+def _chain_head(encipher: BlockFunction, layout: Layout, tweaks: NDArray[np.uint8]) -> Column:
     """Chains P and the tweaks' whole blocks; returns the rest of Q's beginning xor the state.
 
     The shape is (rows, 64-bit words of Q's last blocks), in memory order; rows is 1 where
@@ -114,7 +121,7 @@ def _chain_head(encipher: Encipher, layout: Layout, tweaks: NDArray[np.uint8]) -
 
 
 def _round_function(
-    encipher: Encipher, layout: Layout, tweaks: NDArray[np.uint8], rows: int
+    encipher: BlockFunction, layout: Layout, tweaks: NDArray[np.uint8], rows: int
 ) -> Callable[[int, list[Column]], list[Column]]:
     """Returns (round number, half) -> words of y (steps 6.i to 6.v), low word first."""
     rest = _chain_head(encipher, layout, tweaks)
@@ -142,7 +149,7 @@ def _round_function(
     return output
 
 
-def _expand(encipher: Encipher, r: Column, words: int) -> list[Column]:
+def _expand(encipher: BlockFunction, r: Column, words: int) -> list[Column]:
     """Returns S as 64-bit numbers, the most significant first (step 6.iii)."""
     parts = [r]
     for j in range(1, (words + 3) // 4):

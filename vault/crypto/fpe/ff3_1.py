@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import SupportsIndex
 
-from vault.crypto.fpe.batch import Integers, OneKey, narrow, same_type
+from vault.crypto.fpe.batch import Integers, SingleKey, as_type_of, checked_digits
 from vault.crypto.fpe.block import BLOCK, Aes
 from vault.crypto.fpe.domain import ff3_1_max_length, min_length
 from vault.crypto.fpe.ff3_1_batch import run_batch
@@ -79,10 +79,10 @@ class FF3_1(Secret):  # noqa: N801 - the standard's name
     def _run_batch(
         self, digits: Integers, tweaks: Buffer | Sequence[Buffer], *, decrypt: bool
     ) -> Integers:
-        numerals = narrow(digits, self.radix, self.min_length, self.max_length)
+        numerals = checked_digits(digits, self.radix, self.min_length, self.max_length)
         each = tweaks_of(tweaks, len(numerals))
-        result = run_batch(OneKey(self.aes), self.radix, numerals, each, decrypt=decrypt)
-        return same_type(result, digits, self.radix)
+        result = run_batch(SingleKey(self.aes), self.radix, numerals, each, decrypt=decrypt)
+        return as_type_of(result, digits, self.radix)
 
     def _run(self, digits: Sequence[int], tweak: Buffer, *, decrypt: bool) -> list[int]:
         words = tweak_words(tweak_of(tweak))
@@ -102,26 +102,26 @@ class FF3_1(Secret):  # noqa: N801 - the standard's name
         self, a: int, b: int, end_a: int, end_b: int, words: tuple[int, int]
     ) -> tuple[int, int]:
         left, right = words
-        context = self.aes.lend()
+        context = self.aes.acquire_context()
         update = context.update
         for i in range(0, ROUNDS, 2):
             block = ((right ^ i) << _TWEAK_SHIFT | b).to_bytes(BLOCK, "little")
             a = (a + int.from_bytes(update(block), "little")) % end_a
             block = ((left ^ (i + 1)) << _TWEAK_SHIFT | a).to_bytes(BLOCK, "little")
             b = (b + int.from_bytes(update(block), "little")) % end_b
-        self.aes.give_back(context)
+        self.aes.release_context(context)
         return a, b
 
     def _backward(
         self, a: int, b: int, end_a: int, end_b: int, words: tuple[int, int]
     ) -> tuple[int, int]:
         left, right = words
-        context = self.aes.lend()
+        context = self.aes.acquire_context()
         update = context.update
         for i in range(ROUNDS - 2, -1, -2):
             block = ((left ^ (i + 1)) << _TWEAK_SHIFT | a).to_bytes(BLOCK, "little")
             b = (b - int.from_bytes(update(block), "little")) % end_b
             block = ((right ^ i) << _TWEAK_SHIFT | b).to_bytes(BLOCK, "little")
             a = (a - int.from_bytes(update(block), "little")) % end_a
-        self.aes.give_back(context)
+        self.aes.release_context(context)
         return a, b

@@ -6,9 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vault.crypto.fpe.batch import Blocks, Encipher, chunks
+from vault.crypto.fpe.batch import BlockCipher, BlockFunction, chunks
 from vault.crypto.fpe.ff3_1_tweak import ROUNDS, tweak_word_columns
-from vault.crypto.fpe.limbs import MASK_32, SHIFT_32, Column, Digits, Half, half_of
+from vault.crypto.fpe.limbs import (
+    MASK_32,
+    SHIFT_32,
+    Column,
+    Digits,
+    HalfArithmetic,
+    half_arithmetic,
+)
 
 __all__ = ["run_batch"]
 
@@ -17,7 +24,7 @@ _LITTLE = np.dtype("<u8")
 
 
 def run_batch(
-    blocks: Blocks,
+    blocks: BlockCipher,
     radix: int,
     digits: Digits,
     tweaks: Sequence[bytes],
@@ -31,7 +38,7 @@ def run_batch(
     rows, length = digits.shape
     words = tweak_word_columns(tweaks) << SHIFT_32
     u = (length + 1) // 2
-    halves = half_of(radix, u, _WORDS), half_of(radix, length - u, _WORDS)
+    halves = half_arithmetic(radix, u, _WORDS), half_arithmetic(radix, length - u, _WORDS)
     result = np.empty_like(digits, order="C")
     for chunk in chunks(rows, length):
         source, target = digits[chunk].T, result[chunk].T
@@ -45,8 +52,8 @@ def run_batch(
 
 
 def _feistel(
-    encipher: Encipher,
-    halves: tuple[Half, Half],
+    encipher: BlockFunction,
+    halves: tuple[HalfArithmetic, HalfArithmetic],
     numbers: tuple[list[Column], list[Column]],
     words: Column,
     *,
@@ -56,17 +63,17 @@ def _feistel(
     output = _round_function(encipher, len(a[0]))
     if decrypt:
         for i in range(ROUNDS - 2, -1, -2):
-            b = half_b.absorb(b, output(left, i + 1, half_a.to_pairs(a)), subtract=True)
-            a = half_a.absorb(a, output(right, i, half_b.to_pairs(b)), subtract=True)
+            b = half_b.add_output(b, output(left, i + 1, half_a.to_words(a)), subtract=True)
+            a = half_a.add_output(a, output(right, i, half_b.to_words(b)), subtract=True)
     else:
         for i in range(0, ROUNDS, 2):
-            a = half_a.absorb(a, output(right, i, half_b.to_pairs(b)), subtract=False)
-            b = half_b.absorb(b, output(left, i + 1, half_a.to_pairs(a)), subtract=False)
+            a = half_a.add_output(a, output(right, i, half_b.to_words(b)), subtract=False)
+            b = half_b.add_output(b, output(left, i + 1, half_a.to_words(a)), subtract=False)
     return a, b
 
 
 def _round_function(
-    encipher: Encipher, rows: int
+    encipher: BlockFunction, rows: int
 ) -> Callable[[Column, int, list[Column]], list[Column]]:
     """Returns (tweak word, round number, half) -> words of AES's output, low word first."""
     blocks = np.empty((rows, 2), np.uint64)

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MASK_32", "SHIFT_32", "Column", "Digits", "Half", "half_of"]
+__all__ = ["MASK_32", "SHIFT_32", "Column", "Digits", "HalfArithmetic", "half_arithmetic"]
 
 Column = NDArray[np.uint64]
 Digits = NDArray[np.uint8] | NDArray[np.uint16]
@@ -29,7 +29,7 @@ _SUM_END = 1 << 64
 
 
 def _digits_per_limb(radix: int, words: int) -> int:
-    """Returns the greatest k for which no sum in ``Half.absorb`` reaches 2^64."""
+    """Returns the greatest k for which no sum in ``add_output`` reaches 2^64."""
 
     def fits(base: int) -> bool:
         products = words * (_WORD_END - 1) * (base - 1)
@@ -42,7 +42,7 @@ def _digits_per_limb(radix: int, words: int) -> int:
     return k
 
 
-class Half:
+class HalfArithmetic:
     """Arithmetic modulo radix^digits on columns, for round outputs of ``words`` words."""
 
     def __init__(self, radix: int, digits: int, words: int) -> None:
@@ -90,7 +90,7 @@ class Half:
                 rest = quotient
             columns[stop - 1] = rest
 
-    def to_pairs(self, limbs: Sequence[Column]) -> list[Column]:
+    def to_words(self, limbs: Sequence[Column]) -> list[Column]:
         """Returns the numbers in base 2^64, the least significant part first."""
         if len(limbs) == 1:
             return [limbs[0]]
@@ -115,7 +115,7 @@ class Half:
         result.append(carry)
         return result[:count]
 
-    def absorb(
+    def add_output(
         self, limbs: Sequence[Column], words: Sequence[Column], *, subtract: bool
     ) -> list[Column]:
         """Adds or subtracts round outputs (32-bit words, least significant first)."""
@@ -134,6 +134,6 @@ class Half:
 
 
 @lru_cache(maxsize=512)
-def half_of(radix: int, digits: int, words: int) -> Half:
+def half_arithmetic(radix: int, digits: int, words: int) -> HalfArithmetic:
     """Returns the (immutable) arithmetic for one kind of half."""
-    return Half(radix, digits, words)
+    return HalfArithmetic(radix, digits, words)

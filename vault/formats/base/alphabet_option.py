@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.alphabet import NAMED_ALPHABETS, Alphabet
 from vault.formats.base.options import FormatOptionError
 
 __all__ = ["read_alphabet"]
@@ -22,12 +22,15 @@ def read_alphabet(text: str | None, option: str) -> Alphabet:
     """
     if not text:
         raise FormatOptionError(
-            option, f"name an alphabet ({', '.join(sorted(NAMED))}) or list its characters"
+            option,
+            f"name an alphabet ({', '.join(sorted(NAMED_ALPHABETS))}) or list its characters",
         )
-    named = NAMED.get(text)
+    named = NAMED_ALPHABETS.get(text)
     if named is not None:
         return named
-    near = get_close_matches(text, NAMED) or [name for name in NAMED if name.startswith(text)]
+    near = get_close_matches(text, NAMED_ALPHABETS) or [
+        name for name in NAMED_ALPHABETS if name.startswith(text)
+    ]
     if near and _NAME.fullmatch(text):
         raise FormatOptionError(option, f"no alphabet has this name; did you mean {near[0]}?")
     try:

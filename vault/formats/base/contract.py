@@ -20,19 +20,19 @@ from vault.model import Generator, Storage
 __all__ = [
     "FiniteTokenSpace",
     "Format",
+    "HasFirstCharacters",
     "HasParts",
     "HasRegions",
+    "HasSpellings",
     "HasWords",
-    "Opening",
     "Parsed",
     "Plan",
     "RandomPlan",
-    "Recognising",
-    "Spelled",
-    "Widening",
+    "RecognisesTokens",
+    "UnboundedTokenSpace",
+    "check_random_storage",
     "not_in_format",
-    "random_misfit",
-    "token_form",
+    "token_recogniser",
     "too_long",
     "too_short",
 ]
@@ -51,7 +51,7 @@ class Plan:
     """How one core is enciphered or deciphered. Quiet in ``repr``.
 
     Attributes:
-        alphabet: what the characters are drawn from, before and after.
+        alphabet: the alphabet of the characters, before and after.
         text: the characters that go into the cipher.
         kept: what stays and belongs into the tweak; equal for a value and its token.
         build: makes the whole core of the characters that came out.
@@ -68,9 +68,9 @@ class RandomPlan:
     """How a random token is made. Quiet in ``repr``.
 
     Attributes:
-        alphabet: what the characters are drawn from.
-        length: how many characters to draw.
-        build: makes the token's core of the characters drawn.
+        alphabet: the characters to choose from.
+        length: how many characters to choose.
+        build: makes the token's core of the chosen characters.
     """
 
     alphabet: Alphabet
@@ -101,7 +101,7 @@ class Format(Protocol):
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """Returns how many values a token may stand for, all else known: exact, the least.
 
-        Counted at the shortest value accepted, on the characters really enciphered or drawn.
+        Counted at the shortest value accepted, on the characters enciphered or chosen at random.
         """
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
@@ -115,11 +115,11 @@ class Format(Protocol):
         """Takes a value apart.
 
         Raises:
-            FormatError: with the reason and what to mend.
+            FormatError: with the reason and what to correct.
         """
 
     def parse_token(self, text: str) -> Parsed:
-        """Takes a token apart. Checks its shape; ``min`` and ``max`` do not count here.
+        """Takes a token apart. Checks its form; ``min`` and ``max`` do not apply.
 
         Raises:
             FormatError: no token of this format looks like this.
@@ -144,7 +144,7 @@ class Format(Protocol):
         """
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        """Plans a random token; ``attempt`` counts from 0 and widens what may be widened."""
+        """Plans a random token; ``attempt`` counts from 0 and lengthens what may get longer."""
 
 
 @runtime_checkable
@@ -163,14 +163,14 @@ class FiniteTokenSpace(Protocol):
     """A format whose values share so few random tokens that a field can use them up."""
 
     def space(self) -> tuple[int, RandomPlan]:
-        """Returns how many tokens there are, and a plan that draws each equally likely."""
+        """Returns how many tokens there are, and a plan that yields each equally likely."""
 
 
 @runtime_checkable
-class Widening(Protocol):
+class UnboundedTokenSpace(Protocol):
     """A format whose random tokens get longer where short ones are taken: they never run out."""
 
-    widens: Literal[True]
+    unbounded: Literal[True]
 
 
 @runtime_checkable
@@ -180,16 +180,16 @@ class HasWords(Protocol):
     def words(self, core: str) -> Sequence[str]:
         """Returns a value core's words, in order: all that is written of it, none empty.
 
-        Told by the value alone: whoever presents a token chooses its separators.
+        Depends on the value alone: whoever presents a token chooses its separators.
         """
 
 
 @runtime_checkable
-class Opening(Protocol):
-    """A format of whose tokens the policy says by which characters they can begin."""
+class HasFirstCharacters(Protocol):
+    """A format whose tokens may begin with other characters than their values."""
 
     @property
-    def opening(self) -> str:
+    def first_characters(self) -> str:
         """The characters a token can begin with where its value may begin with another."""
 
 
@@ -210,36 +210,36 @@ class HasRegions(Protocol):
 
 
 @runtime_checkable
-class Spelled(Protocol):
-    """A format that has several values, and so several tokens, for what people take for one."""
+class HasSpellings(Protocol):
+    """A format in which one thing has several spellings, each a value with its own token."""
 
-    def identity(self, core: str) -> str:
-        """Returns what a value's core has in common with its other spellings. Never fails.
+    def spelling_key(self, core: str) -> str:
+        """Returns a key that all spellings of a value share. Never fails.
 
-        For finding them, nothing that is stored depends on it.
+        Only for finding them: nothing stored depends on it.
         """
 
 
 @runtime_checkable
-class Recognising(Protocol):
-    """A format that reads more as tokens than it makes."""
+class RecognisesTokens(Protocol):
+    """A format that parses more texts as tokens than it makes."""
 
     def recognise(self, text: str) -> Parsed:
-        """Takes apart what a token of today's rules can look like; see ``parse_token``.
+        """Takes a token of today's rules apart, and no other; see ``parse_token``.
 
         Raises:
-            FormatError: no token is made that looks like this.
+            FormatError: no token of today's rules looks like this.
         """
 
 
-def token_form(form: Format) -> Callable[[str], Parsed]:
-    """Returns what tells of a refused value whether it has the form of the format's tokens."""
+def token_recogniser(form: Format) -> Callable[[str], Parsed]:
+    """Returns the parser that decides whether a refused value looks like a token."""
     own: object = form
-    return own.recognise if isinstance(own, Recognising) else form.parse_token
+    return own.recognise if isinstance(own, RecognisesTokens) else form.parse_token
 
 
-def random_misfit(generator: Generator, storage: Storage) -> str | None:
-    """Returns what rules out one pair for formats that have all generators and storages."""
+def check_random_storage(generator: Generator, storage: Storage) -> str | None:
+    """Returns why a random token cannot be vaultless; None for any other pair."""
     if generator is Generator.RANDOM and storage is Storage.VAULTLESS:
         return "a random token says nothing about its value: use storage vaulted"
     return None
@@ -256,5 +256,5 @@ def too_long(message: str) -> FormatError:
 
 
 def not_in_format(message: str) -> FormatError:
-    """Makes the error of a value that does not look as its format says."""
+    """Makes the error of a value that does not match its format."""
     return FormatError(message, reason=Reason.VALUE_NOT_IN_FORMAT)

@@ -1,6 +1,6 @@
 """Where a value's separators stand and which of its letters are capitals.
 
-Everything is told by index into the core, so that a layout also fits a core of another
+Everything is an index into the core, so that a layout also fits a core of another
 length: a token longer than its value, or the shorter value behind such a token.
 """
 
@@ -10,7 +10,15 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["HYPHENS", "SPACES", "Layout", "fold", "plain", "split", "weave"]
+__all__ = [
+    "HYPHENS",
+    "SPACES",
+    "Layout",
+    "apply_layout",
+    "bare_layout",
+    "fold_case",
+    "split_separators",
+]
 
 SPACES = " \u00a0\u2009\u202f"
 """Spaces that stand between groups of digits: plain, no-break, thin, narrow no-break."""
@@ -38,12 +46,12 @@ class Layout:
 
 
 @lru_cache(maxsize=1024)
-def plain(length: int) -> Layout:
+def bare_layout(length: int) -> Layout:
     """Returns the layout of a core without separators or capitals."""
     return Layout(length)
 
 
-def split(text: str, gap: re.Pattern[str]) -> tuple[str, tuple[tuple[int, str], ...]]:
+def split_separators(text: str, gap: re.Pattern[str]) -> tuple[str, tuple[tuple[int, str], ...]]:
     """Splits a text into its core and its gaps.
 
     Args:
@@ -62,7 +70,7 @@ def split(text: str, gap: re.Pattern[str]) -> tuple[str, tuple[tuple[int, str], 
     return "".join(pieces), tuple(gaps)
 
 
-def fold(text: str) -> tuple[str, tuple[int, ...]]:
+def fold_case(text: str) -> tuple[str, tuple[int, ...]]:
     """Returns a text without its capitals, and where they were.
 
     A character is folded only if it comes back exactly: its lower case is one character
@@ -84,9 +92,10 @@ def _fold_one(character: str) -> str:
     return lower if len(lower) == 1 and lower.upper() == character else character
 
 
-def weave(core: str, layout: Layout) -> str:
-    """Writes a core in a layout: the inverse of ``fold`` and ``split`` for a core of its length.
+def apply_layout(core: str, layout: Layout) -> str:
+    """Writes a core in a layout.
 
+    The inverse of ``fold_case`` and ``split_separators`` for a core of the layout's length.
     In a longer core the added characters follow the case of the last one; in a shorter one
     what lay beyond its end is left out, and separators there go to the end.
     """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vault.crypto.fpe.limbs import Digits
 
-__all__ = ["close_rows", "closing_digit", "luhn_sum", "luhn_sums"]
+__all__ = ["luhn_check_digit", "luhn_sum", "luhn_sums", "set_luhn_check_digits"]
 
 # Counted from the right, every second digit weighs double, with its digits added up.
 _DOUBLED = tuple(sum(divmod(2 * digit, 10)) for digit in range(10))
@@ -28,7 +28,7 @@ def luhn_sum(digits: str) -> int:
     return (sum(single) + sum(double)) % 10
 
 
-def closing_digit(before: str, after: str, residue: int) -> str:
+def luhn_check_digit(before: str, after: str, residue: int) -> str:
     """Returns the one digit between two runs of digits that makes the Luhn sum ``residue``."""
     weight = (residue - luhn_sum(f"{before}0{after}")) % 10
     return str(_HALVED[weight] if len(after) % 2 else weight)
@@ -43,7 +43,7 @@ def luhn_sums(rows: Digits) -> NDArray[np.uint16]:
     return total
 
 
-def close_rows(rows: Digits, after: int, residue: int) -> None:
+def set_luhn_check_digits(rows: Digits, after: int, residue: int) -> None:
     """Sets the digit before the last ``after`` ones so that each row's sum is ``residue``."""
     at = rows.shape[1] - after - 1
     rows[:, at] = 0

@@ -6,7 +6,7 @@ import re
 
 from vault.errors import FormatError
 from vault.formats.base.contract import Parsed, not_in_format, too_long, too_short
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain
+from vault.formats.base.layout import HYPHENS, SPACES, Layout, bare_layout
 
 __all__ = ["ITIN_GROUPS", "LENGTH", "read_nine_digits"]
 
@@ -35,7 +35,7 @@ def read_nine_digits(text: str, what: str) -> Parsed:
         FormatError: not nine digits, or written in another way.
     """
     if len(text) == LENGTH and text.isdigit() and text.isascii():
-        return Parsed(text, plain(LENGTH))
+        return Parsed(text, bare_layout(LENGTH))
     if len(text) == _WRITTEN_LENGTH:
         layout = _LAYOUTS.get(text[3])
         core = text[:3] + text[4:6] + text[7:]

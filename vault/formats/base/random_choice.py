@@ -8,24 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.contract import RandomPlan
 
-__all__ = ["classes_of", "draw_characters", "draw_number", "draw_within_classes", "possibilities"]
+__all__ = [
+    "character_classes",
+    "count_choices",
+    "random_characters_plan",
+    "random_number_plan",
+    "same_classes_plan",
+]
 
-_HEX = NAMED["hex_lower"]
+_HEX = NAMED_ALPHABETS["hex_lower"]
 _SPARE_BITS = 64
-_DIGITS = NAMED["digits"].characters
-_LETTERS = NAMED["lower"].characters
+_DIGITS = NAMED_ALPHABETS["digits"].characters
+_LETTERS = NAMED_ALPHABETS["lower"].characters
 
 
-def draw_number(size: int, build: Callable[[int], str]) -> RandomPlan:
+def random_number_plan(size: int, build: Callable[[int], str]) -> RandomPlan:
     """Plans a token made of a uniform number from 0 to ``size`` - 1."""
     length = -(-(size.bit_length() + _SPARE_BITS) // 4)
     return RandomPlan(_HEX, length, lambda made: build(int(made, 16) % size))
 
 
-def draw_characters(choices: Sequence[Sequence[str]], build: Callable[[str], str]) -> RandomPlan:
+def random_characters_plan(
+    choices: Sequence[Sequence[str]], build: Callable[[str], str]
+) -> RandomPlan:
     """Plans a token made of one character (or text) of each of ``choices``, in order."""
 
     def spell(rank: int) -> str:
@@ -35,20 +43,20 @@ def draw_characters(choices: Sequence[Sequence[str]], build: Callable[[str], str
             made.append(each[at])
         return build("".join(made))
 
-    return draw_number(possibilities(choices), spell)
+    return random_number_plan(count_choices(choices), spell)
 
 
-def draw_within_classes(core: str) -> RandomPlan:
+def same_classes_plan(core: str) -> RandomPlan:
     """Plans a token with a digit for every digit, and a letter a-z for all else."""
-    return draw_characters(classes_of(core), str)
+    return random_characters_plan(character_classes(core), str)
 
 
-def classes_of(core: str) -> list[str]:
+def character_classes(core: str) -> list[str]:
     """Returns what each character of a core is drawn from: the digits, or a-z."""
     return [_DIGITS if character in _DIGITS else _LETTERS for character in core]
 
 
-def possibilities(choices: Sequence[Sequence[str]]) -> int:
+def count_choices(choices: Sequence[Sequence[str]]) -> int:
     """Returns how many texts have one character (or text) of each of ``choices``."""
     size = 1
     for each in choices:

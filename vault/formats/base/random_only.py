@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.contract import Plan
 from vault.model import Generator, Storage
 
 __all__ = ["LETTERS", "RandomOnly"]
 
-LETTERS = NAMED["lower"]
+LETTERS = NAMED_ALPHABETS["lower"]
 
 
 class RandomOnly:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from unicodedata import normalize
 
-__all__ = ["domain_identity", "text_identity"]
+__all__ = ["domain_spelling_key", "text_spelling_key"]
 
 _ACE = "xn--"
 
 
-def text_identity(text: str) -> str:
+def text_spelling_key(text: str) -> str:
     """Returns a text in one form of Unicode, in small letters."""
     if text.isascii():
         return text.lower()
@@ -22,12 +22,12 @@ def text_identity(text: str) -> str:
     return normalize("NFKC", lower)
 
 
-def domain_identity(domain: str) -> str:
+def domain_spelling_key(domain: str) -> str:
     """Returns a domain's name in small letters, each label in Unicode."""
-    folded = text_identity(domain)
+    folded = text_spelling_key(domain)
     if _ACE not in folded:
         return folded
-    return text_identity(".".join([_decoded(label) for label in folded.split(".")]))
+    return text_spelling_key(".".join([_decoded(label) for label in folded.split(".")]))
 
 
 def _decoded(label: str) -> str:

@@ -17,10 +17,21 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
-from vault.formats.base.random_choice import classes_of, draw_characters, possibilities
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    fold_case,
+    split_separators,
+)
+from vault.formats.base.random_choice import (
+    character_classes,
+    count_choices,
+    random_characters_plan,
+)
 from vault.formats.base.random_only import LETTERS, RandomOnly
-from vault.formats.base.spelling import text_identity
+from vault.formats.base.spelling import text_spelling_key
 from vault.model import Generator, Storage
 
 __all__ = ["Address"]
@@ -37,7 +48,7 @@ class Address(RandomOnly):
     """The format ``address``."""
 
     name = "address"
-    widens: Literal[True] = True
+    unbounded: Literal[True] = True
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         return {"rules": 2}
@@ -62,21 +73,21 @@ class Address(RandomOnly):
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
-    def identity(self, core: str) -> str:
-        return text_identity(core)
+    def spelling_key(self, core: str) -> str:
+        return text_spelling_key(core)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        choices = classes_of(core)
-        while possibilities(choices) < MIN_DOMAIN:
+        choices = character_classes(core)
+        while count_choices(choices) < MIN_DOMAIN:
             choices.append(LETTERS.characters)
-        return draw_characters([*choices, *[LETTERS.characters] * attempt], str)
+        return random_characters_plan([*choices, *[LETTERS.characters] * attempt], str)
 
 
 def _read(text: str) -> Parsed:
-    letters, gaps = split(text, _GAP)
+    letters, gaps = split_separators(text, _GAP)
     if not letters:
         raise too_short("the address has no character besides punctuation")
-    core, capitals = fold(letters)
+    core, capitals = fold_case(letters)
     return Parsed(core, Layout(len(core), gaps, capitals))

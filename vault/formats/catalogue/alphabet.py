@@ -22,12 +22,12 @@ from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, plain, split, weave
+from vault.formats.base.layout import Layout, apply_layout, bare_layout, split_separators
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -121,15 +121,15 @@ class PlainAlphabet(ColumnarFormat):
                     f"ff3-1 enciphers at most {most} characters of this alphabet, and max allows "
                     f"{self._max - kept}; set max to {most + kept} or less, or use ff1"
                 )
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     @property
-    def opening(self) -> str:
+    def first_characters(self) -> str:
         return "" if self._first else self._alphabet.characters
 
     def parse(self, text: str) -> Parsed:
         if self._whole.fullmatch(text):
-            return Parsed(text, plain(len(text)))
+            return Parsed(text, bare_layout(len(text)))
         # No more separators than characters: bounds the work on hostile input.
         if len(text) > 2 * self._max:
             raise too_long(f"the value is longer than {self._max} characters with separators")
@@ -149,16 +149,16 @@ class PlainAlphabet(ColumnarFormat):
         return parsed
 
     def _read(self, text: str) -> Parsed:
-        core, gaps = split(text, self._gap) if self._gap else (text, ())
+        core, gaps = split_separators(text, self._gap) if self._gap else (text, ())
         if not self._core.fullmatch(core):
             raise not_in_format("a character is neither of the field's alphabet nor a separator")
-        return Parsed(core, Layout(len(core), gaps) if gaps else plain(len(core)))
+        return Parsed(core, Layout(len(core), gaps) if gaps else bare_layout(len(core)))
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        head, middle, tail = self._cut(core)
+        head, middle, tail = self._split_core(core)
         alphabet, label = self._alphabet, ""
         if storage is Storage.VAULTED:
             alphabet, label = self._drawn_from(middle)
@@ -171,7 +171,7 @@ class PlainAlphabet(ColumnarFormat):
         return self.token_plan(token_core, Storage.VAULTLESS)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        head, middle, tail = self._cut(core)
+        head, middle, tail = self._split_core(core)
         alphabet, _ = self._drawn_from(middle)
         return RandomPlan(alphabet, len(middle), lambda made: head + made + tail)
 
@@ -183,14 +183,14 @@ class PlainAlphabet(ColumnarFormat):
     def row_lengths(self) -> range:
         return range(self._min, self._max + 1)
 
-    def cut(self, length: int) -> Segments:
+    def segments(self, length: int) -> Segments:
         return Segments(self._first, length - self._last, length - self._last)
 
-    def value_rows(self, rows: Digits) -> Mask:
+    def value_mask(self, rows: Digits) -> Mask:
         """Accepts every row: the alphabet and the length are the whole rule."""
         return np.ones(len(rows), np.bool_)
 
-    def token_rows(self, rows: Digits) -> Mask:
+    def token_mask(self, rows: Digits) -> Mask:
         """Accepts every row, as ``min`` is above what is kept."""
         return np.ones(len(rows), np.bool_)
 
@@ -200,7 +200,7 @@ class PlainAlphabet(ColumnarFormat):
     def set_value_check_digits(self, rows: Digits) -> None:
         """Nothing follows from the other columns."""
 
-    def _cut(self, core: str) -> tuple[str, str, str]:
+    def _split_core(self, core: str) -> tuple[str, str, str]:
         end = len(core) - self._last
         return core[: self._first], core[self._first : end], core[end:]
 

@@ -14,19 +14,26 @@ from typing import Literal
 
 import numpy as np
 
-from vault.crypto.alphabet import NAMED, Alphabet
+from vault.crypto.alphabet import NAMED_ALPHABETS, Alphabet
 from vault.crypto.fpe.limbs import Digits
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
-from vault.formats.base.luhn import close_rows, closing_digit, luhn_sum, luhn_sums
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    bare_layout,
+    split_separators,
+)
+from vault.formats.base.luhn import luhn_check_digit, luhn_sum, luhn_sums, set_luhn_check_digits
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -50,7 +57,7 @@ _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 # What a number becomes where a table was read with numbers for floats: another card, one time
 # in ten, as the added zero may be the right check digit.
 _FLOAT = re.compile(r"[^.]*[0-9]\.0{1,2}\s*")
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 # Luhn sum of a token; None: not set, all digits that are not kept are enciphered.
 _RESIDUES: Mapping[TokenLuhn, int | None] = {"valid": 0, "invalid": 1, "any": None}
 
@@ -124,7 +131,7 @@ class Card(ColumnarFormat):
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
         if storage is Storage.VAULTLESS and self._residue is None:
             return "token_luhn any needs storage vaulted; use token_luhn valid or invalid"
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = _read(text)
@@ -149,22 +156,22 @@ class Card(ColumnarFormat):
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
-        head, middle, tail = self._cut(core)
+        head, middle, tail = self._split_core(core)
         return Plan(_DIGITS, middle, head + tail, lambda made: self._close(head, made, tail))
 
     def value_plan(self, token_core: str) -> Plan:
         if not self._min <= len(token_core) <= self._max:
             raise not_in_format("no card token has this length")
-        head, middle, tail = self._cut(token_core)
+        head, middle, tail = self._split_core(token_core)
         if self._residue is None:
             return Plan(_DIGITS, middle, head + tail, lambda made: head + made + tail)
         return Plan(_DIGITS, middle, head + tail, lambda made: _with_sum(head + made, tail, 0))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        head, middle, tail = self._cut(core)
+        head, middle, tail = self._split_core(core)
         return RandomPlan(_DIGITS, len(middle), lambda made: self._close(head, made, tail))
 
     @property
@@ -175,15 +182,15 @@ class Card(ColumnarFormat):
     def row_lengths(self) -> range:
         return range(self._min, self._max + 1)
 
-    def cut(self, length: int) -> Segments:
+    def segments(self, length: int) -> Segments:
         end = length - self._last
         return Segments(self._first, end if self._residue is None else end - 1, end)
 
-    def value_rows(self, rows: Digits) -> Mask:
+    def value_mask(self, rows: Digits) -> Mask:
         fits: Mask = luhn_sums(rows) == 0
         return fits
 
-    def token_rows(self, rows: Digits) -> Mask:
+    def token_mask(self, rows: Digits) -> Mask:
         if self._residue is None:
             return np.ones(len(rows), np.bool_)
         fits: Mask = luhn_sums(rows) == self._residue
@@ -191,13 +198,13 @@ class Card(ColumnarFormat):
 
     def set_token_check_digits(self, rows: Digits) -> None:
         if self._residue is not None:
-            close_rows(rows, self._last, self._residue)
+            set_luhn_check_digits(rows, self._last, self._residue)
 
     def set_value_check_digits(self, rows: Digits) -> None:
         if self._residue is not None:
-            close_rows(rows, self._last, 0)
+            set_luhn_check_digits(rows, self._last, 0)
 
-    def _cut(self, core: str) -> tuple[str, str, str]:
+    def _split_core(self, core: str) -> tuple[str, str, str]:
         """Returns what is kept, enciphered and kept; the digit to recompute is left out."""
         end = len(core) - self._last
         free = end if self._residue is None else end - 1
@@ -210,7 +217,7 @@ class Card(ColumnarFormat):
 
 
 def _with_sum(before: str, after: str, residue: int) -> str:
-    return before + closing_digit(before, after, residue) + after
+    return before + luhn_check_digit(before, after, residue) + after
 
 
 def _read(text: str) -> Parsed:
@@ -218,8 +225,8 @@ def _read(text: str) -> Parsed:
     if len(text) > _LONGEST_TEXT:
         raise too_long(f"the card number has more than {_LONGEST} digits, or too many separators")
     if text.isdigit() and text.isascii():
-        return Parsed(text, plain(len(text)))
-    core, gaps = split(text, _GAP)
+        return Parsed(text, bare_layout(len(text)))
+    core, gaps = split_separators(text, _GAP)
     if not core:
         raise too_short("the card number has no digit")
     if not (core.isdigit() and core.isascii()):

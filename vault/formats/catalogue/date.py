@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.errors import FormatError
 from vault.formats.base.contract import (
     Parsed,
@@ -23,7 +23,7 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, weave
+from vault.formats.base.layout import HYPHENS, SPACES, Layout, apply_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -31,7 +31,7 @@ from vault.formats.base.options import (
     read_one_of,
     read_text,
 )
-from vault.formats.base.random_choice import draw_number
+from vault.formats.base.random_choice import random_number_plan
 from vault.model import Generator, Storage
 
 __all__ = ["Date", "DateOptions"]
@@ -44,7 +44,7 @@ _WINDOW_DIGITS = 6
 _WINDOW = 10**_WINDOW_DIGITS
 _EARLIEST = datetime.date(600, 1, 1)
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 # In a core, stands for the leading zero that was left out of a month or a day.
 _LEFT_OUT = "\x1f"
 _YEAR, _SHORT = "([0-9]{4})", "([0-9]{1,2})"
@@ -167,7 +167,7 @@ class Date:
         )
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout).replace(_LEFT_OUT, "")
+        return apply_layout(core, layout).replace(_LEFT_OUT, "")
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         places = zip(self.parts, (self._year, self._month, self._day), strict=True)
@@ -185,7 +185,7 @@ class Date:
         """Raises ValueError: a date is vaulted."""
         raise ValueError("format date is not vaultless")
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         return core.replace(_LEFT_OUT, "0")
 
     def space(self) -> tuple[int, RandomPlan]:
@@ -193,7 +193,7 @@ class Date:
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         size = (self._last - self._first).days + 1
-        return draw_number(size, lambda days: self._token_of(days, core))
+        return random_number_plan(size, lambda days: self._token_of(days, core))
 
     def _token_of(self, days: int, core: str) -> str:
         """Writes a day; the value's own comes out as the value, which is never its token."""

@@ -1,8 +1,8 @@
-"""Where the prefixes of a dialled number end, and whether such a number can exist.
+"""Where the prefixes of a dialled number end, and whether such a number is valid.
 
 The prefixes decide what a token keeps, so they follow rules that do not change with a
 release of the numbering tables: ITU-T E.164 country codes and a region's international
-prefix. Whether a number can exist is judged by ``phonenumbers``.
+prefix. Whether a number is valid is up to ``phonenumbers``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import phonenumbers
 
 __all__ = [
     "REGIONS",
-    "as_international",
-    "can_be_as_long",
-    "can_exist",
     "country_length",
+    "has_possible_length",
     "international_prefix",
+    "is_valid_number",
     "kept_length",
+    "to_e164",
 ]
 
 REGIONS: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
@@ -56,8 +56,8 @@ def kept_length(number: str, prefix: str) -> int:
     """Returns how many leading characters of a number a token keeps.
 
     ``+`` or the international prefix with the country code or, in a national number, the
-    leading zeros and the digit after them, and as much as tells it from an international one.
-    What is kept says so by itself: whatever follows, as many characters are kept of the token.
+    leading zeros and the digit after them, and what distinguishes it from an international one.
+    It depends on what is kept alone: the token keeps as many characters, whatever follows.
 
     Args:
         number: ASCII digits, perhaps after a ``+``.
@@ -67,12 +67,12 @@ def kept_length(number: str, prefix: str) -> int:
     if abroad:
         return abroad
     if number.startswith("+"):
-        return _told_apart(number, "+")
+        return _distinguishing_length(number, "+")
     zeros = len(number) - len(number.lstrip("0"))
-    return max(zeros + 1, _told_apart(number, prefix) if prefix else 0)
+    return max(zeros + 1, _distinguishing_length(number, prefix) if prefix else 0)
 
 
-def _told_apart(number: str, prefix: str) -> int:
+def _distinguishing_length(number: str, prefix: str) -> int:
     """Returns how many characters show that no country code follows the prefix."""
     common = 0
     while common < len(prefix) and number[common : common + 1] == prefix[common]:
@@ -88,14 +88,14 @@ def _country_code_length(number: str, at: int) -> int:
     return match.end() - at if match else 0
 
 
-def can_exist(number: str, region: str | None) -> bool:
+def is_valid_number(number: str, region: str | None) -> bool:
     """Returns whether a number fits the numbering plan of its country.
 
     Args:
         number: ASCII digits, perhaps after a ``+``.
         region: where a number without a ``+`` is dialled.
     """
-    if _plainly_exists(number, region):
+    if _fits_numbering_plan(number, region):
         return True
     try:
         parsed = phonenumbers.parse(number, region)
@@ -104,10 +104,10 @@ def can_exist(number: str, region: str | None) -> bool:
     return phonenumbers.is_valid_number(parsed)
 
 
-def as_international(number: str, region: str | None) -> str | None:
-    """Returns a number as it is dialled from everywhere, or None if that cannot be told.
+def to_e164(number: str, region: str | None) -> str | None:
+    """Returns a number as it is dialled from everywhere, or None if that is unknown.
 
-    Arguments as of ``can_exist``.
+    Arguments as of ``is_valid_number``.
     """
     try:
         parsed = phonenumbers.parse(number, region)
@@ -116,8 +116,11 @@ def as_international(number: str, region: str | None) -> str | None:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-def can_be_as_long(number: str, region: str | None) -> bool:
-    """Returns whether numbers of the country have this length; arguments as of ``can_exist``."""
+def has_possible_length(number: str, region: str | None) -> bool:
+    """Returns whether numbers of the country have this length.
+
+    Arguments as of ``is_valid_number``.
+    """
     try:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException:
@@ -126,8 +129,8 @@ def can_be_as_long(number: str, region: str | None) -> bool:
     return bool(length == phonenumbers.ValidationResult.IS_POSSIBLE)
 
 
-def _plainly_exists(number: str, region: str | None) -> bool:
-    """Returns whether a number is sure to exist; parsing it would take sixty times as long."""
+def _fits_numbering_plan(number: str, region: str | None) -> bool:
+    """Returns whether a number certainly exists; parsing it takes sixty times as long."""
     if number.startswith("+"):
         end = 1 + _country_code_length(number, 1)
         plan = _plan_of_code(int(number[1:end])) if end > 1 else None
@@ -154,7 +157,7 @@ def _plan_of_code(code: int) -> re.Pattern[str] | None:
 
 @lru_cache(maxsize=512)
 def _plan_of_region(region: str) -> tuple[re.Pattern[str] | None, str]:
-    """Returns what a region's national numbers look like, and their trunk prefix if plain."""
+    """Returns what a region's national numbers look like, and their trunk prefix if fixed."""
     plan = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if plan is None:
         return None, ""

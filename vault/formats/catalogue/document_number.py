@@ -17,14 +17,21 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    fold_case,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
     option,
     read_integer,
 )
-from vault.formats.base.random_choice import draw_within_classes
+from vault.formats.base.random_choice import same_classes_plan
 from vault.formats.base.random_only import RandomOnly
 from vault.model import Generator, Storage
 
@@ -80,19 +87,19 @@ class DocumentNumber(RandomOnly):
         return _read(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        return draw_within_classes(core)
+        return same_classes_plan(core)
 
 
 def _read(text: str) -> Parsed:
     if len(text) > 2 * _LONGEST:
         raise too_long(f"the number is longer than {2 * _LONGEST} characters")
-    letters, gaps = split(text, _GAP)
+    letters, gaps = split_separators(text, _GAP)
     if not letters:
         raise too_short("the number has no letter or digit")
-    core, capitals = fold(letters)
+    core, capitals = fold_case(letters)
     if not (letters.isascii() and _CORE.fullmatch(core)):
         raise not_in_format(
             "the number has only letters A-Z, digits, spaces, hyphens and , . / * < ( ) +"

@@ -20,7 +20,7 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, fold, split, weave
+from vault.formats.base.layout import Layout, apply_layout, fold_case, split_separators
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -29,7 +29,7 @@ from vault.formats.base.options import (
     read_one_of,
 )
 from vault.formats.base.random_only import LETTERS, RandomOnly
-from vault.formats.base.spelling import domain_identity, text_identity
+from vault.formats.base.spelling import domain_spelling_key, text_spelling_key
 
 __all__ = ["Email", "EmailOptions"]
 
@@ -73,7 +73,7 @@ class Email(RandomOnly):
     """The format ``email``."""
 
     name = "email"
-    widens: Literal[True] = True
+    unbounded: Literal[True] = True
     shortest_token = _SHORTEST_TOKEN
     parts = ("local", "domain")
 
@@ -121,7 +121,7 @@ class Email(RandomOnly):
         if len(text) > _LONGEST_TOKEN:
             raise not_in_format("no e-mail token is as long")
         local, domain = _halves(text)
-        letters, gaps = split(local, _GAP)
+        letters, gaps = split_separators(local, _GAP)
         if not (letters.isascii() and letters.isalpha()):
             raise not_in_format("an e-mail token's local part has letters a-z and punctuation")
         if not _DOMAIN.fullmatch(domain):
@@ -133,28 +133,28 @@ class Email(RandomOnly):
         return _compose(letters, gaps, domain)
 
     def _read(self, local: str, domain: str) -> Parsed:
-        letters, gaps = split(local, _GAP)
+        letters, gaps = split_separators(local, _GAP)
         if self._keep_domain:
             return _compose(letters, gaps, domain)
         # The token does not carry this domain, so its case belongs to the core.
-        core, capitals = fold(letters)
+        core, capitals = fold_case(letters)
         return Parsed(f"{core}@{domain}", Layout(len(core), gaps, capitals))
 
     def render(self, core: str, layout: Layout) -> str:
         """Writes a core whose @ a view has masked as a local part."""
         local, at, domain = core.partition("@")
         if at and self._keep_domain and layout.rest:
-            domain = weave(domain, layout.rest)
-        return weave(local, layout) + at + domain
+            domain = apply_layout(domain, layout.rest)
+        return apply_layout(local, layout) + at + domain
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """The ``@`` belongs to the domain."""
         at = core.index("@")
         return {"local": (0, at), "domain": (at, len(core))}
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         local, _, domain = core.partition("@")
-        return f"{text_identity(local)}@{domain_identity(domain)}"
+        return f"{text_spelling_key(local)}@{domain_spelling_key(domain)}"
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         local, _, domain = core.partition("@")
@@ -187,7 +187,7 @@ def _halves(text: str) -> tuple[str, str]:
 
 def _compose(letters: str, gaps: tuple[tuple[int, str], ...], domain: str) -> Parsed:
     """Folds both halves: the layout carries the case of either."""
-    core, capitals = fold(letters)
-    folded, domain_capitals = fold(domain)
+    core, capitals = fold_case(letters)
+    folded, domain_capitals = fold_case(domain)
     rest = Layout(len(folded), capitals=domain_capitals)
     return Parsed(f"{core}@{folded}", Layout(len(core), gaps, capitals, rest))

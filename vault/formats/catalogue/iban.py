@@ -13,18 +13,25 @@ from functools import lru_cache
 
 from stdnum import numdb
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck, iban_check, read_token_check
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    fold_case,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -32,7 +39,7 @@ from vault.formats.base.options import (
     read_one_of,
     read_texts,
 )
-from vault.formats.base.random_choice import classes_of, draw_characters
+from vault.formats.base.random_choice import character_classes, random_characters_plan
 from vault.model import Generator, Storage
 
 __all__ = ["Iban", "IbanOptions"]
@@ -47,7 +54,7 @@ _PIECE = re.compile(r"([0-9]+)!([nac])")
 _CLASSES = {"n": "[0-9]", "a": "[a-z]", "c": "[0-9a-z]"}
 _ZEROS = str.maketrans("123456789", "0" * 9)
 _NOT_DIGITS = re.compile("[a-z]")
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 _COUNTRY, _CHECK = slice(0, 2), slice(2, 4)
 
 
@@ -100,7 +107,7 @@ class Iban:
         return int(_DIGITS.radix**self._fewest)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = _read(text)
@@ -127,7 +134,7 @@ class Iban:
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         return {"country": (_COUNTRY.start, _COUNTRY.stop)}
@@ -149,8 +156,8 @@ class Iban:
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         country = core[_COUNTRY]
-        return draw_characters(
-            classes_of(core[4:]), lambda made: _with_check(country, made, wrong=self._wrong)
+        return random_characters_plan(
+            character_classes(core[4:]), lambda made: _with_check(country, made, wrong=self._wrong)
         )
 
     def _plan(self, core: str, *, wrong: bool) -> Plan:
@@ -186,14 +193,14 @@ def _fewest_digits(country: str) -> int:
 def _read(text: str) -> Parsed:
     if len(text) > _LONGEST_TEXT:
         raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
-    letters, gaps = split(text, _GAP)
+    letters, gaps = split_separators(text, _GAP)
     if not letters.isascii():
         raise not_in_format("an IBAN has only the letters A-Z, digits, spaces, hyphens and dots")
     if len(letters) < _SHORTEST:
         raise too_short("the IBAN is too short")
     if len(letters) > _LONGEST:
         raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
-    core, capitals = fold(letters)
+    core, capitals = fold_case(letters)
     if not _SHAPE.fullmatch(core):
         raise not_in_format(
             "an IBAN has two letters, two check digits, then letters and digits; write it without "

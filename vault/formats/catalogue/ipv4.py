@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, plain
+from vault.formats.base.layout import Layout, bare_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -31,7 +31,7 @@ _OCTETS = 4
 _LONGEST = 15
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _TEXT = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_HEX = NAMED["hex_lower"]
+_HEX = NAMED_ALPHABETS["hex_lower"]
 _DIGITS_PER_OCTET = 2
 
 
@@ -66,7 +66,7 @@ class Ipv4:
         return int(256 ** (_OCTETS - self._kept))
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         if not text:
@@ -78,7 +78,7 @@ class Ipv4:
                 "write the IPv4 address as four numbers from 0 to 255 without leading zeros, "
                 "joined by dots"
             )
-        return Parsed(text, plain(len(text)))
+        return Parsed(text, bare_layout(len(text)))
 
     def parse_token(self, text: str) -> Parsed:
         return self.parse(text)

@@ -11,18 +11,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.errors import FormatError
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, plain
+from vault.formats.base.layout import Layout, bare_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -40,7 +40,7 @@ MOST_PLACES = 18
 """Most digits after the point of a decimal."""
 
 _LONGEST_TEXT = 64
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
@@ -84,7 +84,7 @@ class _Number:
         return int(_DIGITS.radix**self._max)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         if not text:
@@ -100,7 +100,7 @@ class _Number:
             raise too_long(f"the number has more than {MOST_PLACES} digits after its point")
         if number - bool(sign) >= 10 ** (self._max + places):
             raise self._too_long()
-        return Parsed(text, plain(len(text)))
+        return Parsed(text, bare_layout(len(text)))
 
     def _too_long(self) -> FormatError:
         return too_long(
@@ -161,6 +161,6 @@ class Decimal(_Number):
         "grouping, currency or exponent"
     )
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         """Returns the number without trailing zeros."""
         return core.rstrip("0").rstrip(".") if "." in core else core

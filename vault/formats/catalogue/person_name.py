@@ -25,7 +25,14 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    fold_case,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -34,7 +41,7 @@ from vault.formats.base.options import (
 )
 from vault.formats.base.random_only import LETTERS, RandomOnly
 from vault.formats.base.scripts import SCRIPTS, fewest_letters, script_of
-from vault.formats.base.spelling import text_identity
+from vault.formats.base.spelling import text_spelling_key
 from vault.model import Generator, Storage
 
 __all__ = ["PersonName", "PersonNameOptions"]
@@ -69,7 +76,7 @@ class PersonName(RandomOnly):
     """The format ``person_name``."""
 
     name = "person_name"
-    widens: Literal[True] = True
+    unbounded: Literal[True] = True
     shortest_token = _SHORTEST_TOKEN
 
     def __init__(self, options: PersonNameOptions) -> None:
@@ -104,14 +111,14 @@ class PersonName(RandomOnly):
         return Parsed(core, parsed.layout)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core.replace(_WORD, ""), layout)
+        return apply_layout(core.replace(_WORD, ""), layout)
 
     def words(self, core: str) -> Sequence[str]:
         return core.split(_WORD)
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         """Where words begin is a matter of spelling here."""
-        return text_identity(core.replace(_WORD, ""))
+        return text_spelling_key(core.replace(_WORD, ""))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         alphabet = script_of(core) if self._own else LETTERS
@@ -136,8 +143,8 @@ def _marked(parsed: Parsed) -> str:
 
 
 def _read(text: str) -> Parsed:
-    letters, gaps = split(text, _GAP)
+    letters, gaps = split_separators(text, _GAP)
     if not letters:
         raise too_short("the name has no character besides separators")
-    core, capitals = fold(letters)
+    core, capitals = fold_case(letters)
     return Parsed(core, Layout(len(core), gaps, capitals))

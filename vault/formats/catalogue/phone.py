@@ -15,19 +15,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.errors import FormatError
 from vault.formats.base.contract import (
     Format,
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    bare_layout,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -38,12 +45,12 @@ from vault.formats.base.options import (
 )
 from vault.formats.catalogue.dialling import (
     REGIONS,
-    as_international,
-    can_be_as_long,
-    can_exist,
     country_length,
+    has_possible_length,
     international_prefix,
+    is_valid_number,
     kept_length,
+    to_e164,
 )
 from vault.model import Generator, Storage
 
@@ -58,7 +65,7 @@ _LONGEST_TEXT = 2 * _LONGEST
 _DEFAULT_MIN = 6
 _GAP = re.compile(f"[()./{SPACES}{HYPHENS}]+")
 _NUMBER = re.compile(r"\+?[0-9]+")
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 _TAKES_ALL = "a field of generator random takes it too, with invalid: random in the policy"
 
 
@@ -116,7 +123,7 @@ class Phone:
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
         if self._invalid == "random" and generator is not Generator.RANDOM:
             return "invalid: random needs generator random with storage vaulted"
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = _read(text)
@@ -127,7 +134,7 @@ class Phone:
                 "or after its first digit where it has none: write it with + and the country "
                 "code, or lower the field's min"
             )
-        if self._invalid == "refuse" and not can_exist(parsed.core, self._region):
+        if self._invalid == "refuse" and not is_valid_number(parsed.core, self._region):
             raise self._fault(parsed.core)
         return parsed
 
@@ -167,20 +174,20 @@ class Phone:
     def recognise(self, text: str) -> Parsed:
         """A token has as many digits as its value had, in its country."""
         parsed = _read(text)
-        if not can_be_as_long(parsed.core, self._region):
+        if not has_possible_length(parsed.core, self._region):
             raise not_in_format("no phone token has so many digits in its country")
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """Empty in a national number."""
         return {"country": (0, country_length(core, self._prefix))}
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         """A national number is taken for one of the field's region."""
-        return as_international(core, self._region) or core
+        return to_e164(core, self._region) or core
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         return self._plan(core)
@@ -211,7 +218,7 @@ def _check_region(region: str) -> None:
 def _read(text: str) -> Parsed:
     if len(text) > _LONGEST_TEXT:
         raise too_long(f"the phone number is longer than {_LONGEST_TEXT} characters")
-    core, gaps = split(text, _GAP)
+    core, gaps = split_separators(text, _GAP)
     if not core:
         raise too_short("the phone number has no digit")
     if not _NUMBER.fullmatch(core):
@@ -221,4 +228,4 @@ def _read(text: str) -> Parsed:
         )
     if len(core) > _LONGEST + 1:
         raise too_long(f"the phone number has more than {_LONGEST} digits")
-    return Parsed(core, Layout(len(core), gaps) if gaps else plain(len(core)))
+    return Parsed(core, Layout(len(core), gaps) if gaps else bare_layout(len(core)))

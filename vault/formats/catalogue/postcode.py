@@ -13,14 +13,25 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, fold, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    fold_case,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
     option,
     read_text,
 )
-from vault.formats.base.random_choice import classes_of, draw_characters, possibilities
+from vault.formats.base.random_choice import (
+    character_classes,
+    count_choices,
+    random_characters_plan,
+)
 from vault.formats.base.random_only import RandomOnly
 from vault.model import Generator, Storage
 
@@ -58,14 +69,14 @@ _GB_INWARD = (_DIGITS, _GB_LETTERS, _GB_LETTERS)
 
 
 def _gb_choices(core: str) -> Sequence[str]:
-    return [*classes_of(core[:-3]), *_GB_INWARD]
+    return [*character_classes(core[:-3]), *_GB_INWARD]
 
 
 _COUNTRIES: Mapping[str, _Country] = {
     "US": _Country(
         core=re.compile(r"[0-9]{5}(?:[0-9]{4})?"),
         shortest="00000",
-        choices=classes_of,
+        choices=character_classes,
         area=lambda _: 3,
         rule="a US postcode has five digits, or nine",
     ),
@@ -120,16 +131,16 @@ class Postcode(RandomOnly):
         return {"rules": 1, "region": self._region}
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
-        return possibilities(self._country.choices(self._country.shortest))
+        return count_choices(self._country.choices(self._country.shortest))
 
     def parse(self, text: str) -> Parsed:
         if not text:
             raise too_short("the postcode is empty")
         if len(text) > _LONGEST_TEXT:
             raise too_long(self._country.rule)
-        letters, gaps = split(text, _GAP)
+        letters, gaps = split_separators(text, _GAP)
         # Only ASCII letters fold here: the pattern refuses what is not.
-        core, capitals = fold(letters)
+        core, capitals = fold_case(letters)
         if not letters.isascii() or not self._country.core.fullmatch(core):
             raise not_in_format(self._country.rule)
         return Parsed(core, Layout(len(core), gaps, capitals))
@@ -138,7 +149,7 @@ class Postcode(RandomOnly):
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """The area is a US or Canadian first three, a UK outward code."""
@@ -147,7 +158,7 @@ class Postcode(RandomOnly):
     def space(self) -> tuple[int, RandomPlan]:
         """Counted over the shortest postcodes, which have the fewest tokens."""
         shortest = self._country.shortest
-        return possibilities(self._country.choices(shortest)), self.random_plan(shortest, 0)
+        return count_choices(self._country.choices(shortest)), self.random_plan(shortest, 0)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        return draw_characters(self._country.choices(core), str)
+        return random_characters_plan(self._country.choices(core), str)

@@ -19,7 +19,7 @@ from vault.formats.base.contract import (
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, plain
+from vault.formats.base.layout import Layout, bare_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -28,7 +28,7 @@ from vault.formats.base.options import (
     read_text,
 )
 from vault.formats.base.random_only import RandomOnly
-from vault.formats.base.spelling import text_identity
+from vault.formats.base.spelling import text_spelling_key
 from vault.model import Generator, Storage
 
 __all__ = [
@@ -102,20 +102,20 @@ class Surrogate(RandomOnly):
             raise too_long(f"the value has more than {self._max} characters")
         if _SURROGATE_CODES.search(text):
             raise not_in_format("the value has a lone surrogate code point, which is no character")
-        return Parsed(text, plain(0))
+        return Parsed(text, bare_layout(0))
 
     def parse_token(self, text: str) -> Parsed:
         match = _ANY.fullmatch(text)
         if match is None or match[1] != self._label:
             raise not_in_format(f"a token is [{self._label}_ and {BODY_LENGTH} characters and ]")
-        return Parsed(text, plain(0))
+        return Parsed(text, bare_layout(0))
 
     def render(self, core: str, layout: Layout) -> str:
         return core
 
-    def identity(self, core: str) -> str:
+    def spelling_key(self, core: str) -> str:
         """Spaces count as one each, and at the ends not at all."""
-        return " ".join(text_identity(core).split())
+        return " ".join(text_spelling_key(core).split())
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         return RandomPlan(CHARACTERS, BODY_LENGTH, lambda made: f"[{self._label}_{made}]")

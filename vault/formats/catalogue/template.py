@@ -11,19 +11,19 @@ from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, plain, weave
+from vault.formats.base.layout import Layout, apply_layout, bare_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
     option,
     read_text,
 )
-from vault.formats.base.random_choice import draw_characters
+from vault.formats.base.random_choice import random_characters_plan
 from vault.formats.catalogue.pattern import Group, Pattern, read_pattern
 from vault.model import Generator, Storage
 
@@ -91,10 +91,10 @@ class Template:
                     f"ff3-1 enciphers at most {most} characters of this alphabet, and the "
                     f"template allows {longest}; shorten its groups, or use ff1"
                 )
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     @property
-    def opening(self) -> str:
+    def first_characters(self) -> str:
         first = self._pattern.pieces[0]
         drawn = isinstance(first, Group) and not first.kept
         return first.alphabet.characters if drawn and isinstance(first, Group) else ""
@@ -110,14 +110,14 @@ class Template:
         if match is None:
             raise not_in_format("the value does not look as the field's template says")
         if not any(match.groups("")):
-            return Parsed(text, plain(len(text)))
+            return Parsed(text, bare_layout(len(text)))
         return _without_optionals(text, match)
 
     def parse_token(self, text: str) -> Parsed:
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         match = self._pattern.core.fullmatch(core)
@@ -140,7 +140,7 @@ class Template:
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         texts = self._texts(core)
         choices = [alphabet.characters for at, alphabet in self._places.items() for _ in texts[at]]
-        return draw_characters(choices, self._builder(texts))
+        return random_characters_plan(choices, self._builder(texts))
 
     def _texts(self, core: str) -> Sequence[str]:
         match = self._pattern.core.fullmatch(core)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
 )
-from vault.formats.base.layout import Layout, weave
+from vault.formats.base.layout import Layout, apply_layout
 from vault.formats.base.nine_digits import ITIN_GROUPS, read_nine_digits
-from vault.formats.base.random_choice import draw_characters, possibilities
+from vault.formats.base.random_choice import count_choices, random_characters_plan
 from vault.model import Generator, Storage
 
 __all__ = ["UsItin"]
 
 _WHAT = "an ITIN"
 _AREA, _GROUP = slice(1, 3), slice(3, 5)
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 _CHOICES = (
     "9",
     *[_DIGITS.characters] * 2,
@@ -44,11 +44,11 @@ class UsItin:
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         """FPE keeps the group, which is no power of a radix."""
         if generator is Generator.RANDOM:
-            return possibilities(_CHOICES)
+            return count_choices(_CHOICES)
         return int(_DIGITS.radix**_ENCIPHERED)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = read_nine_digits(text, _WHAT)
@@ -62,7 +62,7 @@ class UsItin:
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         return self.value_plan(core)
@@ -73,7 +73,7 @@ class UsItin:
         return Plan(_DIGITS, text, group, lambda made: f"9{made[:2]}{group}{made[2:]}")
 
     def space(self) -> tuple[int, RandomPlan]:
-        return possibilities(_CHOICES), draw_characters(_CHOICES, str)
+        return count_choices(_CHOICES), random_characters_plan(_CHOICES, str)
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
-        return draw_characters(_CHOICES, str)
+        return random_characters_plan(_CHOICES, str)

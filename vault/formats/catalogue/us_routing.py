@@ -6,18 +6,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck, aba_check, read_token_check
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    bare_layout,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -32,7 +39,7 @@ _LENGTH = 9
 _FREE = _LENGTH - 1
 _LONGEST_TEXT = 2 * _LENGTH
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class UsRouting:
         return int(_DIGITS.radix**_FREE)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = _read(text)
@@ -81,7 +88,7 @@ class UsRouting:
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         return Plan(_DIGITS, core[:_FREE], "", self._token)
@@ -101,10 +108,10 @@ class UsRouting:
 
 def _read(text: str) -> Parsed:
     if len(text) == _LENGTH and text.isdigit() and text.isascii():
-        return Parsed(text, plain(_LENGTH))
+        return Parsed(text, bare_layout(_LENGTH))
     if len(text) > _LONGEST_TEXT:
         raise too_long("the routing number has more than nine digits, or too many separators")
-    core, gaps = split(text, _GAP)
+    core, gaps = split_separators(text, _GAP)
     if core and not (core.isdigit() and core.isascii()):
         raise not_in_format("a routing number has only the digits 0-9, spaces, hyphens and dots")
     if len(core) != _LENGTH:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.formats.base.check_digits import TOKEN_CHECKS, TokenCheck
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
 )
-from vault.formats.base.layout import Layout, weave
+from vault.formats.base.layout import Layout, apply_layout
 from vault.formats.base.nine_digits import ITIN_GROUPS, LENGTH, read_nine_digits
 from vault.formats.base.options import (
     FormatOptionError,
@@ -23,7 +23,7 @@ from vault.formats.base.options import (
     read_integer,
     read_one_of,
 )
-from vault.formats.base.random_choice import draw_characters, possibilities
+from vault.formats.base.random_choice import count_choices, random_characters_plan
 from vault.model import Generator, Storage
 
 __all__ = ["UsSsn", "UsSsnOptions"]
@@ -31,7 +31,7 @@ __all__ = ["UsSsn", "UsSsnOptions"]
 _MOST_KEPT_LAST = 4
 _GROUP_END = 5
 _WHAT = "an SSN"
-_DIGITS = NAMED["digits"]
+_DIGITS = NAMED_ALPHABETS["digits"]
 _ATIN_GROUP = "93"
 # The Social Security Administration never issues these first five digits, whatever follows,
 # and the IRS issues no number of its own with them.
@@ -87,7 +87,7 @@ class UsSsn:
 
     def effective_domain(self, generator: Generator, storage: Storage) -> int:
         if self._never_issued:
-            return len(_NEVER_ISSUED) * possibilities(self._serial())
+            return len(_NEVER_ISSUED) * count_choices(self._serial())
         return int(_DIGITS.radix**self._enciphered)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
@@ -96,7 +96,7 @@ class UsSsn:
                 "token_check invalid needs generator random with storage vaulted: SSNs are more "
                 "than the numbers that are none"
             )
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         return read_nine_digits(text, _WHAT)
@@ -108,7 +108,7 @@ class UsSsn:
         return parsed
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         return self.value_plan(core)
@@ -121,14 +121,14 @@ class UsSsn:
         tail = core[self._enciphered :]
         if self._never_issued:
             choices = [_NEVER_ISSUED, *self._serial()]
-            return draw_characters(choices, lambda made: made + tail)
+            return random_characters_plan(choices, lambda made: made + tail)
         return RandomPlan(_DIGITS, self._enciphered, lambda made: made + tail)
 
     def space(self) -> tuple[int, RandomPlan]:
         """Where last digits are kept, counts all endings together."""
         heads = [_NEVER_ISSUED] if self._never_issued else [_DIGITS.characters] * _GROUP_END
         choices = [*heads, *[_DIGITS.characters] * (LENGTH - _GROUP_END)]
-        return possibilities(choices), draw_characters(choices, str)
+        return count_choices(choices), random_characters_plan(choices, str)
 
     def _serial(self) -> list[str]:
         return [_DIGITS.characters] * (self._enciphered - _GROUP_END)

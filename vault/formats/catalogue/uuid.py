@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vault.crypto.alphabet import NAMED
+from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.errors import FormatError
 from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import Layout, weave
+from vault.formats.base.layout import Layout, apply_layout
 from vault.formats.base.options import (
     FormatOptionError,
     FormatOptions,
@@ -44,7 +44,7 @@ _VERSION, _VARIANT = 12, 16
 # Variant "10xx" of RFC 9562: a, b, 8 or 9. The letter is what shows a vaulted token's case.
 _LETTER_VARIANT = "a"
 _ENCIPHERED = _LENGTH - 2
-_HEX = NAMED["hex_lower"]
+_HEX = NAMED_ALPHABETS["hex_lower"]
 _TEXT = re.compile(
     rf"({_URN}|{_CAPITAL_URN}|\{{)?([0-9A-Fa-f]{{8}})(-?)([0-9A-Fa-f]{{4}})\3([0-9A-Fa-f]{{4}})\3"
     r"([0-9A-Fa-f]{4})\3([0-9A-Fa-f]{12})(\}?)"
@@ -100,7 +100,7 @@ class Uuid:
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
         if storage is Storage.VAULTLESS and self._case is None:
             return "a vaultless UUID is of one case: set case to lower or upper"
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         match = _TEXT.fullmatch(text)
@@ -124,7 +124,7 @@ class Uuid:
         return self.parse(text)
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         variant = core[_VARIANT] if storage is Storage.VAULTLESS else _LETTER_VARIANT

@@ -16,12 +16,19 @@ from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
+    check_random_storage,
     not_in_format,
-    random_misfit,
     too_long,
     too_short,
 )
-from vault.formats.base.layout import HYPHENS, SPACES, Layout, plain, split, weave
+from vault.formats.base.layout import (
+    HYPHENS,
+    SPACES,
+    Layout,
+    apply_layout,
+    bare_layout,
+    split_separators,
+)
 from vault.formats.base.options import (
     FormatOptions,
     option,
@@ -69,7 +76,7 @@ class Vin:
         return int(_CHARACTERS.radix**self._enciphered)
 
     def check_generator(self, generator: Generator, storage: Storage) -> str | None:
-        return random_misfit(generator, storage)
+        return check_random_storage(generator, storage)
 
     def parse(self, text: str) -> Parsed:
         parsed = _read(text)
@@ -87,7 +94,7 @@ class Vin:
         return vin_check(token_core, wrong=self._check == "invalid")
 
     def render(self, core: str, layout: Layout) -> str:
-        return weave(core, layout)
+        return apply_layout(core, layout)
 
     def spans(self, core: str) -> Mapping[str, tuple[int, int]]:
         """The maker is the first three characters."""
@@ -127,7 +134,7 @@ def _value(made: str) -> str:
 def _read(text: str) -> Parsed:
     if len(text) > _LONGEST_TEXT:
         raise too_long("a vehicle identification number has 17 characters")
-    core, gaps = split(text, _GAP)
+    core, gaps = split_separators(text, _GAP)
     if not _CORE.fullmatch(core):
         raise not_in_format(
             "a vehicle identification number has digits and letters A-Z without I, O and Q; "
@@ -136,4 +143,4 @@ def _read(text: str) -> Parsed:
     if len(core) != _LENGTH:
         fault = too_short if len(core) < _LENGTH else too_long
         raise fault("a vehicle identification number has 17 characters")
-    return Parsed(core, Layout(_LENGTH, gaps) if gaps else plain(_LENGTH))
+    return Parsed(core, Layout(_LENGTH, gaps) if gaps else bare_layout(_LENGTH))

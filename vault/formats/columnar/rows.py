@@ -46,8 +46,8 @@ class ColumnarFormat(ABC):
     """A format that can tell by rows what it does with separator-free items of a vaultless field.
 
     Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
-    ``value_rows`` or ``token_rows`` accepts, ``Format``'s methods would make the same of
-    the text: core equal to text, no separators, and the plan that ``cut`` describes.
+    ``value_mask`` or ``token_mask`` accepts, ``Format``'s methods would make the same of
+    the text: core equal to text, no separators, and the plan that ``segments`` describes.
     """
 
     @property
@@ -61,15 +61,15 @@ class ColumnarFormat(ABC):
         """Lengths of the values and tokens that can be rows."""
 
     @abstractmethod
-    def cut(self, length: int) -> Segments:
+    def segments(self, length: int) -> Segments:
         """Returns what the columns of rows of a length are."""
 
     @abstractmethod
-    def value_rows(self, rows: Digits) -> Mask:
+    def value_mask(self, rows: Digits) -> Mask:
         """Tells which rows are values; their length is one of ``row_lengths``."""
 
     @abstractmethod
-    def token_rows(self, rows: Digits) -> Mask:
+    def token_mask(self, rows: Digits) -> Mask:
         """Tells which rows are tokens that a value can stand behind."""
 
     @abstractmethod
