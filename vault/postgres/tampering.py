@@ -2,8 +2,9 @@
 
 Row-level security hides rows from whoever is not meant to find them; rules and triggers
 turn writes into others; a view, a foreign table or another schema stands in a table's
-place; code in a default, a constraint or an index runs as us. None of it is of our
-migrations, so `serve` refuses it, and `audit verify` names it.
+place; code in a default, a constraint or an index runs as us; without its keys a table holds
+one token for two values (``schema_check``). None of it is of our migrations, so `serve` refuses
+it, and `audit verify` names it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.failures import DRIVER_ERRORS, translate
 from vault.postgres.roles import GRANTS
+from vault.postgres.schema_check import compare_schema
 
 __all__ = ["find_tampering", "refuse_tampering"]
 
@@ -149,7 +151,7 @@ _FUNCTIONS = [
 
 
 def find_tampering(connection: Connection) -> Sequence[str]:
-    """Tells in words what is on our tables, or before them, that no migration put there.
+    """Tells in words what is is not as the migrations made it: added, lost, or before our tables.
 
     It sees what the catalog says: a superuser can make that lie as well.
     """
@@ -157,7 +159,7 @@ def find_tampering(connection: Connection) -> Sequence[str]:
     if path[:1] != ["pg_catalog"]:
         return ["search_path has a schema before pg_catalog, which can replace anything"]
     parameters = {"tables": list(GRANTS), "functions": _FUNCTIONS}
-    found: Sequence[str] = connection.scalars(_FOUND, parameters).all()
+    found = [*connection.scalars(_FOUND, parameters), *compare_schema(connection, list(GRANTS))]
     # Names are whatever their maker likes, and a terminal obeys control characters.
     return ["".join(char if char.isprintable() else "?" for char in each) for each in found]
 
@@ -180,7 +182,8 @@ def refuse_tampering(engine: Engine) -> None:
             more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
             raise ConfigError(
                 f"the database was altered: {'; '.join(found[:_TOLD])}{more}. Rows can be hidden,"
-                " changed or lost by it: find out whose it is and have the owner remove it"
+                " changed or lost by it: find out whose it is, or which restore stopped half-way,"
+                " and have the owner put it right"
             )
         return
     raise failure

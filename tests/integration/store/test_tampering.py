@@ -12,7 +12,9 @@ from sqlalchemy import Engine
 from vault.dev.postgres import SERVICE, Database
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.engine import make_engine
+from vault.postgres.expected_schema import EXPECTED
 from vault.postgres.roles import GRANTS
+from vault.postgres.schema_check import describe
 from vault.postgres.tampering import find_tampering, refuse_tampering
 
 NOTHING = "CREATE FUNCTION {0} RETURNS {1} LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
@@ -167,6 +169,90 @@ ALTERED = {
         " LANGUAGE sql AS 'SELECT now()'",
         "the function pg_catalog.clock_timestamp was replaced",
     ),
+    "a-lost-primary-key": (
+        "ALTER TABLE tokens DROP CONSTRAINT tokens_pkey",
+        'table tokens lacks UNIQUE (tenant COLLATE "C", field COLLATE "C", token COLLATE "C")',
+    ),
+    "a-lost-unique-constraint": (
+        "ALTER TABLE audit_log DROP CONSTRAINT audit_log_writer_number_key",
+        "table audit_log lacks UNIQUE (writer, number)",
+    ),
+    "a-lost-unique-index": (
+        "DROP INDEX data_keys_active",
+        "table data_keys lacks UNIQUE",
+    ),
+    "a-deferred-key": (
+        "ALTER TABLE token_index DROP CONSTRAINT token_index_pkey, ADD PRIMARY KEY"
+        " (tenant, field, scope, index_version, mac) DEFERRABLE",
+        "table token_index lacks UNIQUE",
+    ),
+    "an-invalid-key": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'tokens_pkey'::regclass",
+        "table tokens lacks UNIQUE",
+    ),
+    "a-key-of-some-rows": (
+        "ALTER TABLE limit_counters DROP CONSTRAINT limit_counters_pkey;"
+        "CREATE UNIQUE INDEX limit_counters_pkey ON limit_counters"
+        " (tenant, field, action, principal, seconds) WHERE used > 5",
+        "table limit_counters lacks UNIQUE",
+    ),
+    "a-key-of-another-collation": (
+        "ALTER TABLE tokens DROP CONSTRAINT tokens_pkey;"
+        'CREATE UNIQUE INDEX tokens_pkey ON tokens (tenant, field, token COLLATE "POSIX")',
+        "table tokens lacks UNIQUE",
+    ),
+    "a-key-more": (
+        "CREATE UNIQUE INDEX sly ON tokens (tenant, field, key_version)",
+        "table tokens has UNIQUE (tenant",
+    ),
+    "an-exclusion": (
+        "ALTER TABLE tokens ADD CONSTRAINT sly EXCLUDE USING btree (token WITH =)",
+        "table tokens has EXCLUDE (token",
+    ),
+    "a-lost-foreign-key": (
+        "ALTER TABLE policy_servers DROP CONSTRAINT policy_servers_tweak_version_fkey",
+        "table policy_servers lacks FOREIGN KEY (tweak_version)",
+    ),
+    "a-foreign-key-that-sleeps": (
+        "ALTER TABLE policy_servers DISABLE TRIGGER ALL",
+        "table policy_servers has a foreign key that is not held",
+    ),
+    "foreign-keys-that-sleep": (
+        "ALTER DATABASE {database} SET session_replication_role = replica",
+        "session_replication_role is set",
+    ),
+    "a-column-that-may-be-null": (
+        "ALTER TABLE token_index ALTER token DROP NOT NULL",
+        'table token_index lacks column token text COLLATE "C" NOT NULL',
+    ),
+    "a-lost-check": (
+        "ALTER TABLE tokens DROP CONSTRAINT tombstone_has_no_ciphertext",
+        "table tokens lacks CHECK",
+    ),
+    "a-check-more": (
+        "ALTER TABLE tokens ADD CONSTRAINT sly CHECK (state <> 'erased')",
+        "table tokens has CHECK",
+    ),
+    "another-type": (
+        "ALTER TABLE tokens ALTER tweak_counter TYPE smallint",
+        "table tokens lacks column tweak_counter bigint NOT NULL",
+    ),
+    "another-collation": (
+        'ALTER TABLE token_subjects ALTER token TYPE text COLLATE "POSIX"',
+        'table token_subjects lacks column token text COLLATE "C"',
+    ),
+    "another-default": (
+        "ALTER TABLE tokens ALTER state SET DEFAULT 'erased'",
+        "table tokens lacks column state",
+    ),
+    "a-column-that-wants-a-value": (
+        "ALTER TABLE tokens ADD COLUMN sly text NOT NULL",
+        "table tokens has column sly text",
+    ),
+    "a-lost-column": (
+        "ALTER TABLE data_keys DROP COLUMN restored",
+        "table data_keys lacks column restored",
+    ),
     "an-operator": (
         "CREATE FUNCTION evil(interval, integer) RETURNS interval LANGUAGE sql AS 'SELECT $1';"
         "CREATE OPERATOR public./ (LEFTARG = interval, RIGHTARG = integer, FUNCTION = evil)",
@@ -263,6 +349,22 @@ def test_what_does_not_concern_our_statements_is_let_be(database: Database) -> N
         owner.execute("CREATE INDEX by_key ON tokens (key_version)")
         owner.execute("CREATE FUNCTION mine() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'")
         owner.execute("CREATE TABLE others (id bigint GENERATED ALWAYS AS IDENTITY)")
+    with serving(database) as engine, engine.connect() as connection:
+        assert find_tampering(connection) == []
+
+
+def test_what_is_expected_is_what_the_migrations_make(database: Database) -> None:
+    with serving(database) as engine, engine.connect() as connection:
+        assert describe(connection, list(GRANTS)) == EXPECTED.splitlines()
+
+
+def test_what_a_later_migration_may_add_is_let_be(database: Database) -> None:
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
+        owner.execute("ALTER TABLE tokens ADD COLUMN later text CHECK (length(later) < 9)")
+        owner.execute("ALTER TABLE data_keys ADD COLUMN later integer NOT NULL DEFAULT 1")
+        owner.execute("CREATE INDEX later ON tokens (later)")
+        owner.execute("CREATE TABLE more (id bigint PRIMARY KEY)")
+        owner.execute("ALTER TABLE data_keys ALTER wrapped SET STORAGE EXTERNAL")
     with serving(database) as engine, engine.connect() as connection:
         assert find_tampering(connection) == []
 
