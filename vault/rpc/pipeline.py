@@ -33,7 +33,7 @@ from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import BoundCall, Method
 from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
-from vault.rpc.refusals import RefusalCounter
+from vault.rpc.refusals import MinuteBudget, RefusalCounter
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
 from vault.telemetry.log_samples import Samples
 from vault.telemetry.logging import frames_of, get_log
@@ -51,6 +51,8 @@ DENIALS = 16
 _DENIALS_EACH = 4
 _DENIALS_WRITTEN = 2
 _DENIAL_SECONDS = 1.0
+# Of one caller without a role in a minute: all day long he may be a program gone wrong.
+_DENIALS_A_MINUTE = 100
 
 _UNKNOWN = "unknown"  # what log, metrics and audit call an RPC that there is not
 
@@ -134,6 +136,7 @@ class Pipeline(_BytesHandler):
         self._called = called
         self._samples = Samples()
         self._denials = ConcurrencyLimiter(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
+        self._denial_records = MinuteBudget(_DENIALS_A_MINUTE)
         self._spans = spans
 
     def service(
@@ -264,6 +267,9 @@ class Pipeline(_BytesHandler):
         self._called(call.peer)
 
     def _record_denial(self, call: _Call, caller: Caller, policy: Policy, error: Denied) -> None:
+        if not self._denial_records.spend(call.principal):
+            self._count(call, error)
+            return
         deadline = min(call.deadline, time.monotonic() + _DENIAL_SECONDS)
         with ExitStack() as turn:
             try:
@@ -278,7 +284,9 @@ class Pipeline(_BytesHandler):
 
     def _count(self, call: _Call, error: VaultError) -> None:
         call.counted = True
-        self._refusals.count(error.reason, error.message)
+        # Of those who proved who they are it is said who they were.
+        principal = call.principal if isinstance(error, Denied) else ""
+        self._refusals.count(error.reason, error.message, principal)
 
     def _admitted(
         self,

@@ -1,13 +1,15 @@
-"""Calls without a valid identity: one counted audit record per listener, reason and minute.
+"""Refused calls that are counted: one audit record per listener, reason, principal and minute.
 
 A stranger can make as many such calls as the network carries; the disk must not fill
 with their records, and none may go unseen. Calls turned away from a full server are
-counted here too: a record for each would be the load that is being turned away.
+counted here too: a record for each would be the load that is being turned away. So are
+those of a caller without a role, once a minute's records of their own are used up.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,9 +18,11 @@ from vault.model import AuditEvent
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import first_failure_logged, get_log
 
-__all__ = ["RefusalCounter"]
+__all__ = ["MinuteBudget", "RefusalCounter"]
 
 _log = get_log(__name__)
+# Principals that are counted apart; of more of them, whoever they are, there is one count.
+_PRINCIPALS = 256
 
 
 class RefusalCounter:
@@ -39,7 +43,7 @@ class RefusalCounter:
         self._write = write
         self._listener = listener
         self._policy_digest = policy_digest
-        self._counts: Counter[tuple[Reason, str]] = Counter()
+        self._counts: Counter[tuple[Reason, str, str]] = Counter()
         self._lock = threading.Lock()
         self._task = PeriodicTask(
             "refusals",
@@ -57,29 +61,42 @@ class RefusalCounter:
         self._task.stop()
         self.flush()
 
-    def count(self, reason: Reason, detail: str) -> None:
-        """Counts one refused call; ``detail`` is one of a fixed set of messages."""
+    def count(self, reason: Reason, detail: str, principal: str = "") -> None:
+        """Counts one refused call; ``detail`` is one of a fixed set of messages.
+
+        Args:
+            principal: who called, where that is known.
+        """
         with self._lock:
-            self._counts[reason, detail] += 1
+            key = reason, detail, principal
+            if key not in self._counts and len(self._counts) >= _PRINCIPALS:
+                key = reason, detail, ""
+            self._counts[key] += 1
 
     def flush(self) -> None:
-        """Writes one record per reason seen since the last flush."""
+        """Writes one record per reason and principal seen since the last flush."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
-        for (reason, detail), count in counts.items():
-            _log.warning("calls refused", reason=reason.value, detail=detail, count=count)
+        for (reason, detail, principal), count in counts.items():
+            _log.warning(
+                "calls refused",
+                reason=reason.value,
+                detail=detail,
+                principal=principal,
+                count=count,
+            )
             try:
-                self._write(self._event(reason, detail, count))
+                self._write(self._event(reason, detail, principal, count))
             except VaultError as error:
                 _log.error("refusals not audited yet", reason=error.reason.value, count=count)
                 with self._lock:
-                    self._counts[reason, detail] += count
+                    self._counts[reason, detail, principal] += count
 
-    def _event(self, reason: Reason, detail: str, count: int) -> AuditEvent:
+    def _event(self, reason: Reason, detail: str, principal: str, count: int) -> AuditEvent:
         return AuditEvent(
             rpc="*",
             outcome="denied",
-            principal="",
+            principal=principal,
             peer=f"listener:{self._listener}",
             credential="",
             request_id="",
@@ -88,3 +105,25 @@ class RefusalCounter:
             purpose=detail,
             counts={"calls": count},
         )
+
+
+class MinuteBudget:
+    """So many events of one source in a minute, and of so many sources; threads share it."""
+
+    def __init__(self, events: int, sources: int = _PRINCIPALS) -> None:
+        self._events = events
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._minute = 0
+        self._spent: Counter[str] = Counter()
+
+    def spend(self, source: str) -> bool:
+        """Returns whether the source has one left, and takes it."""
+        minute = int(time.monotonic() // 60)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._spent = minute, Counter()
+            if source not in self._spent and len(self._spent) >= self._sources:
+                return False
+            self._spent[source] += 1
+            return self._spent[source] <= self._events

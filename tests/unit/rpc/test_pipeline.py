@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 import grpc
@@ -16,6 +17,7 @@ from vault.errors import AuditUnavailable, Denied, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
+from vault.rpc import refusals
 from vault.rpc.authn.identity import identify_by_certificate
 from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import Answer, BoundCall
@@ -210,6 +212,24 @@ def test_a_caller_without_a_role_is_refused_and_recorded(
     (event,) = server.audit
     assert (event.outcome, event.reason) == ("denied", "DENIED")
     assert event.principal == "spiffe://example.org/stranger"
+
+
+def test_a_caller_without_a_role_has_so_many_records_a_minute_and_then_a_count(
+    certificate: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "time", SimpleNamespace(monotonic=lambda: 60.0))
+    server = Server(echo)
+    nobody = certificate("spiffe://example.org/stranger")
+    with capture_logs() as logs:
+        for _ in range(150):
+            assert server.refused(Context(nobody), ask("1"))[:2] == ("PERMISSION_DENIED", "DENIED")
+    assert len(server.audit) == 100
+    server.refusals.flush()
+    counted = server.audit[-1]
+    assert (counted.principal, counted.reason) == ("spiffe://example.org/stranger", "DENIED")
+    assert dict(counted.counts) == {"calls": 50}
+    calls = [line for line in logs if line["event"] == "call" and line["log_level"] == "info"]
+    assert len(calls) == 101  # and one of those that are counted
 
 
 def test_an_rpc_without_a_permission_is_refused(caller: Context) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent
-from vault.rpc.refusals import RefusalCounter
+from vault.rpc import refusals as module
+from vault.rpc.refusals import MinuteBudget, RefusalCounter
 
 
 class Audit:
@@ -61,3 +66,31 @@ def test_stop_writes_what_is_left() -> None:
     refusals.count(Reason.OVERLOADED, "full")
     refusals.stop()
     assert [event.reason for event in audit.events] == ["OVERLOADED"]
+
+
+def test_known_callers_are_counted_apart_and_so_many_of_them() -> None:
+    audit = Audit()
+    refusals = counter(audit)
+    for number in range(300):
+        refusals.count(Reason.DENIED, "no role", f"principal {number}")
+    refusals.flush()
+    assert len(audit.events) == 257
+    assert (audit.events[0].principal, dict(audit.events[0].counts)) == (
+        "principal 0",
+        {"calls": 1},
+    )
+    assert (audit.events[-1].principal, dict(audit.events[-1].counts)) == ("", {"calls": 44})
+
+
+def test_a_minute_has_so_many_of_each_and_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [60.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    budget = MinuteBudget(2, sources=2)
+    assert [budget.spend("a") for _ in range(3)] == [True, True, False]
+    assert budget.spend("b")
+    assert not budget.spend("c")
+    now[0] = 119.9
+    assert not budget.spend("a")
+    now[0] = 120.0
+    assert budget.spend("c")
+    assert budget.spend("a")
