@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.http2 import PREFACE, deaf_watch
+from tests.http2 import PREFACE, check_call, deaf_watch
 from vault.client import ClientTls
 from vault.dev.issuer import Issuer
 from vault.dev.ports import remembered_port
@@ -233,3 +233,70 @@ def test_silent_callers_keep_nobody_from_an_answer(harness: ServerHarness, kind:
     strangers = [line for line in lines if line["event"] == "call" and not line["principal"]]
     assert len(closed) < 2 * len(KINDS)
     assert len(strangers) < 2 * len(KINDS)
+
+
+CHECK_AND_STAY = check_call("liveness")
+FLOODS = {
+    "one address, main": ("port", b"", 1, 1000),
+    "one address, jwt": ("jwt_port", b"", 1, 1000),
+    "one address, health": ("health_port", b"", 1, 512),
+    "two addresses that ask health once": ("health_port", CHECK_AND_STAY, 2, 256),
+    "six addresses, main": ("port", b"", 6, 250),
+}
+
+
+class Flood:
+    """Connections from addresses of this machine, each opened again once it is closed."""
+
+    def __init__(self, port: int, sent: bytes, address: str, size: int) -> None:
+        self._port, self._sent, self._address, self._size = port, sent, address, size
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        here: list[socket.socket] = []
+        while not self._over.wait(0.2):
+            here = [each for each in here if self._is_open(each)]
+            with suppress(OSError):
+                while len(here) < self._size and not self._over.is_set():
+                    here.append(self._open())
+        for each in here:
+            each.close()
+
+    def _open(self) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self._port), 1, (self._address, 0))
+        made.sendall(self._sent)
+        made.setblocking(False)
+        return made
+
+    @staticmethod
+    def _is_open(connection: socket.socket) -> bool:
+        try:
+            while connection.recv(4096):
+                pass
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        connection.close()
+        return False
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_connections_that_come_back_at_once_leave_room_for_others(
+    harness: ServerHarness, kind: str
+) -> None:
+    port, sent, addresses, size = FLOODS[kind]
+    with ExitStack() as stack:
+        for number in range(addresses):
+            flood = Flood(harness.port(port), sent, f"127.0.0.{2 + number}", size)
+            stack.callback(flood.stop)
+        time.sleep(1)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            harness.answers()

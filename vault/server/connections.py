@@ -2,18 +2,21 @@
 
 gRPC for Python has no say in who connects: it has a bound for all connections together,
 and none for one address; who has shaken hands may stay for ever. So a listener's sockets
-are looked at among this process's own descriptors once a second, and those over a bound
-are shut down; gRPC then sees a caller who hung up, and cleans up as for any other.
+are looked at among this process's own descriptors a few times a second, and those over a
+bound are shut down; gRPC then sees a caller who hung up, and cleans up as for any other.
+gRPC itself closes the newest where there are too many, so its own bound stands well above
+ours (``accepted_connections``): a flood must not keep others out until the next look.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,12 +26,15 @@ from vault.rpc.peers import address_of, endpoint_of, plain_host
 from vault.telemetry.log_samples import Samples
 from vault.telemetry.logging import get_log
 
-__all__ = ["Bounds", "Connections"]
+__all__ = ["Bounds", "Connections", "accepted_connections"]
 
 # Why a connection is closed: for the log and a metric.
 _SILENT = "no call of a known caller in time"
 _ADDRESS = "too many connections of one address"
 _ROOM = "no call of a known caller yet, and little room"
+_FULL = "too many connections, and others called later"
+# gRPC takes so many times what we let stay.
+_HEADROOM = 4
 # Who has just connected may be about to call.
 _GRACE = 1.0
 # Under pressure strangers leave before their time, so that there is always room.
@@ -44,14 +50,29 @@ class Bounds:
     """What a listener has room for.
 
     Attributes:
-        total: connections altogether; gRPC closes those beyond.
+        total: connections altogether.
         each: connections of one address.
         first_call: seconds until the first call of a known caller.
+        known: whether calls tell who is known. On a port without identity nobody is: a call
+            is a sign of life, and protects no connection where others need room.
     """
 
     total: int
     each: int
     first_call: float
+    known: bool = True
+
+
+def accepted_connections(total: int) -> int:
+    """Returns how many connections gRPC may accept where ``total`` may stay.
+
+    A quarter of the process's file descriptors at most, as there is more than one listener.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _HEADROOM * total
+    if descriptors == resource.RLIM_INFINITY:
+        return most
+    return max(total, min(most, descriptors // 4))
 
 
 @dataclass(slots=True)
@@ -63,6 +84,39 @@ class _Connection:
     address: str
     since: float
     called: float | None = None
+
+    @property
+    def quiet_since(self) -> float:
+        """When its last call was, or when it came."""
+        return self.since if self.called is None else self.called
+
+
+class _Crowd:
+    """Who is still here while it is decided who leaves."""
+
+    def __init__(self, here: Sequence[_Connection]) -> None:
+        self.size = len(here)
+        self._of_address = Counter(each.address for each in here)
+        self._gone: set[int] = set()
+
+    def of(self, connection: _Connection) -> int:
+        """Returns how many connections of the same address are here."""
+        return self._of_address[connection.address]
+
+    def is_crowded(self, connection: _Connection, room: int) -> bool:
+        """Returns whether there are more than ``room``, and its address has more than its share."""
+        return self.size > room and self.of(connection) > room / len(self._of_address)
+
+    def leave(
+        self, queue: Sequence[_Connection], why: str, must: Callable[[_Connection], bool]
+    ) -> Iterator[tuple[_Connection, str]]:
+        """Yields those of a queue that must leave, each of whom makes room for the next."""
+        for each in queue:
+            if each.inode not in self._gone and must(each):
+                self._gone.add(each.inode)
+                self.size -= 1
+                self._of_address[each.address] -= 1
+                yield each, why
 
 
 class Connections:
@@ -115,30 +169,49 @@ class Connections:
                     )
 
     def _excess(self, here: list[_Connection], now: float) -> Iterator[tuple[_Connection, str]]:
-        """Yields whom to close: strangers first, those who have been here longest."""
-        left, of_address = len(here), Counter(each.address for each in here)
-        pressing = int(self._bounds.total * _PRESSURE)
-        strangers = sorted(
-            (each for each in here if each.called is None and now - each.since >= _GRACE),
-            key=lambda each: each.since,
+        """Yields whom to close: strangers before callers, those who were quiet longest first."""
+        bounds, crowd = self._bounds, _Crowd(here)
+        here = sorted(here, key=lambda each: each.quiet_since)
+        arriving = self._arriving(here, now)
+        strangers = [
+            each for each in here if self._is_stranger(each) and each.inode not in arriving
+        ]
+        callers = [each for each in here if not self._is_stranger(each) or each.inode in arriving]
+        overdue = [
+            each for each in here if each.called is None and now - each.since >= bounds.first_call
+        ]
+        yield from crowd.leave(overdue, _SILENT, lambda _: True)
+        yield from crowd.leave(
+            [*strangers, *callers], _ADDRESS, lambda each: crowd.of(each) > bounds.each
         )
-        for each in strangers:
-            if now - each.since >= self._bounds.first_call:
-                why = _SILENT
-            elif of_address[each.address] > self._bounds.each:
-                why = _ADDRESS
-            elif left > pressing:
-                why = _ROOM
-            else:
-                continue
-            left -= 1
-            of_address[each.address] -= 1
-            yield each, why
-        callers = [each for each in here if each.called is not None]
-        for each in sorted(callers, key=lambda each: each.called or 0.0):
-            if of_address[each.address] > self._bounds.each:
-                of_address[each.address] -= 1
-                yield each, _ADDRESS
+        pressing = int(bounds.total * _PRESSURE)
+        settled = [
+            each
+            for each in strangers
+            if crowd.size > bounds.total or now - each.quiet_since >= _GRACE
+        ]
+        # First of those addresses that have more than their share of the room.
+        yield from crowd.leave(settled, _ROOM, lambda each: crowd.is_crowded(each, pressing))
+        yield from crowd.leave(settled, _ROOM, lambda _: crowd.size > pressing)
+        yield from crowd.leave(callers, _FULL, lambda each: crowd.is_crowded(each, bounds.total))
+        yield from crowd.leave(callers, _FULL, lambda _: crowd.size > bounds.total)
+
+    def _arriving(self, here: Sequence[_Connection], now: float) -> frozenset[int]:
+        """Returns the newest strangers of each address, who may be about to call.
+
+        A few of them: who opens many at once has no more than an address's quarter of these.
+        """
+        found: set[int] = set()
+        of_address: Counter[str] = Counter()
+        for each in reversed(here):
+            fresh = self._is_stranger(each) and now - each.quiet_since < _GRACE
+            if fresh and of_address[each.address] < self._bounds.each // 4:
+                of_address[each.address] += 1
+                found.add(each.inode)
+        return frozenset(found)
+
+    def _is_stranger(self, connection: _Connection) -> bool:
+        return connection.called is None or not self._bounds.known
 
     @cached_property
     def _hosts(self) -> frozenset[str]:

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from vault.rpc.receiving import Receiver
-from vault.server.connections import Bounds, Connections
-from vault.server.health_calls import WATCHES, HealthCalls, IntegrationStatus
+from vault.server.connections import Bounds, Connections, accepted_connections
+from vault.server.health_calls import WATCHES, HealthCalls, ServingStatuses
 from vault.server.listening import bind
 from vault.server.probing import ADVISORY, Probe, Prober
 from vault.server.sweeper import sweeper
@@ -36,15 +36,15 @@ _log = get_log(__name__)
 # their neighbours are one to us: who is silent there makes room, for the longest silence first.
 _AWAITED = 128
 _PATIENCE = 2.0
-_LOOK = 0.25
-_BOUNDS = Bounds(total=512, each=256, first_call=5.0)
+_LOOK = 0.2
+_BOUNDS = Bounds(total=512, each=64, first_call=5.0, known=False)
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4096),
-    ("grpc.max_allowed_incoming_connections", _BOUNDS.total),
+    ("grpc.max_allowed_incoming_connections", accepted_connections(_BOUNDS.total)),
     ("grpc.max_concurrent_streams", 32),
     ("grpc.server_handshake_timeout_ms", 5_000),
-    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_connection_idle_ms", 30_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
@@ -74,7 +74,7 @@ class HealthServer:
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
-        self._standing = IntegrationStatus()
+        self._standing = ServingStatuses()
         self._standing.set("liveness", serving=True)
         self._set(ready=False)
         receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)

@@ -20,7 +20,7 @@ from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
 from vault.rpc.status import status_code
 
-__all__ = ["WATCHES", "HealthCalls", "IntegrationStatus"]
+__all__ = ["WATCHES", "HealthCalls", "ServingStatuses"]
 
 WATCHES = 64
 """Streams of Watch at once, each in a thread; one more ends the oldest."""
@@ -32,7 +32,7 @@ else:  # generic in the stubs only
     _Handler = grpc.GenericRpcHandler
 
 
-class IntegrationStatus:
+class ServingStatuses:
     """How each service stands, and who wants to know of changes."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class HealthCalls(_Handler):
     """
 
     def __init__(
-        self, standing: IntegrationStatus, receiver: Receiver, called: Callable[[str], None]
+        self, standing: ServingStatuses, receiver: Receiver, called: Callable[[str], None]
     ) -> None:
         self._standing = standing
         self._receiver = receiver

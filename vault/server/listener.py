@@ -10,7 +10,7 @@ import grpc
 from vault.config import ServerSettings
 from vault.rpc.pipeline import DENIALS, Pipeline
 from vault.rpc.receiving import Receiver
-from vault.server.connections import Connections
+from vault.server.connections import Connections, accepted_connections
 from vault.server.endpoints import Endpoint
 from vault.server.listening import bind
 from vault.server.sweeper import sweeper
@@ -24,7 +24,7 @@ _SPARE_THREADS = 4
 # thread, and as many bytes as a request may have.
 _MOST_AWAITED = 256
 # Seconds between two looks at who is silent.
-_LOOK = 0.5
+_LOOK = 0.2
 # Calls that wait, for milliseconds, for a spare thread to tell them; beyond them gRPC
 # refuses by itself, without a reason.
 _UNTOLD = 512
@@ -93,7 +93,10 @@ def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
         ("grpc.so_reuseport", int(settings.workers > 1)),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         # A connection holds memory and its handshake costs more than a call.
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        (
+            "grpc.max_allowed_incoming_connections",
+            accepted_connections(settings.max_connections),
+        ),
         # Calls that Python has not taken over yet; gRPC's own 1000 to 3000 are seconds.
         ("grpc.server.max_pending_requests", _PENDING),
         ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),

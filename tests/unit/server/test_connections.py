@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 
 from vault.rpc.peers import address_of, endpoint_of, peer_address, plain_host
 from vault.server import connections as module
-from vault.server.connections import Bounds, Connections
+from vault.server.connections import Bounds, Connections, accepted_connections
 
 ROOMY = Bounds(total=100, each=100, first_call=60.0)
 
@@ -225,3 +226,69 @@ def test_a_connection_is_found_however_its_peer_is_written(peer: str, host: str)
 )
 def test_a_peer_has_an_address(peer: str, address: str) -> None:
     assert peer_address(peer) == address
+
+
+def test_an_address_over_its_share_has_no_grace(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GRACE", 60.0)
+    with ExitStack() as stack:
+        for _ in range(5):
+            place.stranger(stack)
+        time.sleep(0.1)
+        place.connections(Bounds(100, each=2, first_call=60.0)).look()
+        assert place.closed == ["too many connections of one address"] * 3
+
+
+def test_who_has_just_come_is_heard_before_old_callers_stay(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        connections = place.connections(Bounds(total=8, each=8, first_call=60.0))
+        for _ in range(8):
+            connections.called(call(stack, place))
+        time.sleep(0.1)
+        monkeypatch.setattr(module, "_GRACE", 60.0)
+        new = place.stranger(stack)
+        time.sleep(0.1)
+        connections.look()
+        assert place.closed == ["too many connections of one address"]
+        assert is_open(new)
+
+
+def test_where_room_is_short_those_leave_who_take_most_of_it(place: Place) -> None:
+    with ExitStack() as stack:
+        alone = place.stranger(stack, "::1")
+        for _ in range(9):
+            place.stranger(stack)
+        time.sleep(0.1)
+        place.connections(Bounds(total=8, each=100, first_call=60.0)).look()
+        assert len(place.closed) == 4
+        assert is_open(alone)
+
+
+def test_on_a_port_without_identity_a_call_protects_nobody(place: Place) -> None:
+    with ExitStack() as stack:
+        connections = place.connections(Bounds(total=8, each=8, first_call=60.0, known=False))
+        for _ in range(8):
+            connections.called(call(stack, place))
+        connections.look()
+        assert place.closed == ["no call of a known caller yet, and little room"] * 2
+
+
+def test_callers_leave_only_where_there_is_no_room_at_all(place: Place) -> None:
+    with ExitStack() as stack:
+        connections = place.connections(Bounds(total=4, each=8, first_call=60.0))
+        for _ in range(6):
+            connections.called(call(stack, place))
+        connections.look()
+        assert place.closed == ["too many connections, and others called later"] * 2
+
+
+def test_grpc_accepts_more_than_may_stay_as_descriptors_allow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for descriptors, accepted in ((100_000, 4000), (8_000, 2000), (1_024, 1000)):
+        limits = (descriptors, descriptors)
+        monkeypatch.setattr(resource, "getrlimit", lambda _, found=limits: found)
+        assert accepted_connections(1000) == accepted

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.http2 import deaf_watch
 from vault.rpc.receiving import Receiver
 from vault.server import health_calls
-from vault.server.health_calls import HealthCalls, IntegrationStatus
+from vault.server.health_calls import HealthCalls, ServingStatuses
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -23,14 +23,14 @@ ASK = health_pb2.HealthCheckRequest(service="liveness")
 
 
 @pytest.fixture
-def standing() -> IntegrationStatus:
-    made = IntegrationStatus()
+def standing() -> ServingStatuses:
+    made = ServingStatuses()
     made.set("liveness", serving=True)
     return made
 
 
 @pytest.fixture
-def port(standing: IntegrationStatus) -> Iterator[int]:
+def port(standing: ServingStatuses) -> Iterator[int]:
     calls = HealthCalls(standing, Receiver(4, 4, 60.0), lambda _: None)
     pool = ThreadPoolExecutor(12)
     server = grpc.server(pool, handlers=[calls])
@@ -55,7 +55,7 @@ def test_check_answers(channel: grpc.Channel) -> None:
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_watch_tells_each_change(channel: grpc.Channel, standing: IntegrationStatus) -> None:
+def test_watch_tells_each_change(channel: grpc.Channel, standing: ServingStatuses) -> None:
     watches = []
     for _ in range(2):
         watches.append(health_pb2_grpc.HealthStub(channel).Watch(ASK, timeout=10))
@@ -84,7 +84,7 @@ def test_one_watch_too_many_ends_the_oldest(
 
 
 def test_a_watch_of_an_unknown_service_waits_for_it(
-    channel: grpc.Channel, standing: IntegrationStatus
+    channel: grpc.Channel, standing: ServingStatuses
 ) -> None:
     ask = health_pb2.HealthCheckRequest(service="later")
     watch = health_pb2_grpc.HealthStub(channel).Watch(ask, timeout=10)
@@ -95,7 +95,7 @@ def test_a_watch_of_an_unknown_service_waits_for_it(
 
 
 def test_who_watches_and_reads_nothing_stops_nobody(
-    channel: grpc.Channel, standing: IntegrationStatus, port: int
+    channel: grpc.Channel, standing: ServingStatuses, port: int
 ) -> None:
     with ExitStack() as stack:
         for _ in range(4):
@@ -110,7 +110,7 @@ def test_who_watches_and_reads_nothing_stops_nobody(
 
 
 def test_watches_that_end_while_the_standing_changes_hold_nothing(
-    channel: grpc.Channel, standing: IntegrationStatus
+    channel: grpc.Channel, standing: ServingStatuses
 ) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     for number in range(60):
@@ -121,7 +121,7 @@ def test_watches_that_end_while_the_standing_changes_hold_nothing(
     assert stub.Check(ASK, timeout=5).status == SERVING
 
 
-def test_an_end_is_the_end(standing: IntegrationStatus) -> None:
+def test_an_end_is_the_end(standing: ServingStatuses) -> None:
     standing.end()
     standing.set("liveness", serving=True)
     assert standing.of("liveness") == NOT_SERVING
