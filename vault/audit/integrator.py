@@ -230,7 +230,10 @@ class Integrator:
             "root": root.root,
             "mac": root.mac,
         }
-        execute(connection, sql.APPEND, parameters)
+        positions = [entry.position for entry in entries]
+        done = execute(connection, sql.APPEND, parameters)
+        if [(sorted(cast("list[int]", at)), size) for at, size in done] != [(positions, root.size)]:
+            raise _tampered("the database did not add all entries to the log")
         return _Tip(tree, root.mac)
 
     # -- what is told -----------------------------------------------------------------

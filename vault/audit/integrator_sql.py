@@ -58,9 +58,13 @@ WITH entries AS (
     INSERT INTO audit_log (position, writer, number, mac, leaf)
     SELECT * FROM unnest(%(positions)b::bigint[], %(writers)b::uuid[], %(numbers)b::bigint[],
                          %(macs)b::bytea[], %(leaves)b::bytea[])
+    RETURNING position
+), root AS (
+    INSERT INTO audit_roots (size, key_version, peaks, root, mac)
+    VALUES (%(size)b, %(key_version)b, %(peaks)b, %(root)b, %(mac)b)
+    RETURNING size
 )
-INSERT INTO audit_roots (size, key_version, peaks, root, mac)
-VALUES (%(size)b, %(key_version)b, %(peaks)b, %(root)b, %(mac)b)
+SELECT ARRAY(SELECT position FROM entries), size FROM root
 """
 
 # Of each writer that waits, its first record without a position.

@@ -78,9 +78,10 @@ _APPEND_WITH_LIST = _APPEND.replace(
     """), list AS (
     INSERT INTO audit_erasures (writer, number, key_version, tenant, field, salt, sealed)
     SELECT writer, $2, $4, $8, $9, $10, $11 FROM head
+    RETURNING number
 )
 SELECT""",
-)
+).replace("FROM record\n", "FROM record CROSS JOIN list\n")
 _NO_RECORD = "22012"  # division_by_zero
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 _LAST_WRITER = """
@@ -99,6 +100,7 @@ WITH writer AS (
 )
 INSERT INTO audit_records (writer, number, key_version, previous, mac, body)
 SELECT writer, %(number)b, %(key_version)b, %(previous)b, %(mac)b, %(body)b FROM writer
+RETURNING number
 """
 
 
@@ -216,7 +218,8 @@ class PostgresAuditLog:
         record = make_record(self._lanes.key(), writer, 1, NO_MAC, body)
         placed = {"ordinal": opening.ordinal, "server": server, "opened": now}
         head = {"head_mac": make_head(self._lanes.key(), record).head_mac}
-        execute(connection, _OPEN, {**asdict(record), **head, **placed})
+        if not execute(connection, _OPEN, {**asdict(record), **head, **placed}):
+            raise AuditUnavailable("the audit's chain was not opened", reason=Reason.INTERNAL)
         return ChainHead(writer, 1, record.mac)
 
 

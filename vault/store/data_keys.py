@@ -127,8 +127,10 @@ class PostgresDataKeyStore:
             "uses": uses,
         }
         rows = self._run(lambda connection: execute(connection, _RESERVE, parameters))
-        if not rows:
-            raise StoreUnavailable("the database has no such key version", reason=Reason.INTERNAL)
+        if len(rows) != 1:
+            raise StoreUnavailable(
+                "the database has no such key version, or several", reason=Reason.INTERNAL
+            )
         return cast("int", rows[0][0])
 
     def counting(self) -> Counting:

@@ -104,8 +104,25 @@ CROSS JOIN LATERAL (
 # in a table of several partitions each has rows of that ctid. Joined to nothing (|| '') a key
 # is a condition and no way to the rows; as a way, tenant and field alone would seem short to
 # a planner whose statistics are old. Twice LATERAL, and OFFSET, keep the nested loops.
+# What was there and what was hit goes back: a statement that does nothing must not pass for an
+# erasure.
 TOMBSTONE = """
-WITH dead AS (
+WITH linked AS MATERIALIZED (
+    SELECT s.ctid AS place FROM unnest(%(tokens)b::text[]) AS u (token)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM token_subjects s
+        WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
+        OFFSET 0) s
+), indexed AS MATERIALIZED (
+    SELECT i.ctid AS place
+    FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[], %(macs)b::bytea[],
+                %(leading)b::text[]) AS u (scope, index_version, mac, token)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM token_index i
+        WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
+          AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
+        LIMIT 1) i
+), dead AS (
     UPDATE tokens SET state = %(state)b, ciphertext = NULL
     WHERE ctid = ANY (ARRAY(
         SELECT t.ctid FROM unnest(%(tokens)b::text[]) AS u (token)
@@ -116,29 +133,23 @@ WITH dead AS (
             LIMIT 1) t))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
       AND token || '' = ANY (%(tokens)b::text[]) AND state <> 'erased'
-), links AS (
+    RETURNING token, state, ciphertext IS NULL AS bare
+), unlinked AS (
     DELETE FROM token_subjects
-    WHERE ctid = ANY (ARRAY(
-        SELECT s.ctid FROM unnest(%(tokens)b::text[]) AS u (token)
-        CROSS JOIN LATERAL (
-            SELECT ctid FROM token_subjects s
-            WHERE s.tenant = %(tenant)b AND s.field = %(field)b AND s.token = u.token
-            OFFSET 0) s))
+    WHERE ctid = ANY (ARRAY(SELECT place FROM linked))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
       AND token || '' = ANY (%(tokens)b::text[])
+    RETURNING 1
+), unindexed AS (
+    DELETE FROM token_index
+    WHERE ctid = ANY (ARRAY(SELECT place FROM indexed))
+      AND tenant || '' = %(tenant)b AND field || '' = %(field)b
+      AND (scope, index_version, mac, token) IN (
+        SELECT * FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[],
+                             %(macs)b::bytea[], %(leading)b::text[]))
+    RETURNING 1
 )
-DELETE FROM token_index
-WHERE ctid = ANY (ARRAY(
-    SELECT i.ctid
-    FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[], %(macs)b::bytea[],
-                %(leading)b::text[]) AS u (scope, index_version, mac, token)
-    CROSS JOIN LATERAL (
-        SELECT ctid FROM token_index i
-        WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = u.scope
-          AND i.index_version = u.index_version AND i.mac = u.mac AND i.token = u.token
-        LIMIT 1) i))
-  AND tenant || '' = %(tenant)b AND field || '' = %(field)b
-  AND (scope, index_version, mac, token) IN (
-    SELECT * FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[],
-                         %(macs)b::bytea[], %(leading)b::text[]))
+SELECT ARRAY(SELECT token FROM dead WHERE state = %(state)b AND bare),
+       ARRAY(SELECT 1 FROM linked), ARRAY(SELECT 1 FROM unlinked),
+       ARRAY(SELECT 1 FROM indexed), ARRAY(SELECT 1 FROM unindexed)
 """

@@ -7,6 +7,7 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from vault.errors import Reason, StoreUnavailable
 from vault.postgres.transaction import execute
 from vault.service.ports import LimitKey, WindowUse
 from vault.store import sql
@@ -31,5 +32,7 @@ class PostgresLimitStore:
             "used": values,
         }
         rows = execute(self._connection, sql.CHARGE, parameters)
+        if len(rows) != len(set(windows)):
+            raise StoreUnavailable("the database did not count every limit", reason=Reason.INTERNAL)
         uses = [WindowUse(*cast("tuple[int, int, float]", row)) for row in rows]
         return sorted(uses, key=lambda use: use.seconds)

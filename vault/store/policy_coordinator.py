@@ -132,7 +132,7 @@ class PolicyCoordinator:
         first = before is None and bool(execute(connection, sql.FIRST_IN_FORCE, parameters))
         found = before or _in_force(connection, parameters)
         if found is None:
-            raise StoreUnavailable("the policy in force was not stored", reason=Reason.INTERNAL)
+            raise _not_stored()
         in_force, since = found
         execute(connection, sql.REPORT, parameters)
         rows = execute(connection, sql.SERVERS, parameters)
@@ -140,13 +140,19 @@ class PolicyCoordinator:
         others = tuple(name for name, digest in servers if digest != held.digest)
         replaced = "" if first else in_force.digest
         if not others and in_force.digest != held.digest:
-            ((put,),) = execute(connection, sql.PUT_IN_FORCE, parameters)
-            in_force, since = held, put if isinstance(put, datetime) else None
+            done = execute(connection, sql.PUT_IN_FORCE, parameters)
+            if len(done) != 1:
+                raise _not_stored()
+            in_force, since = held, done[0][0] if isinstance(done[0][0], datetime) else None
         if replaced != in_force.digest:
             serving = tuple(name for name, digest in servers if digest == held.digest)
             change = PolicyChange(replaced, held.digest, serving, self._tenant)
             self._record(opened, change)
         return Agreement(in_force, others, since, servers)
+
+
+def _not_stored() -> StoreUnavailable:
+    return StoreUnavailable("the policy in force was not stored", reason=Reason.INTERNAL)
 
 
 def _in_force(

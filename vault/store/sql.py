@@ -118,6 +118,7 @@ UNINDEX = """
 DELETE FROM token_index i USING unnest(%(macs)b::bytea[]) AS u (mac)
 WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
   AND i.index_version = %(index_version)b AND i.mac = u.mac
+RETURNING i.mac
 """
 
 # Fixed windows, counted in seconds since the epoch. Sorted, so that two charges cannot

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
+from vault.errors import Reason, StoreUnavailable
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
@@ -52,6 +53,7 @@ _REAPING = 0x746F6B656E04  # the advisory lock of whoever makes tombstones of ex
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
 _STATES = {each.value: each for each in TokenState}
+_Counted = tuple[tuple[list[str], list[int], list[int], list[int], list[int]]]
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
 
 
@@ -160,7 +162,9 @@ class PostgresTokenStore:
         self._held.update((index, cast("bytes", mac)) for _, mac, _ in rows)
         collided = [mac for _, mac, stored in rows if not stored]
         if collided:
-            execute(self._connection, sql.UNINDEX, {**parameters, "macs": collided})
+            gone = execute(self._connection, sql.UNINDEX, {**parameters, "macs": collided})
+            if len(gone) != len(collided):
+                raise _not_done()
         return {cast("str", token) for token, _, stored in rows if stored}
 
     def _clear_stale(self, index: _Index) -> None:
@@ -217,7 +221,10 @@ class PostgresTokenStore:
         tokens: Sequence[str],
         places: Sequence[IndexPlace],
     ) -> None:
-        """Makes tombstones of locked tokens and drops their links and the index rows named."""
+        """Makes tombstones of locked tokens and drops their links and the index rows named.
+
+        Raises StoreUnavailable where Postgres says that it did less.
+        """
         if not tokens and not places:
             return
         parameters = {
@@ -230,7 +237,28 @@ class PostgresTokenStore:
             "macs": [place.mac for place in places],
             "leading": [place.token for place in places],
         }
-        execute(self._connection, lifetime_sql.TOMBSTONE, parameters)
+        ((dead, linked, unlinked, indexed, unindexed),) = cast(
+            "_Counted", execute(self._connection, lifetime_sql.TOMBSTONE, parameters)
+        )
+        if len(linked) != len(unlinked) or len(indexed) != len(unindexed):
+            raise _not_done()
+        if missed := set(tokens).difference(dead):
+            rows = self.find_by_token(space, sorted(missed))
+            if any(token not in rows or rows[token].ciphertext for token in missed) or any(
+                row.state is not TokenState.ERASED for row in rows.values()
+            ):
+                raise _not_done()
+
+
+def _not_done() -> StoreUnavailable:
+    """Makes the error of a statement that Postgres took and did not carry out on every row."""
+    error = StoreUnavailable(
+        "the database did not change all the rows that it was told to, so nothing was done: run"
+        " `tokenvault audit verify`",
+        reason=Reason.INTERNAL,
+    )
+    error.retryable = False
+    return error
 
 
 def _kind(new: NewToken) -> _Kind:
