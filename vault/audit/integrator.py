@@ -29,6 +29,7 @@ from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
 from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason, VaultError
+from vault.postgres.advisory_locks import AdvisoryLock
 from vault.service.audit_access import Finding
 
 __all__ = ["IntegrationStatus", "Integrator"]
@@ -140,7 +141,7 @@ class Integrator:
     def _step(self) -> int:
         """Runs one transaction; returns how many records it integrated."""
         with self._transaction() as connection:
-            alone = execute(connection, sql.BEGIN, {"lock": sql.LOCK})[0][-1]
+            alone = execute(connection, sql.BEGIN, {"lock": int(AdvisoryLock.INTEGRATION)})[0][-1]
             end = self._end(connection)
             others_work = not alone or end.tip.tree.size > self._tip.tree.size
             done = _Done(end.tip)

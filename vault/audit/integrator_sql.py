@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["APPEND", "BEGIN", "BEHIND", "LOCK", "RECORDS", "TIP", "WAITING"]
-
-# Any constant does; 1 to 3 are migrations', data keys' and openings'.
-LOCK = 0x746F6B656E04
+__all__ = ["APPEND", "BEGIN", "BEHIND", "RECORDS", "TIP", "WAITING"]
 
 # Settings for this transaction only (see vault.store.sql). A position must not be lost in a
 # crash either: a checkpoint may have gone out with it. The lock ends with the transaction;
@@ -24,7 +21,7 @@ SELECT set_config('statement_timeout', '10s', true),
 
 # The log's end; whether anything is new: all heads' numbers, summed, less its positions.
 TIP = """
-SELECT (SELECT coalesce(sum(number), 0)::bigint FROM audit_heads),
+SELECT (SELECT least(coalesce(sum(number), 0), 1::bigint << 62)::bigint FROM audit_heads),
        (SELECT coalesce(max(position), 0) FROM audit_log),
        r.size, r.key_version, r.peaks, r.root, r.mac
 FROM (VALUES (1)) one LEFT JOIN audit_roots r

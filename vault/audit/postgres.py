@@ -26,6 +26,7 @@ from vault.audit.record import (
 )
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent, PolicyChange
+from vault.postgres.advisory_locks import AdvisoryLock
 
 __all__ = ["CloseWith", "PostgresAuditLog", "Started"]
 
@@ -57,7 +58,7 @@ class _Body(Protocol):
     def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str: ...
 
 
-_OPENING_LOCK = 0x746F6B656E03
+_MOST_WRITERS = 2**48  # more than are opened in all time
 
 # The head moves on from exactly where the chain head stands, or no record is written. The COMMIT
 # comes along and must then not happen: dividing by the number of records is an error.
@@ -207,7 +208,7 @@ class PostgresAuditLog:
         The lock makes ordinals gapless. It is held until the commit, which follows at once.
         """
         connection, now = self._started.connection, self._started.now
-        execute(connection, _LOCK, {"lock": _OPENING_LOCK})
+        execute(connection, _LOCK, {"lock": int(AdvisoryLock.OPENING)})
         last = execute(connection, _LAST_WRITER, {})
         self._named = self._lanes.lost()
         opening = _opening(last[0] if last else None, self._named)
@@ -229,5 +230,11 @@ def _opening(last: tuple[object, ...] | None, lost: ChainHead | None) -> Opening
     if last is None:
         return Opening(1 if chain is None else 2, chain, chain)
     ordinal, writer, number, mac = cast("tuple[int, UUID, int | None, bytes | None]", tuple(last))
+    if ordinal > _MOST_WRITERS:
+        raise AuditUnavailable(
+            f"audit_writers has a writer {ordinal} that no server opened: run"
+            " `tokenvault audit verify`, and have the owner delete its row",
+            reason=Reason.INTERNAL,
+        )
     # A writer without a head was tampered with; verification says so, serving goes on.
     return Opening(ordinal + 1, (writer, number or 0, mac or NO_MAC), chain)

@@ -44,7 +44,7 @@ _ROOTS = text(f"{_ROOT} ORDER BY size")
 _LAST_ROOT = text(f"{_ROOT} ORDER BY size DESC LIMIT 1")
 _EXTENT = text(
     "SELECT (SELECT coalesce(max(position), 0) FROM audit_log),"
-    " (SELECT coalesce(sum(number), 0)::bigint FROM audit_heads),"
+    " (SELECT least(coalesce(sum(number), 0), 1::bigint << 62)::bigint FROM audit_heads),"
     " set_config('statement_timeout', '10s', true), set_config('enable_seqscan', 'off', true)"
 )
 _BOUNDS = text(

@@ -20,6 +20,10 @@ from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 __all__ = ["Accepted", "accept_keys"]
 
 
+# More than servers write in all time. What comes after a forged number must have one itself.
+_MOST_GENERATIONS = 2**32
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What was accepted.
@@ -85,4 +89,9 @@ def _before(
     try:
         return opened.genuine(row), []
     except StoredKeysWrong as error:
+        if row.number > _MOST_GENERATIONS:
+            raise KeysUnavailable(
+                f"key_manifest has a generation {row.number} that no server wrote: have the owner"
+                f" delete that row (WHERE number = {row.number}), and accept again"
+            ) from None
         return Manifest(tenant, row.number), error.told()

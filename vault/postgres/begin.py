@@ -128,9 +128,11 @@ class PendingBegin:
         What it would answer may be old, and every pooled connection leads to it. The next call
         connects anew, to whichever server takes writes by then.
         """
+        # Told by Postgres itself with every change; costs no question.
+        standby = driver_of(self._connection).info.parameter_status("in_hot_standby") != "off"
         self._connection.invalidate()
         self._engine.dispose()
-        return read_only_server()
+        return read_only_server(standby)
 
 
 def seconds_left(deadline: float | None) -> float:

@@ -38,7 +38,8 @@ _CONFLICTS = {"40001", "40P01"}
 _CANCELED = "57014"
 _LOCK_TIMEOUT = "55P03"
 _MESSAGES = {
-    "25006": "the database is read-only: it is a standby, or was demoted",
+    "25006": "the database is read-only: it is a standby, or was demoted, or somebody has set"
+    " default_transaction_read_only (pg_is_in_recovery() tells them apart)",
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
     "53300": "the database has no free connection",
@@ -51,6 +52,10 @@ _MESSAGES = {
     "42P01": "the database's schema is not complete: run `tokenvault migrate`",
     "42P10": "a table of the database has lost its primary key: `tokenvault audit verify` names it",
 }
+_TOLD_READ_ONLY = (
+    "the database is read-only and no standby: somebody has set default_transaction_read_only"
+    " (ALTER DATABASE, ALTER ROLE, or postgresql.conf)"
+)
 # A connection that is refused has no SQLSTATE in libpq, only a text: the server's own, in
 # English unless its lc_messages says otherwise, and then the general message does.
 _REFUSALS: Mapping[re.Pattern[str], str] = {
@@ -108,9 +113,9 @@ def connection_failure(error: psycopg.Error, options: Mapping[str, object]) -> C
     return connect_failed(error, options, _REFUSALS)
 
 
-def read_only_server() -> StoreUnavailable:
-    """Makes the error of a server that takes no writes, such as a standby."""
-    return StoreUnavailable(_MESSAGES["25006"])
+def read_only_server(standby: bool) -> StoreUnavailable:
+    """Makes the error of a server that takes no writes: a standby, or one that is told so."""
+    return StoreUnavailable(_MESSAGES["25006"] if standby else _TOLD_READ_ONLY)
 
 
 def deadline_exceeded() -> StoreUnavailable:
@@ -120,6 +125,15 @@ def deadline_exceeded() -> StoreUnavailable:
     )
     error.retryable = False
     return error
+
+
+def _place(error: BaseException | None) -> str:
+    """Tells the table and the constraint of an error: names of the schema, and no values."""
+    if not isinstance(error, psycopg.Error):
+        return ""
+    named = (("table", error.diag.table_name), ("constraint", error.diag.constraint_name))
+    told = [f"{kind} {name}" for kind, name in named if name and name.isprintable()]
+    return f": {', '.join(told)}" if told else ""
 
 
 def translate(error: BaseException) -> StoreUnavailable:
@@ -142,7 +156,8 @@ def translate(error: BaseException) -> StoreUnavailable:
     if isinstance(error, PoolTimeout):
         return StoreUnavailable("no database connection is free", reason=Reason.OVERLOADED)
     if (state.startswith(_BUGS) and state not in _SETUP) or isinstance(error, ValueError):
-        failure = StoreUnavailable(f"the database refused a statement ({state or 'encoding'})")
+        at = _place(original)
+        failure = StoreUnavailable(f"the database refused a statement ({state or 'encoding'}){at}")
         failure.reason = Reason.INTERNAL
         failure.retryable = False
         return failure

@@ -16,14 +16,13 @@ import vault
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.address import psycopg_url
 from vault.postgres.address_options import warn_of_weakness
+from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.deadlines import use_deadline_connections
 from vault.postgres.failures import DRIVER_ERRORS, translate
 from vault.postgres.roles import check_service_role, grant
 
 __all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
 
-# Any constant does; Postgres knows advisory locks by number only.
-_MIGRATION_LOCK = 0x746F6B656E01
 _WAIT_FOR_TURN = "120s"
 _WAIT_FOR_TABLE = "10s"
 
@@ -135,7 +134,9 @@ def _is_newer(config: Config, revision: str | None) -> bool:
 def _turn(connection: Connection) -> Iterator[None]:
     """Waits for the migration lock; it is the session's, so it spans transactions."""
     _set(connection, "lock_timeout", _WAIT_FOR_TURN)
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    connection.execute(
+        text("SELECT pg_advisory_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATION)}
+    )
     _set(connection, "lock_timeout", _WAIT_FOR_TABLE)
     connection.commit()
     yield

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, text
 
+from vault.crypto.tweak import NEWEST_TWEAK_VERSION
 from vault.postgres.expected_schema import EXPECTED
 
-__all__ = ["compare_schema", "describe"]
+__all__ = ["compare_schema", "describe", "missing_tweak_version"]
 
 # Of each of our tables: kind, the columns it is about, what it is. A unique index counts where
 # Postgres holds it at once, for all rows. Names are left out: a copy (LIKE) has others.
@@ -76,6 +77,8 @@ _DESCRIPTION = text(
 _SHOWN = {"column": "column ", "unique": "", "exclusion": "", "check": "", "reference": ""}
 _REPLICA = text("SELECT pg_catalog.current_setting('session_replication_role') <> 'origin'")
 
+_NEWEST = text("SELECT pg_catalog.max(version) FROM tweak_versions")
+
 
 def describe(connection: Connection, tables: Sequence[str]) -> Sequence[str]:
     """Describes tables as ``expected_schema`` does, a line for each thing."""
@@ -103,6 +106,14 @@ def compare_schema(connection: Connection, tables: Sequence[str]) -> Iterator[st
             yield f"table {row.name} has {told}{row.what}, which no migration makes"
     if connection.scalar(_REPLICA):
         yield "session_replication_role is set: no foreign key is held"
+
+
+def missing_tweak_version(connection: Connection) -> Iterator[str]:
+    """Tells of a lost row of the newest version: no server could report, and so none serve."""
+    newest = connection.scalar(_NEWEST)
+    if newest is None or newest < NEWEST_TWEAK_VERSION:
+        row = f"INSERT INTO tweak_versions (version) VALUES ({NEWEST_TWEAK_VERSION})"  # noqa: S608
+        yield f"table tweak_versions lacks version {NEWEST_TWEAK_VERSION}: {row}"
 
 
 def _line(name: str, kind: str, what: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.failures import DRIVER_ERRORS, translate
 from vault.postgres.roles import GRANTS
-from vault.postgres.schema_check import compare_schema
+from vault.postgres.schema_check import compare_schema, missing_tweak_version
 
 __all__ = ["find_tampering", "refuse_tampering"]
 
@@ -160,6 +160,8 @@ def find_tampering(connection: Connection) -> Sequence[str]:
         return ["search_path has a schema before pg_catalog, which can replace anything"]
     parameters = {"tables": list(GRANTS), "functions": _FUNCTIONS}
     found = [*connection.scalars(_FOUND, parameters), *compare_schema(connection, list(GRANTS))]
+    if not any("tweak_versions" in each for each in found):  # else it may not be readable
+        found += missing_tweak_version(connection)
     # Names are whatever their maker likes, and a terminal obeys control characters.
     return ["".join(char if char.isprintable() else "?" for char in each) for each in found]
 

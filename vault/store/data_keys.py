@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from vault.errors import Reason, StoreUnavailable
+from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.transaction import execute, retried, transaction
 from vault.service.ports import Counting, DataKeyRecord, KeyManifest
 
@@ -22,7 +23,6 @@ SELECT tenant, field, purpose, version, wrapped, active, uses, created, restored
 ORDER BY tenant, field, purpose, version
 """
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
-_LOCK_NUMBER = 0x746F6B656E02
 _NEW = """
 unnest(%(tenants)b::text[], %(fields)b::text[], %(purposes)b::text[], %(versions)b::integer[])
     AS n (tenant, field, purpose, version)
@@ -48,7 +48,7 @@ FROM unnest(%(tenants)b::text[], %(fields)b::text[], %(purposes)b::text[],
 ON CONFLICT (tenant, field, purpose, version) DO NOTHING
 """
 _RESERVE = """
-UPDATE data_keys SET uses = uses + %(uses)b::bigint
+UPDATE data_keys SET uses = least(uses, 1::bigint << 62) + %(uses)b::bigint
 WHERE tenant = %(tenant)b AND field = %(field)b AND purpose = %(purpose)b
   AND version = %(version)b::integer
 RETURNING uses
@@ -64,6 +64,8 @@ SELECT concat_ws(':',
            'data_keys'::regclass::oid),
        (SELECT identity FROM key_epochs ORDER BY epoch DESC LIMIT 1)
 """
+_LAST_EPOCH = "SELECT coalesce(max(epoch), 0) FROM key_epochs"
+_MOST_EPOCHS = 2**32  # more than there are restores in all time
 _RECORD_EPOCH = """
 INSERT INTO key_epochs (epoch, identity, reason)
 SELECT coalesce(max(epoch), 0) + 1, %(identity)b::text,
@@ -142,6 +144,13 @@ class PostgresDataKeyStore:
         """Adds the versions and records the identity, unless it is recorded already."""
 
         def begin(connection: Connection) -> bool:
+            ((last,),) = execute(connection, _LAST_EPOCH, {})
+            if cast("int", last) > _MOST_EPOCHS:
+                raise StoreUnavailable(
+                    f"key_epochs has an epoch {last} that no server wrote: have the owner"
+                    f" delete such rows (WHERE epoch > {_MOST_EPOCHS})",
+                    reason=Reason.INTERNAL,
+                )
             if not execute(connection, _RECORD_EPOCH, {"identity": identity}):
                 return False
             _write(connection, records)
@@ -170,7 +179,7 @@ class PostgresDataKeyStore:
     def _in_turn(self, work: Callable[[Connection], T]) -> T:
         def locked(connection: Connection) -> T:
             # Rare, so replicas take turns: the statements need not be clever.
-            execute(connection, _LOCK, {"lock": _LOCK_NUMBER})
+            execute(connection, _LOCK, {"lock": int(AdvisoryLock.DATA_KEYS)})
             return work(connection)
 
         return self._run(locked)

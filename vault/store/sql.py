@@ -133,7 +133,8 @@ FROM unnest(%(windows)b::integer[]) AS u (seconds)
 ORDER BY u.seconds
 ON CONFLICT (tenant, field, action, principal, seconds) DO UPDATE
 SET used = excluded.used
-           + CASE WHEN c.window_start < excluded.window_start THEN 0 ELSE c.used END,
+           + CASE WHEN c.window_start < excluded.window_start THEN 0
+                  ELSE least(c.used, 1::bigint << 62) END,
     window_start = greatest(c.window_start, excluded.window_start)
 RETURNING seconds, used,
           greatest(0, window_start + seconds

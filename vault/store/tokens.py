@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
 from vault.service.ports import IndexPlace
@@ -48,7 +49,6 @@ class _Kind(NamedTuple):
     ttl: timedelta | None
 
 
-_REAPING = 0x746F6B656E04  # the advisory lock of whoever makes tombstones of expired tokens
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
@@ -207,7 +207,7 @@ class PostgresTokenStore:
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         """Locks and returns live rows past their expiry, of one space."""
-        parameters = {"lock": _REAPING, "limit": limit}
+        parameters = {"lock": int(AdvisoryLock.REAPING), "limit": limit}
         rows = execute(self._connection, lifetime_sql.LOCK_EXPIRED, parameters)
         if not rows:
             return None

@@ -1,0 +1,162 @@
+"""Rows that the owner forges or loses: a start, or a message that names the table."""
+
+from __future__ import annotations
+
+from functools import partial
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from tests.integration.store.conftest import AUDIT_KEY
+from tests.integration.store.service_harness import CALLER, POLICY, ServiceHarness
+from vault.audit.chain_heads import ChainHeadPool
+from vault.audit.integrator import Integrator
+from vault.audit.key_witness import keys_named
+from vault.audit.reading import PostgresAuditReader
+from vault.errors import ConfigError, KeysUnavailable, VaultError
+from vault.keys.accepting import accept_keys
+from vault.keys.keyring import Keyring
+from vault.model import DEFAULT_TENANT
+from vault.postgres.advisory_locks import AdvisoryLock
+from vault.postgres.migrate import check_schema
+from vault.postgres.roles import GRANTS
+from vault.postgres.tampering import find_tampering, refuse_tampering
+from vault.server.unit_of_work import PostgresUnitOfWork
+from vault.service.admission import Admission
+from vault.service.tokenization import TokenizationService
+from vault.store.data_keys import PostgresDataKeyStore
+from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
+from vault.testing.keys import LocalKeys
+
+Owner = psycopg.Connection[tuple[object, ...]]
+MOST = 2**63 - 1
+VALUES = [f"{n:09d}" for n in range(5)]
+POLICY_FILE = SealedPolicy("0" * 64, "", 1, bytes(32))
+
+
+class Start:
+    """What a server does from its first look at the database to its first call, and again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.wrapper = LocalKeys()
+
+    def __call__(self) -> None:
+        check_schema(self.engine)
+        refuse_tampering(self.engine)
+        store = PostgresDataKeyStore(self.engine)
+        witness = partial(keys_named, self.engine)
+        keys = Keyring(store, self.wrapper, POLICY.fields, witness=witness)
+        keys.reload()
+        name, server = "server", uuid4()
+        PolicyCoordinator(self.engine, DEFAULT_TENANT, server, name, _unrecorded).report(
+            POLICY_FILE
+        )
+        heads = ChainHeadPool(name, lambda: keys.audit(DEFAULT_TENANT))
+        work = PostgresUnitOfWork(self.engine, heads)
+        tokens = TokenizationService(Admission(work), keys)
+        for field in ("kept", "dated"):
+            tokens.tokenize(CALLER, POLICY, field, VALUES)
+
+
+def _unrecorded(*_: object) -> None:
+    """In the place of the audit's record."""
+
+
+@pytest.fixture
+def start(engine: Engine) -> Start:
+    made = Start(engine)
+    made()
+    return made
+
+
+@pytest.mark.parametrize("table", GRANTS)
+def test_an_empty_table_is_named_or_served(start: Start, owner: Owner, table: str) -> None:
+    owner.execute(f"TRUNCATE {table} CASCADE".encode())
+    try:
+        start()
+    except VaultError as error:
+        said = {"schema_serves": "migrate", "alembic_version": "migrate"}
+        assert said.get(table, table.replace("_", " ")) in error.message.replace("_", " ")
+    else:
+        start()
+
+
+def test_a_lost_tweak_version_is_named_with_its_repair(start: Start, owner: Owner) -> None:
+    owner.execute("TRUNCATE tweak_versions CASCADE")
+    with start.engine.connect() as connection:
+        (found,) = find_tampering(connection)
+    assert found.startswith("table tweak_versions lacks version 2: INSERT INTO")
+    with pytest.raises(ConfigError, match="tweak_versions"):
+        start()
+    owner.execute(found.split(": ")[1].encode())
+    start()
+
+
+def test_a_forged_epoch_is_named(start: Start, owner: Owner) -> None:
+    owner.execute(f"INSERT INTO key_epochs VALUES ({MOST}, '', 'told')")
+    with pytest.raises(VaultError, match="WHERE epoch > 4294967296"):
+        start()
+    owner.execute("DELETE FROM key_epochs WHERE epoch > 4294967296")
+    start()
+
+
+def test_a_forged_generation_is_named(start: Start, owner: Owner) -> None:
+    owner.execute(
+        f"INSERT INTO key_manifest SELECT tenant, {MOST}, document, key_version, mac"
+        " FROM key_manifest"
+    )
+    store = PostgresDataKeyStore(start.engine)
+    with pytest.raises(KeysUnavailable, match=f"WHERE number = {MOST}"):
+        accept_keys(store, start.wrapper, DEFAULT_TENANT, set())
+    owner.execute(f"DELETE FROM key_manifest WHERE number = {MOST}")
+    assert accept_keys(store, start.wrapper, DEFAULT_TENANT, set()).generation == 2
+    start()
+
+
+def test_a_forged_writer_is_named(start: Start, owner: Owner) -> None:
+    owner.execute("INSERT INTO audit_writers VALUES (%s, %s, '', now())", [MOST, UUID(int=7)])
+    with pytest.raises(VaultError, match=f"audit_writers has a writer {MOST}"):
+        start()
+
+
+def test_a_key_that_is_said_to_be_used_up_is_followed_by_another(
+    start: Start, owner: Owner
+) -> None:
+    owner.execute("DELETE FROM token_index")
+    owner.execute(f"UPDATE data_keys SET uses = {MOST}")
+    start()
+    rows = owner.execute(
+        "SELECT max(version) FROM data_keys WHERE field = 'dated' AND purpose = 'field'"
+    )
+    assert rows.fetchone() == (2,)
+
+
+def test_forged_ends_of_the_log_are_named(start: Start, owner: Owner) -> None:
+    def refusal() -> str:
+        with pytest.raises(VaultError) as caught:
+            Integrator(start.engine, lambda: AUDIT_KEY, lambda _: AUDIT_KEY).turn()
+        return caught.value.message
+
+    owner.execute(f"INSERT INTO audit_heads VALUES ('{UUID(int=1)}', {MOST}, '', 1, '')")
+    owner.execute(f"INSERT INTO audit_log VALUES ({MOST}, '{UUID(int=1)}', {MOST}, '', sha256(''))")
+    assert f"last entry is {MOST}" in refusal()
+    owner.execute(f"INSERT INTO audit_roots VALUES ({MOST}, 1, sha256(''), sha256(''), sha256(''))")
+    assert f"root over {MOST} entries was edited" in refusal()
+    assert PostgresAuditReader(start.engine, lambda _: AUDIT_KEY).page(0, 5).seen == MOST
+
+
+def test_a_refused_statement_names_table_and_constraint(
+    harness: ServiceHarness, owner: Owner
+) -> None:
+    owner.execute("ALTER TABLE tokens ADD CONSTRAINT sly CHECK (state <> 'live') NOT VALID")
+    with pytest.raises(VaultError, match=r"\(23514\): table tokens, constraint sly"):
+        harness.tokenize("dated", VALUES)
+
+
+def test_reaper_and_integrator_do_not_keep_each_other_out() -> None:
+    assert len(set(AdvisoryLock)) == len(AdvisoryLock.__members__) == 5
+    # As the release before has it: its servers run beside this one's.
+    assert int(AdvisoryLock.INTEGRATION) == 0x746F6B656E04
