@@ -10,15 +10,24 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from vault.bulk.joined import LINE_END, Ends, joined_cell
 from vault.bulk.records import CsvError, Dialect, Record
 
-__all__ = ["Look", "is_row", "refuse_misread", "rows_in_cells"]
+__all__ = [
+    "Look",
+    "is_blank",
+    "joined_records",
+    "refuse_joined_header",
+    "refuse_misread",
+    "refuse_row_as_header",
+    "rows_in_cell",
+]
 
 _LEAST = 5  # letters or digits: a shorter value may stand anywhere by chance
+_ROWS_COMPARED = 200
 _NEAR = 3  # characters by which what fits may be longer or shorter: cards have 13 to 19
-_ENDING = re.compile("\r\n|\r|\n")
 _DIGITS = re.compile("[0-9]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -62,20 +71,69 @@ def _shape(text: str) -> str:
     return _LETTERS.sub("a", _DIGITS.sub("9", text))
 
 
-def rows_in_cells(record: Record, dialect: Dialect, width: int, looks: Mapping[int, Look]) -> bool:
-    """Tells whether lines of a record's cells read as rows of the file.
+def joined_records(
+    records: Sequence[Record],
+    width: int,
+    dialect: Dialect,
+    looks: Mapping[int, Look],
+    beside: Ends,
+) -> dict[int, int]:
+    """Finds records in whose cells rows may stand: their index, and the place of the cell.
 
-    They do where a line, by itself, has the header's width or more, and in the place of a
-    chosen column, counted from the left or the right, something that fits the column and
-    stands in a cell that is not chosen.
+    The lines of such a cell can be rows of the header's width with anything in the place of
+    a chosen column. For rows of another width, which the file may have too, there are looks: a
+    line with enough cells or more has in such a place, counted from the left or the right,
+    something that fits the column and stands in a cell that is not chosen.
 
     Args:
         looks: by place, what the chosen columns hold.
+        beside: what comes before the first record and after the last.
     """
-    if record.height == 1:
-        return False
-    blank = f' \t"{dialect.escape or ""}'
-    for line, inside in _lines_of_cells(record, dialect.delimiter, looks):
+    found: dict[int, int] = {}
+    known = [at for at, record in enumerate(records) if not is_blank(record, width)]
+    bad = {at for at in known if len(records[at].cells) != width}
+
+    def look_at(at: int, ends: Ends) -> None:
+        record = records[at]
+        if record.height == 1 or at in bad or at in found:
+            return
+        blank = f' \t"{dialect.escape or ""}'
+        place = joined_cell(record.values, dialect.delimiter, looks, blank, ends)
+        if place is None:
+            place = _look_alike(record, dialect, looks)
+        if place is not None:
+            found[at] = place
+
+    # Quotes that turn a row inside out leave no row beside it that fits, or a cell whose quote
+    # has a delimiter inside.
+    before: dict[int, bool] = {}
+    inside = beside.begins_inside
+    for at in known:
+        before[at] = inside
+        look_at(at, Ends(inside))
+        inside = at in bad or _touches(records[at], str.endswith, dialect)
+    inside = beside.ends_inside
+    for at in reversed(known):
+        if inside:
+            look_at(at, Ends(before[at], True))
+        inside = at in bad or _touches(records[at], str.startswith, dialect)
+    return found
+
+
+def _touches(record: Record, side: Callable[[str, str], bool], dialect: Dialect) -> bool:
+    return record.height > 1 and any(
+        side(value, dialect.delimiter) for value in record.values if LINE_END.search(value)
+    )
+
+
+def is_blank(record: Record, width: int) -> bool:
+    """Tells whether a record is a blank line, where the header has more than one column."""
+    return len(record.cells) == 1 < width and not record.cells[0]
+
+
+def _look_alike(record: Record, dialect: Dialect, looks: Mapping[int, Look]) -> int | None:
+    width, blank = len(record.cells), f' \t"{dialect.escape or ""}'
+    for at, line, inside in _lines_of_cells(record, dialect.delimiter, looks):
         if line.count(dialect.delimiter) < width - 1:
             continue
         for pieces in _readings(line, dialect.delimiter):
@@ -84,21 +142,22 @@ def rows_in_cells(record: Record, dialect: Dialect, width: int, looks: Mapping[i
             for place, look in looks.items():
                 for piece in {pieces[place].strip(blank), pieces[place - width].strip(blank)}:
                     if piece and piece in inside and look.fits(piece):
-                        return True
-    return False
+                        return at
+    return None
 
 
 def _lines_of_cells(
     record: Record, delimiter: str, chosen: Collection[int]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[int, str, str]]:
     """Yields the file's lines that cells of several lines touch, and the cell's part of each."""
-    parts = [_ENDING.split(cell) for cell in record.cells]
+    parts = [LINE_END.split(cell) for cell in record.cells]
     line: list[str] = []  # what stands before the cell in the line it begins in
     for place, lines in enumerate(parts):
         if len(lines) > 1 and place not in chosen:
-            yield delimiter.join([*line, lines[0]]), lines[0]
-            yield from ((each, each) for each in lines[1:-1])
-            yield delimiter.join([lines[-1], *_up_to_line_end(parts, place + 1)]), lines[-1]
+            yield place, delimiter.join([*line, lines[0]]), lines[0]
+            yield from ((place, each, each) for each in lines[1:-1])
+            last = delimiter.join([lines[-1], *_up_to_line_end(parts, place + 1)])
+            yield place, last, lines[-1]
         if len(lines) > 1:
             line = []
         line.append(lines[-1])
@@ -118,12 +177,46 @@ def _readings(line: str, delimiter: str) -> Iterator[list[str]]:
         yield next(csv.reader([line], delimiter=delimiter), [])
 
 
-def is_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
-    """Returns the place of a header's cell that reads like the values beneath it, or None.
+def refuse_joined_header(header: Record, dialect: Dialect, fitting: int, rows: int) -> None:
+    """Raises CsvError where a header may hold rows: delimiters in cells of several lines.
+
+    Rows that it swallowed may have changed its width, too: then most rows do not fit it.
+
+    Args:
+        fitting: how many of the ``rows`` below it have its width.
+    """
+    fits = fitting and 2 * fitting >= rows
+    for place, value in enumerate(header.values):
+        if LINE_END.search(value) and (dialect.delimiter in value or not fits):
+            raise CsvError(f"line {header.line}, the header: {rows_in_cell(place)}")
+
+
+def rows_in_cell(place: int) -> str:
+    """Says why a record is left out, or a header refused."""
+    return (
+        f"a cell of several lines reads as rows of this file (cell {place + 1}), as if two stray "
+        "quotes joined them: mend the quotes, or, where all such cells of the file are in order, "
+        "say --trust-quotes"
+    )
+
+
+def refuse_row_as_header(header: Record, records: Sequence[Record]) -> None:
+    """Raises CsvError where a header's cell reads like the values beneath it.
 
     A number of five digits or more, or an e-mail address, that looks like most of them. Years
     and numbers as names of columns do not, nor do words: those are taken for a header.
     """
+    rows = [record.values for record in records[:_ROWS_COMPARED]]
+    place = _place_of_value(header.values, rows)
+    if place is not None:
+        below = "like the values below it" if rows else "like a value"
+        raise CsvError(
+            f"line {header.line} was taken for the header, but its cell {place + 1} reads "
+            f"{below}: add a line that names the columns, or say --trust-header"
+        )
+
+
+def _place_of_value(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
     for place, name in enumerate(header):
         shape = _shape(name.strip())
         if not shape:

@@ -6,10 +6,19 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO, Protocol, TextIO
 
-from vault.bulk.guard import Look, is_row, refuse_misread, rows_in_cells
+from vault.bulk.guard import (
+    Look,
+    is_blank,
+    joined_records,
+    refuse_joined_header,
+    refuse_misread,
+    refuse_row_as_header,
+    rows_in_cell,
+)
+from vault.bulk.joined import Ends
 from vault.bulk.layout import NOT_UTF8, read_layout
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError, Record
@@ -23,11 +32,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _REJECT_COLUMNS = ("row", "line", "column", "field", "reason", "message", "retryable")
 _NULL_LIKE = frozenset(
     ("\\N", "NULL", "Null", "null", "(null)", "<NA>", "NA", "N/A", "#N/A", "NaN", "nan", "None")
-)
-_ROWS_COMPARED = 200
-_ROWS_IN_CELL = (
-    "a cell of several lines reads as rows of this file: mend the quotes, or say --trust-quotes "
-    "if it is one cell"
 )
 
 
@@ -65,6 +69,11 @@ class _Line:
     malformed: bool = False
     rejects: tuple[Reject, ...] = ()
 
+    @property
+    def is_row(self) -> bool:
+        """Whether it is a row of the header's width."""
+        return self.number > 0 and not self.malformed
+
 
 class Run:
     """Converts one file; ``next_chunk`` until it returns False."""
@@ -99,17 +108,18 @@ class Run:
         self._before = layout.before
         self._ending = layout.header.ending
         self._after_cr = False
+        self._after_bad = False
 
     def next_chunk(self) -> bool:
         """Converts the next rows; False when there are none left."""
         records = list(islice(self._records, self._options.chunk_rows))
         header, self._header = self._header, None
-        if header is not None:
-            self._check_header(header, records)
+        if header is not None and not self._options.trust_header:
+            refuse_row_as_header(header, records)
         lines = [self._line(record) for record in records]
         if not self._options.trust_quotes:
             self._check_cells(header, lines)
-        rows = [line for line in lines if line.number and not line.malformed]
+        rows = [line for line in lines if line.is_row]
         for column in self._places:
             self._convert_column(column, rows)
         for line in lines:
@@ -120,9 +130,19 @@ class Run:
         self._write(header, [line.record for line in kept])
         return bool(records)
 
+    def _peek(self) -> Record | None:
+        """Returns the next record that is no blank line, and leaves it to be read."""
+        read: list[Record] = []
+        for record in self._records:
+            read.append(record)
+            if not is_blank(record, self._width):
+                break
+        self._records = chain(read, self._records)
+        return read[-1] if read else None
+
     def _line(self, record: Record) -> _Line:
         width = len(record.cells)
-        if width == 1 and self._width > 1 and not record.cells[0]:
+        if is_blank(record, self._width):
             return _Line(record)
         self.summary.rows += 1
         line = _Line(record, self.summary.rows)
@@ -138,36 +158,26 @@ class Run:
             Reject(line.number, line.record.line, "", "", "ROW_MALFORMED", message, False),
         )
 
-    def _check_header(self, header: Record, records: Sequence[Record]) -> None:
-        if self._options.trust_header:
-            return
-        rows = [record.values for record in records[:_ROWS_COMPARED]]
-        place = is_row(header.values, rows)
-        if place is not None:
-            below = "like the values below it" if rows else "like a value"
-            raise CsvError(
-                f"line {header.line} was taken for the header, but its cell {place + 1} reads "
-                f"{below}: add a line that names the columns, or say --trust-header"
-            )
-
     def _check_cells(self, header: Record | None, lines: Sequence[_Line]) -> None:
-        if max((line.record.height for line in lines), default=1) == 1 and (
-            header is None or header.height == 1
-        ):
-            return
-        rows = [line for line in lines if line.number and not line.malformed]
-        looks = {
-            place: Look([line.record.values[place] for line in rows])
-            for place, _ in self._places.values()
-        }
         if header is not None and header.height > 1:
-            # Rows that the header swallowed changed its width: then none below fits it.
-            fits = bool(rows) or not any(line.number for line in lines)
-            if not fits or rows_in_cells(header, self._dialect, self._width, looks):
-                raise CsvError(f"line {header.line}, the header: {_ROWS_IN_CELL}")
-        for line in rows:
-            if rows_in_cells(line.record, self._dialect, self._width, looks):
-                self._mark_malformed(line, _ROWS_IN_CELL)
+            fitting = sum(line.is_row for line in lines)
+            rows = sum(line.number > 0 for line in lines)
+            refuse_joined_header(header, self._dialect, fitting, rows)
+        if max((line.record.height for line in lines), default=1) > 1:
+            looks = {
+                place: Look([line.record.values[place] for line in lines if line.is_row])
+                for place, _ in self._places.values()
+            }
+            ahead = self._peek() if lines[-1].record.height > 1 else None
+            records = [line.record for line in lines]
+            broken = ahead is not None and len(ahead.cells) != self._width
+            beside = Ends(self._after_bad, broken)
+            found = joined_records(records, self._width, self._dialect, looks, beside)
+            for at, place in found.items():
+                self._mark_malformed(lines[at], rows_in_cell(place))
+        last = next((line for line in reversed(lines) if line.number), None)
+        if last is not None:
+            self._after_bad = last.malformed
 
     def _is_left_out(self, line: _Line) -> bool:
         # The cells of a malformed row may stand under the wrong names: none may go out.

@@ -66,7 +66,9 @@ def test_converting_there_and_back_gives_the_same_bytes(
     writer.writerow(["id", "name"])
     writer.writerows(rows)
     data = text.getvalue().encode()
-    options = CsvOptions({"name": "person_name"}, delimiter=",", chunk_rows=chunk_rows)
+    options = CsvOptions(
+        {"name": "person_name"}, delimiter=",", chunk_rows=chunk_rows, trust_quotes=True
+    )
     there, _ = convert(data, options)
     back, summary = convert(there, options)
 

@@ -108,22 +108,28 @@ def test_rows_that_stray_quotes_join_to_the_header_are_refused() -> None:
     assert message.startswith("line 1, the header: a cell of several lines reads as rows")
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        '"Baker St, 221b\nLondon"',
-        '"1\n2, two\n3, three"',
-        '"{\n  ""a"": 1,\n  ""b"": 2\n}"',
-        '"paid 4111111111111111\nand left"',
-        '"<p>\n1, 12345\n</p>"',
-    ],
-)
+HONEST = [
+    '"Baker St, 221b\nLondon"',
+    '"1\n2, two\n3, three"',
+    '"{\n  ""a"": 1,\n  ""b"": 2\n}"',
+    '"paid 4111111111111111\nand left"',
+    '"<p>\n1, 12345\n</p>"',
+]
+
+
+@pytest.mark.parametrize("cell", HONEST)
 def test_honest_cells_of_several_lines_go_through(cell: str) -> None:
-    data = f"note,card\n{cell},4111111111111111\nx,5500005555555559\n"
-    if "12345" in cell:  # beside numbers of another shape
-        data = data.replace("4111111111111111", "4111 1111 1111 1111")
-        data = data.replace("5500005555555559", "5500 0055 5555 5559")
+    data = f"id,name,note,card\n1,Bo,{cell},4111111111111111\n2,Al,x,5500005555555559\n"
     out, summary = convert(data.encode())
+    assert summary.written == 2
+    assert out.startswith(f"id,name,note,card\n1,Bo,{cell},T0".encode())
+
+
+@pytest.mark.parametrize(("cell", "rows"), list(zip(HONEST, [1, 1, 0, 0, 1], strict=True)))
+def test_in_two_columns_a_line_with_a_delimiter_is_a_row(cell: str, rows: int) -> None:
+    data = f"note,card\n{cell},4111111111111111\nx,5500005555555559\n".encode()
+    assert convert(data)[1].rejects["", "ROW_MALFORMED"] == rows
+    out, summary = convert(data, CsvOptions(CARD, trust_quotes=True))
     assert summary.written == 2
     assert out.startswith(f"note,card\n{cell},T0".encode())
 

@@ -1,0 +1,144 @@
+"""Rows that two stray quotes join: seen by what the lines of a cell can be, not by what they hold.
+
+A pair of quotes that was never meant as one puts the end of a row, any rows after it and the
+beginning of another into one cell, and CSV has nothing against that. The record has the
+header's width only if the pair opens and closes in the same column. So some line of the cell
+has as many delimiters as a row has behind that column, and a later line as many as a row
+has before it. Honest text seldom has both in that order; where it does, nobody can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["LINE_END", "Ends", "joined_cell"]
+
+LINE_END = re.compile("\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Whether a record may begin or end inside a row, as the records beside it tell."""
+
+    begins_inside: bool = False
+    ends_inside: bool = False
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A cell of several lines, and what its lines can be of rows.
+
+    Attributes:
+        before, after: delimiters in cells that share its first line, or its last.
+        ends: lines that can end a row that begins before the cell.
+        begins: lines that can begin a row that ends after it.
+        loose: those in which nobody knows where the row's columns are.
+    """
+
+    place: int
+    lines: Sequence[str]
+    before: int
+    after: int = 0
+    ends: list[int] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+    loose: set[int] = field(default_factory=set)
+
+
+def joined_cell(
+    values: Sequence[str],
+    delimiter: str,
+    chosen: Collection[int],
+    blank: str,
+    beside: Ends,
+) -> int | None:
+    """Returns the place of a cell in which rows may stand with values of chosen columns, or None.
+
+    Args:
+        values: what the cells of a record mean that has the header's width.
+        chosen: places of the chosen columns.
+        blank: characters that are no value by themselves.
+    """
+    opened: int | None = None
+    for cell in _cells(values, delimiter):
+        _read_lines(cell, len(values), delimiter, beside)
+        others = opened is not None and any(
+            place not in chosen for place in range(opened, cell.place + 1)
+        )
+        if others and cell.begins:
+            return opened  # one stray pair ends, and another begins, in a row between them
+        if (
+            cell.place not in chosen
+            and cell.ends
+            and cell.begins
+            and cell.ends[0] < cell.begins[-1]
+            and _has_value(cell, len(values), delimiter, chosen, blank)
+        ):
+            return cell.place
+        if opened is None and cell.ends:
+            opened = cell.place
+    return None
+
+
+def _cells(values: Sequence[str], delimiter: str) -> list[_Cell]:
+    cells: list[_Cell] = []
+    inside = 0
+    for place, value in enumerate(values):
+        if "\n" in value or "\r" in value:
+            cells.append(_Cell(place, LINE_END.split(value), inside))
+            inside = 0
+            continue
+        count = value.count(delimiter)
+        inside += count
+        if cells:
+            cells[-1].after += count
+    return cells
+
+
+def _read_lines(cell: _Cell, width: int, delimiter: str, beside: Ends) -> None:
+    last, behind = len(cell.lines) - 1, width - 1 - cell.place
+    for at, line in enumerate(cell.lines):
+        count = line.count(delimiter)
+        # Where the row itself has joined cells, or the row beside it is broken, any column may be.
+        before = cell.before if at == 0 else 0
+        after = cell.after if at == last else 0
+        if at < last and (beside.begins_inside or count + before >= behind):
+            cell.ends.append(at)
+        if at and (beside.ends_inside or count + after >= cell.place):
+            cell.begins.append(at)
+        if before or after or beside.begins_inside or beside.ends_inside:
+            cell.loose.add(at)
+
+
+def _has_value(
+    cell: _Cell, width: int, delimiter: str, chosen: Collection[int], blank: str
+) -> bool:
+    """Tells whether a row in the cell would have anything in the place of a chosen column."""
+    behind = [place - cell.place for place in chosen if place > cell.place]
+    before = [place for place in chosen if place < cell.place]
+    ends = [at for at in cell.ends if at < cell.begins[-1]]
+    begins = [at for at in cell.begins if at > cell.ends[0]]
+    for lines, places, least in (
+        (ends, behind, width - 1 - cell.place),
+        (begins, before, cell.place),
+    ):
+        for at in lines:
+            if at in cell.loose:
+                if cell.lines[at].strip(blank + delimiter):
+                    return True
+            elif places and _is_filled(cell.lines[at].split(delimiter), places, least, blank):
+                return True
+    return False
+
+
+def _is_filled(pieces: Sequence[str], places: Sequence[int], least: int, blank: str) -> bool:
+    """Tells whether there is anything in one of the places of a line with ``least`` delimiters."""
+    filled = [at for at, piece in enumerate(pieces) if piece.strip(blank)]
+    more = len(pieces) - 1 - least  # any of them may stand inside a cell
+    for place in places:
+        found = bisect_left(filled, place)
+        if found < len(filled) and filled[found] <= place + more:
+            return True
+    return False
