@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["read_private", "read_unshared"]
@@ -13,8 +14,10 @@ _WRITABLE = 0o022
 _OTHERS = 0o007
 
 
-def read_private(path: Path) -> bytes:
+def read_private(path: Path, check: Callable[[bytes], None] | None = None) -> bytes:
     """Reads a private key.
+
+    What ``check`` refuses is no such key, and need not be kept from anybody.
 
     The rule is libpq's: mode 0600 or less, or 0640 where the file is root's, as a secret
     that a kubelet mounts for a pod with an fsGroup.
@@ -24,10 +27,13 @@ def read_private(path: Path) -> bytes:
     """
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
+        content = file.read()
+        if check is not None:
+            check(content)
         forbidden = _WRITABLE | _OTHERS if found.st_uid == _ROOT else 0o077
         if _has_modes() and stat.S_IMODE(found.st_mode) & forbidden:
             raise PermissionError(f"{path} can be read or changed by others; chmod 600 it")
-        return file.read()
+        return content
 
 
 def read_unshared(path: Path) -> bytes:

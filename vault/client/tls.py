@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 
-from vault.client.private_file import read_private
+from vault.client.pem import read_authority, read_pair
 
 __all__ = ["ClientTls"]
 
@@ -23,20 +22,18 @@ class ClientTls:
     key: Path
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files.
+        """Reads the files, each once.
 
         Raises OSError, also where others can read the key or it is another certificate's.
         """
-        key = read_private(self.key)
-        _check_pair(self.cert, self.key)
-        return grpc.ssl_channel_credentials(self.ca.read_bytes(), key, self.cert.read_bytes())
+        cert, key = read_pair(self.cert, self.key)
+        return grpc.ssl_channel_credentials(read_authority(self.ca), key, cert)
 
     def trouble(self) -> str:
         """Returns what is wrong with the caller's certificate by this machine's clock, or "".
 
         The server says nothing: it closes the connection before there is a call to answer.
         """
-        # Only here: a second's worth of imports that a call that succeeds does not need.
         from cryptography import x509
 
         try:
@@ -52,12 +49,3 @@ class ClientTls:
                 "on, and this machine's clock is before that"
             )
         return ""
-
-
-def _check_pair(cert: Path, key: Path) -> None:
-    # gRPC would only say, many times over, that it cannot connect.
-    try:
-        # The password: without one OpenSSL would ask the terminal for it.
-        ssl.create_default_context().load_cert_chain(cert, key, password="")
-    except ssl.SSLError:
-        raise OSError(f"{key} is not the unencrypted private key of {cert}") from None

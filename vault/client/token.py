@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 
+from vault.client.pem import read_authority
 from vault.client.private_file import read_unshared
 
 __all__ = ["ClientToken"]
@@ -27,7 +28,7 @@ class ClientToken:
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the authority. Raises OSError."""
         return grpc.composite_channel_credentials(
-            grpc.ssl_channel_credentials(self.ca.read_bytes()),
+            grpc.ssl_channel_credentials(read_authority(self.ca)),
             grpc.metadata_call_credentials(_Bearer(self.token), "tokenvault"),
         )
 
@@ -47,11 +48,12 @@ class _Bearer(grpc.AuthMetadataPlugin):
     ) -> None:
         try:
             token = read_unshared(self._path).decode("ascii").strip()
-        except PermissionError:
-            callback((), OSError("the token's file cannot be read, or others can change it"))
+        except OSError as error:
+            why = error.strerror or "others can change it"
+            callback((), OSError(f"the token's file {self._path} cannot be taken: {why}"))
             return
-        except (OSError, ValueError):
+        except ValueError:
             # Its own text would quote the file's bytes where they are no text.
-            callback((), OSError("the token's file cannot be read"))
+            callback((), OSError(f"the token's file {self._path} holds no token"))
             return
         callback((("authorization", f"Bearer {token}"),), None)

@@ -23,7 +23,7 @@ def test_a_key_of_another_certificate_ends_with_2(
     connection = ["--address", "localhost:1", "--ca", "ca", "--cert", "cert", "--key", "key"]
     code, _, err = invoke("tokenize", "in.csv", "-c", "card", "-o", "out.csv", *connection)
     assert code == 2
-    assert "is not the unencrypted private key of cert" in err
+    assert "key is not the private key of cert" in err
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o620, 0o602])
