@@ -9,6 +9,7 @@ from pathlib import Path
 from vault.bulk import CsvError, RejectedError
 from vault.cli.printable import one_line
 from vault.client import CallError
+from vault.client.transport import Contact
 from vault.errors import SetupError, VaultError, for_operators
 
 __all__ = ["ExitCode", "explain"]
@@ -69,8 +70,9 @@ def _explain_call(error: CallError) -> tuple[str, ExitCode]:
     if error.code in _INVALID:
         return f"the service cannot do this: {line}", ExitCode.USAGE
     if error.reason == "UNAVAILABLE" and not error.request_id:
-        hint = "check that it runs at this address and that the CA and certificate are its own"
-        return f"the service is unavailable: {line}; {hint}", ExitCode.UNAVAILABLE
+        nobody = error.contact is Contact.NOBODY
+        hint = "; check that it runs at this address" if nobody else ""
+        return f"the service is unavailable: {line}{hint}", ExitCode.UNAVAILABLE
     if error.retryable or error.code in _AWAY:
         return f"{_AWAY_WORDS.get(error.reason, _NOT_NOW)}: {line}", ExitCode.UNAVAILABLE
     return f"the service failed: {line}", ExitCode.INTERNAL

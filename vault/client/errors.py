@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.client.transport import in_words
+from vault.client.transport import Contact, failed
 
 __all__ = ["CallError", "ItemError", "call_error", "retry_delay"]
 
@@ -56,10 +56,19 @@ class CallError(Exception):
         message: for people; never a value.
         retryable: whether the same call may succeed later, unchanged.
         request_id: the server's id of the call, for its operators, or empty.
+        contact: how far the call came.
+        details: gRPC's own text where the server gave no reason.
     """
 
     def __init__(
-        self, code: str, reason: str, message: str, retryable: bool, request_id: str = ""
+        self,
+        code: str,
+        reason: str,
+        message: str,
+        retryable: bool,
+        request_id: str = "",
+        contact: Contact = Contact.SPOKE,
+        details: str = "",
     ) -> None:
         super().__init__(f"{reason}: {message}")
         self.code = code
@@ -67,29 +76,52 @@ class CallError(Exception):
         self.message = message
         self.retryable = retryable
         self.request_id = request_id
+        self.contact = contact
+        self.details = details
 
-    def because(self, trouble: str) -> CallError:
-        """Returns the same failure with its cause before it; repeating will not help."""
-        message = f"{trouble}; {self.message}"
-        return CallError(self.code, self.reason, message, False, self.request_id)
+    def because(self, trouble: str, retryable: bool) -> CallError:
+        """Returns the same failure with its cause, which is known, in place of what it may be."""
+        message = f"{trouble}; gRPC says: {self.details or self.message}"
+        return CallError(
+            self.code,
+            self.reason,
+            message,
+            retryable,
+            self.request_id,
+            self.contact,
+            self.details,
+        )
 
-    def __reduce__(self) -> tuple[type[CallError], tuple[str, str, str, bool, str]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type[CallError], tuple[str, str, str, bool, str, Contact, str]]:
         """Makes the error cross process borders whole."""
-        return CallError, (self.code, self.reason, self.message, self.retryable, self.request_id)
+        return CallError, (
+            self.code,
+            self.reason,
+            self.message,
+            self.retryable,
+            self.request_id,
+            self.contact,
+            self.details,
+        )
 
 
 def call_error(error: grpc.RpcError) -> CallError:
     """Reads a gRPC failure: google.rpc.ErrorInfo where the server sent it, else the status."""
     code, message = error.code(), error.details() or ""
     info = error_details_pb2.ErrorInfo()
+    contact, details = Contact.SPOKE, ""
     if _unpack(error, info):
         reason, retryable = info.reason, _unpack(error, error_details_pb2.RetryInfo())
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
         reason, retryable = "BATCH_TOO_LARGE", False
     else:
         reason, retryable = _REASONS.get(code, "INTERNAL"), code in _RETRYABLE
-        message = in_words(code, message)
-    return CallError(code.name, reason, message, retryable, _metadata(error, _REQUEST_ID_KEY))
+        told = failed(code, message)
+        contact, message, details = told.contact, told.text, told.details
+    request_id = _metadata(error, _REQUEST_ID_KEY)
+    return CallError(code.name, reason, message, retryable, request_id, contact, details)
 
 
 def retry_delay(error: grpc.RpcError) -> float:

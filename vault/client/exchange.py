@@ -12,6 +12,7 @@ from vault.client.errors import CallError, ItemError
 from vault.client.items import Items
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.traceparent import Headers, trace_headers
+from vault.client.transport import Contact
 from vault.v1 import item_error_pb2
 from vault.v1.column_pb2 import StringColumn
 
@@ -52,7 +53,8 @@ class Exchange:
     """Splits columns into requests, sends a few at a time, and repeats what is safe.
 
     Args:
-        trouble: tells what is wrong with the caller's own credential, or "".
+        trouble: tells what is wrong with the caller's own credential, or "", and whether
+            repeating may help.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Exchange:
         timeout: float,
         in_flight: int,
         retry: RetryPolicy,
-        trouble: Callable[[], str] = str,
+        trouble: Callable[[Contact], tuple[str, bool]] = lambda _: ("", True),
     ) -> None:
         self._batch_size = batch_size
         self._timeout = timeout
@@ -178,8 +180,10 @@ class Exchange:
             )
         except CallError as error:
             # Of no server's own reason: perhaps ours is that nobody speaks to us.
-            trouble = self._trouble() if error.reason == "UNAVAILABLE" else ""
-            raise error.because(trouble) if trouble else error from None
+            if error.reason != "UNAVAILABLE":
+                raise
+            trouble, retryable = self._trouble(error.contact)
+            raise error.because(trouble, retryable) if trouble else error from None
 
 
 def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:

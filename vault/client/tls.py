@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 
 from vault.client.pem import read_authority, read_pair
+from vault.client.transport import Contact
 
 __all__ = ["ClientTls"]
 
@@ -29,11 +30,15 @@ class ClientTls:
         cert, key = read_pair(self.cert, self.key)
         return grpc.ssl_channel_credentials(read_authority(self.ca), key, cert)
 
-    def trouble(self) -> str:
+    def trouble(self, contact: Contact) -> tuple[str, bool]:
         """Returns what is wrong with the caller's certificate by this machine's clock, or "".
 
         The server says nothing: it closes the connection before there is a call to answer.
+        What is said of the server's own certificate, or of nobody, is no guess.
         """
+        return (self._validity() if contact is Contact.CLOSED else "", False)
+
+    def _validity(self) -> str:
         from cryptography import x509
 
         try:

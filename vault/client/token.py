@@ -10,8 +10,15 @@ import grpc
 
 from vault.client.pem import read_authority
 from vault.client.private_file import read_unshared
+from vault.client.transport import Contact
 
 __all__ = ["ClientToken"]
+
+# The listener for certificates asks for one in the handshake, and this caller has none.
+_NO_CERTIFICATE = (
+    "the server closed the connection: this looks like the port for callers with certificates, "
+    "and the one for callers with a JWT is another"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,9 @@ class ClientToken:
             grpc.metadata_call_credentials(_Bearer(self.token), "tokenvault"),
         )
 
-    def trouble(self) -> str:
-        """Returns "": what is wrong with a token, the server says itself."""
-        return ""
+    def trouble(self, contact: Contact) -> tuple[str, bool]:
+        """Returns what a closed connection means; of a wrong token, the server says it itself."""
+        return (_NO_CERTIFICATE if contact is Contact.CLOSED else "", True)
 
 
 class _Bearer(grpc.AuthMetadataPlugin):

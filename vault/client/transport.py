@@ -5,29 +5,65 @@ gRPC's own text stays, in parentheses: it names addresses and TLS errors, never 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
+
 import grpc
 
-__all__ = ["in_words"]
+__all__ = ["Contact", "Failed", "failed", "in_words"]
 
-# The first that fits, of what gRPC 1.76 and later ones say. A server refuses a certificate by
-# closing the connection: of TLS 1.3 the caller sees no more than that.
+
+class Contact(Enum):
+    """How far a call came that has no answer of the server's own."""
+
+    NOBODY = "nobody answered there"
+    CLOSED = "somebody answered and closed the connection, as a server does that refuses a caller"
+    OTHER = "whoever answered is not the service that is meant, or does not speak TLS"
+    SPOKE = "the service answered, or may have"
+    NONE = "nothing was sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What became of such a call.
+
+    Attributes:
+        text: what to tell, with gRPC's own text in parentheses.
+        details: gRPC's own text.
+    """
+
+    contact: Contact
+    text: str
+    details: str
+
+
+_UNKNOWN_AUTHORITY = "the server's certificate is not of the authority given"
+# The first that fits. A server refuses a certificate by closing the connection: of TLS 1.3
+# the caller sees no more than that.
 _WORDS = (
-    ("Hostname Verification", "the host of the address is not in the server's certificate"),
-    ("is not in peer certificate", "the host of the address is not in the server's certificate"),
-    ("certificate has expired", "the server's certificate has expired"),
-    ("certificate is not yet valid", "the server's certificate is not valid yet"),
-    ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not of the authority given"),
-    ("WRONG_VERSION_NUMBER", "what listens there does not speak TLS: it is another port"),
-    ("TSI_PROTOCOL_FAILURE", "the TLS handshake failed"),
-    ("Connection refused", "nothing listens there"),
-    ("lookup", "the host's name is not known"),
-    ("Domain name not found", "the host's name is not known"),
-    ("No route to host", "the host cannot be reached"),
-    ("unreachable", "the host cannot be reached"),
-    ("FD shutdown", "nothing answers there in time"),
-    ("timed out", "nothing answers there in time"),
-    ("GOAWAY", "the server is ending the connection"),
-    ("plugin failed", "the call could not be prepared"),
+    (
+        "Hostname Verification",
+        Contact.OTHER,
+        "the host of the address is not in the server's certificate",
+    ),
+    ("certificate has expired", Contact.OTHER, "the server's certificate has expired"),
+    ("certificate is not yet valid", Contact.OTHER, "the server's certificate is not valid yet"),
+    ("CERTIFICATE_VERIFY_FAILED", Contact.OTHER, _UNKNOWN_AUTHORITY),
+    (
+        "WRONG_VERSION_NUMBER",
+        Contact.OTHER,
+        "what listens there does not speak TLS: it is another port",
+    ),
+    ("TSI_PROTOCOL_FAILURE", Contact.OTHER, "the TLS handshake failed"),
+    ("Connection refused", Contact.NOBODY, "nothing listens there"),
+    ("lookup", Contact.NOBODY, "the host's name is not known"),
+    ("No route to host", Contact.NOBODY, "the host cannot be reached"),
+    ("unreachable", Contact.NOBODY, "the host cannot be reached"),
+    ("Endpoint closing", Contact.NOBODY, "something listens there and says nothing: it hangs"),
+    ("FD shutdown", Contact.NOBODY, "nothing answers there in time"),
+    ("timed out", Contact.NOBODY, "nothing answers there in time"),
+    ("GOAWAY", Contact.SPOKE, "the server is ending the connection"),
+    ("plugin failed", Contact.NONE, "the call could not be prepared"),
 )
 _CLOSED = ("Socket closed", "Connection reset", "Broken pipe", "Stream removed")
 _REFUSED = (
@@ -43,17 +79,29 @@ _ENDED = (
 )
 
 
-def in_words(code: grpc.StatusCode, details: str) -> str:
+_LATE = "no answer came in time"
+
+
+def failed(code: grpc.StatusCode, details: str) -> Failed:
     """Returns what to tell of a failure that has no reason of the server's own."""
-    words = _words(code, details)
-    return f"{words} ({details})" if words and details else words or details
+    contact, words = _found(code, details)
+    text = f"{words} ({details})" if words and details else words or details
+    return Failed(contact, text, details)
 
 
-def _words(code: grpc.StatusCode, details: str) -> str:
+def in_words(code: grpc.StatusCode, details: str) -> str:
+    """Returns the text alone."""
+    return failed(code, details).text
+
+
+def _found(code: grpc.StatusCode, details: str) -> tuple[Contact, str]:
     if code is grpc.StatusCode.CANCELLED:
-        return _ENDED
+        return Contact.SPOKE, _ENDED
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Contact.SPOKE, _LATE
     if code is not grpc.StatusCode.UNAVAILABLE:
-        return ""
+        return Contact.SPOKE, ""
     if any(text in details for text in _CLOSED):
-        return _REFUSED if "connect" in details else _LOST
-    return next((words for text, words in _WORDS if text in details), "")
+        return Contact.CLOSED, _REFUSED if "connect" in details else _LOST
+    found = ((contact, words) for text, contact, words in _WORDS if text in details)
+    return next(found, (Contact.SPOKE, ""))

@@ -3,6 +3,7 @@ import pytest
 from vault.bulk import CsvError, Reject, RejectedError
 from vault.cli.exits import ExitCode, explain
 from vault.client import CallError
+from vault.client.transport import Contact
 from vault.errors import ConfigError, KeysUnavailable, PolicyError
 
 CANARY = "4111111111111111"
@@ -44,8 +45,10 @@ def test_a_call_error_names_reason_and_request() -> None:
 
 
 def test_an_address_is_doubted_only_where_nothing_answers() -> None:
-    silent = CallError("UNAVAILABLE", "UNAVAILABLE", "failed to connect", True)
-    assert "check that it runs at this address" in explain(silent)[0]
+    for contact in Contact:
+        error = CallError("UNAVAILABLE", "UNAVAILABLE", "m", True, contact=contact)
+        doubted = "check that it runs at this address" in explain(error)[0]
+        assert doubted is (contact is Contact.NOBODY)
 
 
 @pytest.mark.parametrize(

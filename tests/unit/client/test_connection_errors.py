@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from vault.client import CallError, Client, ClientTls
+from vault.cli.exits import explain
+from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.retry import RetryPolicy
-from vault.client.transport import in_words
+from vault.client.transport import Contact, failed, in_words
 
 ONCE = RetryPolicy(attempts=1)
 NOW = dt.datetime.now(dt.UTC)
@@ -89,7 +90,7 @@ class Town:
         cert, key = (authority or self.ours).issue("caller", who, begin, end)
         return ClientTls(self.ours.path, cert, key)
 
-    def refusal(self, tls: ClientTls, address: str = "") -> CallError:
+    def refusal(self, tls: ClientTls | ClientToken, address: str = "") -> CallError:
         target = address or f"localhost:{self.port}"
         with (
             Client(target, tls, retry=ONCE, timeout=5) as client,
@@ -187,3 +188,53 @@ def test_socket_closed_never_stands_alone(details: str) -> None:
 def test_a_call_that_the_server_ended_says_so() -> None:
     for details in ("", "CANCELLED"):
         assert "took too long to arrive" in in_words(grpc.StatusCode.CANCELLED, details)
+
+
+def test_an_address_is_doubted_only_where_nobody_answered(town: Town) -> None:
+    good = town.caller()
+    answered = [
+        (town.caller(begin=-2, end=-1), ""),
+        (town.caller(town.theirs), ""),
+        (ClientTls(town.theirs.path, good.cert, good.key), ""),
+        (good, f"127.0.0.1:{town.port}"),
+        (good, f"localhost:{town.plain}"),
+    ]
+    for tls, address in answered:
+        assert "check that it runs" not in explain(town.refusal(tls, address))[0]
+    for address in ("localhost:1", "nowhere.invalid:50051"):
+        assert "check that it runs" in explain(town.refusal(good, address))[0]
+
+
+def test_what_is_known_takes_the_place_of_what_may_be(town: Town) -> None:
+    message = town.refusal(town.caller(begin=-2, end=-1)).message
+    assert "does not accept the caller's certificate" not in message
+    assert "too many connections" not in message
+
+
+def test_a_caller_without_a_certificate_is_not_told_about_it(town: Town, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("a.b.c")
+    error = town.refusal(ClientToken(town.ours.path, token))
+    assert "looks like the port for callers with certificates" in error.message
+    assert "the caller's certificate" not in error.message
+    assert error.retryable
+
+
+def test_a_token_that_cannot_be_read_is_no_matter_of_the_address() -> None:
+    details = "Getting metadata from plugin failed with error: the token's file t cannot be taken"
+    told = failed(grpc.StatusCode.UNAVAILABLE, details)
+    assert told.contact is Contact.NONE
+    assert told.text == f"the call could not be prepared ({details})"
+
+
+def test_a_server_that_hangs_is_named_as_such(town: Town) -> None:
+    error = town.refusal(town.caller(), f"localhost:{town.silent}")
+    assert not error.message.startswith(("failed to connect", "Deadline"))
+    begin = "failed to connect to all addresses; last error: INTERNAL: ipv4:127.0.0.1:1: "
+    frozen = f"{begin}Handshake read failed (Endpoint closing)"
+    told = failed(grpc.StatusCode.UNAVAILABLE, frozen)
+    assert told.text == f"something listens there and says nothing: it hangs ({frozen})"
+    assert told.contact is Contact.NOBODY
+    late = in_words(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    assert late == "no answer came in time (Deadline Exceeded)"

@@ -96,10 +96,16 @@ class TokenIdentifier:
         return issuer
 
 
+_NOTHING_CARRIED = (
+    "the call carries no authorization metadata: this port is for callers with a JWT, and "
+    "certificates go to the other one"
+)
+
+
 def _token(context: grpc.ServicerContext) -> str:
     found = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
     if not found:
-        raise Unauthenticated("the call carries no authorization metadata")
+        raise Unauthenticated(_NOTHING_CARRIED)
     if len(found) > 1:
         raise Unauthenticated("the call carries several authorization metadata")
     text = found[0]
