@@ -1,6 +1,6 @@
 """Sealing a list of tokens under a MAC key: AES-256-GCM with a key of its own for each list.
 
-The key is drawn from the MAC key by a random salt and enciphers once, so the nonce is fixed.
+The key is derived from the MAC key and a random salt, and used once, so the nonce is fixed.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def seal_tokens(key: MacKey, salt: bytes, tokens: list[str], *context: bytes) ->
 def open_tokens(key: MacKey, salt: bytes, sealed: bytes, *context: bytes) -> list[str]:
     """Decrypts tokens. Raises DecryptionFailed."""
     try:
-        plain = _cipher(key, salt).decrypt(_NONCE, sealed, length_prefixed(_LABEL, *context))
+        plaintext = _cipher(key, salt).decrypt(_NONCE, sealed, length_prefixed(_LABEL, *context))
     except (InvalidTag, ValueError):
         # ValueError: too short for a tag. Nothing of ours is.
         raise DecryptionFailed from None
     tokens, at = [], 0
-    while at < len(plain):
+    while at < len(plaintext):
         start = at + _SIZE
-        at = start + int.from_bytes(plain[at:start])
-        tokens.append(plain[start:at].decode())
+        at = start + int.from_bytes(plaintext[at:start])
+        tokens.append(plaintext[start:at].decode())
     return tokens
 
 

@@ -1,4 +1,4 @@
-"""Keys as the rest of the service sees them: objects that do, never bytes to be read."""
+"""Keys as the rest of the service sees them: objects with operations, never readable bytes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class FieldKey(Secret):
         *,
         tweak_version: int,
     ) -> list[list[int]]:
-        """Reverses ``encipher``; the same shapes and errors."""
+        """Reverses ``encipher``; the same arguments and errors."""
         cipher = self._cipher_of(generator, tweak_version)
         return _run(cipher, radix, numerals, tweaks, decrypt=True)
 
@@ -128,7 +128,7 @@ class FieldKey(Secret):
         *,
         tweak_version: int,
     ) -> list[str]:
-        """Reverses ``encipher_texts``; the same shapes and errors."""
+        """Reverses ``encipher_texts``; the same arguments and errors."""
         cipher = self._cipher_of(generator, tweak_version)
         return _run_texts(cipher, alphabet, texts, tweaks, decrypt=True)
 
@@ -258,5 +258,5 @@ class MacKey(Secret):
         return self._prf.digest(message)
 
     def verify(self, message: bytes, mac: bytes) -> bool:
-        """Tells, in constant time, whether ``mac`` is the message's."""
+        """Returns, in constant time, whether ``mac`` is the message's."""
         return compare_digest(self.mac(message), mac)

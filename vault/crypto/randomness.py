@@ -16,7 +16,7 @@ _BYTE = 256
 def random_text(
     alphabet: Alphabet, length: int, *, source: Callable[[int], bytes] = os.urandom
 ) -> str:
-    """Draws ``length`` characters, each equally likely.
+    """Returns ``length`` random characters, each equally likely.
 
     A byte stands for a character only below the largest multiple of the radix: taking the
     rest of the bytes too would make the first characters of the alphabet likelier.
@@ -28,9 +28,9 @@ def random_text(
     if radix > _BYTE:
         return "".join(choice(characters) for _ in range(length))
     limit = _BYTE - _BYTE % radix
-    drawn: list[str] = []
-    while len(drawn) < length:
+    chosen: list[str] = []
+    while len(chosen) < length:
         # Twice as many as needed: at worst half the bytes are above the limit.
-        block = source(2 * (length - len(drawn)))
-        drawn += [characters[byte % radix] for byte in block if byte < limit]
-    return "".join(drawn[:length])
+        block = source(2 * (length - len(chosen)))
+        chosen += [characters[byte % radix] for byte in block if byte < limit]
+    return "".join(chosen[:length])

@@ -22,10 +22,10 @@ class Secret:
 
 
 class KeyBytes(bytearray):
-    """A key's bytes, overwritten when nobody holds them any more.
+    """A key's bytes, zeroed when the last reference to them goes.
 
-    At its end rather than at a call of ours: a key that were wiped while a cipher still
-    uses it would encipher under zeros.
+    Not by an explicit call: a key wiped while a cipher still uses it would encipher under
+    zeros.
     """
 
     __slots__ = ()

@@ -38,7 +38,7 @@ class BlockCipher(Protocol):
     """AES over the rows of a batch."""
 
     def for_rows(self, start: int, stop: int, /) -> AbstractContextManager[BlockFunction]:
-        """Lends the block function of some rows: (n, 2) arrays of 64-bit halves of blocks."""
+        """Returns the block function of some rows: (n, 2) arrays of 64-bit halves of blocks."""
 
 
 def checked_digits(digits: object, radix: int, shortest: int, longest: int) -> Digits:
@@ -87,7 +87,7 @@ class SingleKey(Secret):
         self._aes = aes
 
     def for_rows(self, _start: int, _stop: int, /) -> AbstractContextManager[BlockFunction]:
-        """Lends the same function for all rows."""
+        """Returns the same function for all rows."""
         return nullcontext(self._aes.many)
 
 
@@ -110,8 +110,8 @@ class KeyRuns(Secret):
         """Yields the function for some rows, with one AES context per run of equal keys."""
         first = int(np.searchsorted(self._bounds, start, side="right")) - 1
         last = int(np.searchsorted(self._bounds, stop, side="left"))
-        cuts = np.clip(self._bounds[first : last + 1], start, stop) - start
-        offsets = (cuts * BLOCK).tolist()
+        bounds = np.clip(self._bounds[first : last + 1], start, stop) - start
+        offsets = (bounds * BLOCK).tolist()
         keys = self._keys[first:last]
         contexts = [key.acquire_context() for key in keys]
         updates = [context.update for context in contexts]

@@ -26,7 +26,7 @@ _MOST_WORDS = 64  # Beyond that (some 1,200 decimal digits) columns gain nothing
 
 
 def suits_batch(radix: int, length: int) -> bool:
-    """Tells whether values of that length are for the batch form."""
+    """Returns whether the batch form takes values of that length."""
     return length <= 32 * 2 * _MOST_WORDS and layout_of(radix, length, 0).d <= 4 * _MOST_WORDS
 
 
@@ -159,8 +159,8 @@ def _expand(encipher: BlockFunction, r: Column, words: int) -> list[Column]:
 
 
 def _low_words(parts: Sequence[Column], words: int) -> list[Column]:
-    """Cuts S after ``words`` 32-bit words and turns it round: the least significant first."""
-    cut = [
+    """Returns the first ``words`` 32-bit words of S, the least significant first."""
+    result = [
         half for part in parts[: (words + 1) // 2] for half in (part >> SHIFT_32, part & MASK_32)
     ]
-    return cut[:words][::-1]
+    return result[:words][::-1]

@@ -1,7 +1,7 @@
-"""What callers hand to a cipher: made sure of before anything is enciphered.
+"""Validates what callers pass to a cipher, before anything is enciphered.
 
-Whatever is not plainly a key, a tweak or a radix is refused. A guess would give another
-ciphertext than the standard's, and nobody would see it.
+Anything that is not clearly a key, a tweak or a radix is refused. A guess would silently give
+another ciphertext than the standard's.
 """
 
 from __future__ import annotations

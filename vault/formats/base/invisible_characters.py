@@ -1,6 +1,6 @@
-"""What is easily overlooked in a value that was refused: marks that nobody sees, and doubles.
+"""Hints at invisible and look-alike characters in a value that was refused.
 
-Said only where it is the cause: where the value without them is taken, or without what is
+Given only where they are the cause: where the value without them is taken, or without what is
 around it is refused for something else.
 """
 
@@ -17,10 +17,10 @@ __all__ = ["invisible_character_hint"]
 
 _AROUND = "there is a space, a line break or an invisible mark before or after it"
 _WITHIN = "it has an invisible character, or one that only looks like another"
-_LONGEST = 1000  # more nobody reads through
-# Of what is compared with its double: no format that a double can get into takes more. Before
-# normalising, which makes up to 18 characters of one and sorts runs of marks, and after it.
-_LONGEST_DOUBLE = 256
+_LONGEST = 1000  # bounds the work on hostile input
+# Of a text that is searched for look-alikes: no format that can have any takes more. Checked before
+# normalising, which makes up to 18 characters of one and sorts combining marks, and after it.
+_LONGEST_LOOK_ALIKE = 256
 # Letters of other scripts that look like Latin ones, small ones where these do.
 _LETTERS = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеѕіјорсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
@@ -35,7 +35,7 @@ _PRINTABLE = re.compile("[!-~]+(?: [!-~]+)*")
 def invisible_character_hint(
     text: str, refusal: FormatError, parse: Callable[[str], object]
 ) -> str | None:
-    """Returns what nobody sees in a refused text, and never which character it is.
+    """Returns what is invisible in a refused text, and never which character it is.
 
     Args:
         refusal: what ``parse`` raised for the text.
@@ -43,19 +43,19 @@ def invisible_character_hint(
     """
     if len(text) > _LONGEST or _PRINTABLE.fullmatch(text):
         return None
-    bare = _bare(text)
-    if bare != text and _said_of(bare, parse) != refusal.message:
+    stripped = _stripped(text)
+    if stripped != text and _refusal_of(stripped, parse) != refusal.message:
         return _AROUND
-    if len(bare) > _LONGEST_DOUBLE:
+    if len(stripped) > _LONGEST_LOOK_ALIKE:
         return None
-    plain = _plain(bare)
-    if plain != bare and _said_of(plain, parse) is None:
+    replaced = _without_look_alikes(stripped)
+    if replaced != stripped and _refusal_of(replaced, parse) is None:
         return _WITHIN
     return None
 
 
-def _said_of(text: str, parse: Callable[[str], object]) -> str | None:
-    """Returns why a text is refused, None where it is taken."""
+def _refusal_of(text: str, parse: Callable[[str], object]) -> str | None:
+    """Returns why a text is refused; None where it is accepted."""
     try:
         parse(text)
     except FormatError as error:
@@ -63,8 +63,8 @@ def _said_of(text: str, parse: Callable[[str], object]) -> str | None:
     return None
 
 
-def _bare(text: str) -> str:
-    """Returns a text without what nobody sees around it."""
+def _stripped(text: str) -> str:
+    """Returns a text without blank or invisible characters around it."""
     start, end = 0, len(text)
     while start < end and _is_blank(text[start]):
         start += 1
@@ -73,12 +73,12 @@ def _bare(text: str) -> str:
     return text[start:end]
 
 
-def _plain(text: str) -> str:
+def _without_look_alikes(text: str) -> str:
     """Returns a text in the characters that those in it are mistaken for."""
     spaced = "".join([" " if each.isspace() else each for each in text])
     hyphened = _HYPHENS.sub("-", spaced).translate(_LETTERS)
     known = unicodedata.normalize("NFKC", "".join([_digit(each) for each in hyphened]))
-    if len(known) > _LONGEST_DOUBLE:
+    if len(known) > _LONGEST_LOOK_ALIKE:
         return text
     return "".join([each for each in known if not _is_invisible(each)]).strip()
 

@@ -20,9 +20,11 @@ ITIN_GROUPS = frozenset(
 """Middle two digits that the IRS issues ITINs with (Publication 1915)."""
 
 _WRITTEN_LENGTH = 11
-_MARKS = f".{SPACES}{HYPHENS}"
-_ALLOWED = re.compile(f"[0-9{_MARKS}]*")
-_LAYOUTS = {mark: Layout(LENGTH, ((3, mark), (5, mark))) for mark in _MARKS}
+_SEPARATORS = f".{SPACES}{HYPHENS}"
+_ALLOWED = re.compile(f"[0-9{_SEPARATORS}]*")
+_LAYOUTS = {
+    separator: Layout(LENGTH, ((3, separator), (5, separator))) for separator in _SEPARATORS
+}
 
 
 def read_nine_digits(text: str, what: str) -> Parsed:
@@ -47,7 +49,7 @@ def read_nine_digits(text: str, what: str) -> Parsed:
 def _fault(text: str, what: str) -> FormatError:
     if not _ALLOWED.fullmatch(text):
         return not_in_format(f"{what} has only the digits 0-9, hyphens, dots and spaces")
-    digits = len(text) - sum(map(text.count, _MARKS))
+    digits = len(text) - sum(map(text.count, _SEPARATORS))
     if digits < LENGTH:
         return too_short(f"{what} has nine digits, and the value has fewer")
     if digits > LENGTH:

@@ -1,6 +1,6 @@
-"""Random tokens that are not one run of one alphabet: drawn as one number and spelled out.
+"""Random tokens that are not one run of one alphabet: one random number, written out.
 
-A number below ``size`` is drawn with 64 bits to spare, so no token is likelier than another
+A number below ``size`` is chosen with 64 bits to spare, so no token is likelier than another
 by more than 2^-64.
 """
 
@@ -36,14 +36,14 @@ def random_characters_plan(
 ) -> RandomPlan:
     """Plans a token made of one character (or text) of each of ``choices``, in order."""
 
-    def spell(rank: int) -> str:
+    def write(rank: int) -> str:
         made: list[str] = []
         for each in choices:
             rank, at = divmod(rank, len(each))
             made.append(each[at])
         return build("".join(made))
 
-    return random_number_plan(count_choices(choices), spell)
+    return random_number_plan(count_choices(choices), write)
 
 
 def same_classes_plan(core: str) -> RandomPlan:
@@ -52,7 +52,7 @@ def same_classes_plan(core: str) -> RandomPlan:
 
 
 def character_classes(core: str) -> list[str]:
-    """Returns what each character of a core is drawn from: the digits, or a-z."""
+    """Returns the class of each character of a core: the digits, or a-z."""
     return [_DIGITS if character in _DIGITS else _LETTERS for character in core]
 
 

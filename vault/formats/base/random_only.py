@@ -1,4 +1,4 @@
-"""What formats have in common whose tokens are only ever drawn at random."""
+"""What formats have in common whose tokens are always random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letters that tokens of names are drawn from, by script.
+"""Letters that tokens of names consist of, by script.
 
 Each is a set that casing and normalisation leave alone and any font of the script has.
 """

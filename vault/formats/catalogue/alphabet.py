@@ -1,7 +1,7 @@
 """Values over one alphabet, with separators: account numbers, national ids, codes.
 
 The core is verbatim, case included, so that a value comes back as it was whatever its token
-looks like. Case stays where it was in so far as it says something: a vaulted token of a
+looks like. Case is kept where it carries information: a vaulted token of a
 value in capitals has no small letters, and the other way round.
 """
 
@@ -50,7 +50,7 @@ _FEWEST_IN_CASE = 2  # an alphabet of one character enciphers nothing
 
 @dataclass(frozen=True, slots=True)
 class _CaseRule:
-    """The part of an alphabet that tokens of values in one case are drawn from."""
+    """The part of an alphabet that tokens of values in one case consist of."""
 
     label: str
     alphabet: Alphabet
@@ -161,7 +161,7 @@ class PlainAlphabet(ColumnarFormat):
         head, middle, tail = self._split_core(core)
         alphabet, label = self._alphabet, ""
         if storage is Storage.VAULTED:
-            alphabet, label = self._drawn_from(middle)
+            alphabet, label = self._token_alphabet(middle)
         # The label keeps AB1 and ab1, equal numerals in their alphabets, from equal tokens.
         return Plan(alphabet, middle, label + head + tail, lambda made: head + made + tail)
 
@@ -172,7 +172,7 @@ class PlainAlphabet(ColumnarFormat):
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         head, middle, tail = self._split_core(core)
-        alphabet, _ = self._drawn_from(middle)
+        alphabet, _ = self._token_alphabet(middle)
         return RandomPlan(alphabet, len(middle), lambda made: head + made + tail)
 
     @property
@@ -204,7 +204,7 @@ class PlainAlphabet(ColumnarFormat):
         end = len(core) - self._last
         return core[: self._first], core[self._first : end], core[end:]
 
-    def _drawn_from(self, middle: str) -> tuple[Alphabet, str]:
+    def _token_alphabet(self, middle: str) -> tuple[Alphabet, str]:
         for rule in self._cases:
             if rule.matches.fullmatch(middle):
                 return rule.alphabet, rule.label

@@ -2,7 +2,7 @@
 
 The token's Luhn sum is set by one recomputed digit, never by walking the cipher until it
 comes out right: walking to an invalid sum is not injective, walking to a valid one takes a
-time that tells values apart. As values pass the Luhn check, that digit holds nothing.
+time that depends on the value. As values pass the Luhn check, that digit holds nothing.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ class Card(ColumnarFormat):
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
         head, middle, tail = self._split_core(core)
-        return Plan(_DIGITS, middle, head + tail, lambda made: self._close(head, made, tail))
+        return Plan(
+            _DIGITS, middle, head + tail, lambda made: self._with_luhn_digit(head, made, tail)
+        )
 
     def value_plan(self, token_core: str) -> Plan:
         if not self._min <= len(token_core) <= self._max:
@@ -172,7 +174,9 @@ class Card(ColumnarFormat):
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         head, middle, tail = self._split_core(core)
-        return RandomPlan(_DIGITS, len(middle), lambda made: self._close(head, made, tail))
+        return RandomPlan(
+            _DIGITS, len(middle), lambda made: self._with_luhn_digit(head, made, tail)
+        )
 
     @property
     def row_alphabet(self) -> Alphabet:
@@ -210,7 +214,7 @@ class Card(ColumnarFormat):
         free = end if self._residue is None else end - 1
         return core[: self._first], core[self._first : free], core[end:]
 
-    def _close(self, head: str, made: str, tail: str) -> str:
+    def _with_luhn_digit(self, head: str, made: str, tail: str) -> str:
         if self._residue is None:
             return head + made + tail
         return _with_sum(head + made, tail, self._residue)

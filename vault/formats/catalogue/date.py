@@ -48,7 +48,7 @@ _DIGITS = NAMED_ALPHABETS["digits"]
 # In a core, stands for the leading zero that was left out of a month or a day.
 _LEFT_OUT = "\x1f"
 _YEAR, _SHORT = "([0-9]{4})", "([0-9]{1,2})"
-# Around a mark there may be a space on either side, as in 29. 3. 1982; a date with dots may
+# Around a separator there may be a space on either side, as in 29. 3. 1982; a date with dots may
 # end in one, as in 1982. 03. 29.
 _GAP = f"([{SPACES}]?[/.{HYPHENS}][{SPACES}]?|[{SPACES}]|)"
 _SAME_GAP = r"\2"

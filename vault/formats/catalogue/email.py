@@ -43,9 +43,9 @@ _LONGEST_TOKEN = 2 * _LONGEST
 _SHORTEST_TOKEN = 8
 _RESERVED_DOMAIN = "example.com"
 # RFC 2606 reserves this top-level domain too.
-_DRAWN_ENDING = ".example"
-_DRAWN_LETTERS = 8
-# The punctuation that RFC 5322 allows outside quotes; it tells little and stays.
+_RANDOM_DOMAIN_ENDING = ".example"
+_RANDOM_DOMAIN_LETTERS = 8
+# The punctuation that RFC 5322 allows outside quotes; it reveals little and stays.
 _GAP = re.compile(r"[!#$%&'*+\-/=?^_`{|}~.]+")
 _REFUSED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _REFUSED_LOCAL = re.compile(r'[(),:;<>\[\]\\"]')
@@ -53,7 +53,7 @@ _LABEL = r"(?:[A-Za-z0-9_-]|[^\x00-\x7f])+"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Za-z.:]+\]")
 
 
-_DRAWN_DOMAIN = re.compile(rf"[a-z]{{{_DRAWN_LETTERS}}}{re.escape(_DRAWN_ENDING)}")
+_RANDOM_DOMAIN = re.compile(rf"[a-z]{{{_RANDOM_DOMAIN_LETTERS}}}{re.escape(_RANDOM_DOMAIN_ENDING)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class Email(RandomOnly):
             raise not_in_format("an e-mail token ends in a domain")
         if self._domain == "reserved" and domain.lower() != _RESERVED_DOMAIN:
             raise not_in_format(f"an e-mail token is at {_RESERVED_DOMAIN}")
-        if self._domain == "drawn" and not _DRAWN_DOMAIN.fullmatch(domain.lower()):
-            raise not_in_format(f"an e-mail token's domain ends in {_DRAWN_ENDING}")
+        if self._domain == "drawn" and not _RANDOM_DOMAIN.fullmatch(domain.lower()):
+            raise not_in_format(f"an e-mail token's domain ends in {_RANDOM_DOMAIN_ENDING}")
         return _compose(letters, gaps, domain)
 
     def _read(self, local: str, domain: str) -> Parsed:
@@ -162,8 +162,8 @@ class Email(RandomOnly):
         if self._domain == "drawn":
             return RandomPlan(
                 LETTERS,
-                length + _DRAWN_LETTERS,
-                lambda made: f"{made[:length]}@{made[length:]}{_DRAWN_ENDING}",
+                length + _RANDOM_DOMAIN_LETTERS,
+                lambda made: f"{made[:length]}@{made[length:]}{_RANDOM_DOMAIN_ENDING}",
             )
         kept = domain if self._keep_domain else _RESERVED_DOMAIN
         return RandomPlan(LETTERS, length, lambda made: f"{made}@{kept}")

@@ -49,7 +49,7 @@ _LONGEST_TEXT = 2 * _LONGEST
 # The registry has no account of fewer digits, but for such as are letters nearly throughout.
 _FEWEST_DIGITS = 10
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
-_SHAPE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
+_CORE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
 _PIECE = re.compile(r"([0-9]+)!([nac])")
 _CLASSES = {"n": "[0-9]", "a": "[a-z]", "c": "[0-9a-z]"}
 _ZEROS = str.maketrans("123456789", "0" * 9)
@@ -171,8 +171,8 @@ class Iban:
 
         def build(made: str) -> str:
             digits = iter(made)
-            spelled = [next(digits) if each == "0" else each for each in letters]
-            return _with_check(country, "".join(spelled), wrong=wrong)
+            characters = [next(digits) if each == "0" else each for each in letters]
+            return _with_check(country, "".join(characters), wrong=wrong)
 
         return Plan(_DIGITS, text, country + letters, build)
 
@@ -201,7 +201,7 @@ def _read(text: str) -> Parsed:
     if len(letters) > _LONGEST:
         raise too_long(f"an IBAN has at most {_LONGEST} letters and digits")
     core, capitals = fold_case(letters)
-    if not _SHAPE.fullmatch(core):
+    if not _CORE.fullmatch(core):
         raise not_in_format(
             "an IBAN has two letters, two check digits, then letters and digits; write it without "
             "the word IBAN, slashes, brackets or quotes"

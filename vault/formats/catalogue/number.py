@@ -93,7 +93,7 @@ class _Number:
             raise self._too_long()
         if not self._text.fullmatch(text):
             raise not_in_format(self._rule)
-        sign, number, places = _take_apart(text)
+        sign, number, places = _parse_number(text)
         if sign and number == 0:
             raise not_in_format("zero has no sign")
         if places > MOST_PLACES:
@@ -118,7 +118,7 @@ class _Number:
         return self.value_plan(core)
 
     def value_plan(self, token_core: str) -> Plan:
-        sign, number, places = _take_apart(token_core)
+        sign, number, places = _parse_number(token_core)
         text = f"{number - bool(sign):0{self._max + places}d}"
 
         def build(made: str) -> str:
@@ -133,7 +133,7 @@ class _Number:
         return RandomPlan(_DIGITS, len(plan.text), plan.build)
 
 
-def _take_apart(text: str) -> tuple[str, int, int]:
+def _parse_number(text: str) -> tuple[str, int, int]:
     """Returns the sign, the number without its point, and the places after the point."""
     sign = "-" if text.startswith("-") else ""
     whole, _, fraction = text[len(sign) :].partition(".")

@@ -8,7 +8,7 @@ A template is literal text with groups and optional separators:
 - ``[ -]``: one of these characters, or none, where it stands;
 - ``{{``, ``}}``, ``[[``, ``]]``: the bracket itself.
 
-What can be matched in two ways is refused, so matching never goes back: it is linear.
+What can be matched in two ways is refused, so matching never backtracks: it is linear.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ def read_pattern(template: str) -> Pattern:
     elements = _read(template)
     groups = tuple([each for each in elements if isinstance(each, Group)])
     if not any(not group.kept for group in groups):
-        raise _wrong("the template has no group to encipher, as {serial:digits:6}")
+        raise _template_error("the template has no group to encipher, as {serial:digits:6}")
     if len({group.name for group in groups}) != len(groups):
-        raise _wrong("two groups of the template have one name")
+        raise _template_error("two groups of the template have one name")
     longest = sum([each.high if isinstance(each, Group) else 1 for each in elements])
     if longest > MAX_LENGTH:
-        raise _wrong(f"the template allows more than {MAX_LENGTH} characters")
+        raise _template_error(f"the template allows more than {MAX_LENGTH} characters")
     _check_optionals(elements)
     solid = [each for each in elements if not isinstance(each, Optional)]
     _check_ends(solid)
@@ -117,7 +117,7 @@ def _read(template: str) -> list[Element]:
     while at < len(template):
         match = _TOKEN.match(template, at)
         if match is None:
-            raise _wrong(
+            raise _template_error(
                 f"the template cannot be read at character {at + 1}: groups are "
                 "{name:alphabet:length}, optional separators [ -], a bracket itself is doubled"
             )
@@ -134,7 +134,7 @@ def _element(match: re.Match[str]) -> Element:
     low = int(match["low"])
     high = low if match["high"] is None else int(match["high"])
     if not 1 <= low <= high <= MAX_LENGTH:
-        raise _wrong(f"a group's lengths are from 1 to {MAX_LENGTH}, the lesser first")
+        raise _template_error(f"a group's lengths are from 1 to {MAX_LENGTH}, the lesser first")
     alphabet = read_alphabet(match["alphabet"], "template")
     return Group(match["name"], alphabet, low, high, match["kept"] is not None)
 
@@ -149,11 +149,11 @@ def _check_optionals(elements: Sequence[Element]) -> None:
             category = unicodedata.category(character)
             # What is optional stays readable: letters and digits must not slip through.
             if category[0] not in {"P", "S", "Z"} or category in {"Zl", "Zp"}:
-                raise _wrong("an optional character is punctuation, a symbol or a space")
+                raise _template_error("an optional character is punctuation, a symbol or a space")
             if any(isinstance(e, Group) and character in e.alphabet for e in elements):
-                raise _wrong("an optional character is in the alphabet of a group")
+                raise _template_error("an optional character is in the alphabet of a group")
             if isinstance(following, Optional) or following == Literal(character):
-                raise _wrong("an optional character could be the character after it")
+                raise _template_error("an optional character could be the character after it")
 
 
 def _check_ends(solid: Sequence[Literal | Group]) -> None:
@@ -166,7 +166,7 @@ def _check_ends(solid: Sequence[Literal | Group]) -> None:
         else:
             first = following.alphabet.characters
         if any(character in group.alphabet for character in first):
-            raise _wrong(
+            raise _template_error(
                 f"group {group.name} has no fixed length, so what follows it must not begin "
                 "with a character of its alphabet"
             )
@@ -200,5 +200,5 @@ def _expression_of_piece(piece: str | Group) -> str:
     return f"[{re.escape(piece.alphabet.characters)}]{{{piece.low},{piece.high}}}+"
 
 
-def _wrong(message: str) -> FormatOptionError:
+def _template_error(message: str) -> FormatOptionError:
     return FormatOptionError("template", message)

@@ -2,9 +2,9 @@
 
 The letters are a-z or, if the policy says so, those of the script the name begins in.
 
-A value's core marks where its words begin, for the view ``initials``: a reader may move a
-token's separators, and must not choose by that which letters are shown. A token's core has
-no such marks, and a value is written without them.
+A value's core has a delimiter where a word begins, for the view ``initials``: a reader may move
+a token's separators, and must not choose by that which letters are shown. A token's core has
+no delimiters, and a value is written without them.
 
 NFC and NFD spellings are two values: they are two sequences of code points, and each comes
 back as it was.
@@ -56,7 +56,7 @@ _SHORTEST_TOKEN = 5
 # Besides spaces and hyphens what stands between the parts of names, or around one.
 _GAP = re.compile(rf"""[{SPACES}\u3000'‘’.,·・‧"“”„«»()/&{HYPHENS}]+""")
 # Begins a word in a core: refused in values, and in no token.
-_WORD = "\x1f"
+_WORD_DELIMITER = "\x1f"
 # Controls, line and paragraph separators, and lone surrogates, which UTF-8 cannot carry.
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -98,7 +98,7 @@ class PersonName(RandomOnly):
         if _REFUSED.search(text):
             raise not_in_format("a name has no control characters, line breaks or lone surrogates")
         parsed = _read(text)
-        return Parsed(_marked(parsed), parsed.layout)
+        return Parsed(_delimited(parsed), parsed.layout)
 
     def parse_token(self, text: str) -> Parsed:
         if len(text) > _LONGEST_TOKEN:
@@ -111,18 +111,18 @@ class PersonName(RandomOnly):
         return Parsed(core, parsed.layout)
 
     def render(self, core: str, layout: Layout) -> str:
-        return apply_layout(core.replace(_WORD, ""), layout)
+        return apply_layout(core.replace(_WORD_DELIMITER, ""), layout)
 
     def words(self, core: str) -> Sequence[str]:
-        return core.split(_WORD)
+        return core.split(_WORD_DELIMITER)
 
     def spelling_key(self, core: str) -> str:
         """Where words begin is a matter of spelling here."""
-        return text_spelling_key(core.replace(_WORD, ""))
+        return text_spelling_key(core.replace(_WORD_DELIMITER, ""))
 
     def random_plan(self, core: str, attempt: int) -> RandomPlan:
         alphabet = script_of(core) if self._own else LETTERS
-        letters = core.replace(_WORD, "")
+        letters = core.replace(_WORD_DELIMITER, "")
         length = max(len(letters), fewest_letters(alphabet) + attempt)
         # The value's own letters make its own core: no token, as a token is not its value.
         return RandomPlan(alphabet, length, lambda made: core if made == letters else made)
@@ -132,14 +132,14 @@ def _is_over(core: str, alphabet: Alphabet) -> bool:
     return all(character in alphabet for character in core)
 
 
-def _marked(parsed: Parsed) -> str:
-    """Returns the core with marks where the gaps within it are."""
+def _delimited(parsed: Parsed) -> str:
+    """Returns the core with a delimiter at each gap within it."""
     core, layout = parsed.core, parsed.layout
     inner = [at for at, _ in layout.gaps if 0 < at < len(core)]
     if not inner:
         return core
-    cuts = zip([0, *inner], [*inner, len(core)], strict=True)
-    return _WORD.join([core[start:end] for start, end in cuts])
+    words = zip([0, *inner], [*inner, len(core)], strict=True)
+    return _WORD_DELIMITER.join([core[start:end] for start, end in words])
 
 
 def _read(text: str) -> Parsed:

@@ -3,9 +3,9 @@
 The core is the digits, with a leading ``+`` where there is one; the punctuation is layout.
 A token keeps its value's country code and begins as its value does.
 
-A batch may be of another region than the field: its numbers are then judged by that region's
+A batch may be of another region than the field: its numbers are then validated by that region's
 numbering plan, and taken apart as the field's. What a token keeps is therefore the same for
-whoever reads it, and knows no region.
+every reader, and depends on no region.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ class Phone:
         self._prefix = own if prefix is None else prefix
 
     def for_region(self, region: str) -> Format:
-        """The field's own international prefix goes on to count."""
+        """The field's own international prefix still applies."""
         return Phone(replace(self._options, region=region), self._prefix)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         """The region counts by its international prefix alone."""
-        # With 00, a number's leading zeros tell by themselves that it is a national one.
+        # With 00, a number's leading zeros alone show that it is a national one.
         rules = 1 if self._prefix in {"", "00"} else 2
         return {"rules": rules, "international_prefix": self._prefix}
 
@@ -141,7 +141,7 @@ class Phone:
     def _check_reading(self, core: str) -> None:
         """Refuses a batch's national number that the field would take for an international one.
 
-        What a token keeps, and what its country is, goes by the field's prefix alone.
+        What a token keeps, and what its country is, depends on the field's prefix alone.
         """
         own = international_prefix(self._region) if self._region else ""
         if core.startswith("+") or own == self._prefix or (own and core.startswith(own)):

@@ -49,7 +49,7 @@ class _Country:
     Attributes:
         core: what they look like without separators, in small letters.
         shortest: a core with the fewest tokens.
-        choices: what a token's characters are drawn from, for a core.
+        choices: the characters to choose each token character from, for a core.
         area: how many leading characters name the area, for a core.
         rule: for messages.
     """

@@ -42,13 +42,13 @@ __all__ = [
 ]
 
 CHARACTERS = Alphabet("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-"""What a surrogate's body is drawn from, each worth five bits."""
+"""The characters of a surrogate's body, each worth five bits."""
 
 BODY_LENGTH = 20
 """Characters of a body."""
 
 CHECK_LENGTH = 4
-"""How many of them, at the end, whoever draws the body may use for a keyed checksum."""
+"""How many of them, at the end, may hold a keyed checksum."""
 
 LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 """What a type name looks like."""
@@ -57,7 +57,7 @@ _LONGEST = 10_000
 _DEFAULT_LABEL = "VALUE"
 _BODY = f"[{CHARACTERS.characters}]{{{BODY_LENGTH}}}"
 _ANY = re.compile(rf"\[({LABEL.pattern})_({_BODY})\]")
-_SURROGATE_CODES = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Surrogate(RandomOnly):
             raise too_short("the value is empty")
         if len(text) > self._max:
             raise too_long(f"the value has more than {self._max} characters")
-        if _SURROGATE_CODES.search(text):
+        if _LONE_SURROGATE.search(text):
             raise not_in_format("the value has a lone surrogate code point, which is no character")
         return Parsed(text, bare_layout(0))
 

@@ -96,8 +96,8 @@ class Template:
     @property
     def first_characters(self) -> str:
         first = self._pattern.pieces[0]
-        drawn = isinstance(first, Group) and not first.kept
-        return first.alphabet.characters if drawn and isinstance(first, Group) else ""
+        is_tokenized = isinstance(first, Group) and not first.kept
+        return first.alphabet.characters if is_tokenized and isinstance(first, Group) else ""
 
     def parse(self, text: str) -> Parsed:
         if not text:

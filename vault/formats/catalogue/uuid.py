@@ -155,7 +155,7 @@ def _fault(text: str) -> FormatError:
         digits = len(
             text.removeprefix(_URN)
             .removeprefix(_CAPITAL_URN)
-            .translate({ord(mark): None for mark in "{}-"})
+            .translate({ord(character): None for character in "{}-"})
         )
         if digits != _LENGTH:
             return (too_short if digits < _LENGTH else too_long)("a UUID has 32 hexadecimal digits")

@@ -1,7 +1,7 @@
 """Vehicle identification numbers (ISO 3779): 17 capitals and digits without I, O and Q.
 
-Only some countries have the check digit in the ninth place, so it counts where the policy
-says so.
+Only some countries have the check digit in the ninth place, so it is checked only if the policy
+asks for it.
 """
 
 from __future__ import annotations

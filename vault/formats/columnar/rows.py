@@ -1,9 +1,9 @@
 """Separator-free items of a column as arrays: a row per item, the items of one length together.
 
-Most values are nothing but characters of their field's alphabet. Where a format says what
-it makes of such values by position alone, a whole column is parsed, enciphered and written
-without a Python object per item. What is not plain goes item by item; ``split_rows`` only
-ever takes what is proven to come out the same.
+Most values are nothing but characters of their field's alphabet. Where a format handles
+such values by position alone, a whole column is parsed, enciphered and written
+without a Python object per item. All other items go one by one; ``split_rows`` takes only
+what is proven to come out the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Segments(NamedTuple):
 
 
 class ColumnarFormat(ABC):
-    """A format that can tell by rows what it does with separator-free items of a vaultless field.
+    """A format that handles separator-free items of a vaultless field as rows of an array.
 
     Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
     ``value_mask`` or ``token_mask`` accepts, ``Format``'s methods would make the same of
@@ -66,11 +66,11 @@ class ColumnarFormat(ABC):
 
     @abstractmethod
     def value_mask(self, rows: Digits) -> Mask:
-        """Tells which rows are values; their length is one of ``row_lengths``."""
+        """Returns which rows are values; their length is one of ``row_lengths``."""
 
     @abstractmethod
     def token_mask(self, rows: Digits) -> Mask:
-        """Tells which rows are tokens that a value can stand behind."""
+        """Returns which rows are tokens of some value."""
 
     @abstractmethod
     def set_token_check_digits(self, rows: Digits) -> None:
@@ -132,13 +132,13 @@ def split_rows(
             whole = (len(column), length)
             cells = None if len(found) == 1 else _cells(column.offsets, at, length)
             rows = digits.reshape(whole) if cells is None else digits[cells]
-            plain = np.ones(len(at), np.bool_)
+            separator_free = np.ones(len(at), np.bool_)
             if foreign is not None:
-                strange = foreign.reshape(whole) if cells is None else foreign[cells]
-                plain[strange.any(axis=1)] = False
-                # What is foreign has no position: any will do in rows that are left out.
-                rows[~plain] = 0
-            taken = Rows(at, rows).where(plain & accept(rows))
+                foreign_rows = foreign.reshape(whole) if cells is None else foreign[cells]
+                separator_free[foreign_rows.any(axis=1)] = False
+                # A foreign character has no position: any will do in rows that are left out.
+                rows[~separator_free] = 0
+            taken = Rows(at, rows).where(separator_free & accept(rows))
             others[taken.at] = False
             groups.append(taken)
     return groups, np.flatnonzero(others)
@@ -189,7 +189,7 @@ def join_texts(
 
 
 def stack_texts(groups: Sequence[Rows], alphabet: Alphabet, others: Sequence[str]) -> TextColumn:
-    """Writes rows and single texts one after the other, wherever they were."""
+    """Writes rows and single texts one after the other, whatever their indexes."""
     stacked, size = [], 0
     for group in groups:
         stacked.append(Rows(np.arange(size, size + len(group.at)), group.digits))

@@ -1,4 +1,4 @@
-"""A column of texts as one run of characters: no object per item until somebody asks for one.
+"""A column of texts as one run of characters: no object per item until one is needed.
 
 What a use case takes and answers is a sequence of strings either way. Arrays are made of
 strings in bulk (join, encode, frombuffer) and strings of arrays by one decode and slicing.
@@ -65,8 +65,8 @@ class TextColumn(Sequence[str]):
             text = None
         units = np.frombuffer(data, np.uint8)
         begins = (units & _TOP_BITS) != _CONTINUES
-        cut = offsets[offsets < len(data)]
-        if text is None or not begins[cut].all():
+        inner = offsets[offsets < len(data)]
+        if text is None or not begins[inner].all():
             raise ValueError("a text is not valid UTF-8")
         before = np.zeros(len(data) + 1, np.int64)
         np.cumsum(begins, out=before[1:])
