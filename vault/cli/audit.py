@@ -21,28 +21,10 @@ from vault.cli.audit_lines import (
     nothing_line,
     plain_line,
 )
-from vault.cli.audit_options import (
-    FieldOption,
-    OutcomeOption,
-    PrincipalOption,
-    RecordOption,
-    RequestOption,
-    RpcOption,
-    SinceOption,
-    UntilOption,
-    WriterOption,
-    make_filter,
-)
-from vault.cli.connection import (
-    AddressOption,
-    CaOption,
-    CertOption,
-    DevOption,
-    KeyOption,
-    RoleOption,
-    find_connection,
-)
+from vault.cli.audit_options import AuditFilterOptions
+from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
+from vault.cli.options import JsonOption, with_option_groups
 from vault.client import Client
 from vault.errors import ConfigError
 from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
@@ -52,6 +34,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 
 _STREAM = Path("-")
+_ROLE = "auditor"  # of a development environment, by default
 _PAGE = 1000  # records the service gives at once
 _FIRST_PAUSE = 0.5
 _MOST_CHECKPOINT = 4 << 20  # bytes: no service takes more
@@ -82,7 +65,9 @@ class Missing:
 
 
 @app.command()
+@with_option_groups
 def verify(
+    *,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -90,18 +75,12 @@ def verify(
             help="A checkpoint from which nothing may be missing now; - is standard input.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    as_json: JsonOption = False,
+    connection: ConnectionOptions,
 ) -> None:
     """Has the service verify every audit record. Exit code 1 if anything is wrong."""
     earlier = _read_checkpoint(checkpoint) if checkpoint is not None else ""
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
-    with connection.open() as client:
+    with connection.open(default_role=_ROLE) as client:
         answer = client.verify_audit(earlier)
     if as_json:
         findings = [
@@ -127,7 +106,9 @@ def verify(
 
 
 @app.command()
+@with_option_groups
 def tail(
+    *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new records until Ctrl-C.")
     ] = False,
@@ -144,24 +125,11 @@ def tail(
         ),
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    principal: PrincipalOption = None,
-    field: FieldOption = None,
-    outcome: OutcomeOption = None,
-    rpc: RpcOption = None,
-    writer: WriterOption = None,
-    number: RecordOption = None,
-    request_id: RequestOption = None,
+    records: AuditFilterOptions,
     long: Annotated[
         bool, typer.Option("--long", "-l", help="Add writer, record and request id to lines.")
     ] = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    connection: ConnectionOptions,
 ) -> None:
     """Prints audit records in the order of all servers, the last 20 by default.
 
@@ -169,10 +137,9 @@ def tail(
     between looks grow to --pause. Records that are missing or were edited are printed whatever
     is asked for.
     """
-    wanted = make_filter(since, until, principal, field, outcome, rpc, writer, number, request_id)
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    wanted = records.filter()
     line = json_line if as_json else long_line if long else plain_line
-    with connection.open() as client:
+    with connection.open(default_role=_ROLE) as client:
         missing = Missing()
         if wanted is not None and start is None:
             position = _print_last(client, wanted, limit, line, missing)
@@ -184,21 +151,17 @@ def tail(
 
 
 @app.command("checkpoint")
+@with_option_groups
 def make_checkpoint(
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Default: standard output, as -."),
     ] = None,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    connection: ConnectionOptions,
 ) -> None:
     """Has the service make a checkpoint. Keep it where the database's owner cannot write."""
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
-    with connection.open() as client:
+    with connection.open(default_role=_ROLE) as client:
         answer = client.checkpoint_audit()
     if output is None or output == _STREAM:
         typer.echo(answer.checkpoint, nl=False)
@@ -213,7 +176,9 @@ def make_checkpoint(
 
 
 @app.command()
+@with_option_groups
 def export(
+    *,
     output: Annotated[
         Path,
         typer.Option(
@@ -224,32 +189,18 @@ def export(
         ),
     ],
     start: Annotated[int, typer.Option("--from", metavar="N", min=1, help="First position.")] = 1,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    principal: PrincipalOption = None,
-    field: FieldOption = None,
-    outcome: OutcomeOption = None,
-    rpc: RpcOption = None,
-    writer: WriterOption = None,
-    number: RecordOption = None,
-    request_id: RequestOption = None,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    records: AuditFilterOptions,
+    connection: ConnectionOptions,
 ) -> None:
     """Writes the audit from a position to its present end, one line of JSON a record.
 
     Exit code 1 if a record is missing or was edited; its body is null. Such records are
     written whatever is asked for.
     """
-    wanted = make_filter(since, until, principal, field, outcome, rpc, writer, number, request_id)
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
+    wanted = records.filter()
     written, bad, position = 0, 0, start
     missing = Missing()
-    with connection.open() as client, _opened(output) as stream:
+    with connection.open(default_role=_ROLE) as client, _opened(output) as stream:
         for page in _pages(client, start, wanted):
             missing.tell(page.findings)
             for record in page.records:

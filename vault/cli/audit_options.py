@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -20,54 +21,9 @@ from vault.v1 import (
 )
 from vault.v1.audit_service_pb2 import AuditFilter
 
-__all__ = [
-    "FieldOption",
-    "OutcomeOption",
-    "PrincipalOption",
-    "RecordOption",
-    "RequestOption",
-    "RpcOption",
-    "SinceOption",
-    "UntilOption",
-    "WriterOption",
-    "make_filter",
-]
+__all__ = ["AuditFilterOptions"]
 
 _TIME = "TIME"
-SinceOption = Annotated[
-    str | None,
-    typer.Option(metavar=_TIME, help="From this time on: ISO 8601 (UTC), or 2h, 7d ago."),
-]
-UntilOption = Annotated[
-    str | None, typer.Option(metavar=_TIME, help="Before this time: ISO 8601 (UTC), or 2h, 7d ago.")
-]
-PrincipalOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ID",
-        help="Of this caller: a SPIFFE ID, or ISSUER#SUBJECT of a JWT; may be repeated, as the "
-        "next three.",
-    ),
-]
-FieldOption = Annotated[list[str] | None, typer.Option(help="Of calls on this field.")]
-OutcomeOption = Annotated[
-    list[str] | None, typer.Option(help="With this outcome: allowed, denied, failed.")
-]
-RpcOption = Annotated[list[str] | None, typer.Option(help="Of this RPC, such as Detokenize.")]
-WriterOption = Annotated[
-    str | None, typer.Option(metavar="UUID", help="Of this writer, as in findings and logs.")
-]
-RecordOption = Annotated[
-    int | None,
-    typer.Option(
-        "--record", metavar="N", min=1, help="With --writer: its record N; shows its position."
-    ),
-]
-RequestOption = Annotated[
-    str | None,
-    typer.Option("--request-id", help="Of the call with this x-request-id, 32 hex digits."),
-]
-
 _OUTCOMES = ("allowed", "denied", "failed")
 # What people say instead, in tools and in other logs.
 _MEANT = {"ok": "allowed", "success": "allowed", "refused": "denied", "error": "failed"}
@@ -88,45 +44,77 @@ _OTHER_RPCS = ("Expire", "unknown", "*")
 _PRINCIPAL = re.compile("(?:spiffe://.+|.+#.+|tokenvault:reaper|)", re.DOTALL)
 
 
-def make_filter(
-    since: str | None,
-    until: str | None,
-    principals: Sequence[str] | None,
-    fields: Sequence[str] | None,
-    outcomes: Sequence[str] | None,
-    rpcs: Sequence[str] | None,
-    writer: str | None,
-    record: int | None,
-    request_id: str | None,
-) -> AuditFilter | None:
-    """Makes a filter of the options, None where none was given. Raises typer.BadParameter."""
-    if record is not None and writer is None:
-        raise typer.BadParameter("--record needs --writer: numbers are each writer's own")
-    _check_names(principals or (), outcomes or (), rpcs or ())
-    if request_id is not None and not re.fullmatch("[0-9a-f]{32}", request_id):
-        raise typer.BadParameter(
-            "--request-id takes a whole id, 32 hex digits, as errors and `audit tail --long` "
-            "print it"
+@dataclass(frozen=True, slots=True)
+class AuditFilterOptions:
+    """Which audit records a command is about."""
+
+    since: Annotated[
+        str | None,
+        typer.Option(metavar=_TIME, help="From this time on: ISO 8601 (UTC), or 2h, 7d ago."),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(metavar=_TIME, help="Before this time: ISO 8601 (UTC), or 2h, 7d ago."),
+    ] = None
+    principal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Of this caller: a SPIFFE ID, or ISSUER#SUBJECT of a JWT; may be repeated, as "
+            "the next three.",
+        ),
+    ] = None
+    field: Annotated[list[str] | None, typer.Option(help="Of calls on this field.")] = None
+    outcome: Annotated[
+        list[str] | None, typer.Option(help="With this outcome: allowed, denied, failed.")
+    ] = None
+    rpc: Annotated[list[str] | None, typer.Option(help="Of this RPC, such as Detokenize.")] = None
+    writer: Annotated[
+        str | None, typer.Option(metavar="UUID", help="Of this writer, as in findings and logs.")
+    ] = None
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--record", metavar="N", min=1, help="With --writer: its record N; shows its position."
+        ),
+    ] = None
+    request_id: Annotated[
+        str | None,
+        typer.Option("--request-id", help="Of the call with this x-request-id, 32 hex digits."),
+    ] = None
+
+    def filter(self) -> AuditFilter | None:
+        """Returns the filter, None where no option was given. Raises typer.BadParameter."""
+        self._check()
+        chosen = AuditFilter(
+            principals=self.principal or (),
+            fields=self.field or (),
+            outcomes=self.outcome or (),
+            rpcs=self.rpc or (),
+            writer=self.writer or "",
+            number=self.number or 0,
+            request_id=self.request_id or "",
         )
-    made = AuditFilter(
-        principals=principals or (),
-        fields=fields or (),
-        outcomes=outcomes or (),
-        rpcs=rpcs or (),
-        writer=writer or "",
-        number=record or 0,
-        request_id=request_id or "",
-    )
-    now = datetime.now(UTC)
-    begin = None if since is None else _time(since, "--since", now)
-    end = None if until is None else _time(until, "--until", now)
-    if begin is not None and end is not None and end <= begin:
-        raise typer.BadParameter("--until is not after --since: no record can lie between them")
-    if begin is not None:
-        made.since.FromDatetime(begin)
-    if end is not None:
-        made.until.FromDatetime(end)
-    return made if made.ByteSize() else None
+        now = datetime.now(UTC)
+        begin = None if self.since is None else _time(self.since, "--since", now)
+        end = None if self.until is None else _time(self.until, "--until", now)
+        if begin is not None and end is not None and end <= begin:
+            raise typer.BadParameter("--until is not after --since: no record can lie between them")
+        if begin is not None:
+            chosen.since.FromDatetime(begin)
+        if end is not None:
+            chosen.until.FromDatetime(end)
+        return chosen if chosen.ByteSize() else None
+
+    def _check(self) -> None:
+        if self.number is not None and self.writer is None:
+            raise typer.BadParameter("--record needs --writer: numbers are each writer's own")
+        _check_names(self.principal or (), self.outcome or (), self.rpc or ())
+        if self.request_id is not None and not re.fullmatch("[0-9a-f]{32}", self.request_id):
+            raise typer.BadParameter(
+                "--request-id takes a whole id, 32 hex digits, as errors and `audit tail --long` "
+                "print it"
+            )
 
 
 def _check_names(principals: Sequence[str], outcomes: Sequence[str], rpcs: Sequence[str]) -> None:

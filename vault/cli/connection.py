@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,18 +14,7 @@ import typer
 from vault.bulk.shell import shell_word
 from vault.client import Client, ClientTls
 
-__all__ = [
-    "AddressOption",
-    "CaOption",
-    "CertOption",
-    "Connection",
-    "DevOption",
-    "KeyOption",
-    "RoleOption",
-    "find_connection",
-    "find_health",
-    "one_service",
-]
+__all__ = ["Connection", "ConnectionOptions", "DevOption", "find_health", "one_service"]
 
 _DEV_DIRECTORY = Path(".tokenvault")
 _NAMED = "tokenvault.services-named"
@@ -54,40 +44,6 @@ DevOption = Annotated[
         help="Use the development environment in DIR. Default: ./.tokenvault if it is there.",
     ),
 ]
-RoleOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Whose certificate of the development environment to use. "
-        "Default: pipeline to tokenize, auditor for the audit, privacy_officer to erase."
-    ),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        envvar="TOKENVAULT_ADDRESS",
-        metavar="HOST:PORT",
-        callback=one_service,
-        help="The service.",
-    ),
-]
-CaOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TOKENVAULT_CA", callback=one_service, help="Authority of the service, PEM."
-    ),
-]
-CertOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TOKENVAULT_CERT", callback=one_service, help="The caller's certificate, PEM."
-    ),
-]
-KeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TOKENVAULT_KEY", callback=one_service, help="The caller's private key, PEM."
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,41 +58,86 @@ class Connection:
         return Client(self.address, self.tls, batch_size=batch_size)
 
 
-def find_connection(
-    dev: Path | None,
-    role: str | None,
-    address: str | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
-    *,
-    default_role: str | None = None,
-) -> Connection:
-    """Chooses the connection: ``--dev``, else the four options, else ./.tokenvault.
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """The options of every command that calls the service."""
 
-    Raises:
-        typer.BadParameter: something is missing; the message says what.
-    """
-    given = {"--address": address, "--ca": ca, "--cert": cert, "--key": key}
-    if dev is None and any(given.values()):
-        if role is not None:
-            named = ", ".join(name for name, value in given.items() if value)
+    dev: DevOption = None
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose certificate of the development environment to use. "
+            "Default: pipeline to tokenize, auditor for the audit, privacy_officer to erase."
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TOKENVAULT_ADDRESS",
+            metavar="HOST:PORT",
+            callback=one_service,
+            help="The service.",
+        ),
+    ] = None
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TOKENVAULT_CA", callback=one_service, help="Authority of the service, PEM."
+        ),
+    ] = None
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TOKENVAULT_CERT", callback=one_service, help="The caller's certificate, PEM."
+        ),
+    ] = None
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TOKENVAULT_KEY", callback=one_service, help="The caller's private key, PEM."
+        ),
+    ] = None
+
+    def open(self, *, default_role: str | None = None) -> Client:
+        """Returns a client. Raises as ``find`` and ``Connection.open`` do."""
+        return self.find(default_role=default_role).open()
+
+    def find(self, *, default_role: str | None = None) -> Connection:
+        """Chooses the connection: ``--dev``, else the four options, else ./.tokenvault.
+
+        Args:
+            default_role: the caller of a development environment where no --role is given.
+
+        Raises:
+            typer.BadParameter: something is missing; the message says what.
+        """
+        options = {
+            "--address": self.address,
+            "--ca": self.ca,
+            "--cert": self.cert,
+            "--key": self.key,
+        }
+        given = ", ".join(name for name, value in options.items() if value)
+        if self.dev is None and given:
+            return self._named_service(given, [name for name in options if not options[name]])
+        directory = self.dev or _DEV_DIRECTORY
+        if self.dev is None and not (directory / "dev.json").exists():
             raise typer.BadParameter(
-                f"--role chooses a caller of a development environment, but {named} (or "
-                f"TOKENVAULT_*) name another service: leave --role out, or leave {named} out "
+                "no service given: use --address, --ca, --cert and --key, "
+                "or start 'tokenvault dev' here"
+            )
+        return _development(directory, self.role or default_role)
+
+    def _named_service(self, given: str, missing: Sequence[str]) -> Connection:
+        if self.role is not None:
+            raise typer.BadParameter(
+                f"--role chooses a caller of a development environment, but {given} (or "
+                f"TOKENVAULT_*) name another service: leave --role out, or leave {given} out "
                 "(or unset TOKENVAULT_*) and use --dev DIR"
             )
-        if address and ca and cert and key:
-            return Connection(address, ClientTls(ca=ca, cert=cert, key=key))
-        missing = ", ".join(name for name, value in given.items() if not value)
-        raise typer.BadParameter(f"a connection needs all four; missing: {missing}")
-    directory = dev or _DEV_DIRECTORY
-    if dev is None and not (directory / "dev.json").exists():
-        raise typer.BadParameter(
-            "no service given: use --address, --ca, --cert and --key, "
-            "or start 'tokenvault dev' here"
-        )
-    return _development(directory, role or default_role)
+        if self.address and self.ca and self.cert and self.key:
+            return Connection(self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key))
+        raise typer.BadParameter(f"a connection needs all four; missing: {', '.join(missing)}")
 
 
 def find_health(dev: Path | None) -> str | None:

@@ -13,35 +13,19 @@ import typer
 
 from vault.bulk import CsvOptions, OnReject, Summary, detokenize_csv, tokenize_csv
 from vault.bulk.shell import shell_word
-from vault.cli.connection import (
-    AddressOption,
-    CaOption,
-    CertOption,
-    DevOption,
-    KeyOption,
-    RoleOption,
-    find_connection,
-)
+from vault.cli.connection import ConnectionOptions
 from vault.cli.csv_options import (
-    BatchOption,
     ColumnOption,
-    DelimiterOption,
-    EscapeOption,
+    CsvFileOptions,
     InputArgument,
-    JsonOption,
-    NoQuotingOption,
-    NullOption,
     RejectsOption,
-    TrustHeaderOption,
-    TrustQuotesOption,
-    chosen_columns,
-    delimiter_of,
-    input_of,
-    progress_bar,
-    terminable,
-    warnings_of,
+    input_source,
+    outcome_json,
+    running,
+    warning_lines,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.options import with_option_groups
 from vault.cli.printable import one_line
 
 __all__ = ["detokenize", "tokenize"]
@@ -67,27 +51,17 @@ ViewOption = Annotated[
 ]
 
 
+@with_option_groups
 def tokenize(
+    *,
     source: InputArgument,
     column: ColumnOption,
     output: OutputOption = "-",
     region: RegionOption = None,
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
-    delimiter: DelimiterOption = None,
-    escape: EscapeOption = None,
-    no_quoting: NoQuotingOption = False,
-    null: NullOption = None,
-    trust_quotes: TrustQuotesOption = False,
-    trust_header: TrustHeaderOption = False,
-    batch_size: BatchOption = 1_000,
-    as_json: JsonOption = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    csv: CsvFileOptions,
+    connection: ConnectionOptions,
 ) -> None:
     """Replaces the values in columns of a CSV file by tokens.
 
@@ -96,56 +70,34 @@ def tokenize(
     """
     _refuse_stop_on_stream(on_reject, output)
     regions, region_columns = _regions(region or [])
-    options = CsvOptions(
-        chosen_columns(column),
-        delimiter_of(delimiter),
-        on_reject,
-        escape=escape,
-        quoting=not no_quoting,
-        nulls=null or (),
-        region_columns=region_columns,
-        trust_quotes=trust_quotes,
-        trust_header=trust_header,
-    )
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="pipeline")
-    with (
-        terminable(),
-        connection.open(batch_size=batch_size) as client,
-        progress_bar(source) as progress,
+    options = csv.bulk_options(column, on_reject, region_columns)
+    with running(connection.find(default_role="pipeline"), source, csv.batch_size) as (
+        client,
+        progress,
     ):
         summary = tokenize_csv(
             client,
-            input_of(source),
+            input_source(source),
             _target(output),
             options,
             regions=regions,
             rejects=rejects,
             progress=progress,
         )
-    _finish(summary, options, output, rejects, as_json)
+    _finish(summary, options, output, rejects, csv.as_json)
 
 
+@with_option_groups
 def detokenize(
+    *,
     source: InputArgument,
     column: ColumnOption,
     output: OutputOption = "-",
     view: ViewOption = "",
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
-    delimiter: DelimiterOption = None,
-    escape: EscapeOption = None,
-    no_quoting: NoQuotingOption = False,
-    null: NullOption = None,
-    trust_quotes: TrustQuotesOption = False,
-    trust_header: TrustHeaderOption = False,
-    batch_size: BatchOption = 1_000,
-    as_json: JsonOption = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    csv: CsvFileOptions,
+    connection: ConnectionOptions,
 ) -> None:
     """Replaces the tokens in columns of a CSV file by a view of their values.
 
@@ -153,32 +105,18 @@ def detokenize(
     any cell failed, 3 if the service refused.
     """
     _refuse_stop_on_stream(on_reject, output)
-    options = CsvOptions(
-        chosen_columns(column),
-        delimiter_of(delimiter),
-        on_reject,
-        escape=escape,
-        quoting=not no_quoting,
-        nulls=null or (),
-        trust_quotes=trust_quotes,
-        trust_header=trust_header,
-    )
-    connection = find_connection(dev, role, address, ca, cert, key)
-    with (
-        terminable(),
-        connection.open(batch_size=batch_size) as client,
-        progress_bar(source) as progress,
-    ):
+    options = csv.bulk_options(column, on_reject)
+    with running(connection.find(), source, csv.batch_size) as (client, progress):
         summary = detokenize_csv(
             client,
-            input_of(source),
+            input_source(source),
             _target(output),
             options,
             view=view,
             rejects=rejects,
             progress=progress,
         )
-    _finish(summary, options, output, rejects, as_json)
+    _finish(summary, options, output, rejects, csv.as_json)
 
 
 def _refuse_stop_on_stream(on_reject: OnReject, output: str) -> None:
@@ -221,7 +159,6 @@ def _finish(
 
 
 def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
-    warnings = warnings_of(summary)
     return {
         "rows": summary.rows,
         "written": summary.written,
@@ -233,11 +170,7 @@ def _as_json(summary: Summary, options: CsvOptions) -> dict[str, object]:
             }
             for name, field in options.columns.items()
         },
-        "rejects": [
-            {"column": column, "reason": reason, "count": count}
-            for (column, reason), count in sorted(summary.rejects.items())
-        ],
-        **({"warnings": warnings} if warnings else {}),
+        **outcome_json(summary),
     }
 
 
@@ -263,5 +196,5 @@ def _print(
             file=stream,
         )
         print("  --rejects FILE lists them all", file=stream)
-    for warning in warnings_of(summary):
+    for warning in warning_lines(summary):
         print(f"  look again: {warning}", file=stream)

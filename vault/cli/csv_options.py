@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
-from vault.bulk import Summary
+from vault.bulk import CsvOptions, OnReject, Summary
 from vault.bulk.shell import shell_word
+from vault.cli.connection import Connection
 from vault.cli.printable import one_line
+from vault.client import Client
 
 __all__ = [
-    "BatchOption",
     "ColumnOption",
-    "DelimiterOption",
-    "EscapeOption",
+    "CsvFileOptions",
     "InputArgument",
-    "JsonOption",
-    "NoQuotingOption",
-    "NullOption",
     "RejectsOption",
-    "TrustHeaderOption",
-    "TrustQuotesOption",
-    "chosen_columns",
-    "delimiter_of",
-    "input_of",
-    "progress_bar",
-    "terminable",
-    "warnings_of",
+    "input_source",
+    "outcome_json",
+    "parse_columns",
+    "running",
+    "warning_lines",
 ]
+
+
+Progress = Callable[[int, int], None]
 
 
 def _named_file(path: Path | None) -> Path | None:
@@ -62,44 +60,77 @@ RejectsOption = Annotated[
         help="CSV of the cells that failed: where and why, no values.",
     ),
 ]
-DelimiterOption = Annotated[
-    str | None,
-    typer.Option(
-        help=r"Character between cells, \t for a tab. Default: of a sep= line, or the header."
-    ),
-]
-EscapeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CHAR",
-        help=r"Character that escapes quotes and itself, as the \ of MySQL and Spark. "
-        'Default: none; a quote is written "".',
-    ),
-]
-NoQuotingOption = Annotated[
-    bool, typer.Option("--no-quoting", help="Quotes are text like any other.")
-]
-NullOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--null",
-        metavar="MARKER",
-        help=r"Text of cells without a value, such as \N or NULL; they stay as they are (repeat).",
-    ),
-]
-TrustQuotesOption = Annotated[
-    bool,
-    typer.Option("--trust-quotes", help="Cells that read as rows of the file are cells."),
-]
-TrustHeaderOption = Annotated[
-    bool,
-    typer.Option("--trust-header", help="The first line is a header, though it reads as a row."),
-]
-BatchOption = Annotated[int, typer.Option(min=1, max=10_000, help="Values in one request.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")]
 
 
-def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class CsvFileOptions:
+    """How a CSV file is written, and how a command over it works and reports."""
+
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            help=r"Character between cells, \t for a tab. Default: of a sep= line, or the header."
+        ),
+    ] = None
+    escape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHAR",
+            help=r"Character that escapes quotes and itself, as the \ of MySQL and Spark. "
+            'Default: none; a quote is written "".',
+        ),
+    ] = None
+    no_quoting: Annotated[
+        bool, typer.Option("--no-quoting", help="Quotes are text like any other.")
+    ] = False
+    null: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--null",
+            metavar="MARKER",
+            help=r"Text of cells without a value, such as \N or NULL; they stay as they are "
+            "(repeat).",
+        ),
+    ] = None
+    trust_quotes: Annotated[
+        bool,
+        typer.Option("--trust-quotes", help="Cells that read as rows of the file are cells."),
+    ] = False
+    trust_header: Annotated[
+        bool,
+        typer.Option(
+            "--trust-header", help="The first line is a header, though it reads as a row."
+        ),
+    ] = False
+    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Values in one request.")] = (
+        1_000
+    )
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one line of JSON.")
+    ] = False
+
+    def bulk_options(
+        self,
+        columns: Sequence[str],
+        on_reject: OnReject,
+        region_columns: Mapping[str, str] | None = None,
+    ) -> CsvOptions:
+        """Returns the options of the conversion. Raises typer.BadParameter."""
+        return CsvOptions(
+            parse_columns(columns),
+            # A shell passes a tab as two characters where it is written so.
+            "\t" if self.delimiter == r"\t" else self.delimiter,
+            on_reject,
+            escape=self.escape,
+            quoting=not self.no_quoting,
+            nulls=self.null or (),
+            region_columns=region_columns or {},
+            trust_quotes=self.trust_quotes,
+            trust_header=self.trust_header,
+        )
+
+
+def parse_columns(pairs: Sequence[str]) -> dict[str, str]:
     """Reads --column options: header name -> field. Raises typer.BadParameter."""
     chosen: dict[str, str] = {}
     for pair in pairs:
@@ -114,18 +145,13 @@ def chosen_columns(pairs: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def delimiter_of(option: str | None) -> str | None:
-    r"""Reads --delimiter, which a shell passes as two characters where it is ``\t``."""
-    return "\t" if option == r"\t" else option
-
-
-def input_of(name: str) -> Path | BinaryIO:
+def input_source(name: str) -> Path | BinaryIO:
     """Returns the file, or standard input for ``-``."""
     return sys.stdin.buffer if name == "-" else Path(name)
 
 
-def warnings_of(summary: Summary) -> list[str]:
-    """Says what was done as asked and may not be what was meant. Holds no value."""
+def warning_lines(summary: Summary) -> list[str]:
+    """Returns what was done as asked and may not be what was meant. Holds no value."""
     found = [
         f"{one_line(column)}: {count:,} x {text} was taken for a value; "
         f"--null {shell_word(text)} leaves such cells"
@@ -139,10 +165,36 @@ def warnings_of(summary: Summary) -> list[str]:
     return found
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Ends by SIGTERM as by Ctrl-C, so that unfinished files go away."""
+def outcome_json(summary: Summary) -> dict[str, object]:
+    """Returns the rejects and, where there are any, the warnings, for a summary in JSON."""
+    warnings = warning_lines(summary)
+    return {
+        "rejects": [
+            {"column": column, "reason": reason, "count": count}
+            for (column, reason), count in sorted(summary.rejects.items())
+        ],
+        **({"warnings": warnings} if warnings else {}),
+    }
 
+
+@contextmanager
+def running(
+    connection: Connection, source: str, batch_size: int
+) -> Iterator[tuple[Client, Progress | None]]:
+    """Yields a client and, at a terminal, what moves the progress bar.
+
+    A signal ends the run as Ctrl-C does, so that unfinished files are removed.
+    """
+    with (
+        _exit_on_signals(),
+        connection.open(batch_size=batch_size) as client,
+        _progress_bar(source) as progress,
+    ):
+        yield client, progress
+
+
+@contextmanager
+def _exit_on_signals() -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
@@ -156,17 +208,17 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(source: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Shows how far a run is where somebody looks; yields what is to be told."""
+def _progress_bar(source: str) -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
     # Imported late: nothing else needs it.
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as ProgressBar
 
     total = Path(source).stat().st_size if source != "-" and Path(source).is_file() else None
     columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total, rows=0)
         yield lambda rows, position: progress.update(task, completed=position, rows=rows)

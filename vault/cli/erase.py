@@ -11,35 +11,19 @@ from typing import Annotated
 import typer
 
 from vault.bulk import CsvOptions, OnReject, Summary, erase_csv
-from vault.cli.connection import (
-    AddressOption,
-    CaOption,
-    CertOption,
-    DevOption,
-    KeyOption,
-    RoleOption,
-    find_connection,
-)
+from vault.cli.connection import ConnectionOptions
 from vault.cli.csv_options import (
-    BatchOption,
     ColumnOption,
-    DelimiterOption,
-    EscapeOption,
+    CsvFileOptions,
     InputArgument,
-    JsonOption,
-    NoQuotingOption,
-    NullOption,
     RejectsOption,
-    TrustHeaderOption,
-    TrustQuotesOption,
-    chosen_columns,
-    delimiter_of,
-    input_of,
-    progress_bar,
-    terminable,
-    warnings_of,
+    input_source,
+    outcome_json,
+    running,
+    warning_lines,
 )
 from vault.cli.exits import ExitCode
+from vault.cli.options import with_option_groups
 from vault.cli.printable import one_line
 from vault.client import Client, Erased
 
@@ -65,7 +49,9 @@ NoCountOption = Annotated[
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+@with_option_groups
 def erase(
+    *,
     source: InputArgument,
     column: ColumnOption,
     by_value: ValuesOption = False,
@@ -73,20 +59,8 @@ def erase(
     no_count: NoCountOption = False,
     yes: YesOption = False,
     rejects: RejectsOption = None,
-    delimiter: DelimiterOption = None,
-    escape: EscapeOption = None,
-    no_quoting: NoQuotingOption = False,
-    null: NullOption = None,
-    trust_quotes: TrustQuotesOption = False,
-    trust_header: TrustHeaderOption = False,
-    batch_size: BatchOption = 1_000,
-    as_json: JsonOption = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    csv: CsvFileOptions,
+    connection: ConnectionOptions,
 ) -> None:
     """Erases the values behind the tokens, or the values, in columns of a CSV file, for good.
 
@@ -98,29 +72,16 @@ def erase(
     """
     if (all_spellings or no_count) and not by_value:
         raise typer.BadParameter("--all-spellings and --no-count go with --values")
-    options = CsvOptions(
-        chosen_columns(column),
-        delimiter_of(delimiter),
-        OnReject.EMPTY_CELL,
-        escape=escape,
-        quoting=not no_quoting,
-        nulls=null or (),
-        trust_quotes=trust_quotes,
-        trust_header=trust_header,
-    )
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="privacy_officer")
+    options = csv.bulk_options(column, OnReject.EMPTY_CELL)
+    found = connection.find(default_role="privacy_officer")
     _confirm(yes, source, options, by_value)
-    with (
-        terminable(),
-        connection.open(batch_size=batch_size) as client,
-        progress_bar(source) as bar,
-    ):
+    with running(found, source, csv.batch_size) as (client, bar):
         eraser = _Eraser(client, all_spellings, counting=by_value and not no_count)
         summary = erase_csv(
-            eraser, input_of(source), options, by_value=by_value, rejects=rejects, progress=bar
+            eraser, input_source(source), options, by_value=by_value, rejects=rejects, progress=bar
         )
     left = None if all_spellings or not eraser.counting else eraser.left
-    write = _as_json if as_json else _as_text
+    write = _as_json if csv.as_json else _as_text
     typer.echo(write(summary, options, left))
     if summary.rejects or left:
         raise typer.Exit(ExitCode.FOUND)
@@ -170,7 +131,6 @@ def _confirm(yes: bool, source: str, options: CsvOptions, by_value: bool) -> Non
 
 
 def _as_json(summary: Summary, options: CsvOptions, left: Counter[str] | None) -> str:
-    warnings = warnings_of(summary)
     columns: dict[str, object] = {}
     for name, field in options.columns.items():
         counts = {"erased": summary.converted[name], "empty": summary.empty[name]}
@@ -178,11 +138,7 @@ def _as_json(summary: Summary, options: CsvOptions, left: Counter[str] | None) -
     document: dict[str, object] = {
         "rows": summary.rows,
         "columns": columns,
-        "rejects": [
-            {"column": column, "reason": reason, "count": count}
-            for (column, reason), count in sorted(summary.rejects.items())
-        ],
-        **({"warnings": warnings} if warnings else {}),
+        **outcome_json(summary),
     }
     if left:
         document["left"] = dict(sorted(left.items()))
@@ -197,7 +153,7 @@ def _as_text(summary: Summary, options: CsvOptions, left: Counter[str] | None) -
     for (column, reason), count in sorted(summary.rejects.items()):
         where = one_line(column) or "the whole row"
         lines.append(f"  not erased: {count:,} x {one_line(reason)} in {where}")
-    lines += [f"  look again: {warning}" for warning in warnings_of(summary)]
+    lines += [f"  look again: {warning}" for warning in warning_lines(summary)]
     for field, count in sorted((left or {}).items()):
         lines.append(
             f"  left in {one_line(field)}: {count:,} live token(s) of these values in other "

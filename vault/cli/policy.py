@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault.bulk.shell import shell_word
-from vault.cli.connection import (
-    AddressOption,
-    CaOption,
-    CertOption,
-    DevOption,
-    KeyOption,
-    RoleOption,
-    find_connection,
-)
+from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.extras import needs_server
+from vault.cli.options import with_option_groups
 from vault.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -37,7 +30,9 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, 
 
 @app.command()
 @needs_server
+@with_option_groups
 def check(
+    *,
     file: FileArgument,
     strict: Annotated[bool, typer.Option(help="Exit with 1 on warnings too.")] = False,
     server: Annotated[
@@ -48,12 +43,7 @@ def check(
             "in force. The options below say which, as who (read_policy).",
         ),
     ] = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    connection: ConnectionOptions,
 ) -> None:
     """Refuses what is unsafe (exit code 1) and warns of what is weak."""
     # Imported late: other commands need neither YAML nor the formats.
@@ -73,7 +63,7 @@ def check(
     if server:
         from vault.cli.policy_lines import compared
 
-        in_force, lines = compared(policy.digest, _served(dev, role, address, ca, cert, key))
+        in_force, lines = compared(policy.digest, _served(connection))
         for line in lines:
             typer.echo(line)
         found = found or not in_force
@@ -82,16 +72,13 @@ def check(
 
 
 @app.command()
+@with_option_groups
 def show(
+    *,
     document: Annotated[
         bool, typer.Option("--document", help="Print the policy itself, as its file has it.")
     ] = False,
-    dev: DevOption = None,
-    role: RoleOption = None,
-    address: AddressOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
+    connection: ConnectionOptions,
 ) -> None:
     """Shows which policy is in force, and why the server's file is not. Needs read_policy.
 
@@ -99,7 +86,7 @@ def show(
     """
     from vault.cli.policy_lines import standing
 
-    answer = _served(dev, role, address, ca, cert, key)
+    answer = _served(connection)
     if document:
         typer.echo(answer.document, nl=False)
         return
@@ -147,16 +134,8 @@ def explain(
         raise typer.Exit(ExitCode.FOUND)
 
 
-def _served(
-    dev: Path | None,
-    role: str | None,
-    address: str | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
-) -> GetPolicyResponse:
-    connection = find_connection(dev, role, address, ca, cert, key, default_role="auditor")
-    with connection.open() as client:
+def _served(connection: ConnectionOptions) -> GetPolicyResponse:
+    with connection.open(default_role="auditor") as client:
         return client.get_policy()
 
 

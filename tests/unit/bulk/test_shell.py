@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vault.bulk import CsvError, CsvOptions, Summary, convert_csv
 from vault.bulk.shell import shell_word
-from vault.cli.csv_options import chosen_columns, warnings_of
+from vault.cli.csv_options import parse_columns, warning_lines
 from vault.client import Column
 
 STRANGE = [
@@ -52,7 +52,7 @@ def test_what_can_be_seen_is_read_back_by_any_shell(text: str) -> None:
 def test_the_hint_about_null_markers_can_be_pasted(marker: str) -> None:
     summary = Summary()
     summary.null_like["card", marker] = 1
-    (hint,) = warnings_of(summary)
+    (hint,) = warning_lines(summary)
     found = re.search(r"--null (.*) leaves", hint)
     assert found is not None
     assert shlex.split(found[1]) == [marker]
@@ -64,7 +64,7 @@ def test_the_hint_about_a_header_can_be_pasted(name: str) -> None:
         return Column(["x"] * len(cells), {}, 0)
 
     def convert(name: str, source: bytes) -> None:
-        options = CsvOptions(chosen_columns([f"{name}=card_number"]), ",")
+        options = CsvOptions(parse_columns([f"{name}=card_number"]), ",")
         convert_csv(answer, io.BytesIO(source), io.BytesIO(), options)
 
     source = f"id,{name}\n1,2\n".encode()
@@ -76,5 +76,5 @@ def test_the_hint_about_a_header_can_be_pasted(name: str) -> None:
 @pytest.mark.parametrize("pair", ["=\\N", "it's \u00a0="])
 def test_an_option_is_quoted_back_as_it_was_typed(pair: str) -> None:
     with pytest.raises(typer.BadParameter) as caught:
-        chosen_columns([pair])
+        parse_columns([pair])
     assert f"--column {shell_word(pair)} is not" in caught.value.message

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.audit_options import make_filter
+from vault.cli.audit_options import AuditFilterOptions
 from vault.client import Client
 from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord, TailAuditResponse
 
@@ -24,7 +24,14 @@ def made(
     rpcs: Sequence[str] = (),
     request_id: str | None = None,
 ) -> AuditFilter | None:
-    return make_filter(since, until, principals, (), outcomes, rpcs, None, None, request_id)
+    return AuditFilterOptions(
+        since,
+        until,
+        principal=list(principals),
+        outcome=list(outcomes),
+        rpc=list(rpcs),
+        request_id=request_id,
+    ).filter()
 
 
 @pytest.mark.parametrize(

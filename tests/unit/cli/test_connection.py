@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.connection import Connection, find_connection
+from vault.cli.connection import Connection, ConnectionOptions
 from vault.client import ClientTls
 
 
@@ -21,24 +21,24 @@ def write_environment(directory: Path) -> None:
 def find(
     *, dev: Path | None = None, role: str | None = None, default_role: str | None = None
 ) -> Connection:
-    return find_connection(dev, role, None, None, None, None, default_role=default_role)
+    return ConnectionOptions(dev, role).find(default_role=default_role)
 
 
 def test_four_options_make_a_connection() -> None:
     ca, cert, key = Path("ca"), Path("cert"), Path("key")
-    found = find_connection(None, None, "host:1", ca, cert, key)
+    found = ConnectionOptions(None, None, "host:1", ca, cert, key).find()
     assert found == Connection("host:1", ClientTls(ca, cert, key))
 
 
 def test_a_role_does_not_go_to_a_service_that_the_shell_names() -> None:
     ca, cert, key = Path("ca"), Path("cert"), Path("key")
     with pytest.raises(typer.BadParameter, match=r"--role .* TOKENVAULT_\*"):
-        find_connection(None, "pipeline", "host:1", ca, cert, key)
+        ConnectionOptions(None, "pipeline", "host:1", ca, cert, key).find()
 
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(typer.BadParameter, match="missing: --ca, --key"):
-        find_connection(None, None, "host:1", None, Path("cert"), None)
+        ConnectionOptions(None, None, "host:1", None, Path("cert"), None).find()
 
 
 @pytest.mark.parametrize("role", ["fraud_analyst", "fraud-analyst"])
@@ -57,7 +57,7 @@ def test_a_role_of_the_development_environment(tmp_path: Path, role: str) -> Non
 def test_dev_wins_over_the_environment_variables(tmp_path: Path) -> None:
     directory = tmp_path / "dev"
     write_environment(directory)
-    found = find_connection(directory, "pipeline", "elsewhere:1", None, None, None)
+    found = ConnectionOptions(directory, "pipeline", "elsewhere:1", None, None, None).find()
     assert found.address == "localhost:1234"
 
 

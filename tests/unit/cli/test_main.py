@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.csv_options import chosen_columns
+from vault.cli.csv_options import parse_columns
 from vault.cli.main import app
 from vault.dev.authority import Authority
 
@@ -145,7 +145,7 @@ def test_an_unforeseen_error_quotes_nothing(
 
 
 def test_a_column_may_have_an_equals_sign_in_its_name() -> None:
-    assert chosen_columns(["a=b=card", "email"]) == {"a=b": "card", "email": "email"}
+    assert parse_columns(["a=b=card", "email"]) == {"a=b": "card", "email": "email"}
 
 
 def test_no_command_shows_local_variables() -> None:
