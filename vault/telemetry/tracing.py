@@ -75,7 +75,6 @@ class _Ratio(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Decides for a span; a step goes with its call."""
-        del trace_id, name, kind, links, trace_state
         parent = get_current_span(parent_context).get_span_context()
         sampled = not parent.is_valid or parent.trace_flags.sampled
         if sampled and (not parent.is_valid or parent.is_remote):

@@ -213,7 +213,6 @@ class _Audit:
         self._tables = tables
 
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
-        del tombstoned
         self._tables.events.append(event)
 
 
