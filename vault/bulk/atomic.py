@@ -20,8 +20,10 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
     KeyboardInterrupt included, removes it and leaves what was there before.
 
     Raises:
-        OSError: the directory is not writable, or ``path`` is there and no regular file.
+        OSError: the directory is not writable, or ``path`` is there and no regular file, or
+            leads through /dev or /proc.
     """
+    _refuse_open_files(path)
     path = path.resolve()
     if path.exists() and not path.is_file():
         # Renaming over a device or a pipe would take it away from everybody else.
@@ -38,3 +40,21 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _refuse_open_files(path: Path) -> None:
+    """Raises OSError for names such as /dev/stdout.
+
+    They lead to whatever file that is open on, and renaming would replace a log.
+    """
+    for _ in range(40):  # as many links as a kernel follows
+        path = path.parent.resolve() / path.name
+        top = path.parts[1:3]
+        if top[:1] in (("dev",), ("proc",)) and top != ("dev", "shm"):
+            raise OSError(
+                f"{path} names an open file or a device, which cannot be replaced: say - for "
+                "standard output, or name a file"
+            )
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -202,12 +203,25 @@ def _refuse_regions(regions: Mapping[str, str], options: CsvOptions) -> None:
 
 
 def _refuse_shared_files(**streams: Path | BinaryIO | None) -> None:
-    seen: dict[Path, str] = {}
+    seen: dict[object, str] = {}
     for name, stream in streams.items():
-        if isinstance(stream, Path):
-            other = seen.setdefault(stream.resolve(), name)
+        for mark in _marks(stream):
+            other = seen.setdefault(mark, name)
             if other != name:
                 raise CsvError(
                     f"the {name} and the {other} are one file, and rows would be lost: "
                     "name another file"
                 )
+
+
+def _marks(stream: Path | BinaryIO | None) -> list[object]:
+    """Returns what a file is known by: its path, and where it lies if it is there."""
+    if stream is None:
+        return []
+    found: list[object] = [stream.resolve()] if isinstance(stream, Path) else []
+    try:
+        status = stream.stat() if isinstance(stream, Path) else os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return found  # not there yet, or in memory
+    # A terminal or /dev/null may well be several of them.
+    return [*found, (status.st_dev, status.st_ino)] if stat.S_ISREG(status.st_mode) else found

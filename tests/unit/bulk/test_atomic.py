@@ -45,3 +45,22 @@ def test_what_is_no_regular_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not a regular file"), atomic_output(path):
         pass
     assert path.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/null"])
+def test_names_of_open_files_are_refused(tmp_path: Path, name: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(name)
+    for path in (Path(name), link):
+        with pytest.raises(OSError, match="say - for standard output"), atomic_output(path):
+            pass
+
+
+def test_an_open_file_is_not_replaced_by_its_descriptor(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("before")
+    with log.open("ab") as stream:
+        path = Path(f"/dev/fd/{stream.fileno()}")
+        with pytest.raises(OSError, match="open file"), atomic_output(path) as out:
+            out.write(b"after")
+    assert log.read_text() == "before"

@@ -222,3 +222,28 @@ def test_source_output_and_rejects_are_three_files(
 
     assert source.read_bytes() == b"card\n12\n"
     assert not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_open_streams_that_are_one_file_are_refused(tmp_path: Path, link: bool) -> None:
+    path, other = tmp_path / "in", tmp_path / "other"
+    path.write_bytes(b"name\n!12\n")
+    if link:
+        other.hardlink_to(path)
+    named = other if link else path
+    with path.open("rb") as stdin, pytest.raises(CsvError) as caught:
+        convert_csv(Reverser(), stdin, named, NAME)
+    assert "the output and the source are one file" in caught.value.message
+    with path.open("rb") as stdin, pytest.raises(CsvError, match="one file"):
+        convert_csv(Reverser(), stdin, io.BytesIO(), NAME, rejects=named)
+    with path.open("ab") as stdout, pytest.raises(CsvError, match="one file"):
+        convert_csv(Reverser(), named, stdout, NAME)
+    with path.open("ab") as stdout, pytest.raises(CsvError, match="one file"):
+        convert_csv(Reverser(), io.BytesIO(b"name\n1\n"), stdout, NAME, rejects=named)
+    assert path.read_bytes() == b"name\n!12\n"
+
+
+def test_a_device_may_be_source_and_output() -> None:
+    null = Path("/dev/null")
+    with null.open("rb") as stdin, null.open("wb") as out, pytest.raises(CsvError, match="empty"):
+        convert_csv(Reverser(), stdin, out, NAME)
