@@ -200,14 +200,16 @@ def rows_in_cell(place: int) -> str:
     )
 
 
-def refuse_row_as_header(header: Record, records: Sequence[Record]) -> None:
-    """Raises CsvError where a header's cell reads like the values beneath it.
+def refuse_row_as_header(
+    header: Record, records: Sequence[Record], chosen: Collection[int]
+) -> None:
+    """Raises CsvError where a chosen column's name reads like the values beneath it.
 
-    A number of five digits or more, or an e-mail address, that looks like most of them. Years
-    and numbers as names of columns do not, nor do words: those are taken for a header.
+    A number of five digits or more, or an e-mail address, that looks like most of them. Other
+    columns may be called what they like: that the chosen names are there makes it a header.
     """
     rows = [record.values for record in records[:_ROWS_COMPARED]]
-    place = _place_of_value(header.values, rows)
+    place = _place_of_value(header.values, rows, chosen)
     if place is not None:
         below = "like the values below it" if rows else "like a value"
         raise CsvError(
@@ -216,9 +218,11 @@ def refuse_row_as_header(header: Record, records: Sequence[Record]) -> None:
         )
 
 
-def _place_of_value(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
-    for place, name in enumerate(header):
-        shape = _shape(name.strip())
+def _place_of_value(
+    header: Sequence[str], rows: Sequence[Sequence[str]], chosen: Collection[int]
+) -> int | None:
+    for place in sorted(chosen):
+        shape = _shape(header[place].strip())
         if not shape:
             continue
         cells = [row[place].strip() for row in rows if len(row) > place and row[place]]

@@ -115,7 +115,8 @@ class Run:
         records = list(islice(self._records, self._options.chunk_rows))
         header, self._header = self._header, None
         if header is not None and not self._options.trust_header:
-            refuse_row_as_header(header, records)
+            chosen = [place for place, _ in self._places.values()]
+            refuse_row_as_header(header, records, chosen)
         lines = [self._line(record) for record in records]
         if not self._options.trust_quotes:
             self._check_cells(header, lines)

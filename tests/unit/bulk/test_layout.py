@@ -200,7 +200,7 @@ def test_a_column_of_countries_that_cannot_be_is_refused(
     ],
 )
 def test_a_first_row_that_is_no_header_is_not_taken_for_one(data: bytes) -> None:
-    options = {"name": "person_name"}
+    options = {data.decode().splitlines()[0].split(",")[1]: "field"}
     message = refused(data, CsvOptions(options))
     assert message.startswith("line 1 was taken for the header, but its cell 2 reads like")
     assert "--trust-header" in message
@@ -216,6 +216,15 @@ def test_a_first_row_that_is_no_header_is_not_taken_for_one(data: bytes) -> None
 def test_numbers_as_names_of_columns_are_a_header(header: str) -> None:
     out, _ = convert(f"{header}\nBo,1234\nAl,5.5\n".encode(), CsvOptions({"name": "person_name"}))
     assert out == f"{header}\nT0,1234\nT1,5.5\n".encode()
+
+
+@pytest.mark.parametrize("header", ["202401,202402", "4006381333931,bo@x.org", "2024-01-01,x"])
+def test_other_columns_may_be_called_like_their_values(header: str) -> None:
+    first = header.split(",")[0]
+    data = f"id,card,{header}\n1,4111111111111111,{first},al@x.org\n2,5500005555555559,54321,x\n"
+    out, summary = convert(data.encode())
+    assert out.startswith(f"id,card,{header}\n1,T0,{first},".encode())
+    assert summary.written == 2
 
 
 def test_a_column_that_holds_its_own_name_is_counted() -> None:
