@@ -24,7 +24,7 @@ from vault.bulk.outcome import CsvOptions, Summary
 from vault.bulk.records import CsvError
 from vault.bulk.run import ConvertRegion, Run
 from vault.bulk.shell import shell_word
-from vault.client import Client, Column, Erased
+from vault.client import CallError, Client, Column, Erased
 
 __all__ = ["Erases", "convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
 
@@ -70,7 +70,12 @@ def detokenize_csv(
     """Replaces the tokens of the chosen columns by a view of their values. See ``convert_csv``."""
 
     def convert(field_name: str, tokens: Sequence[str]) -> Column:
-        return client.detokenize(field_name, tokens, view=view)
+        try:
+            return client.detokenize(field_name, tokens, view=view)
+        except CallError as error:
+            if view:
+                error.add_note(f"view {shell_word(view)}")
+            raise
 
     return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
 

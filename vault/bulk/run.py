@@ -24,7 +24,7 @@ from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summ
 from vault.bulk.records import CsvError, Record
 from vault.bulk.regions import by_region, region_of
 from vault.bulk.shell import shell_word
-from vault.client import Column, ItemError
+from vault.client import CallError, Column, ItemError
 
 __all__ = ["ConvertRegion", "Run"]
 
@@ -50,6 +50,14 @@ _UNWRITABLE = ItemError(
     "the answer holds a delimiter or line end, which cannot be written without quotes",
     False,
 )
+
+
+def _about(column: str, field_name: str) -> str:
+    """Says what a call was about, by the names that the caller chose."""
+    about = f"column {shell_word(column)}, field {shell_word(field_name)}"
+    if column == field_name:
+        about += "; a column alone stands for a field of the same name, NAME=FIELD for another"
+    return about
 
 
 class ConvertRegion(Protocol):
@@ -239,7 +247,11 @@ class Run:
         if not values:
             return
         place, field_name = self._places[column]
-        answer = self._convert(field_name, values, region)
+        try:
+            answer = self._convert(field_name, values, region)
+        except CallError as failure:
+            failure.add_note(_about(column, field_name))
+            raise
         if len(answer.values) != len(values):
             raise CsvError(f"field {field_name}: the answer is not as long as the request")
         converted = 0

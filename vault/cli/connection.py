@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vault.bulk.shell import shell_word
-from vault.client import Client, ClientTls
+from vault.client import CallError, Client, ClientTls
 
 __all__ = ["Connection", "ConnectionOptions", "DevOption", "find_health", "one_service"]
 
@@ -48,14 +49,29 @@ DevOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A service and the caller's PEM files."""
+    """A service and the caller's PEM files.
+
+    Attributes:
+        role: whose certificate of a development environment it is, or "".
+    """
 
     address: str
     tls: ClientTls
+    role: str = ""
 
-    def open(self, *, batch_size: int = 1_000) -> Client:
-        """Returns a client. Raises OSError where a PEM file cannot be read."""
-        return Client(self.address, self.tls, batch_size=batch_size)
+    @contextmanager
+    def open(self, *, batch_size: int = 1_000) -> Iterator[Client]:
+        """Opens a client; a call that fails notes who called.
+
+        Raises OSError where a PEM file cannot be read.
+        """
+        with Client(self.address, self.tls, batch_size=batch_size) as client:
+            try:
+                yield client
+            except CallError as error:
+                by = f"role {self.role}" if self.role else f"certificate {self.tls.cert}"
+                error.add_note(f"as {by}")
+                raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +114,7 @@ class ConnectionOptions:
         ),
     ] = None
 
-    def open(self, *, default_role: str | None = None) -> Client:
+    def open(self, *, default_role: str | None = None) -> AbstractContextManager[Client]:
         """Returns a client. Raises as ``find`` and ``Connection.open`` do."""
         return self.find(default_role=default_role).open()
 
@@ -201,4 +217,4 @@ def _development(directory: Path, role: str | None) -> Connection:
     if pair is None:
         raise typer.BadParameter(f"no role {shell_word(role)} in {path}; there are: {known}")
     cert, key = (directory / name for name in pair)
-    return Connection(address, ClientTls(ca=directory / ca, cert=cert, key=key))
+    return Connection(address, ClientTls(ca=directory / ca, cert=cert, key=key), role)

@@ -63,8 +63,13 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
 
 def _explain_call(error: CallError) -> tuple[str, ExitCode]:
     line = one_line(f"{error.reason}: {error.message}")
+    about = list(getattr(error, "__notes__", ())) if error.code in _REFUSED | _INVALID else []
     if error.request_id:
-        line += f" (request {one_line(error.request_id)})"
+        about.append(f"request {error.request_id}")
+    if about:
+        line += f" ({', '.join(map(one_line, about))})"
+    if error.reason == "DENIED" and len(about) > 1:
+        line += "; `tokenvault policy explain` says why"
     if error.code in _REFUSED or error.reason == "LIMIT_EXCEEDED":
         return f"the service refused: {line}", ExitCode.REFUSED
     if error.code in _INVALID:
