@@ -198,6 +198,7 @@ class AuditEvent:
     Attributes:
         outcome: ``allowed``, ``denied`` or ``failed``.
         reason: reason of a call that was not allowed or failed, else empty.
+        detail: what the refused calls that one record counts were told, else empty.
         counts: items per outcome: ``ok`` and one entry per Reason.
         roles: the caller's roles under the policy, sorted.
         token_digest: keyed digest of the set of tokens answered or asked, or empty.
@@ -212,6 +213,7 @@ class AuditEvent:
     policy_digest: str
     tenant: str = DEFAULT_TENANT
     reason: str = ""
+    detail: str = ""
     roles: tuple[str, ...] = ()
     field: str = ""
     view: str = ""

@@ -39,13 +39,14 @@ from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.postgres import transaction
 from vault.postgres.begin import PendingBegin
-from vault.rpc.methods import columns as column_servicers
+from vault.rpc.methods import columns as packed
+from vault.rpc.methods import tokenization as unpacked
 from vault.rpc.methods.column_codec import decode_column
-from vault.rpc.methods.registry import Ahead
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.wiring import open_backend
 from vault.service import vaultless
 from vault.service.admission import Admission
+from vault.service.call import Call
 from vault.service.vaultless import Conversion, tokenize_column
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.v1 import tokenization_service_pb2 as messages
@@ -217,6 +218,8 @@ def compare(whole: Connection, cut_out: Connection, bare: Connection) -> None:
             )
 
 
+FINISHES = ("_tokenized", "_detokenized")
+
 # What is timed: (name of the step, its owner, attribute). Steps lie within each other; a
 # step's own time is without those within it.
 STEPS: tuple[tuple[str, object, str], ...] = (
@@ -227,8 +230,8 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("cipher", vaultless, "_run"),
     ("render", vaultless, "join_texts"),
     ("token-set digest", vaultless, "packed_token_set"),
-    ("decode", column_servicers, "decode_column"),
-    ("encode", Ahead, "__call__"),
+    ("decode", packed, "decode_column"),
+    *(("encode", methods, name) for methods in (packed, unpacked) for name in FINISHES),
     ("wait for BEGIN", PendingBegin, "time"),
     ("wait for COMMIT", transaction, "_conclude"),
 )
@@ -285,7 +288,7 @@ def where_time_goes(settings: Path, whole: Connection) -> None:
                     clock.own.clear()
                     with clock.step("decode"):
                         bound = method(asked[rpc])
-                    bound.run(caller, backend.policy())
+                    bound.run(Call(rpc, caller, backend.policy()))
                     found.append({**clock.own, "whole call": whole.once(rpc, asked[rpc])})
                 steps = {
                     name: 1000 * statistics.median(each[name] for each in found[WARM:])

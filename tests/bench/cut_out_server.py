@@ -15,16 +15,17 @@ from typing import TypeVar, cast
 from unittest.mock import patch
 
 from vault.dev.server import main
-from vault.model import Action, AuditEvent, Caller
-from vault.policy.model import Policy
+from vault.model import Action, AuditEvent
 from vault.rpc.pipeline import Pipeline
 from vault.service.admission import Admission, FieldPermit
+from vault.service.call import Call
 from vault.service.ports import Transaction
 from vault.service.token_specs import FieldShape
 from vault.service.tokenization import TokenizationService
 from vault.service.vaultless import Conversion
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 EVENT = AuditEvent("", "", "", "", "", "", "")
 NO_TRANSACTION = cast("Transaction", SimpleNamespace())
@@ -32,14 +33,12 @@ NO_TRANSACTION = cast("Transaction", SimpleNamespace())
 
 def admit(
     _: Admission,
-    _rpc: str,
-    caller: Caller,
-    policy: Policy,
+    call: Call,
     action: Action,
     field: str,
     view: str = "",
 ) -> FieldPermit:
-    return FieldPermit(caller, EVENT, action, policy.fields[field], view or "full")
+    return FieldPermit(call.caller, EVENT, action, call.policy.fields[field], view or "full")
 
 
 def carry_out(
@@ -47,11 +46,9 @@ def carry_out(
     _permit: FieldPermit,
     _items: int,
     work: Callable[[Transaction], T],
-    meanwhile: Callable[[T], None],
-) -> T:
-    result = work(NO_TRANSACTION)
-    meanwhile(result)
-    return result
+    finish: Callable[[T], R],
+) -> R:
+    return finish(work(NO_TRANSACTION))
 
 
 def newest(shape: FieldShape, _: Transaction) -> int:

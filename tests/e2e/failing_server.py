@@ -6,31 +6,37 @@ Run by ``test_canary_troubles.py``, in the place of ``vault.dev.server``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from unittest.mock import patch
 
 from vault.dev.server import main
-from vault.model import Caller
-from vault.policy.model import Policy
+from vault.service.call import Call
 from vault.service.results import ColumnResult, DescribeResult
 from vault.service.tokenization import TokenizationService
+
+R = TypeVar("R")
 
 
 def lookup(
     _: TokenizationService,
-    _caller: Caller,
-    _policy: Policy,
+    _call: Call,
     _field: str,
     values: Sequence[str],
-    _region: str = "",
-) -> ColumnResult:
+    _region: str,
+    _finish: Callable[[ColumnResult], R],
+) -> R:
     raise RuntimeError(f"a bug at {list(values)!r}")
 
 
 def describe(
-    _: TokenizationService, _caller: Caller, _policy: Policy, _field: str, tokens: Sequence[str]
-) -> DescribeResult:
-    known: dict[str, DescribeResult] = {}
+    _: TokenizationService,
+    _call: Call,
+    _field: str,
+    tokens: Sequence[str],
+    _finish: Callable[[DescribeResult], R],
+) -> R:
+    known: dict[str, R] = {}
     try:
         return known[tokens[0]]
     except KeyError as error:

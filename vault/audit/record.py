@@ -168,7 +168,8 @@ def event_body(
             "roles": list(event.roles),
             "field": event.field,
             "view": event.view,
-            "purpose": event.purpose,
+            # Records have no entry of its own for a detail; who is refused has no purpose.
+            "purpose": event.purpose or event.detail,
             "grant": event.grant,
             "counts": dict(event.counts),
             "key_versions": list(event.key_versions),

@@ -71,7 +71,7 @@ class OpenTransaction:
 
     Attributes:
         closing: the last statement, sent in one round trip with the COMMIT.
-        meanwhile: called once the COMMIT is on its way, before its answer.
+        finish: called once the COMMIT is on its way, before its answer.
         at_end: told how it ended, each exactly once.
     """
 
@@ -99,7 +99,7 @@ class OpenTransaction:
         garbage collector.
         """
         self.closing: Closing | None = None
-        self.meanwhile: Callable[[], None] = _nothing
+        self.finish: Callable[[], None] | None = None
         self.at_end: list[Callable[[Ending], None]] = []
 
     def settle(self) -> None:
@@ -121,7 +121,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
         StoreUnavailable: the database is away, refuses, or was too slow
             (then with reason DEADLINE_EXCEEDED).
         VaultError: what ``closing`` makes of its own refusal.
-        Exception: what ``meanwhile`` raises; the transaction was committed all the same.
+        Exception: what ``finish`` raises; the transaction was committed all the same.
     """
     connection = _connect(engine, deadline)
     try:
@@ -135,10 +135,6 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
             opened.settle()
     finally:
         _give_back(connection)
-
-
-def _nothing() -> None:
-    """In the place of work that there is not."""
 
 
 @contextmanager
@@ -196,7 +192,8 @@ def _commit(opened: OpenTransaction) -> None:
         raise StoreUnavailable("the transaction failed and was rolled back")
     trip = _sent(opened)
     try:
-        opened.meanwhile()
+        if opened.finish is not None:
+            opened.finish()
     finally:
         _conclude(opened, trip)
 

@@ -35,6 +35,7 @@ from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import MinuteBudget, RefusalCounter
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
+from vault.service.call import Call
 from vault.telemetry.log_samples import Samples
 from vault.telemetry.logging import frames_of, get_log
 from vault.telemetry.metrics import Metrics
@@ -76,7 +77,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Call:
+class _CallInfo:
     """What becomes known of a call on its way; all of it may be logged."""
 
     rpc: str
@@ -160,64 +161,64 @@ class Pipeline(_BytesHandler):
         context: grpc.ServicerContext,
     ) -> bytes:
         remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
-        call = _Call(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
+        info = _CallInfo(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
         with self._spans.call(name, context.invocation_metadata) as span:
             try:
-                encoded = self._answer(call, name, method, sent, context)
+                encoded = self._answer(info, name, method, sent, context)
             except VaultError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - its text must not reach the caller
-                failure = self._bug(call, error)
+                failure = self._bug(info, error)
             else:
-                self._finish(span, call, "OK")
-                context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+                self._finish(span, info, "OK")
+                context.set_trailing_metadata(((REQUEST_ID_KEY, info.request_id),))
                 return encoded
-            self._finish(span, call, status_code(failure.reason).name, failure)
-        return context.abort_with_status(call_status(failure, call.request_id))
+            self._finish(span, info, status_code(failure.reason).name, failure)
+        return context.abort_with_status(call_status(failure, info.request_id))
 
-    def _bug(self, call: _Call, error: Exception) -> VaultError:
-        call.bug = type(error).__name__
+    def _bug(self, info: _CallInfo, error: Exception) -> VaultError:
+        info.bug = type(error).__name__
         # Type and place only: an exception's text may quote what was worked on.
         _log.error(
             "unexpected error",
-            rpc=call.rpc,
-            error=call.bug,
+            rpc=info.rpc,
+            error=info.bug,
             frames=frames_of(error),
-            request_id=call.request_id,
+            request_id=info.request_id,
         )
-        return VaultError(f"internal error; request {call.request_id}")
+        return VaultError(f"internal error; request {info.request_id}")
 
     def _finish(
-        self, span: CallSpan | None, call: _Call, code: str, failure: VaultError | None = None
+        self, span: CallSpan | None, info: _CallInfo, code: str, failure: VaultError | None = None
     ) -> None:
         if span is not None:
-            span.end(code, lambda: _attributes(call, failure))
-        seconds = time.perf_counter() - call.started
-        self._metrics.call(call.rpc, code, seconds)
-        self._metrics.items(call.rpc, call.field_name, call.counts)
+            span.end(code, lambda: _attributes(info, failure))
+        seconds = time.perf_counter() - info.started
+        self._metrics.call(info.rpc, code, seconds)
+        self._metrics.items(info.rpc, info.field_name, info.counts)
         # A flood must not fill the log either: it has a count a minute for these, and one
         # of each address, by which its sender can be found and asked.
-        sampled = not call.counted or self._samples.take(peer_address(call.peer))
+        sampled = not info.counted or self._samples.take(peer_address(info.peer))
         log = _log.info if sampled else _log.debug
         log(
             "call",
-            rpc=call.rpc,
+            rpc=info.rpc,
             code=code,
             reason=failure.reason.value if failure else "",
             detail=failure.message if failure else "",
-            principal=call.principal,
-            peer=call.peer,
-            field=call.field_name,
-            counts=dict(call.counts),
+            principal=info.principal,
+            peer=info.peer,
+            field=info.field_name,
+            counts=dict(info.counts),
             ms=round(seconds * 1000, 2),
-            request_id=call.request_id,
+            request_id=info.request_id,
         )
 
     # -- identity, permission, limits, work -------------------------------------------
 
     def _answer(
         self,
-        call: _Call,
+        info: _CallInfo,
         name: str,
         method: Method | None,
         sent: Iterator[bytes],
@@ -225,20 +226,20 @@ class Pipeline(_BytesHandler):
     ) -> bytes:
         try:
             identity = self._identify(context)
-            call.principal = str(identity.principal)
+            info.principal = str(identity.principal)
             caller = Caller(
-                identity.principal, call.peer, identity.credential, call.request_id, call.deadline
+                identity.principal, info.peer, identity.credential, info.request_id, info.deadline
             )
-            self._enter(call, name, caller)
-            self._limiter.check(call.principal)
-            raw = self._request(method, sent, context, call.principal)
-            with self._limiter.reserve(call.principal), ExitStack() as slot:
+            self._enter(info, name, caller)
+            self._limiter.check(info.principal)
+            raw = self._request(method, sent, context, info.principal)
+            with self._limiter.reserve(info.principal), ExitStack() as slot:
                 with self._spans.step("limiter"):
-                    slot.enter_context(self._limiter.acquire(call.principal, call.deadline))
-                return self._admitted(call, name, method, raw, caller)
+                    slot.enter_context(self._limiter.acquire(info.principal, info.deadline))
+                return self._admitted(info, name, method, raw, caller)
         except VaultError as error:
-            if error.reason in _COUNTED and not call.in_service:
-                self._count(call, error)
+            if error.reason in _COUNTED and not info.in_service:
+                self._count(info, error)
             raise
 
     def _request(
@@ -256,72 +257,72 @@ class Pipeline(_BytesHandler):
         except InvalidRequest:
             return None  # refused where it is recorded
 
-    def _enter(self, call: _Call, name: str, caller: Caller) -> None:
+    def _enter(self, info: _CallInfo, name: str, caller: Caller) -> None:
         """Looks whether the caller may be here at all, before anything is waited for."""
-        policy = self._policy()
+        call = Call(info.rpc, caller, self._policy())
         try:
-            self._permit(name, caller, policy)
+            self._permit(name, call)
         except Denied as error:
-            self._record_denial(call, caller, policy, error)
+            self._record_denial(info, call, error)
             raise
-        self._called(call.peer)
+        self._called(info.peer)
 
-    def _record_denial(self, call: _Call, caller: Caller, policy: Policy, error: Denied) -> None:
-        if not self._denial_records.spend(call.principal):
-            self._count(call, error)
+    def _record_denial(self, info: _CallInfo, call: Call, error: Denied) -> None:
+        if not self._denial_records.spend(info.principal):
+            self._count(info, error)
             return
-        deadline = min(call.deadline, time.monotonic() + _DENIAL_SECONDS)
+        deadline = min(info.deadline, time.monotonic() + _DENIAL_SECONDS)
         with ExitStack() as turn:
             try:
-                turn.enter_context(self._denials.reserve(call.principal))
-                turn.enter_context(self._denials.acquire(call.principal, deadline))
+                turn.enter_context(self._denials.reserve(info.principal))
+                turn.enter_context(self._denials.acquire(info.principal, deadline))
                 # One queue for all of them: together they have one caller's turns.
                 turn.enter_context(self._limiter.acquire("", deadline))
             except VaultError:
-                self._count(call, error)
+                self._count(info, error)
                 return
-            self._audit(_refusal(call, caller, policy, error))
+            self._audit(_refusal(call, info.field_name, error))
 
-    def _count(self, call: _Call, error: VaultError) -> None:
-        call.counted = True
+    def _count(self, info: _CallInfo, error: VaultError) -> None:
+        info.counted = True
         # Of those who proved who they are it is said who they were.
-        principal = call.principal if isinstance(error, Denied) else ""
+        principal = info.principal if isinstance(error, Denied) else ""
         self._refusals.count(error.reason, error.message, principal)
 
     def _admitted(
         self,
-        call: _Call,
+        info: _CallInfo,
         name: str,
         method: Method | None,
         raw: bytes | None,
         caller: Caller,
     ) -> bytes:
-        policy = self._policy()
+        call = Call(info.rpc, caller, self._policy())
         try:
             with self._spans.step("parse"):
-                self._permit(name, caller, policy)
+                self._permit(name, call)
                 bound = self._bind(method, raw)
-            call.items = bound.items or 0
-            call.field_name = bound.field_name if bound.field_name in policy.fields else ""
-            call.in_service = True
-            answer = bound.run(caller, policy)
-            call.counts = answer.counts
+            info.items = bound.items or 0
+            info.field_name = bound.field_name if bound.field_name in call.policy.fields else ""
+            info.in_service = True
+            answer = bound.run(call)
+            info.counts = answer.counts
         except VaultError as error:
-            if not call.in_service:
-                self._audit(_refusal(call, caller, policy, error))
+            if not info.in_service:
+                self._audit(_refusal(call, info.field_name, error))
             raise
         except Exception:
             # The use case may not have got to its record. The caller gets INTERNAL
             # either way, so a database that is away changes nothing.
             with suppress(VaultError):
-                self._audit(_refusal(call, caller, policy, VaultError("internal error")))
+                self._audit(_refusal(call, info.field_name, VaultError("internal error")))
             raise
         return answer.encoded
 
-    def _permit(self, name: str, caller: Caller, policy: Policy) -> None:
+    def _permit(self, name: str, call: Call) -> None:
         if name not in self._permissions and name != _UNKNOWN:
             raise Denied("the RPC declares no permission, so nobody may call it")
-        if not policy.roles_of(caller.principal):
+        if not call.policy.roles_of(call.caller.principal):
             raise Denied("the policy gives this caller no role")
 
     def _bind(self, method: Method | None, raw: bytes | None) -> BoundCall:
@@ -343,33 +344,21 @@ class Pipeline(_BytesHandler):
         return bound
 
 
-def _attributes(call: _Call, failure: VaultError | None) -> Attributes:
+def _attributes(info: _CallInfo, failure: VaultError | None) -> Attributes:
     """What a span may say. Who called is left out: traces leave for third parties."""
     found: dict[str, str | int] = {
-        "tokenvault.request_id": call.request_id,
-        "tokenvault.batch_size": call.items,
+        "tokenvault.request_id": info.request_id,
+        "tokenvault.batch_size": info.items,
     }
-    if call.field_name:
-        found["tokenvault.field"] = call.field_name
-    found.update((f"tokenvault.items.{outcome}", count) for outcome, count in call.counts.items())
+    if info.field_name:
+        found["tokenvault.field"] = info.field_name
+    found.update((f"tokenvault.items.{outcome}", count) for outcome, count in info.counts.items())
     if failure is not None:
         found["tokenvault.reason"] = failure.reason.value
-        found["error.type"] = call.bug or failure.reason.value
+        found["error.type"] = info.bug or failure.reason.value
     return found
 
 
-def _refusal(call: _Call, caller: Caller, policy: Policy, error: VaultError) -> AuditEvent:
-    refused = isinstance(error, Denied)
-    return AuditEvent(
-        rpc=call.rpc,
-        outcome="denied" if refused else "failed",
-        principal=str(caller.principal),
-        peer=caller.peer,
-        credential=caller.credential,
-        request_id=caller.request_id,
-        policy_digest=policy.digest,
-        tenant=caller.tenant,
-        reason=error.reason.value,
-        roles=policy.roles_of(caller.principal),
-        field=call.field_name,
-    )
+def _refusal(call: Call, field: str, error: VaultError) -> AuditEvent:
+    outcome = "denied" if isinstance(error, Denied) else "failed"
+    return call.event(outcome, reason=error.reason.value, field=field)

@@ -102,7 +102,7 @@ class RefusalCounter:
             request_id="",
             policy_digest=self._policy_digest(),
             reason=reason.value,
-            purpose=detail,
+            detail=detail,
             counts={"calls": count},
         )
 

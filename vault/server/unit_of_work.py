@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import cached_property
 from traceback import clear_frames
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from sqlalchemy import Engine
 
@@ -15,7 +15,7 @@ from vault.audit.postgres import CloseWith, PostgresAuditLog
 from vault.errors import VaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import Closing, Ending, OpenTransaction, retried, transaction
-from vault.service.ports import Transaction, nothing
+from vault.service.ports import Transaction, unchanged
 from vault.store.limits import PostgresLimitStore
 from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
@@ -24,6 +24,7 @@ from vault.telemetry.spans import OFF, Spans
 __all__ = ["PostgresUnitOfWork", "audit_of"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _PostgresTransaction:
@@ -54,14 +55,28 @@ class PostgresUnitOfWork:
         self._lanes = chain_heads
         self._spans = spans
 
+    @overload
+    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T: ...
+
+    @overload
     def run(
         self,
         work: Callable[[Transaction], T],
+        finish: Callable[[T], R],
         *,
         deadline: float | None = None,
-        meanwhile: Callable[[T], None] = nothing,
-    ) -> T:
+    ) -> R: ...
+
+    def run(
+        self,
+        work: Callable[[Transaction], T],
+        finish: Callable[[T], object] = unchanged,
+        *,
+        deadline: float | None = None,
+    ) -> object:
         """Runs ``work`` and commits; runs it again, bounded, after a deadlock.
+
+        Returns what ``finish`` makes of the work's result while the commit is on its way.
 
         Raises:
             StoreUnavailable: the database is away, refuses, or was too slow for the
@@ -70,7 +85,7 @@ class PostgresUnitOfWork:
             AuditUnavailable: the audit record could not be written; nothing was done.
         """
         try:
-            return retried(lambda: self._attempt(work, deadline, meanwhile), deadline)
+            return retried(lambda: self._attempt(work, finish, deadline), deadline)
         except VaultError as error:
             # The frames that raised it hold it, and it them: with all that the call has in
             # hand they would wait for the garbage collector.
@@ -80,9 +95,10 @@ class PostgresUnitOfWork:
     def _attempt(
         self,
         work: Callable[[Transaction], T],
+        finish: Callable[[T], R],
         deadline: float | None,
-        meanwhile: Callable[[T], None],
-    ) -> T:
+    ) -> R:
+        finished: list[R] = []
         # The commit begins where the block below ends, so its span is closed out here.
         with (
             self._spans.step("transaction"),
@@ -90,10 +106,10 @@ class PostgresUnitOfWork:
             transaction(self._engine, deadline) as opened,
         ):
             audit = audit_of(opened, self._lanes)
-            answer = work(_PostgresTransaction(opened, audit))
-            opened.meanwhile = partial(meanwhile, answer)
+            result = work(_PostgresTransaction(opened, audit))
+            opened.finish = lambda: finished.append(finish(result))
             commit.enter_context(self._spans.step("commit"))
-            return answer
+        return finished[0]
 
 
 def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:

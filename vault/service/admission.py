@@ -24,12 +24,14 @@ from vault.model import Action, AuditEvent, Caller, TokenSpace
 from vault.policy.decide import Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
+from vault.service.call import Call
 from vault.service.limits import charge
-from vault.service.ports import LimitKey, Transaction, UnitOfWork, nothing
+from vault.service.ports import LimitKey, Transaction, UnitOfWork
 
 __all__ = ["Admission", "FieldPermit", "Permit"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +72,39 @@ class Admission:
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
 
-    def admit(self, rpc: str, caller: Caller, policy: Policy, action: Action) -> Permit:
+    def admit(self, call: Call, action: Action) -> Permit:
         """Admits a call that concerns no field. Raises Denied."""
-        event = _event(rpc, caller, policy, "", "")
-        decision = decide(policy, caller.principal, action, None)
+        event = call.event("allowed")
+        decision = decide(call.policy, call.caller.principal, action, None)
         if isinstance(decision, Deny):
             raise self._refuse(event, decision)
-        return Permit(caller, replace(event, roles=decision.roles))
+        return Permit(call.caller, replace(event, roles=decision.roles))
 
-    def admit_field(
-        self,
-        rpc: str,
-        caller: Caller,
-        policy: Policy,
-        action: Action,
-        field: str,
-        view: str = "",
-    ) -> FieldPermit:
+    def admit_field(self, call: Call, action: Action, field: str, view: str = "") -> FieldPermit:
         """Admits a call on a field. Raises Denied, FieldNotFound or InvalidRequest."""
-        event = _event(rpc, caller, policy, _known(policy, field), view)
-        decision = decide(policy, caller.principal, action, field, view)
+        policy = call.policy
+        event = call.event(
+            "allowed", field=_known_field(policy, field), view=_known_view(policy, field, view)
+        )
+        decision = decide(policy, call.caller.principal, action, field, view)
         if isinstance(decision, Deny):
             raise self._refuse(event, decision)
         event = replace(event, roles=decision.roles, view=decision.view)
         quotas = policy.quotas(action, field)
-        return FieldPermit(caller, event, action, policy.fields[field], decision.view, quotas)
+        return FieldPermit(call.caller, event, action, policy.fields[field], decision.view, quotas)
 
     def carry_out(
         self,
         permit: FieldPermit,
         items: int,
         work: Callable[[Transaction], T],
-        meanwhile: Callable[[T], None] = nothing,
-    ) -> T:
+        finish: Callable[[T], R],
+    ) -> R:
         """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
 
         Args:
             items: size of the batch, charged to the caller's limits before the work.
-            meanwhile: as in ``UnitOfWork.run``.
+            finish: as in ``UnitOfWork.run``.
 
         Raises:
             LimitExceeded, and what the work raises.
@@ -119,7 +116,7 @@ class Admission:
             return work(transaction)
 
         deadline, run = permit.caller.deadline, self._work.run
-        return self.attempt(permit, lambda: run(charged, deadline=deadline, meanwhile=meanwhile))
+        return self.attempt(permit, lambda: run(charged, finish, deadline=deadline))
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
@@ -149,30 +146,13 @@ _REFUSALS: dict[Reason, type[RequestError]] = {
 }
 
 
-def _known(policy: Policy, field: str) -> str:
+def _known_field(policy: Policy, field: str) -> str:
     # A caller can write anything into the field's name, a card number too: only
     # names the policy knows reach the audit.
     return field if field in policy.fields else ""
 
 
-def _event(rpc: str, caller: Caller, policy: Policy, field: str, view: str) -> AuditEvent:
-    known_view = view if _is_view(policy, field, view) else ""
-    return AuditEvent(
-        rpc=rpc,
-        outcome="allowed",
-        principal=str(caller.principal),
-        peer=caller.peer,
-        credential=caller.credential,
-        request_id=caller.request_id,
-        policy_digest=policy.digest,
-        tenant=caller.tenant,
-        field=field,
-        view=known_view,
-        roles=policy.roles_of(caller.principal),
-    )
-
-
-def _is_view(policy: Policy, field: str, view: str) -> bool:
+def _known_view(policy: Policy, field: str, view: str) -> str:
     if view in ("", "full", "token"):
-        return True
-    return field in policy.fields and view in policy.fields[field].views
+        return view
+    return view if field in policy.fields and view in policy.fields[field].views else ""

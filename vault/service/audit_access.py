@@ -10,9 +10,9 @@ from typing import Protocol
 
 from vault.errors import InvalidRequest, Reason, Unavailable
 from vault.model import Action, Caller
-from vault.policy.model import Policy
 from vault.service.admission import Admission
 from vault.service.audit_filter import EVERYTHING, AuditFilter
+from vault.service.call import Call
 
 __all__ = [
     "MAX_PAGE",
@@ -150,32 +150,30 @@ class AuditService:
         # Tokens must not wait for auditors: a search reads for seconds.
         self._searching = BoundedSemaphore(_SEARCHES)
 
-    def verify_audit(self, caller: Caller, policy: Policy, checkpoint: str = "") -> AuditReport:
+    def verify_audit(self, call: Call, checkpoint: str = "") -> AuditReport:
         """Verifies numbering, chain, MAC and position of every audit record."""
-        permit = self._admission.admit("VerifyAudit", caller, policy, Action.READ_AUDIT)
-        report = self._admission.attempt(permit, lambda: self._verify(caller, checkpoint))
+        permit = self._admission.admit(call, Action.READ_AUDIT)
+        report = self._admission.attempt(permit, lambda: self._verify(call.caller, checkpoint))
         self._admission.record(permit.event)
         return report
 
-    def search_audit(
-        self, caller: Caller, policy: Policy, search: Callable[[], AuditSearch]
-    ) -> AuditPage:
+    def search_audit(self, call: Call, search: Callable[[], AuditSearch]) -> AuditPage:
         """Returns what a search finds in its time. ``search`` may raise InvalidRequest."""
-        permit = self._admission.admit("TailAudit", caller, policy, Action.READ_AUDIT)
-        page = self._admission.attempt(permit, lambda: self._search(caller, search()))
+        permit = self._admission.admit(call, Action.READ_AUDIT)
+        page = self._admission.attempt(permit, lambda: self._search(call.caller, search()))
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
-    def tail_audit(self, caller: Caller, policy: Policy, position: int, limit: int) -> AuditPage:
+    def tail_audit(self, call: Call, position: int, limit: int) -> AuditPage:
         """Returns a page of the audit; ``limit`` 0 stands for 100 records."""
-        permit = self._admission.admit("TailAudit", caller, policy, Action.READ_AUDIT)
+        permit = self._admission.admit(call, Action.READ_AUDIT)
         page = self._admission.attempt(permit, lambda: self._tail(position, limit))
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
-    def checkpoint_audit(self, caller: Caller, policy: Policy) -> SealedCheckpoint:
+    def checkpoint_audit(self, call: Call) -> SealedCheckpoint:
         """Returns a checkpoint, to be kept outside of the database."""
-        permit = self._admission.admit("CheckpointAudit", caller, policy, Action.READ_AUDIT)
+        permit = self._admission.admit(call, Action.READ_AUDIT)
         checkpoint = self._admission.attempt(permit, self._reader.checkpoint)
         self._admission.record(permit.event)
         return checkpoint

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from vault.crypto.field_key import key_version_of
 from vault.errors import DecryptionFailed, InvalidRequest, Reason
-from vault.model import Action, Caller, Failure
-from vault.policy.model import Policy
+from vault.model import Action, Failure
 from vault.service.admission import Admission, FieldPermit
+from vault.service.call import Call
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
 from vault.service.stored_rows import UNOPENED
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
+
+R = TypeVar("R")
 
 MAX_CONTEXT_BYTES = 1024
 _EMPTY = Failure(Reason.VALUE_TOO_SHORT, "the item is empty; leave empty items out")
@@ -29,14 +32,17 @@ class EncryptionService:
 
     def encrypt(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         plaintexts: Sequence[bytes],
         context: bytes,
-    ) -> BytesResult:
-        """Encrypts each plaintext under the field's active key version."""
-        permit = self._admission.admit_field("Encrypt", caller, policy, Action.ENCRYPT, field)
+        finish: Callable[[BytesResult], R],
+    ) -> R:
+        """Encrypts each plaintext under the field's active key version.
+
+        Finishes as ``Admission.carry_out``.
+        """
+        permit = self._admission.admit_field(call, Action.ENCRYPT, field)
 
         def encrypt() -> tuple[list[bytes | Failure], set[int]]:
             _check_context(context)
@@ -46,18 +52,21 @@ class EncryptionService:
             ]
             return ciphertexts, {key.version}
 
-        return self._audited(permit, len(plaintexts), encrypt)
+        return self._audited(permit, len(plaintexts), encrypt, finish)
 
     def decrypt(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         ciphertexts: Sequence[bytes],
         context: bytes,
-    ) -> BytesResult:
-        """Decrypts each ciphertext under the key version it names."""
-        permit = self._admission.admit_field("Decrypt", caller, policy, Action.DECRYPT, field)
+        finish: Callable[[BytesResult], R],
+    ) -> R:
+        """Decrypts each ciphertext under the key version it names.
+
+        Finishes as ``Admission.carry_out``.
+        """
+        permit = self._admission.admit_field(call, Action.DECRYPT, field)
 
         def decrypt() -> tuple[list[bytes | Failure], set[int]]:
             _check_context(context)
@@ -65,7 +74,7 @@ class EncryptionService:
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
             return plaintexts, versions
 
-        return self._audited(permit, len(ciphertexts), decrypt)
+        return self._audited(permit, len(ciphertexts), decrypt, finish)
 
     def _open(
         self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]
@@ -85,7 +94,8 @@ class EncryptionService:
         permit: FieldPermit,
         items: int,
         work: Callable[[], tuple[list[bytes | Failure], set[int]]],
-    ) -> BytesResult:
+        finish: Callable[[BytesResult], R],
+    ) -> R:
         """Does the work, writes its audit record, answers."""
 
         def step(transaction: Transaction) -> BytesResult:
@@ -97,7 +107,7 @@ class EncryptionService:
             transaction.audit.append(event)
             return BytesResult(values, failures)
 
-        return self._admission.carry_out(permit, items, step)
+        return self._admission.carry_out(permit, items, step, finish)
 
 
 def _check_context(context: bytes) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from vault.errors import InvalidRequest
 from vault.formats import token_recogniser
-from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken, TokenState
-from vault.policy.model import Policy
+from vault.model import Action, Failure, Scope, Storage, StoredToken, TokenState
 from vault.service.admission import Admission, FieldPermit
+from vault.service.call import Call
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, Transaction
@@ -19,6 +20,9 @@ from vault.service.token_creation import matches_value
 from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["ErasureResult", "ErasureService"]
+
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,18 @@ class ErasureService:
 
     def erase(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         tokens: Sequence[str],
         values: Sequence[str],
-    ) -> ErasureResult:
+        finish: Callable[[ErasureResult], R],
+    ) -> R:
         """Erases what one of the two lists names; the other must be empty.
 
         By token: erasing again is no failure, and an expired token can be erased. By value:
-        TOKEN_NOT_FOUND where it has no live token.
+        TOKEN_NOT_FOUND where it has no live token. Finishes as ``Admission.carry_out``.
         """
-        permit = self._admission.admit_field("Erase", caller, policy, Action.ERASE, field)
+        permit = self._admission.admit_field(call, Action.ERASE, field)
 
         def work(transaction: Transaction) -> ErasureResult:
             _check(permit, tokens, values)
@@ -57,7 +61,7 @@ class ErasureService:
                 return self._by_token(transaction, permit, tokens)
             return self._by_value(transaction, permit, values)
 
-        return self._admission.carry_out(permit, len(tokens) + len(values), work)
+        return self._admission.carry_out(permit, len(tokens) + len(values), work, finish)
 
     def _by_token(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vault.model import Action, Caller
+from vault.model import Action
 from vault.policy.model import Policy
 from vault.service.admission import Admission
+from vault.service.call import Call
 from vault.service.policy_standing import PolicyStanding
 
 __all__ = ["PolicyService"]
@@ -20,8 +21,8 @@ class PolicyService:
         self._admission = admission
         self._standing = standing
 
-    def get_policy(self, caller: Caller, policy: Policy) -> tuple[Policy, PolicyStanding]:
+    def get_policy(self, call: Call) -> tuple[Policy, PolicyStanding]:
         """Returns the policy in force, and how this server's file stands to it."""
-        permit = self._admission.admit("GetPolicy", caller, policy, Action.READ_POLICY)
+        permit = self._admission.admit(call, Action.READ_POLICY)
         self._admission.record(permit.event)
-        return policy, self._standing()
+        return call.policy, self._standing()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, overload
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.model import (
@@ -39,10 +39,11 @@ __all__ = [
     "Transaction",
     "UnitOfWork",
     "WindowUse",
-    "nothing",
+    "unchanged",
 ]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +217,9 @@ class Transaction(Protocol):
     def limits(self) -> LimitStore: ...
 
 
-def nothing(_: object) -> None:
-    """In the place of work to be done meanwhile, where there is none."""
+def unchanged(result: T) -> T:
+    """Finishes work that is finished."""
+    return result
 
 
 class UnitOfWork(Protocol):
@@ -226,23 +228,27 @@ class UnitOfWork(Protocol):
     Raises StoreUnavailable, AuditUnavailable, and what the work raises.
     """
 
+    @overload
+    def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T: ...
+
+    @overload
     def run(
         self,
         work: Callable[[Transaction], T],
+        finish: Callable[[T], R],
         *,
         deadline: float | None = None,
-        meanwhile: Callable[[T], None] = nothing,
-    ) -> T:
+    ) -> R:
         """Runs ``work`` and commits; on deadlock or serialisation failure runs it again, bounded.
 
         ``work`` may therefore run more than once and must keep its effects in the
         transaction.
 
         Args:
+            finish: makes of what ``work`` returned what ``run`` returns, while the commit is
+                on its way. What it raises comes out of ``run``, and the transaction may be
+                committed then.
             deadline: (``time.monotonic()``) becomes the statement timeout.
-            meanwhile: told what ``work`` returned while the commit is on its way. What it
-                makes of that must not leave before ``run`` returns; what it raises comes
-                out of ``run``, and the transaction may be committed then.
         """
 
 

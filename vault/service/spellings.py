@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import key_version_of
 from vault.errors import DecryptionFailed, InvalidRequest
 from vault.formats import Format, HasSpellings, token_recogniser
-from vault.model import Action, Caller, Failure, Storage, StoredToken, TokenSpace, TokenState
-from vault.policy.model import Policy
+from vault.model import Action, Failure, Storage, StoredToken, TokenSpace, TokenState
 from vault.service.admission import Admission, FieldPermit
+from vault.service.call import Call
 from vault.service.columns import parse_column
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
@@ -26,6 +27,8 @@ from vault.service.stored_rows import open_row
 from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["SpellingPage", "SpellingService"]
+
+R = TypeVar("R")
 
 _LABEL = b"tokenvault/v1/spellings-page"
 _PAGE = 40_000  # live tokens looked at in one call
@@ -79,20 +82,20 @@ class SpellingService:
 
     def erase(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         values: Sequence[str],
+        finish: Callable[[SpellingPage], R],
         *,
         count_only: bool = False,
         page_token: bytes = b"",
-    ) -> SpellingPage:
+    ) -> R:
         """Looks through the next page of a field, and erases or counts what it finds.
 
-        The caller's limits are charged for the first page. Raises InvalidRequest for a page
-        token of other values.
+        The caller's limits are charged for the first page. Finishes as ``Admission.carry_out``.
+        Raises InvalidRequest for a page token of other values.
         """
-        permit = self._admission.admit_field("EraseSpellings", caller, policy, Action.ERASE, field)
+        permit = self._admission.admit_field(call, Action.ERASE, field)
 
         def work(transaction: Transaction) -> SpellingPage:
             _check(permit, values)
@@ -100,7 +103,7 @@ class SpellingService:
             return self._look(transaction, permit, values, after, count_only)
 
         items = 0 if page_token else len(values)
-        return self._admission.carry_out(permit, items, work)
+        return self._admission.carry_out(permit, items, work, finish)
 
     def _look(
         self,

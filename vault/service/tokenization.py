@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
 from vault.crypto.field_key import FieldKey
 from vault.errors import InvalidRequest, Reason
 from vault.formats import Format, Parsed, token_recogniser
-from vault.model import Action, Caller, Failure, Scope, Storage, StoredToken
-from vault.policy.model import Policy
+from vault.model import Action, Failure, Scope, Storage, StoredToken
 from vault.service.admission import Admission, FieldPermit
+from vault.service.call import Call
 from vault.service.columns import NO_TOKEN, NOT_LIVE, Answers, Column, laid_out, parse_column
 from vault.service.deadline import in_time
-from vault.service.ports import KeySource, Transaction, nothing
+from vault.service.ports import KeySource, Transaction
 from vault.service.reading import (
     describe_rows,
     describe_vaultless,
@@ -47,9 +48,10 @@ _EXHAUSTED = Failure(
     Reason.FORMAT_SPACE_EXHAUSTED,
     "no free token of this format was found for the value; widen the field's format",
 )
+R = TypeVar("R")
+Finish: TypeAlias = Callable[[ColumnResult], R]
 Work = Callable[[Transaction], ColumnResult]
 Parse = Callable[[str], Parsed]
-Meanwhile = Callable[[ColumnResult], None]
 
 _VAULTLESS = frozenset({VAULTLESS_KEY_VERSION})
 
@@ -64,67 +66,64 @@ class TokenizationService:
 
     def tokenize(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         values: Sequence[str],
-        region: str = "",
-        *,
-        rpc: str = "Tokenize",
-        meanwhile: Meanwhile = nothing,
-    ) -> ColumnResult:
+        region: str,
+        finish: Finish[R],
+    ) -> R:
         """Returns each value's token, making those that do not exist yet.
 
         Args:
             region: of the whole batch, for a format whose values are of regions; empty for
                 the policy's.
-            rpc: what the audit calls it.
-            meanwhile: told the result while the commit is on its way (``UnitOfWork.run``).
+            finish: as in ``Admission.carry_out``.
         """
-        permit = self._admission.admit_field(rpc, caller, policy, Action.TOKENIZE, field)
+        permit = self._admission.admit_field(call, Action.TOKENIZE, field)
         shape = self._token_specs.of(permit.space, permit.field)
         parse = self._format_of(permit, region).parse
         work = self._prepared(permit, lambda: self._making(permit, shape, values, parse))
-        result = self._admission.carry_out(permit, len(values), work, meanwhile)
+        result = self._admission.carry_out(permit, len(values), work, finish)
         shape.remember()
         return result
 
     def detokenize(
         self,
-        caller: Caller,
-        policy: Policy,
+        call: Call,
         field: str,
         tokens: Sequence[str],
         view: str,
-        *,
-        rpc: str = "Detokenize",
-        meanwhile: Meanwhile = nothing,
-    ) -> ColumnResult:
-        """Returns a view of the value behind each token; ``meanwhile`` as in ``tokenize``."""
-        permit = self._admission.admit_field(rpc, caller, policy, Action.DETOKENIZE, field, view)
+        finish: Finish[R],
+    ) -> R:
+        """Returns a view of the value behind each token."""
+        permit = self._admission.admit_field(call, Action.DETOKENIZE, field, view)
         shape = self._token_specs.of(permit.space, permit.field)
         work = self._prepared(permit, lambda: self._revealing(permit, shape, tokens))
-        result = self._admission.carry_out(permit, len(tokens), work, meanwhile)
+        result = self._admission.carry_out(permit, len(tokens), work, finish)
         shape.remember()
         return result
 
     def lookup(
-        self, caller: Caller, policy: Policy, field: str, values: Sequence[str], region: str = ""
-    ) -> ColumnResult:
+        self, call: Call, field: str, values: Sequence[str], region: str, finish: Finish[R]
+    ) -> R:
         """Returns each value's live token and creates nothing; ``region`` as in ``tokenize``."""
-        permit = self._admission.admit_field("Lookup", caller, policy, Action.LOOKUP, field)
+        permit = self._admission.admit_field(call, Action.LOOKUP, field)
         shape = self._token_specs.of(permit.space, permit.field)
         parse = self._format_of(permit, region).parse
         work = self._prepared(permit, lambda: self._finding(permit, shape, values, parse))
-        result = self._admission.carry_out(permit, len(values), work)
+        result = self._admission.carry_out(permit, len(values), work, finish)
         shape.remember()
         return result
 
     def describe(
-        self, caller: Caller, policy: Policy, field: str, tokens: Sequence[str]
-    ) -> DescribeResult:
+        self,
+        call: Call,
+        field: str,
+        tokens: Sequence[str],
+        finish: Callable[[DescribeResult], R],
+    ) -> R:
         """Returns what is known about each token, never its value."""
-        permit = self._admission.admit_field("Describe", caller, policy, Action.DESCRIBE, field)
+        permit = self._admission.admit_field(call, Action.DESCRIBE, field)
         column = self._admission.attempt(permit, lambda: _parse_tokens(permit, tokens))
 
         def work(transaction: Transaction) -> DescribeResult:
@@ -137,7 +136,7 @@ class TokenizationService:
                 described[index] = None if isinstance(entry, Failure) else entry
             return DescribeResult(described, answer.failures)
 
-        return self._admission.carry_out(permit, column.size, work)
+        return self._admission.carry_out(permit, column.size, work, finish)
 
     def _format_of(self, permit: FieldPermit, region: str) -> Format:
         return self._admission.attempt(permit, lambda: format_for_region(permit.field, region))

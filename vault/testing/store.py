@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import RLock
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
@@ -22,12 +22,13 @@ from vault.service.ports import (
     KeyManifest,
     LimitKey,
     WindowUse,
-    nothing,
+    unchanged,
 )
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _LIVE = TokenState.LIVE
 _IndexKey = tuple[TokenSpace, Scope, int, bytes]
@@ -237,13 +238,27 @@ class MemoryUnitOfWork:
         """The audit so far, oldest first."""
         return tuple(self._tables.events)
 
+    @overload
+    def run(
+        self, work: Callable[[_MemoryTransaction], T], *, deadline: float | None = None
+    ) -> T: ...
+
+    @overload
     def run(
         self,
         work: Callable[[_MemoryTransaction], T],
+        finish: Callable[[T], R],
         *,
         deadline: float | None = None,
-        meanwhile: Callable[[T], None] = nothing,
-    ) -> T:
+    ) -> R: ...
+
+    def run(
+        self,
+        work: Callable[[_MemoryTransaction], T],
+        finish: Callable[[T], object] = unchanged,
+        *,
+        deadline: float | None = None,
+    ) -> object:
         """Runs ``work`` on a copy of the tables and puts it in their place at the end."""
         del deadline  # nothing here waits
         with self._lock:
@@ -254,8 +269,7 @@ class MemoryUnitOfWork:
             )
             result = work(transaction)
             self._tables = tables
-            meanwhile(result)
-            return result
+            return finish(result)
 
     def set_expiry(self, space: TokenSpace, token: str, expires: datetime | None) -> None:
         """Sets a stored token's expiry. Raises KeyError."""

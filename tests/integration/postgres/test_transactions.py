@@ -397,7 +397,7 @@ def test_a_beginning_that_failed_stays_failed(work: PostgresUnitOfWork, owner: O
     assert reached == []
 
 
-def test_what_is_done_meanwhile_is_done_once_the_commit_is_on_its_way(
+def test_the_finish_is_made_once_the_commit_is_on_its_way(
     work: PostgresUnitOfWork, owner: Owner
 ) -> None:
     seen: list[tuple[str, int]] = []
@@ -407,18 +407,19 @@ def test_what_is_done_meanwhile_is_done_once_the_commit_is_on_its_way(
         append(transaction)
         return "answer"
 
-    def look(answer: str) -> None:
+    def look(answer: str) -> str:
         # Postgres commits while this waits: it hears nothing more from here before.
         until = time.monotonic() + 10
         while count(owner, "tokens") == 0 and time.monotonic() < until:
             time.sleep(0.02)
         seen.append((answer, count(owner, "tokens")))
+        return answer
 
-    assert work.run(tokenize, meanwhile=look) == "answer"
+    assert work.run(tokenize, finish=look) == "answer"
     assert seen == [("answer", 1)]
 
 
-def test_nothing_is_done_meanwhile_where_nothing_is_committed(work: PostgresUnitOfWork) -> None:
+def test_nothing_is_finished_where_nothing_is_committed(work: PostgresUnitOfWork) -> None:
     seen: list[str] = []
 
     def fails(transaction: Transaction) -> str:
@@ -431,15 +432,15 @@ def test_nothing_is_done_meanwhile_where_nothing_is_committed(work: PostgresUnit
         return "late"
 
     with pytest.raises(LookupError):
-        work.run(fails, meanwhile=seen.append)
+        work.run(fails, finish=seen.append)
     with pytest.raises(StoreUnavailable):
-        work.run(late, deadline=time.monotonic() + 0.2, meanwhile=seen.append)
+        work.run(late, deadline=time.monotonic() + 0.2, finish=seen.append)
     assert seen == []
 
 
 # ValueError: what psycopg raises for parameters must not be taken for it.
 @pytest.mark.parametrize("kind", [LookupError, ValueError])
-def test_an_error_meanwhile_goes_out_and_the_commit_stands(
+def test_an_error_of_the_finish_goes_out_and_the_commit_stands(
     work: PostgresUnitOfWork, owner: Owner, chain_heads: ChainHeadPool, kind: type[Exception]
 ) -> None:
     def bug(_: object) -> None:
@@ -448,7 +449,7 @@ def test_an_error_meanwhile_goes_out_and_the_commit_stands(
     work.run(append)
     number = chain_heads._free[-1].number
     with pytest.raises(kind):
-        work.run(append, meanwhile=bug)
+        work.run(append, finish=bug)
     assert chain_heads._free[-1].number == number + 1
     assert count(owner, "audit_records") == 3  # an opening and two calls
     work.run(append)
@@ -479,13 +480,13 @@ def test_what_a_call_had_in_hand_does_not_wait_for_the_garbage_collector(
     gc.disable()
     try:
         with suppress(LookupError, StoreUnavailable):
-            work.run(call, meanwhile=lambda _: None)
+            work.run(call, finish=lambda _: None)
         assert [each() for each in kept] == [None, None]
     finally:
         gc.enable()
 
 
-def test_a_refused_record_outweighs_an_error_meanwhile(
+def test_a_refused_record_outweighs_an_error_of_the_finish(
     work: PostgresUnitOfWork, owner: Owner
 ) -> None:
     def bug(_: object) -> None:
@@ -493,7 +494,7 @@ def test_a_refused_record_outweighs_an_error_meanwhile(
 
     owner.execute("REVOKE INSERT ON audit_records FROM tokenvault")
     with pytest.raises(AuditUnavailable):
-        work.run(append, meanwhile=bug)
+        work.run(append, finish=bug)
 
 
 def test_a_full_pool_is_overload(database: Database) -> None:

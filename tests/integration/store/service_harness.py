@@ -9,8 +9,10 @@ from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
+from vault.service.call import Call
 from vault.service.erasure import ErasureResult, ErasureService
 from vault.service.expiry import ExpiryService
+from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
 from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
@@ -34,6 +36,10 @@ principals:
 CALLER = Caller(Principal("spiffe", "spiffe://example.org/all"), "peer", "01", "r")
 
 
+def call(rpc: str) -> Call:
+    return Call(rpc, CALLER, POLICY)
+
+
 class ServiceHarness:
     """The use cases over Postgres, with keys of the test's own."""
 
@@ -46,19 +52,19 @@ class ServiceHarness:
         self.expiry = ExpiryService(work, keys, lambda: POLICY, batch=50)
 
     def tokenize(self, field: str, values: list[str]) -> list[str]:
-        result = self.tokens.tokenize(CALLER, POLICY, field, values)
+        result = self.tokens.tokenize(call("Tokenize"), field, values, "", unchanged)
         assert result.failures == {}
         return list(result.values)
 
     def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
-        return self.tokens.detokenize(CALLER, POLICY, field, tokens, "")
+        return self.tokens.detokenize(call("Detokenize"), field, tokens, "", unchanged)
 
     def spellings(self, field: str, values: list[str]) -> SpellingPage:
         return SpellingService(self.erasure._admission, self.erasure._keys).erase(
-            CALLER, POLICY, field, values
+            call("EraseSpellings"), field, values, unchanged
         )
 
     def erase(
         self, field: str, *, tokens: list[str] | None = None, values: list[str] | None = None
     ) -> ErasureResult:
-        return self.erasure.erase(CALLER, POLICY, field, tokens or [], values or [])
+        return self.erasure.erase(call("Erase"), field, tokens or [], values or [], unchanged)

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.store.conftest import AUDIT_KEY
-from tests.integration.store.service_harness import CALLER, POLICY, ServiceHarness
+from tests.integration.conftest import AUDIT_KEY
+from tests.integration.store.service_harness import POLICY, ServiceHarness, call
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
@@ -25,6 +25,7 @@ from vault.postgres.roles import GRANTS
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
+from vault.service.ports import unchanged
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
@@ -58,7 +59,7 @@ class Start:
         work = PostgresUnitOfWork(self.engine, heads)
         tokens = TokenizationService(Admission(work), keys)
         for field in ("kept", "dated"):
-            tokens.tokenize(CALLER, POLICY, field, VALUES)
+            tokens.tokenize(call("Tokenize"), field, VALUES, "", unchanged)
 
 
 def _unrecorded(*_: object) -> None:

@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from vault.errors import AuditUnavailable, Denied, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
-from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 from vault.rpc import refusals
 from vault.rpc.authn.identity import identify_by_certificate
@@ -24,6 +23,7 @@ from vault.rpc.methods.registry import Answer, BoundCall
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
+from vault.service.call import Call
 from vault.telemetry.metrics import Metrics
 from vault.v1.tokenization_service_pb2 import TokenizeRequest, TokenizeResponse
 
@@ -41,7 +41,7 @@ principals:
 """
 
 Sent = TokenizeRequest | bytes | Iterator[bytes]
-Run = Callable[[Caller, Policy, TokenizeRequest], Answer]
+Run = Callable[[Call, TokenizeRequest], Answer]
 
 
 class Aborted(Exception):
@@ -119,9 +119,7 @@ class Server:
 
     def bind(self, raw: bytes) -> BoundCall:
         ask = TokenizeRequest.FromString(raw)
-        return BoundCall(
-            ask.field, len(ask.values), lambda caller, policy: self.run(caller, policy, ask)
-        )
+        return BoundCall(ask.field, len(ask.values), lambda call: self.run(call, ask))
 
     def call(self, context: Context, request: Sent) -> bytes:
         handler = self.pipeline.service(_Details(TOKENIZE))
@@ -151,8 +149,8 @@ class _Details(grpc.HandlerCallDetails):
     invocation_metadata: tuple[()] = ()
 
 
-def echo(caller: Caller, policy: Policy, ask: TokenizeRequest) -> Answer:
-    return Answer.of(TokenizeResponse(tokens=ask.values), {"ok": len(ask.values)})
+def echo(call: Call, ask: TokenizeRequest) -> Answer:
+    return Answer.of_batch(TokenizeResponse(tokens=ask.values), len(ask.values), {})
 
 
 def ask(*values: str) -> TokenizeRequest:
@@ -167,9 +165,9 @@ def caller(certificate: Callable[..., bytes]) -> Context:
 def test_a_call_reaches_its_use_case(caller: Context) -> None:
     seen: list[Caller] = []
 
-    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
-        seen.append(who)
-        return echo(who, policy, request)
+    def run(call: Call, request: TokenizeRequest) -> Answer:
+        seen.append(call.caller)
+        return echo(call, request)
 
     server = Server(run)
     answer = TokenizeResponse.FromString(server.call(caller, ask("1", "2")))
@@ -359,7 +357,7 @@ def test_a_refused_stranger_can_be_found_by_the_id_that_he_was_told() -> None:
 
 
 def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
-    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> Answer:
         raise Denied("no")
 
     server = Server(run)
@@ -370,7 +368,7 @@ def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
 def test_a_bug_shows_nothing_to_the_caller_but_is_recorded(
     caller: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> Answer:
         raise ValueError(f"cannot work on {request.values[0]}")
 
     server = Server(run)
@@ -391,7 +389,7 @@ def test_where_the_refusal_cannot_be_recorded_the_answer_says_so(
 
 
 def test_what_is_away_is_told_as_such(caller: Context) -> None:
-    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> Answer:
         raise StoreUnavailable("the database is away")
 
     assert Server(run).refused(caller, ask("1"))[:2] == ("UNAVAILABLE", "STORE_UNAVAILABLE")
@@ -402,10 +400,10 @@ def test_a_caller_may_ask_for_no_more_time_than_the_limit(
 ) -> None:
     deadlines: list[float] = []
 
-    def run(who: Caller, policy: Policy, request: TokenizeRequest) -> Answer:
-        assert who.deadline is not None
-        deadlines.append(who.deadline)
-        return echo(who, policy, request)
+    def run(call: Call, request: TokenizeRequest) -> Answer:
+        assert call.caller.deadline is not None
+        deadlines.append(call.caller.deadline)
+        return echo(call, request)
 
     server = Server(run)
     server.call(Context(certificate(GOOD), remaining=1e12), ask("1"))

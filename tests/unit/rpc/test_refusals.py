@@ -32,7 +32,7 @@ def test_many_calls_are_one_record_per_reason() -> None:
         refusals.count(Reason.UNAUTHENTICATED, "another trust domain")
     refusals.count(Reason.UNAUTHENTICATED, "expired")
     refusals.flush()
-    assert [(event.purpose, dict(event.counts)) for event in audit.events] == [
+    assert [(event.detail, dict(event.counts)) for event in audit.events] == [
         ("another trust domain", {"calls": 1000}),
         ("expired", {"calls": 1}),
     ]

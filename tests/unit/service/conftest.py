@@ -14,10 +14,12 @@ from vault.model import Caller, Principal, TokenSpace
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
+from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.erasure import ErasureResult, ErasureService
 from vault.service.expiry import ExpiryService
-from vault.service.results import ColumnResult, DescribeResult
+from vault.service.ports import unchanged
+from vault.service.results import BytesResult, ColumnResult, DescribeResult
 from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.testing.store import MemoryUnitOfWork
@@ -119,19 +121,36 @@ class ServiceHarness:
         principal = Principal("spiffe", f"spiffe://example.org/{name}")
         return Caller(principal, peer="ipv4:127.0.0.1", credential="01", request_id="r-1")
 
+    def call(self, rpc: str, name: str) -> Call:
+        """Returns a caller's call of an RPC under the test policy."""
+        return Call(rpc, self.caller(name), self.policy)
+
     def tokenize(self, field: str, values: list[str], name: str = "pipeline") -> ColumnResult:
-        return self.tokens.tokenize(self.caller(name), self.policy, field, values)
+        return self.tokens.tokenize(self.call("Tokenize", name), field, values, "", unchanged)
 
     def detokenize(
         self, field: str, tokens: Sequence[str], name: str = "restorer", view: str = ""
     ) -> ColumnResult:
-        return self.tokens.detokenize(self.caller(name), self.policy, field, tokens, view)
+        call = self.call("Detokenize", name)
+        return self.tokens.detokenize(call, field, tokens, view, unchanged)
 
     def lookup(self, field: str, values: list[str]) -> ColumnResult:
-        return self.tokens.lookup(self.caller("steward"), self.policy, field, values)
+        return self.tokens.lookup(self.call("Lookup", "steward"), field, values, "", unchanged)
 
     def describe(self, field: str, tokens: Sequence[str]) -> DescribeResult:
-        return self.tokens.describe(self.caller("steward"), self.policy, field, tokens)
+        return self.tokens.describe(self.call("Describe", "steward"), field, tokens, unchanged)
+
+    def encrypt(
+        self, field: str, plaintexts: Sequence[bytes], context: bytes, name: str = "crypto"
+    ) -> BytesResult:
+        call = self.call("Encrypt", name)
+        return self.encryption.encrypt(call, field, plaintexts, context, unchanged)
+
+    def decrypt(
+        self, field: str, ciphertexts: Sequence[bytes], context: bytes, name: str = "crypto"
+    ) -> BytesResult:
+        call = self.call("Decrypt", name)
+        return self.encryption.decrypt(call, field, ciphertexts, context, unchanged)
 
     def erase(
         self,
@@ -141,7 +160,7 @@ class ServiceHarness:
         values: Sequence[str] = (),
         name: str = "privacy",
     ) -> ErasureResult:
-        return self.erasure.erase(self.caller(name), self.policy, field, tokens, values)
+        return self.erasure.erase(self.call("Erase", name), field, tokens, values, unchanged)
 
     def look(
         self,
@@ -153,10 +172,10 @@ class ServiceHarness:
         name: str = "privacy",
     ) -> SpellingPage:
         return self.spellings.erase(
-            self.caller(name),
-            self.policy,
+            self.call("EraseSpellings", name),
             field,
             values,
+            unchanged,
             count_only=count_only,
             page_token=page_token,
         )

@@ -19,6 +19,7 @@ from vault.service.audit_access import (
     GlobalRecord,
     SealedCheckpoint,
 )
+from vault.service.call import Call
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness
@@ -30,6 +31,10 @@ POLICY = parse_policy(
     "auditors",
 )
 AUDITOR = Caller(Principal("spiffe", "spiffe://example.org/auditor"), "peer", "01", "r", 5.0)
+
+
+def asked(rpc: str, caller: Caller = AUDITOR) -> Call:
+    return Call(rpc, caller, POLICY)
 
 
 class SlowVerifier:
@@ -58,17 +63,17 @@ class SlowVerifier:
 def test_a_second_verification_is_refused_while_one_runs(harness: ServiceHarness) -> None:
     verifier = SlowVerifier()
     service = AuditService(Admission(harness.work), verifier)
-    first = Thread(target=service.verify_audit, args=(AUDITOR, POLICY))
+    first = Thread(target=service.verify_audit, args=(asked("VerifyAudit"),))
     first.start()
     assert verifier.begun.wait(10)
 
     with pytest.raises(Unavailable) as caught:
-        service.verify_audit(AUDITOR, POLICY)
+        service.verify_audit(asked("VerifyAudit"))
 
     verifier.go_on.set()
     first.join(10)
     assert caught.value.reason is Reason.OVERLOADED
-    assert service.verify_audit(AUDITOR, POLICY).findings == ()
+    assert service.verify_audit(asked("VerifyAudit")).findings == ()
     assert verifier.deadlines == [5.0, 5.0]
     assert [event.outcome for event in harness.work.events].count("failed") == 1
 
@@ -97,12 +102,12 @@ class Reader:
 def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
     reader = Reader()
     service = AuditService(Admission(harness.work), reader)
-    assert service.tail_audit(AUDITOR, POLICY, 7, 1000).next == 8
-    service.tail_audit(AUDITOR, POLICY, 0, 0)
+    assert service.tail_audit(asked("TailAudit"), 7, 1000).next == 8
+    service.tail_audit(asked("TailAudit"), 0, 0)
     assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
     for position, limit in ((-1, 1), (0, -1), (0, 1001)):
         with pytest.raises(InvalidRequest):
-            service.tail_audit(AUDITOR, POLICY, position, limit)
+            service.tail_audit(asked("TailAudit"), position, limit)
     told = [(event.rpc, event.outcome, dict(event.counts)) for event in harness.work.events]
     assert told == [("TailAudit", "allowed", {"ok": 1})] * 2 + [("TailAudit", "failed", {})] * 3
 
@@ -110,7 +115,7 @@ def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
 def test_a_checkpoint_that_cannot_be_made_is_recorded(harness: ServiceHarness) -> None:
     service = AuditService(Admission(harness.work), Reader())
     with pytest.raises(AuditUnavailable):
-        service.checkpoint_audit(AUDITOR, POLICY)
+        service.checkpoint_audit(asked("CheckpointAudit"))
     assert [(event.rpc, event.outcome) for event in harness.work.events] == [
         ("CheckpointAudit", "failed")
     ]
@@ -121,9 +126,9 @@ def test_others_read_no_audit(harness: ServiceHarness) -> None:
     service = AuditService(Admission(harness.work), reader)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
     for call in (
-        lambda: service.tail_audit(stranger, POLICY, 0, 0),
-        lambda: service.checkpoint_audit(stranger, POLICY),
-        lambda: service.verify_audit(stranger, POLICY, "checkpoint"),
+        lambda: service.tail_audit(asked("TailAudit", stranger), 0, 0),
+        lambda: service.checkpoint_audit(asked("CheckpointAudit", stranger)),
+        lambda: service.verify_audit(asked("VerifyAudit", stranger), "checkpoint"),
     ):
         with pytest.raises(Denied):
             call()

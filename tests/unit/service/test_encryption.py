@@ -16,10 +16,8 @@ PLAINTEXTS = [b"one", b"\x00\xff" * 100]
 
 
 def test_bytes_round_trip_under_their_context(harness: ServiceHarness) -> None:
-    caller = harness.caller("crypto")
-
-    sealed = harness.encryption.encrypt(caller, harness.policy, "ssn", PLAINTEXTS, b"row 1")
-    opened = harness.encryption.decrypt(caller, harness.policy, "ssn", sealed.values, b"row 1")
+    sealed = harness.encrypt("ssn", PLAINTEXTS, b"row 1")
+    opened = harness.decrypt("ssn", sealed.values, b"row 1")
 
     assert opened.values == PLAINTEXTS
     assert opened.failures == {}
@@ -27,16 +25,13 @@ def test_bytes_round_trip_under_their_context(harness: ServiceHarness) -> None:
 
 
 def test_what_does_not_open_is_one_opaque_failure(harness: ServiceHarness) -> None:
-    caller = harness.caller("crypto")
-    sealed = harness.encryption.encrypt(caller, harness.policy, "ssn", [b"one"], b"row 1").values[0]
+    sealed = harness.encrypt("ssn", [b"one"], b"row 1").values[0]
     key = harness.keys.version(TokenSpace("default", "ssn"), 1)
     vault_row = key.seal(b"one", scope="field", token="t")
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
 
-    result = harness.encryption.decrypt(
-        caller, harness.policy, "ssn", [flipped, b"junk", vault_row], b"row 1"
-    )
-    elsewhere = harness.encryption.decrypt(caller, harness.policy, "ssn", [sealed], b"row 2")
+    result = harness.decrypt("ssn", [flipped, b"junk", vault_row], b"row 1")
+    elsewhere = harness.decrypt("ssn", [sealed], b"row 2")
 
     failures = [*result.failures.values(), *elsewhere.failures.values()]
     assert len(failures) == 4
@@ -45,18 +40,16 @@ def test_what_does_not_open_is_one_opaque_failure(harness: ServiceHarness) -> No
 
 
 def test_empty_items_and_long_contexts_are_refused(harness: ServiceHarness) -> None:
-    caller = harness.caller("crypto")
-
-    result = harness.encryption.encrypt(caller, harness.policy, "ssn", [b"", b"x"], b"")
+    result = harness.encrypt("ssn", [b"", b"x"], b"")
 
     assert result.failures[0].reason is Reason.VALUE_TOO_SHORT
     assert result.values[1]
     with pytest.raises(InvalidRequest):
-        harness.encryption.encrypt(caller, harness.policy, "ssn", [b"x"], b"c" * 1025)
+        harness.encrypt("ssn", [b"x"], b"c" * 1025)
 
 
 def test_only_the_named_role_may(harness: ServiceHarness) -> None:
     with pytest.raises(Denied):
-        harness.encryption.decrypt(harness.caller("restorer"), harness.policy, "ssn", [b"x"], b"")
+        harness.decrypt("ssn", [b"x"], b"", "restorer")
 
     assert harness.work.events[-1].outcome == "denied"

@@ -15,10 +15,11 @@ from tests.spellings import POLICY
 from tests.unit.service.conftest import ServiceHarness
 from vault.errors import Reason, Unavailable
 from vault.formats import Parsed
-from vault.model import Caller
 from vault.policy.reading.load import parse_policy
+from vault.service.call import Call
 from vault.service.columns import parse_column
 from vault.service.deadline import in_time
+from vault.service.ports import unchanged
 
 FIELDS = parse_policy(POLICY, "spellings").fields
 # NFKC makes 18 characters of this one, which folds to no letter of any format.
@@ -79,8 +80,9 @@ def test_four_megabytes_of_what_normalises_long_take_no_minute() -> None:
     assert time.process_time() - start < 4
 
 
-def late(harness: ServiceHarness, name: str) -> Caller:
-    return replace(harness.caller(name), deadline=time.monotonic() - 0.001)
+def late(harness: ServiceHarness, rpc: str, name: str) -> Call:
+    caller = replace(harness.caller(name), deadline=time.monotonic() - 0.001)
+    return Call(rpc, caller, harness.policy)
 
 
 @pytest.mark.parametrize("field", ["card", "ssn", "name", "mail", "account"])
@@ -90,22 +92,22 @@ def test_a_call_past_its_deadline_ends_between_items_and_is_audited(
 ) -> None:
     calls: dict[str, Callable[[], object]] = {
         "tokenize": lambda: harness.tokens.tokenize(
-            late(harness, "pipeline"), harness.policy, field, VALUES
+            late(harness, "Tokenize", "pipeline"), field, VALUES, "", unchanged
         ),
         "lookup": lambda: harness.tokens.lookup(
-            late(harness, "steward"), harness.policy, field, VALUES
+            late(harness, "Lookup", "steward"), field, VALUES, "", unchanged
         ),
         "detokenize": lambda: harness.tokens.detokenize(
-            late(harness, "restorer"), harness.policy, field, VALUES, "full"
+            late(harness, "Detokenize", "restorer"), field, VALUES, "full", unchanged
         ),
         "describe": lambda: harness.tokens.describe(
-            late(harness, "steward"), harness.policy, field, VALUES
+            late(harness, "Describe", "steward"), field, VALUES, unchanged
         ),
         "erase": lambda: harness.erasure.erase(
-            late(harness, "privacy"), harness.policy, "ssn", VALUES, ()
+            late(harness, "Erase", "privacy"), "ssn", VALUES, (), unchanged
         ),
         "values": lambda: harness.erasure.erase(
-            late(harness, "privacy"), harness.policy, "ssn", (), VALUES
+            late(harness, "Erase", "privacy"), "ssn", (), VALUES, unchanged
         ),
     }
     harness.tokenize("account", ["0012345678"])

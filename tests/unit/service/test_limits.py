@@ -88,18 +88,10 @@ def test_fields_actions_and_principals_count_apart(limited: ServiceHarness) -> N
     limited.tokenize("ssn", SSNS[:10])
     limited.tokenize("card", ["4929309216280000"] * 50)
     limited.lookup("ssn", SSNS[:100])
-    sealed = limited.encryption.encrypt(
-        limited.caller("crypto"), limited.policy, "ssn", [b"x"] * 10, b""
-    )
-    opened = limited.encryption.decrypt(
-        limited.caller("crypto"), limited.policy, "ssn", sealed.values, b""
-    )
+    sealed = limited.encrypt("ssn", [b"x"] * 10, b"")
+    opened = limited.decrypt("ssn", sealed.values, b"")
     assert opened.values == [b"x"] * 10
-    exceeded(
-        lambda: limited.encryption.decrypt(
-            limited.caller("crypto"), limited.policy, "ssn", sealed.values[:1], b""
-        )
-    )
+    exceeded(lambda: limited.decrypt("ssn", sealed.values[:1], b""))
 
 
 def test_a_denied_call_is_not_charged(limited: ServiceHarness) -> None:

@@ -10,6 +10,8 @@ import pytest
 from vault.errors import InvalidRequest, Reason
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
+from vault.service.call import Call
+from vault.service.ports import unchanged
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness
@@ -50,7 +52,9 @@ def policy() -> Policy:
 def tokenize(
     harness: ServiceHarness, policy: Policy, field: str, values: list[str], region: str
 ) -> ColumnResult:
-    return harness.tokens.tokenize(harness.caller("pipeline"), policy, field, values, region)
+    return harness.tokens.tokenize(
+        Call("Tokenize", harness.caller("pipeline"), policy), field, values, region, unchanged
+    )
 
 
 @pytest.mark.parametrize("field", ["phone", "german", "american"])
@@ -63,7 +67,11 @@ def test_a_number_of_any_region_comes_back_without_saying_which(
     assert result.failures == {}
     assert result.values[0] != text
     back = harness.tokens.detokenize(
-        harness.caller("pipeline"), policy, field, result.values, "full"
+        Call("Detokenize", harness.caller("pipeline"), policy),
+        field,
+        result.values,
+        "full",
+        unchanged,
     )
     assert back.values == [text]
 
@@ -92,7 +100,9 @@ def test_every_number_comes_back_from_a_vaultless_field(
     taken = [at for at in range(len(values)) if at not in result.failures]
     assert len(taken) > 50
     tokens = [result.values[at] for at in taken]
-    back = harness.tokens.detokenize(harness.caller("pipeline"), policy, field, tokens, "full")
+    back = harness.tokens.detokenize(
+        Call("Detokenize", harness.caller("pipeline"), policy), field, tokens, "full", unchanged
+    )
     assert back.failures == {}
     assert back.values == [values[at] for at in taken]
 
@@ -126,7 +136,11 @@ def test_the_digits_dialled_have_one_token_whatever_the_region(
         for text, region in (("0699 0123 4567", "DE"), ("0699 01234567", "AT"))
     )
     lookup = harness.tokens.lookup(
-        harness.caller("pipeline"), policy, field, ["069901234567"], region="AT"
+        Call("Lookup", harness.caller("pipeline"), policy),
+        field,
+        ["069901234567"],
+        "AT",
+        unchanged,
     )
 
     assert austrian.replace(" ", "") == german.replace(" ", "") == lookup.values[0]
@@ -154,10 +168,10 @@ def test_the_region_decides_what_is_accepted(harness: ServiceHarness, policy: Po
 def test_a_region_that_does_not_fit_fails_the_call_and_is_audited(
     harness: ServiceHarness, policy: Policy, field: str, region: str, message: str
 ) -> None:
-    caller = harness.caller("pipeline")
-    for call in (harness.tokens.tokenize, harness.tokens.lookup):
+    call = Call("Tokenize", harness.caller("pipeline"), policy)
+    for use_case in (harness.tokens.tokenize, harness.tokens.lookup):
         with pytest.raises(InvalidRequest, match=message) as caught:
-            call(caller, policy, field, ["415 555 2671"], region)
+            use_case(call, field, ["415 555 2671"], region, unchanged)
         assert region not in caught.value.message or region == "US"
         last = harness.work.events[-1]
         assert (last.outcome, last.reason, last.field) == ("failed", "INVALID_REQUEST", field)
@@ -168,4 +182,4 @@ def test_a_caller_without_the_right_learns_nothing_about_regions(
 ) -> None:
     stranger = replace(harness.caller("pipeline"), principal=harness.caller("support").principal)
     with pytest.raises(Exception, match="does not allow"):
-        harness.tokens.tokenize(stranger, policy, "ssn", ["1"], "ZZ")
+        harness.tokens.tokenize(Call("Tokenize", stranger, policy), "ssn", ["1"], "ZZ", unchanged)

@@ -11,6 +11,7 @@ import pytest
 from vault.errors import Denied, InvalidRequest, LimitExceeded, Reason
 from vault.model import TokenSpace, TokenState
 from vault.policy.reading.load import parse_policy
+from vault.service.ports import unchanged
 from vault.service.spellings import SpellingService
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def test_a_page_goes_on_for_the_same_question_only(harness: ServiceHarness) -> N
 def test_a_call_ends_before_its_deadline_with_a_page(harness: ServiceHarness) -> None:
     harness.tokenize("mail", [f"p{n}@company.org" for n in range(20)])
     caller = replace(harness.caller("privacy"), deadline=0.0)
+    call = replace(harness.call("EraseSpellings", "privacy"), caller=caller)
     service = SpellingService(harness.spellings._admission, harness.keys, page=10)
-    page = service.erase(caller, harness.policy, "mail", ["p1@company.org"], count_only=True)
+    page = service.erase(call, "mail", ["p1@company.org"], unchanged, count_only=True)
     assert (page.looked_at, bool(page.following)) == (10, True)
 
 

@@ -19,6 +19,8 @@ from vault.errors import (
 from vault.model import TokenSpace
 from vault.policy.reading.load import parse_policy
 from vault.service import token_creation as token_creation
+from vault.service.call import Call
+from vault.service.ports import unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -312,7 +314,13 @@ def test_a_used_field_keeps_its_shape(harness: ServiceHarness) -> None:
     policy = parse_policy(changed, "changed")
 
     with pytest.raises(PolicyError, match="ssn"):
-        harness.tokens.tokenize(harness.caller("pipeline"), policy, "ssn", ["987-65-4321"])
+        harness.tokens.tokenize(
+            Call("Tokenize", harness.caller("pipeline"), policy),
+            "ssn",
+            ["987-65-4321"],
+            "",
+            unchanged,
+        )
 
 
 def test_an_index_row_pointed_at_another_token_is_noticed(harness: ServiceHarness) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from vault.errors import InvalidRequest
-from vault.model import Caller
-from vault.policy.model import Policy
 from vault.rpc.methods.messages import timestamp
 from vault.rpc.methods.registry import Answer, Row, Rpc
 from vault.service.audit_access import AuditSearch, AuditService, Finding
 from vault.service.audit_filter import AuditFilter
+from vault.service.call import Call
 from vault.v1 import audit_service_pb2 as pb
 
 __all__ = ["audit_rpcs"]
@@ -22,8 +21,8 @@ _MAX_FINDINGS = 1000
 def audit_rpcs(service: AuditService) -> Sequence[Row]:
     """Returns the RPCs on the audit."""
 
-    def verify_audit(caller: Caller, policy: Policy, ask: pb.VerifyAuditRequest) -> Answer:
-        report = service.verify_audit(caller, policy, ask.checkpoint)
+    def verify_audit(call: Call, ask: pb.VerifyAuditRequest) -> Answer:
+        report = service.verify_audit(call, ask.checkpoint)
         return Answer.of(
             pb.VerifyAuditResponse(
                 records=report.records,
@@ -32,11 +31,11 @@ def audit_rpcs(service: AuditService) -> Sequence[Row]:
             )
         )
 
-    def tail_audit(caller: Caller, policy: Policy, ask: pb.TailAuditRequest) -> Answer:
+    def tail_audit(call: Call, ask: pb.TailAuditRequest) -> Answer:
         if ask.HasField("filter") or ask.before:
-            page = service.search_audit(caller, policy, lambda: _search(ask))
+            page = service.search_audit(call, lambda: _search(ask))
         else:
-            page = service.tail_audit(caller, policy, ask.position, ask.limit)
+            page = service.tail_audit(call, ask.position, ask.limit)
         records = [
             pb.AuditRecord(
                 position=each.position, writer=each.writer, number=each.number, body=each.body
@@ -54,8 +53,8 @@ def audit_rpcs(service: AuditService) -> Sequence[Row]:
             )
         )
 
-    def checkpoint_audit(caller: Caller, policy: Policy, _: pb.CheckpointAuditRequest) -> Answer:
-        made = service.checkpoint_audit(caller, policy)
+    def checkpoint_audit(call: Call, _: pb.CheckpointAuditRequest) -> Answer:
+        made = service.checkpoint_audit(call)
         return Answer.of(
             pb.CheckpointAuditResponse(
                 checkpoint=made.text,

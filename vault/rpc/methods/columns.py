@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from vault.model import Caller, Failure
-from vault.policy.model import Policy
+from vault.model import Failure
 from vault.rpc.methods.column_codec import SentColumn, decode_column
 from vault.rpc.methods.messages import item_errors
-from vault.rpc.methods.registry import Ahead, Answer, BoundCall, Row
+from vault.rpc.methods.registry import Answer, BoundCall, Row
+from vault.service.call import Call
 from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
 from vault.v1 import tokenization_service_pb2 as pb
@@ -30,65 +30,49 @@ class _ColumnRpc(Generic[Request]):
 
     request: type[Request]
     column: Callable[[Request], StringColumn]
-    run: Callable[[Caller, Policy, Request, SentColumn], Answer]
+    run: Callable[[Call, Request, SentColumn], Answer]
 
     def bind(self, raw: bytes) -> BoundCall:
         """Parses a request. Raises DecodeError and InvalidRequest."""
         ask = self.request.FromString(raw)
         sent = decode_column(self.column(ask))
-        return BoundCall(
-            ask.field, sent.size, lambda caller, policy: self.run(caller, policy, ask, sent)
-        )
+        return BoundCall(ask.field, sent.size, lambda call: self.run(call, ask, sent))
 
 
 def column_rpcs(service: TokenizationService) -> Sequence[Row]:
     """Returns the RPCs on packed columns."""
 
-    def tokenize(
-        caller: Caller, policy: Policy, ask: pb.TokenizeColumnRequest, sent: SentColumn
-    ) -> Answer:
-        ahead = Ahead(
-            lambda result: pb.TokenizeColumnResponse(
-                tokens=sent.answer(result.values, result.failures),
-                errors=item_errors(_placed(sent, result)),
-            )
+    def tokenize(call: Call, ask: pb.TokenizeColumnRequest, sent: SentColumn) -> Answer:
+        return service.tokenize(
+            call, ask.field, sent.texts, ask.region, lambda result: _tokenized(sent, result)
         )
-        service.tokenize(
-            caller,
-            policy,
-            ask.field,
-            sent.texts,
-            ask.region,
-            rpc="TokenizeColumn",
-            meanwhile=ahead,
-        )
-        return ahead.answer
 
-    def detokenize(
-        caller: Caller, policy: Policy, ask: pb.DetokenizeColumnRequest, sent: SentColumn
-    ) -> Answer:
-        ahead = Ahead(
-            lambda result: pb.DetokenizeColumnResponse(
-                values=sent.answer(result.values, result.failures),
-                errors=item_errors(_placed(sent, result)),
-                view=result.view,
-            )
+    def detokenize(call: Call, ask: pb.DetokenizeColumnRequest, sent: SentColumn) -> Answer:
+        return service.detokenize(
+            call, ask.field, sent.texts, ask.view, lambda result: _detokenized(sent, result)
         )
-        service.detokenize(
-            caller,
-            policy,
-            ask.field,
-            sent.texts,
-            ask.view,
-            rpc="DetokenizeColumn",
-            meanwhile=ahead,
-        )
-        return ahead.answer
 
     return (
         _ColumnRpc(pb.TokenizeColumnRequest, lambda ask: ask.values, tokenize),
         _ColumnRpc(pb.DetokenizeColumnRequest, lambda ask: ask.tokens, detokenize),
     )
+
+
+def _tokenized(sent: SentColumn, result: ColumnResult) -> Answer:
+    message = pb.TokenizeColumnResponse(
+        tokens=sent.answer(result.values, result.failures),
+        errors=item_errors(_placed(sent, result)),
+    )
+    return Answer.of_batch(message, len(result.values), result.failures)
+
+
+def _detokenized(sent: SentColumn, result: ColumnResult) -> Answer:
+    message = pb.DetokenizeColumnResponse(
+        values=sent.answer(result.values, result.failures),
+        errors=item_errors(_placed(sent, result)),
+        view=result.view,
+    )
+    return Answer.of_batch(message, len(result.values), result.failures)
 
 
 def _placed(sent: SentColumn, result: ColumnResult) -> Mapping[int, Failure]:

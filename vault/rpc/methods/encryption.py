@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.model import Caller
-from vault.policy.model import Policy
 from vault.rpc.methods.messages import item_errors
 from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.service.call import Call
 from vault.service.encryption import EncryptionService
-from vault.service.results import outcome_counts
+from vault.service.results import BytesResult
 from vault.v1 import encryption_service_pb2 as pb
 
 __all__ = ["encryption_rpcs"]
@@ -18,17 +17,25 @@ __all__ = ["encryption_rpcs"]
 def encryption_rpcs(service: EncryptionService) -> Sequence[Row]:
     """Returns the RPCs on bytes."""
 
-    def encrypt(caller: Caller, policy: Policy, ask: pb.EncryptRequest) -> Answer:
-        result = service.encrypt(caller, policy, ask.field, ask.plaintexts, ask.context)
-        message = pb.EncryptResponse(ciphertexts=result.values, errors=item_errors(result.failures))
-        return Answer.of(message, outcome_counts(len(result.values), result.failures))
+    def encrypt(call: Call, ask: pb.EncryptRequest) -> Answer:
+        return service.encrypt(call, ask.field, ask.plaintexts, ask.context, _encrypted)
 
-    def decrypt(caller: Caller, policy: Policy, ask: pb.DecryptRequest) -> Answer:
-        result = service.decrypt(caller, policy, ask.field, ask.ciphertexts, ask.context)
-        message = pb.DecryptResponse(plaintexts=result.values, errors=item_errors(result.failures))
-        return Answer.of(message, outcome_counts(len(result.values), result.failures))
+    def decrypt(call: Call, ask: pb.DecryptRequest) -> Answer:
+        return service.decrypt(call, ask.field, ask.ciphertexts, ask.context, _decrypted)
 
     return (
         Rpc(pb.EncryptRequest, lambda ask: ask.field, lambda ask: len(ask.plaintexts), encrypt),
         Rpc(pb.DecryptRequest, lambda ask: ask.field, lambda ask: len(ask.ciphertexts), decrypt),
     )
+
+
+def _encrypted(result: BytesResult) -> Answer:
+    errors = item_errors(result.failures)
+    message = pb.EncryptResponse(ciphertexts=result.values, errors=errors)
+    return Answer.of_batch(message, len(result.values), result.failures)
+
+
+def _decrypted(result: BytesResult) -> Answer:
+    errors = item_errors(result.failures)
+    message = pb.DecryptResponse(plaintexts=result.values, errors=errors)
+    return Answer.of_batch(message, len(result.values), result.failures)

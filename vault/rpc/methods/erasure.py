@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.model import Caller
-from vault.policy.model import Policy
 from vault.rpc.methods.messages import item_errors
 from vault.rpc.methods.registry import Answer, Row, Rpc
-from vault.service.erasure import ErasureService
-from vault.service.results import outcome_counts
-from vault.service.spellings import SpellingService
+from vault.service.call import Call
+from vault.service.erasure import ErasureResult, ErasureService
+from vault.service.spellings import SpellingPage, SpellingService
 from vault.v1 import tokenization_service_pb2 as pb
 
 __all__ = ["erasure_rpcs"]
@@ -19,31 +17,18 @@ __all__ = ["erasure_rpcs"]
 def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequence[Row]:
     """Returns the RPCs that erase."""
 
-    def erase(caller: Caller, policy: Policy, ask: pb.EraseRequest) -> Answer:
-        result = service.erase(caller, policy, ask.field, ask.tokens, ask.values)
-        message = pb.EraseResponse(errors=item_errors(result.failures))
-        return Answer.of(message, outcome_counts(result.total, result.failures))
+    def erase(call: Call, ask: pb.EraseRequest) -> Answer:
+        return service.erase(call, ask.field, ask.tokens, ask.values, _erased)
 
-    def erase_spellings(caller: Caller, policy: Policy, ask: pb.EraseSpellingsRequest) -> Answer:
-        page = spellings.erase(
-            caller,
-            policy,
+    def erase_spellings(call: Call, ask: pb.EraseSpellingsRequest) -> Answer:
+        return spellings.erase(
+            call,
             ask.field,
             ask.values,
+            _spellings_erased,
             count_only=ask.count_only,
             page_token=ask.page_token,
         )
-        found = [
-            pb.SpellingCount(index=at, count=count) for at, count in sorted(page.found.items())
-        ]
-        message = pb.EraseSpellingsResponse(
-            found=found,
-            errors=item_errors(page.failures),
-            next_page_token=page.following,
-            tokens=page.tokens,
-            looked_at=page.looked_at,
-        )
-        return Answer.of(message, outcome_counts(page.total, page.failures))
 
     return (
         Rpc(
@@ -59,3 +44,20 @@ def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequenc
             erase_spellings,
         ),
     )
+
+
+def _erased(result: ErasureResult) -> Answer:
+    message = pb.EraseResponse(errors=item_errors(result.failures))
+    return Answer.of_batch(message, result.total, result.failures)
+
+
+def _spellings_erased(page: SpellingPage) -> Answer:
+    found = [pb.SpellingCount(index=at, count=count) for at, count in sorted(page.found.items())]
+    message = pb.EraseSpellingsResponse(
+        found=found,
+        errors=item_errors(page.failures),
+        next_page_token=page.following,
+        tokens=page.tokens,
+        looked_at=page.looked_at,
+    )
+    return Answer.of_batch(message, page.total, page.failures)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.model import Caller
-from vault.policy.model import Policy
 from vault.rpc.methods.messages import timestamp
 from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.service.call import Call
 from vault.service.policy_access import PolicyService
 from vault.v1 import policy_service_pb2 as pb
 
@@ -17,8 +16,8 @@ __all__ = ["policy_rpcs"]
 def policy_rpcs(service: PolicyService) -> Sequence[Row]:
     """Returns the RPCs on the policy."""
 
-    def get_policy(caller: Caller, policy: Policy, _: pb.GetPolicyRequest) -> Answer:
-        current, standing = service.get_policy(caller, policy)
+    def get_policy(call: Call, _: pb.GetPolicyRequest) -> Answer:
+        current, standing = service.get_policy(call)
         # Another policy may have come into force since the call began.
         since = standing.since if standing.digest == current.digest else None
         return Answer.of(

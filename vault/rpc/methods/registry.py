@@ -8,11 +8,11 @@ from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from vault.model import Caller
-from vault.policy.model import Policy
-from vault.service.results import ColumnResult, outcome_counts
+from vault.model import Failure
+from vault.service.call import Call
+from vault.service.results import outcome_counts
 
-__all__ = ["Ahead", "Answer", "BoundCall", "Method", "Row", "Rpc", "registry"]
+__all__ = ["Answer", "BoundCall", "Method", "Row", "Rpc", "registry"]
 
 Request = TypeVar("Request", bound=Message)
 
@@ -25,23 +25,14 @@ class Answer:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, message: Message, counts: Mapping[str, int] | None = None) -> Answer:
-        """Writes a message out."""
-        return cls(message.SerializeToString(), counts or {})
+    def of(cls, message: Message) -> Answer:
+        """Writes the answer of an RPC that takes no batch."""
+        return cls(message.SerializeToString())
 
-
-class Ahead:
-    """Writes the answer of a column while its commit is on its way (``UnitOfWork.run``)."""
-
-    answer: Answer
-
-    def __init__(self, write: Callable[[ColumnResult], Message]) -> None:
-        self._write = write
-
-    def __call__(self, result: ColumnResult) -> None:
-        """Takes the result."""
-        counts = outcome_counts(len(result.values), result.failures)
-        self.answer = Answer.of(self._write(result), counts)
+    @classmethod
+    def of_batch(cls, message: Message, total: int, failures: Mapping[int, Failure]) -> Answer:
+        """Writes the answer to a batch of ``total`` items."""
+        return cls(message.SerializeToString(), outcome_counts(total, failures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class BoundCall:
 
     field_name: str = field(repr=False)
     items: int | None
-    run: Callable[[Caller, Policy], Answer] = field(repr=False)
+    run: Callable[[Call], Answer] = field(repr=False)
 
 
 Method = Callable[[bytes], BoundCall]
@@ -88,7 +79,7 @@ class Rpc(Generic[Request]):
     request: type[Request]
     field: Callable[[Request], str] | None
     items: Callable[[Request], int] | None
-    run: Callable[[Caller, Policy, Request], Answer]
+    run: Callable[[Call, Request], Answer]
 
     def bind(self, raw: bytes) -> BoundCall:
         """Parses a request. Raises DecodeError."""
@@ -96,7 +87,7 @@ class Rpc(Generic[Request]):
         return BoundCall(
             "" if self.field is None else self.field(request),
             None if self.items is None else self.items(request),
-            lambda caller, policy: self.run(caller, policy, request),
+            lambda call: self.run(call, request),
         )
 
 

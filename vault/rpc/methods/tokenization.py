@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.model import Caller
-from vault.policy.model import Policy
 from vault.rpc.methods.messages import item_errors, timestamp
-from vault.rpc.methods.registry import Ahead, Answer, Row, Rpc
-from vault.service.results import TokenDescription, outcome_counts
+from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.service.call import Call
+from vault.service.results import ColumnResult, DescribeResult, TokenDescription
 from vault.service.tokenization import TokenizationService
 from vault.v1 import tokenization_service_pb2 as pb
 
@@ -18,36 +17,17 @@ __all__ = ["tokenization_rpcs"]
 def tokenization_rpcs(service: TokenizationService) -> Sequence[Row]:
     """Returns the RPCs on values and tokens."""
 
-    def tokenize(caller: Caller, policy: Policy, ask: pb.TokenizeRequest) -> Answer:
-        ahead = Ahead(
-            lambda result: pb.TokenizeResponse(
-                tokens=result.values, errors=item_errors(result.failures)
-            )
-        )
-        service.tokenize(caller, policy, ask.field, ask.values, ask.region, meanwhile=ahead)
-        return ahead.answer
+    def tokenize(call: Call, ask: pb.TokenizeRequest) -> Answer:
+        return service.tokenize(call, ask.field, ask.values, ask.region, _tokenized)
 
-    def detokenize(caller: Caller, policy: Policy, ask: pb.DetokenizeRequest) -> Answer:
-        ahead = Ahead(
-            lambda result: pb.DetokenizeResponse(
-                values=result.values, errors=item_errors(result.failures), view=result.view
-            )
-        )
-        service.detokenize(caller, policy, ask.field, ask.tokens, ask.view, meanwhile=ahead)
-        return ahead.answer
+    def detokenize(call: Call, ask: pb.DetokenizeRequest) -> Answer:
+        return service.detokenize(call, ask.field, ask.tokens, ask.view, _detokenized)
 
-    def lookup(caller: Caller, policy: Policy, ask: pb.LookupRequest) -> Answer:
-        result = service.lookup(caller, policy, ask.field, ask.values, ask.region)
-        message = pb.LookupResponse(tokens=result.values, errors=item_errors(result.failures))
-        return Answer.of(message, outcome_counts(len(result.values), result.failures))
+    def lookup(call: Call, ask: pb.LookupRequest) -> Answer:
+        return service.lookup(call, ask.field, ask.values, ask.region, _found)
 
-    def describe(caller: Caller, policy: Policy, ask: pb.DescribeRequest) -> Answer:
-        result = service.describe(caller, policy, ask.field, ask.tokens)
-        message = pb.DescribeResponse(
-            descriptions=[_description(each) for each in result.descriptions],
-            errors=item_errors(result.failures),
-        )
-        return Answer.of(message, outcome_counts(len(result.descriptions), result.failures))
+    def describe(call: Call, ask: pb.DescribeRequest) -> Answer:
+        return service.describe(call, ask.field, ask.tokens, _described)
 
     return (
         Rpc(pb.TokenizeRequest, lambda ask: ask.field, lambda ask: len(ask.values), tokenize),
@@ -55,6 +35,32 @@ def tokenization_rpcs(service: TokenizationService) -> Sequence[Row]:
         Rpc(pb.LookupRequest, lambda ask: ask.field, lambda ask: len(ask.values), lookup),
         Rpc(pb.DescribeRequest, lambda ask: ask.field, lambda ask: len(ask.tokens), describe),
     )
+
+
+def _tokenized(result: ColumnResult) -> Answer:
+    errors = item_errors(result.failures)
+    message = pb.TokenizeResponse(tokens=result.values, errors=errors)
+    return Answer.of_batch(message, len(result.values), result.failures)
+
+
+def _detokenized(result: ColumnResult) -> Answer:
+    errors = item_errors(result.failures)
+    message = pb.DetokenizeResponse(values=result.values, errors=errors, view=result.view)
+    return Answer.of_batch(message, len(result.values), result.failures)
+
+
+def _found(result: ColumnResult) -> Answer:
+    errors = item_errors(result.failures)
+    message = pb.LookupResponse(tokens=result.values, errors=errors)
+    return Answer.of_batch(message, len(result.values), result.failures)
+
+
+def _described(result: DescribeResult) -> Answer:
+    message = pb.DescribeResponse(
+        descriptions=[_description(each) for each in result.descriptions],
+        errors=item_errors(result.failures),
+    )
+    return Answer.of_batch(message, len(result.descriptions), result.failures)
 
 
 def _description(known: TokenDescription | None) -> pb.TokenDescription:
