@@ -26,7 +26,7 @@ from vault.postgres.migrate import check_schema, current_revision, migrate
 from vault.postgres.transaction import transaction
 
 if TYPE_CHECKING:
-    from tests.integration.store.conftest import Owner
+    from tests.integration.conftest import Owner
 
 SSL_REQUEST = 8  # bytes
 PASSWORD = "hunter2"

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.integration.store.conftest import AUDIT_KEY
+from tests.integration.conftest import AUDIT_KEY
 from vault.audit.erasure_check import check_erasures, sample_erasures
 from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.reading import PostgresAuditReader

@@ -20,7 +20,7 @@ from vault.server.unit_of_work import audit_of
 from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
 
 if TYPE_CHECKING:
-    from tests.integration.store.conftest import Owner
+    from tests.integration.conftest import Owner
 
 MakeBoard = Callable[..., PolicyCoordinator]
 

@@ -9,7 +9,7 @@ from vault.model import Action, TokenSpace
 from vault.service.ports import LimitKey, Transaction
 
 if TYPE_CHECKING:
-    from tests.integration.store.conftest import Owner
+    from tests.integration.conftest import Owner
     from vault.server.unit_of_work import PostgresUnitOfWork
 
 KEY = LimitKey(TokenSpace("default", "us_ssn"), Action.TOKENIZE, "spiffe://example.org/a")

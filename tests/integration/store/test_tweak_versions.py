@@ -15,7 +15,7 @@ from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
 
 if TYPE_CHECKING:
-    from tests.integration.store.conftest import Owner
+    from tests.integration.conftest import Owner
 
 DIGEST = hashlib.sha256(b"policy").hexdigest()
 SEALED = SealedPolicy(DIGEST, "policy", 1, bytes(32))
