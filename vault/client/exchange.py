@@ -23,6 +23,7 @@ __all__ = ["MAX_REQUEST_BYTES", "Exchange", "place"]
 
 Item = TypeVar("Item", str, bytes)
 Answer = TypeVar("Answer")
+Given = TypeVar("Given")
 Request = TypeVar("Request")
 RequestT = TypeVar("RequestT", contravariant=True)
 ResponseT = TypeVar("ResponseT", covariant=True)
@@ -123,7 +124,7 @@ class Exchange:
         headers = trace_headers()
 
         def send(batch: Batch[Item]) -> BatchAnswer:
-            return self.call(rpc, request(batch.items), headers)
+            return self.call(rpc, _made(request, batch.items), headers)
 
         if len(plan.batches) == 1:
             answers = iter([send(plan.batches[0])])
@@ -155,7 +156,9 @@ class Exchange:
 
         def send(batch: PackedBatch) -> BatchAnswer | None:
             return (
-                None if batch.message is None else self.call(rpc, request(batch.message), headers)
+                None
+                if batch.message is None
+                else self.call(rpc, _made(request, batch.message), headers)
             )
 
         send_all = map if len(batches) == 1 else self._pool.map
@@ -184,6 +187,13 @@ class Exchange:
                 raise
             trouble, retryable = self._trouble(error.contact)
             raise error.because(trouble, retryable) if trouble else error from None
+
+
+def _made(request: Callable[[Given], Request], items: Given) -> Request:
+    try:
+        return request(items)
+    except UnicodeEncodeError:  # items were looked at before
+        raise ValueError("the name of the field, region or view is not valid Unicode") from None
 
 
 def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:

@@ -81,6 +81,8 @@ def _converted(item: object, index: int, kind: type | tuple[type, ...]) -> objec
     if isinstance(item, kind):
         return item
     kinds = kind if isinstance(kind, tuple) else (kind,)
+    if bytes in kinds and isinstance(item, bytearray | memoryview):
+        return bytes(item)
     wanted = ", ".join("text" if each is str else each.__name__ for each in kinds)
     # A number that was skipped or sent as it is would come back as it is.
     raise TypeError(f"item {index} is {type(item).__name__}, not {wanted} or None")

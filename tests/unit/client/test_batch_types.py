@@ -22,3 +22,13 @@ def test_a_number_is_refused_by_index_and_not_quoted(item: object) -> None:
     with pytest.raises(TypeError, match="item 1 is") as caught:
         plan_batches(column, max_items=10, max_bytes=100)
     assert "5545" not in str(caught.value)
+
+
+def test_whatever_holds_bytes_is_bytes() -> None:
+    column = cast("Sequence[bytes]", [b"a", bytearray(b"b"), memoryview(b"c"), None])
+    plan = plan_batches(column, max_items=10, max_bytes=100, kind=bytes)
+    assert plan.column == [b"a", b"b", b"c", None]
+    with pytest.raises(TypeError, match="item 1 is bytearray, not text"):
+        plan_batches(
+            cast("Sequence[str]", ["a", bytearray(b"b")]), max_items=10, max_bytes=100, kind=str
+        )
