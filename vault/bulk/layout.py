@@ -85,7 +85,12 @@ def read_layout(source: TextIO, options: CsvOptions) -> Layout:
         delimiter, taken = separator[1], "named by the sep= line"
         before, first, number = before + first, source.readline(), 2
     lines = _header_lines(first, source, options)
-    make = partial(Dialect, escape=options.escape, quoting=options.quoting)
+    make = partial(
+        Dialect,
+        escape=options.escape,
+        quoting=options.quoting,
+        trust_quotes=options.trust_quotes,
+    )
     if delimiter is None:
         delimiter, taken = guess_delimiter("".join(lines), make), "taken from the header"
     dialect = make(delimiter)

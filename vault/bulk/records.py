@@ -60,12 +60,20 @@ class Record:
 class Dialect:
     """How one file separates, quotes and escapes its cells."""
 
-    def __init__(self, delimiter: str, *, escape: str | None = None, quoting: bool = True) -> None:
+    def __init__(
+        self,
+        delimiter: str,
+        *,
+        escape: str | None = None,
+        quoting: bool = True,
+        trust_quotes: bool = False,
+    ) -> None:
         """Takes single characters, or raises CsvError.
 
         Args:
             escape: stands before a character that means itself, inside quotes and outside.
             quoting: whether quotes have a meaning; if not, they are text like any other.
+            trust_quotes: whether a record of several lines may be as long as a cell of one.
         """
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise CsvError("the delimiter must be one character, and no quote or line ending")
@@ -76,6 +84,7 @@ class Dialect:
         self.delimiter = delimiter
         self.escape = escape
         self.quoting = quoting
+        self._max_record = _MAX_CELL if trust_quotes else _MAX_RECORD
         self._must_quote = re.compile(f'[{re.escape(delimiter + (escape or ""))}"\r\n]').search
         self._cell = self._unescaped = None
         if escape is not None:
@@ -97,10 +106,10 @@ class Dialect:
         """Reads records of lines that keep their endings; ``first`` numbers the first line.
 
         Raises:
-            CsvError: a record cannot be read safely, or is longer than 1 Mi characters.
+            CsvError: a record cannot be read safely, or is too long for one of several lines.
         """
         held: list[str] = []
-        reader = self.reader(_holding(lines, held))
+        reader = self.reader(_holding(lines, held, self._max_record))
         while True:
             try:
                 values = next(reader, None)
@@ -108,7 +117,8 @@ class Dialect:
                 self._refuse(error, held, first)
             except _RecordTooLongError:
                 raise CsvError(
-                    f"line {first}: over {_MAX_RECORD} characters; is a quote open? {_REMEDY}"
+                    f"line {first}: over {self._max_record} characters in a record of several "
+                    f"lines; is a quote open? {_REMEDY}; {self._longer()}"
                 ) from None
             if values is None:
                 return
@@ -117,6 +127,11 @@ class Dialect:
             held.clear()
             yield self._record(text, values or [""], first, height)
             first += height
+
+    def _longer(self) -> str:
+        if self._max_record == _MAX_CELL:
+            return "no record of several lines can be longer"
+        return f"if it is one record, say --trust-quotes: then it may have {_MAX_CELL}"
 
     def _record(self, text: str, values: list[str], line: int, height: int) -> Record:
         if self.escape is not None and self.escape in text:
@@ -225,13 +240,13 @@ class _RecordTooLongError(Exception):
     """A record of several lines goes on and on."""
 
 
-def _holding(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+def _holding(lines: Iterable[str], held: list[str], most: int) -> Iterator[str]:
     """Yields lines and holds those of the record that is being read; who reads clears it."""
     size = 0
     for line in lines:
         if held:
             size += len(line)
-            if size > _MAX_RECORD:
+            if size > most:
                 raise _RecordTooLongError
         else:
             size = len(line)

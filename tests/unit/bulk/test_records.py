@@ -75,6 +75,16 @@ def test_an_open_quote_does_not_swallow_a_large_file() -> None:
         list(Dialect(",").records(text()))
 
 
+def test_a_long_record_of_several_lines_is_read_where_quotes_are_trusted() -> None:
+    text = 'a,"' + "some text\n" * 200_000 + '",b\n'
+    with pytest.raises(CsvError, match="--trust-quotes: then it may have 16777216"):
+        list(Dialect(",").records(lines(text)))
+    [record] = Dialect(",", trust_quotes=True).records(lines(text))
+    assert len(record.values[1]) == 2_000_000
+    with pytest.raises(CsvError, match="over 16777216 characters"):
+        list(Dialect(",", trust_quotes=True).records(lines('"' + f"{'a' * 9_999}\n" * 2_000)))
+
+
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r"])
 def test_a_delimiter_that_cannot_be_is_refused(delimiter: str) -> None:
     with pytest.raises(CsvError, match="one character"):
