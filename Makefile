@@ -64,7 +64,7 @@ check: install lock-check proto-check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The lowest version of everything that pyproject.toml asks for, on the oldest Python: all unit
+# The lowest version of everything that pyproject.toml asks for: unit and contract
 # tests, and the file commands of a plain install, without the server's dependencies, against
 # a server of today. Warnings of old packages about new ones are theirs.
 lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
@@ -72,7 +72,7 @@ lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir $(VENV)/wheel .
 	for each in lowest lowest-plain; do \
 		$(BIN)/uv pip install --quiet --no-deps --reinstall --python $(VENV)/$$each/bin/python $(VENV)/wheel/*.whl || exit; done
-	$(VENV)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/unit
+	$(VENV)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/unit tests/contract
 	COMMAND_UNDER_TEST=$(CURDIR)/$(VENV)/lowest-plain/bin/tokenvault $(BIN)/pytest -q tests/e2e/test_cli_files.py
 
 test: install
