@@ -20,8 +20,9 @@ from vault.dev.environment import DevEnvironment
 
 pytestmark = pytest.mark.timeout(300)
 
+SERVERS = str(Path(sys.executable).parent / "tokenvault")
 # `make lowest` names that of a plain install, which has none of the server's dependencies.
-TOKENVAULT = os.environ.get("COMMAND_UNDER_TEST", str(Path(sys.executable).parent / "tokenvault"))
+TOKENVAULT = os.environ.get("COMMAND_UNDER_TEST", SERVERS)
 CARD, SSN = "4111 1111-1111 1111", "900-12-3456"
 FILE = (
     f'id,card,ssn,note\r\n1,{CARD},,"a, b"\r\n2,4111111111111112,{SSN},\r\n3,"{CARD}",{SSN},x\r\n'
@@ -176,7 +177,7 @@ def test_the_audit_verifies_for_the_auditor_alone(environment: Path) -> None:
 
 def test_keys_are_listed_without_keys(environment: Path) -> None:
     done = subprocess.run(
-        [TOKENVAULT, "keys", "list", "--config", str(environment / "server.toml")],
+        [SERVERS, "keys", "list", "--config", str(environment / "server.toml")],
         capture_output=True,
         text=True,
         check=True,
@@ -197,7 +198,7 @@ def migrate(environment: Path, owner: str) -> subprocess.CompletedProcess[str]:
     password = environment / "postgres" / "tokenvault_owner.password"
     return subprocess.run(
         [
-            *(TOKENVAULT, "migrate", "--config", str(environment / "server.toml")),
+            *(SERVERS, "migrate", "--config", str(environment / "server.toml")),
             *("--owner", owner, "--password-file", str(password)),
         ],
         capture_output=True,
@@ -232,7 +233,7 @@ def test_serve_refuses_the_development_authority(environment: Path) -> None:
     text = (environment / "server.toml").read_text()
     settings.write_text(re.sub(r"(?m)^(\w*port) = \d+$", _free_port, text))
     done = subprocess.run(
-        [TOKENVAULT, "serve", "--config", str(settings)],
+        [SERVERS, "serve", "--config", str(settings)],
         capture_output=True,
         text=True,
         check=False,
