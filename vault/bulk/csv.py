@@ -26,7 +26,7 @@ from vault.bulk.run import ConvertRegion, Run
 from vault.bulk.shell import shell_word
 from vault.client import CallError, Client, Column, Erased
 
-__all__ = ["Erases", "convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
+__all__ = ["SupportsErase", "convert_csv", "detokenize_csv", "erase_csv", "tokenize_csv"]
 
 Convert = Callable[[str, Sequence[str]], Column]
 Progress = Callable[[int, int], None]
@@ -80,7 +80,7 @@ def detokenize_csv(
     return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
 
 
-class Erases(Protocol):
+class SupportsErase(Protocol):
     """What erases a column of a field by tokens or by values: a client, for one."""
 
     def erase(
@@ -94,7 +94,7 @@ class Erases(Protocol):
 
 
 def erase_csv(
-    client: Erases,
+    client: SupportsErase,
     source: Path | BinaryIO,
     options: CsvOptions,
     *,
@@ -149,7 +149,7 @@ def convert_csv(
     chunk with the rows and the bytes read so far (0 bytes where the source cannot tell).
 
     Raises:
-        CsvError: the file or the options do not fit; RejectedError where told to stop.
+        CsvError: the file or the options do not fit; RejectedError where the options say to stop.
         CallError: the service refused a call, or stayed unavailable.
         OSError: a file cannot be read or written.
     """

@@ -1,4 +1,4 @@
-"""What stands behind the reader: signs that a file means something else than it says.
+"""Signs that a file means something else than strict reading finds.
 
 Strict reading finds every quote that is wrong by itself. Two stray quotes can make a pair:
 then rows stand in one cell, as CSV has it, and nobody converts the values in them. And a file
@@ -16,7 +16,7 @@ from vault.bulk.joined import LINE_END, Ends, joined_cell
 from vault.bulk.records import CsvError, Dialect, Record
 
 __all__ = [
-    "Look",
+    "ValueProfile",
     "is_blank",
     "joined_records",
     "refuse_joined_header",
@@ -33,7 +33,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-class Look:
+class ValueProfile:
     """What the values of one column look like. Nothing is worked out before it is asked."""
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -43,26 +43,26 @@ class Look:
         self._lengths = range(0)
         self._known = False
 
-    def fits(self, text: str) -> bool:
-        """Tells whether a text is one of the values, or a number or address much like them."""
+    def matches(self, text: str) -> bool:
+        """Returns whether a text is one of the values, or a number or address much like them."""
         if self._values is None:
             self._values = {value for value in self._given if _is_long(value)}
-            self._token_specs = {_shape(value) for value in self._values} - {""}
+            self._token_specs = {_pattern(value) for value in self._values} - {""}
             self._known = any(self._given)
             lengths = [len(value) for value in self._values] or [0]
             self._lengths = range(min(lengths) - _NEAR, max(lengths) + _NEAR + 1)
         if text in self._values:
             return True
         if not self._known:
-            return bool(_shape(text))  # nothing to compare it with
-        return len(text) in self._lengths and _shape(text) in self._token_specs
+            return bool(_pattern(text))  # nothing to compare it with
+        return len(text) in self._lengths and _pattern(text) in self._token_specs
 
 
 def _is_long(value: str) -> bool:
     return len(value) >= _LEAST and sum(map(str.isalnum, value)) >= _LEAST
 
 
-def _shape(text: str) -> str:
+def _pattern(text: str) -> str:
     """Returns what a number or address looks like, however long it is; "" for words."""
     if _MAIL.fullmatch(text):
         return "@"
@@ -75,18 +75,18 @@ def joined_records(
     records: Sequence[Record],
     width: int,
     dialect: Dialect,
-    looks: Mapping[int, Look],
+    profiles: Mapping[int, ValueProfile],
     beside: Ends,
 ) -> dict[int, int]:
     """Finds records in whose cells rows may stand: their index, and the place of the cell.
 
     The lines of such a cell can be rows of the header's width with anything in the place of
-    a chosen column. For rows of another width, which the file may have too, there are looks: a
+    a chosen column. For rows of another width, which the file may have too, the profiles decide: a
     line with enough cells or more has in such a place, counted from the left or the right,
     something that fits the column and stands in a cell that is not chosen.
 
     Args:
-        looks: by place, what the chosen columns hold.
+        profiles: by place, what the chosen columns hold.
         beside: what comes before the first record and after the last.
     """
     found: dict[int, int] = {}
@@ -98,9 +98,9 @@ def joined_records(
         if record.height == 1 or at in bad or at in found:
             return
         blank = f' \t"{dialect.escape or ""}'
-        place = joined_cell(record.values, dialect.delimiter, looks, blank, ends)
+        place = joined_cell(record.values, dialect.delimiter, profiles, blank, ends)
         if place is None:
-            place = _look_alike(record, dialect, looks)
+            place = _look_alike(record, dialect, profiles)
         if place is not None:
             found[at] = place
 
@@ -131,17 +131,19 @@ def is_blank(record: Record, width: int) -> bool:
     return len(record.cells) == 1 < width and not record.cells[0]
 
 
-def _look_alike(record: Record, dialect: Dialect, looks: Mapping[int, Look]) -> int | None:
+def _look_alike(
+    record: Record, dialect: Dialect, profiles: Mapping[int, ValueProfile]
+) -> int | None:
     width, blank = len(record.cells), f' \t"{dialect.escape or ""}'
-    for at, line, inside in _lines_of_cells(record, dialect.delimiter, looks):
+    for at, line, inside in _lines_of_cells(record, dialect.delimiter, profiles):
         if line.count(dialect.delimiter) < width - 1:
             continue
         for pieces in _readings(line, dialect.delimiter):
             if len(pieces) < width:
                 continue
-            for place, look in looks.items():
+            for place, profile in profiles.items():
                 for piece in {pieces[place].strip(blank), pieces[place - width].strip(blank)}:
-                    if piece and piece in inside and look.fits(piece):
+                    if piece and piece in inside and profile.matches(piece):
                         return at
     return None
 
@@ -222,11 +224,11 @@ def _place_of_value(
     header: Sequence[str], rows: Sequence[Sequence[str]], chosen: Collection[int]
 ) -> int | None:
     for place in sorted(chosen):
-        shape = _shape(header[place].strip())
+        shape = _pattern(header[place].strip())
         if not shape:
             continue
         cells = [row[place].strip() for row in rows if len(row) > place and row[place]]
-        alike = sum(_shape(cell) == shape for cell in cells)
+        alike = sum(_pattern(cell) == shape for cell in cells)
         if not rows or (cells and 2 * alike >= len(cells)):
             return place
     return None

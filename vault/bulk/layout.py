@@ -147,18 +147,18 @@ def _place(column: str, header: Record, taken: str) -> int:
     what = "more than once in" if column in names else "not in"
     width = "1 column" if len(names) == 1 else f"{len(names)} columns"
     where = f"the header ({width}) of line {header.line} ({taken})"
-    raise CsvError(f"column {shell_word(column)} is {what} {where}" + _near(column, names))
+    raise CsvError(f"column {shell_word(column)} is {what} {where}" + _column_hint(column, names))
 
 
-def _near(column: str, names: Sequence[str]) -> str:
-    """Says what a column may have been meant to be.
+def _column_hint(column: str, names: Sequence[str]) -> str:
+    """Returns a hint at the column that may have been meant.
 
     No other cell of the header is quoted back: in a file without one it is a row of values.
     """
     if column in names:
         return ": give each column a name of its own"
     for place, name in enumerate(names, start=1):
-        if _loose(name) == _loose(column):
+        if _normalized(name) == _normalized(column):
             differs = f"column {place} differs in {_difference(name, column)}"
             return f": {differs}; choose it as {shell_word(name)}"
     if any(_SURROGATE.search(name) for name in names):
@@ -166,17 +166,17 @@ def _near(column: str, names: Sequence[str]) -> str:
     return ""
 
 
-def _loose(name: str) -> str:
+def _normalized(name: str) -> str:
     """Returns what is left of a name without blanks, case and Unicode form."""
-    return _seen(unicodedata.normalize("NFKC", _nfkc(name).casefold()))
+    return _visible(unicodedata.normalize("NFKC", _nfkc(name).casefold()))
 
 
 def _nfkc(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
-def _seen(name: str) -> str:
-    """Returns a name without blanks, and without what nobody sees."""
+def _visible(name: str) -> str:
+    """Returns a name without blanks, and without invisible characters."""
     return "".join(
         char
         for char in name
@@ -185,7 +185,7 @@ def _seen(name: str) -> str:
 
 
 def _difference(name: str, column: str) -> str:
-    if _seen(name) == _seen(column):
+    if _visible(name) == _visible(column):
         return "blanks, or in characters that nobody sees"
     if name.casefold() == column.casefold():
         return "case"

@@ -184,7 +184,7 @@ class Dialect:
         return cells
 
     def _refuse(self, error: csv.Error, held: list[str], first: int) -> NoReturn:
-        # The csv module's messages are told apart by their words; none is passed on.
+        # The csv module's errors differ in their text alone; none of it is passed on.
         words, last = str(error), first + max(len(held), 1) - 1
         hint = _BACKSLASH if self.escape is None and any('\\"' in line for line in held) else ""
         if "unexpected end" in words:
@@ -223,7 +223,7 @@ class Dialect:
         return doubled.replace(self.delimiter, self.escape + self.delimiter)
 
     def is_ambiguous(self, cell: str) -> bool:
-        """Tells whether a cell has an escape before a letter or digit, as MySQL's for NUL.
+        """Returns whether a cell has an escape before a letter or digit, as MySQL's for NUL.
 
         Programs differ in what that means: a line end, a tab, nothing, or the letter itself.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["by_region", "region_of"]
+__all__ = ["group_by_region", "parse_region"]
 
 # Those that phonenumbers knows, which the service reads numbers with: it and its numbering
 # plans need not be where files are converted.
@@ -22,7 +22,7 @@ _REGIONS = frozenset(_CODES.split())
 _ALIASES = {"UK": "GB"}  # reserved in ISO 3166-1 for the United Kingdom, and much used
 
 
-def region_of(cell: str, value: str) -> str | None:
+def parse_region(cell: str, value: str) -> str | None:
     """Returns a row's region as the service takes it, or None where the cell names none.
 
     A number in international form needs none: then it is empty, for the policy's.
@@ -34,7 +34,7 @@ def region_of(cell: str, value: str) -> str | None:
     return "" if value.lstrip().startswith(("+", "\uff0b")) else None
 
 
-def by_region(regions: Sequence[str]) -> dict[str, list[int]]:
+def group_by_region(regions: Sequence[str]) -> dict[str, list[int]]:
     """Returns the indices of each region's items."""
     found: dict[str, list[int]] = {}
     for index, region in enumerate(regions):

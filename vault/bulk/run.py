@@ -1,4 +1,4 @@
-"""One file on its way: reads, converts, looks again and writes a chunk at a time."""
+"""One file, converted: reads, converts, checks and writes a chunk at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import BinaryIO, Protocol, TextIO
 
 from vault.bulk.guard import (
-    Look,
+    ValueProfile,
     is_blank,
     joined_records,
     refuse_joined_header,
@@ -22,7 +22,7 @@ from vault.bulk.joined import Ends
 from vault.bulk.layout import NOT_UTF8, read_layout
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError, Record
-from vault.bulk.regions import by_region, region_of
+from vault.bulk.regions import group_by_region, parse_region
 from vault.bulk.shell import shell_word
 from vault.client import CallError, Column, ItemError
 
@@ -70,7 +70,7 @@ class ConvertRegion(Protocol):
 
 @dataclass(slots=True)
 class _Line:
-    """A record on its way; number 0 is a blank line."""
+    """A record being converted; number 0 is a blank line."""
 
     record: Record
     number: int = 0
@@ -173,15 +173,15 @@ class Run:
             rows = sum(line.number > 0 for line in lines)
             refuse_joined_header(header, self._dialect, fitting, rows)
         if max((line.record.height for line in lines), default=1) > 1:
-            looks = {
-                place: Look([line.record.values[place] for line in lines if line.is_row])
+            profiles = {
+                place: ValueProfile([line.record.values[place] for line in lines if line.is_row])
                 for place, _ in self._places.values()
             }
             ahead = self._peek() if lines[-1].record.height > 1 else None
             records = [line.record for line in lines]
             broken = ahead is not None and len(ahead.cells) != self._width
             beside = Ends(self._after_bad, broken)
-            found = joined_records(records, self._width, self._dialect, looks, beside)
+            found = joined_records(records, self._width, self._dialect, profiles, beside)
             for at, place in found.items():
                 self._mark_malformed(lines[at], rows_in_cell(place))
         last = next((line for line in reversed(lines) if line.number), None)
@@ -211,22 +211,22 @@ class Run:
             else:
                 sent.append(line)
                 values.append(value)
-        self._count_strange(column, values)
+        self._count_suspicious(column, values)
         if field_name in self._region_places:
-            self._by_region(column, sent, values)
+            self._convert_by_region(column, sent, values)
         else:
             self._replace(column, sent, values, "")
 
-    def _count_strange(self, column: str, values: Sequence[str]) -> None:
+    def _count_suspicious(self, column: str, values: Sequence[str]) -> None:
         for text in _NULL_LIKE.intersection(values):
             self.summary.null_like[column, text] += values.count(text)
         if column in values:
             self.summary.names_repeated[column] += values.count(column)
 
-    def _by_region(self, column: str, sent: Sequence[_Line], values: Sequence[str]) -> None:
+    def _convert_by_region(self, column: str, sent: Sequence[_Line], values: Sequence[str]) -> None:
         region_column, place = self._region_places[self._places[column][1]]
         regions = [
-            region_of(line.record.values[place], value)
+            parse_region(line.record.values[place], value)
             for line, value in zip(sent, values, strict=True)
         ]
         unknown = _not_in_format(
@@ -237,7 +237,7 @@ class Run:
             if region is None:
                 self._reject(line, column, unknown)
         known = [index for index, region in enumerate(regions) if region is not None]
-        for name, places in by_region([regions[index] or "" for index in known]).items():
+        for name, places in group_by_region([regions[index] or "" for index in known]).items():
             those = [known[index] for index in places]
             self._replace(column, [sent[at] for at in those], [values[at] for at in those], name)
 
@@ -301,14 +301,14 @@ class Run:
     def _write(self, header: Record | None, records: list[Record]) -> None:
         if header is not None:
             records = [header, *records]
-        self._part_line_ends(records)
+        self._separate_line_ends(records)
         join = self._dialect.delimiter.join
         text = "".join([join(record.cells) + record.ending for record in records])
         refuse_misread(text, [record.values for record in records], self._dialect)
         self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
         self._before = ""
 
-    def _part_line_ends(self, records: list[Record]) -> None:
+    def _separate_line_ends(self, records: list[Record]) -> None:
         """Keeps a CR and a line of nothing but LF apart, where the row between is left out.
 
         They would be one line end, and a record lost: the lone LF becomes a CR.

@@ -41,7 +41,7 @@ def health(
 
     from vault.cli.exits import ExitCode
     from vault.client.loopback import direct_options
-    from vault.client.transport import in_words
+    from vault.client.transport import explain_status
 
     address = address or find_health(dev) or _DEFAULT
     with grpc.insecure_channel(address, direct_options(address)) as channel:
@@ -49,7 +49,7 @@ def health(
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)
         except grpc.RpcError as error:
-            told = in_words(error.code(), error.details() or "")
+            told = explain_status(error.code(), error.details() or "")
             typer.echo(f"tokenvault: no answer: {error.code().name}: {told}", err=True)
             raise typer.Exit(ExitCode.UNAVAILABLE) from None
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from vault.client.column_like import ColumnLike, column_items
 from vault.client.errors import ItemError
-from vault.client.items import Items, items_of
 
 __all__ = ["Batch", "Plan", "plan_batches", "too_long"]
 
@@ -41,7 +41,7 @@ class Plan(Generic[Item]):
 
 
 def plan_batches(
-    column: Items[Item], *, max_items: int, max_bytes: int, kind: type[Item] | None = None
+    column: ColumnLike[Item], *, max_items: int, max_bytes: int, kind: type[Item] | None = None
 ) -> Plan[Item]:
     """Splits a column into batches of at most ``max_items`` items and ``max_bytes`` bytes.
 
@@ -49,7 +49,7 @@ def plan_batches(
         TypeError: it is no column, or an item is neither null nor of ``kind`` (text or
             bytes, if None).
     """
-    items = items_of(column, kind or (str, bytes))
+    items = column_items(column, kind or (str, bytes))
     errors: dict[int, ItemError] = {}
     batches: list[Batch[Item]] = []
     room = 0

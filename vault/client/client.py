@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
-from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place
-from vault.client.items import Items
+from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
 from vault.client.loopback import direct_options
 from vault.client.retry import RetryPolicy
 from vault.client.spellings import Progress, count_spellings, erase_spellings
@@ -85,7 +85,7 @@ class Client:
             timeout=timeout,
             in_flight=in_flight,
             retry=retry or RetryPolicy(),
-            trouble=tls.trouble,
+            credential_problem=tls.credential_problem,
         )
         self._tokenization = TokenizationServiceStub(self._channel)
         self._encryption = EncryptionServiceStub(self._channel)
@@ -112,7 +112,7 @@ class Client:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def tokenize(self, field: str, values: Items[str], *, region: str = "") -> Column:
+    def tokenize(self, field: str, values: ColumnLike[str], *, region: str = "") -> Column:
         """Returns a token for each value.
 
         Args:
@@ -126,7 +126,7 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def detokenize(self, field: str, tokens: Items[str], view: str = "") -> Column:
+    def detokenize(self, field: str, tokens: ColumnLike[str], view: str = "") -> Column:
         """Returns a view of the value behind each token; "" asks for the caller's only view."""
         views: set[str] = set()
 
@@ -173,7 +173,7 @@ class Client:
         )
         return replace(found, view=views.pop() if len(views) == 1 else view)
 
-    def lookup(self, field: str, values: Items[str], *, region: str = "") -> Column:
+    def lookup(self, field: str, values: ColumnLike[str], *, region: str = "") -> Column:
         """Returns the live token of each value and creates nothing; ``region`` as above."""
         return self._exchange.strings(
             values,
@@ -182,7 +182,7 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def describe(self, field: str, tokens: Items[str]) -> Descriptions:
+    def describe(self, field: str, tokens: ColumnLike[str]) -> Descriptions:
         """Returns what is known about each token, never its value."""
         plan = self._exchange.plan(tokens, str)
         described: list[tokenization.TokenDescription | None] = [None] * len(plan.column)
@@ -191,7 +191,7 @@ class Client:
             return tokenization.DescribeRequest(field=field, tokens=items)
 
         for batch, answer in self._exchange.batches(plan, self._tokenization.Describe, request):
-            place(described, batch, answer.descriptions)
+            place_answers(described, batch, answer.descriptions)
         for index in plan.errors:
             described[index] = None
         return Descriptions(described, plan.errors, plan.skipped)
@@ -200,22 +200,22 @@ class Client:
         self,
         field: str,
         *,
-        tokens: Items[str] | None = None,
-        values: Items[str] | None = None,
+        tokens: ColumnLike[str] | None = None,
+        values: ColumnLike[str] | None = None,
         all_spellings: bool = False,
         progress: Progress | None = None,
     ) -> Erased:
         """Erases the values behind tokens for good; names them by ``tokens`` or ``values``.
 
         By value one spelling is found: ``a@x.org``, not ``a@X.org``. What is left of others
-        ``count_spellings`` tells. A call whose answer was lost is repeated. By token that
+        ``count_spellings`` returns. A call whose answer was lost is repeated. By token that
         changes nothing; by value, what the first try erased answers TOKEN_NOT_FOUND at the
         second: no live token.
 
         Args:
             all_spellings: finds values in every spelling, and tokens to which no index leads.
                 The server opens every row of the field for it, a page a call.
-            progress: told how many tokens have been looked at for it.
+            progress: called with the number of tokens examined so far.
         """
         column = values if tokens is None else tokens
         if column is None or (tokens is not None and values is not None):
@@ -237,7 +237,7 @@ class Client:
         return Erased(len(plan.column) - plan.skipped - len(plan.errors), plan.errors, plan.skipped)
 
     def count_spellings(
-        self, field: str, values: Items[str], *, progress: Progress | None = None
+        self, field: str, values: ColumnLike[str], *, progress: Progress | None = None
     ) -> Spellings:
         """Counts the live tokens of values in every spelling; for those who may erase.
 
@@ -252,7 +252,9 @@ class Client:
 
     # -- bytes ------------------------------------------------------------------------
 
-    def encrypt(self, field: str, plaintexts: Items[bytes], context: bytes = b"") -> BytesColumn:
+    def encrypt(
+        self, field: str, plaintexts: ColumnLike[bytes], context: bytes = b""
+    ) -> BytesColumn:
         """Returns an AES-256-GCM ciphertext of each plaintext, bound to ``context``."""
         return self._exchange.byte_strings(
             plaintexts,
@@ -261,7 +263,9 @@ class Client:
             lambda answer: answer.ciphertexts,
         )
 
-    def decrypt(self, field: str, ciphertexts: Items[bytes], context: bytes = b"") -> BytesColumn:
+    def decrypt(
+        self, field: str, ciphertexts: ColumnLike[bytes], context: bytes = b""
+    ) -> BytesColumn:
         """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt."""
         return self._exchange.byte_strings(
             ciphertexts,

@@ -79,9 +79,9 @@ class CallError(Exception):
         self.contact = contact
         self.details = details
 
-    def because(self, trouble: str, retryable: bool) -> CallError:
+    def with_cause(self, cause: str, retryable: bool) -> CallError:
         """Returns the same failure with its cause, which is known, in place of what it may be."""
-        message = f"{trouble}; gRPC says: {self.details or self.message}"
+        message = f"{cause}; gRPC says: {self.details or self.message}"
         return CallError(
             self.code,
             self.reason,

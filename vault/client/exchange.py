@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vault.client.batches import Batch, Plan, plan_batches, too_long
+from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
-from vault.client.items import Items
 from vault.client.retry import RetryPolicy, with_retries
 from vault.client.traceparent import Headers, trace_headers
 from vault.client.transport import Contact
@@ -19,7 +19,7 @@ from vault.v1.column_pb2 import StringColumn
 if TYPE_CHECKING:
     from vault.client.packed import PackedAnswer, PackedBatch, PackedColumn
 
-__all__ = ["MAX_REQUEST_BYTES", "Exchange", "place"]
+__all__ = ["MAX_REQUEST_BYTES", "Exchange", "place_answers"]
 
 Item = TypeVar("Item", str, bytes)
 Answer = TypeVar("Answer")
@@ -54,7 +54,7 @@ class Exchange:
     """Splits columns into requests, sends a few at a time, and repeats what is safe.
 
     Args:
-        trouble: tells what is wrong with the caller's own credential, or "", and whether
+        credential_problem: returns what is wrong with the caller's credential, or "", and whether
             repeating may help.
     """
 
@@ -65,19 +65,19 @@ class Exchange:
         timeout: float,
         in_flight: int,
         retry: RetryPolicy,
-        trouble: Callable[[Contact], tuple[str, bool]] = lambda _: ("", True),
+        credential_problem: Callable[[Contact], tuple[str, bool]] = lambda _: ("", True),
     ) -> None:
         self._batch_size = batch_size
         self._timeout = timeout
         self._retry = retry
-        self._trouble = trouble
+        self._credential_problem = credential_problem
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="tokenvault-client")
 
     def close(self) -> None:
         """Sends nothing more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def plan(self, column: Items[Item], kind: type[Item]) -> Plan[Item]:
+    def plan(self, column: ColumnLike[Item], kind: type[Item]) -> Plan[Item]:
         """Splits a column into requests. Raises TypeError for what is no column of ``kind``."""
         return plan_batches(
             column, max_items=self._batch_size, max_bytes=MAX_REQUEST_BYTES, kind=kind
@@ -85,7 +85,7 @@ class Exchange:
 
     def strings(
         self,
-        column: Items[str],
+        column: ColumnLike[str],
         rpc: _Rpc[Request, BatchAnswer],
         request: Callable[[list[str]], Request],
         answered: Callable[[BatchAnswer], Sequence[str]],
@@ -94,13 +94,13 @@ class Exchange:
         plan = self.plan(column, str)
         values = plan.column
         for batch, answer in self.batches(plan, rpc, request):
-            place(values, batch, answered(answer))
+            place_answers(values, batch, answered(answer))
         _blank(values, plan.errors, "")
         return Column(values, plan.errors, plan.skipped)
 
     def byte_strings(
         self,
-        column: Items[bytes],
+        column: ColumnLike[bytes],
         rpc: _Rpc[Request, BatchAnswer],
         request: Callable[[list[bytes]], Request],
         answered: Callable[[BatchAnswer], Sequence[bytes]],
@@ -109,7 +109,7 @@ class Exchange:
         plan = self.plan(column, bytes)
         values = plan.column
         for batch, answer in self.batches(plan, rpc, request):
-            place(values, batch, answered(answer))
+            place_answers(values, batch, answered(answer))
         _blank(values, plan.errors, b"")
         return BytesColumn(values, plan.errors, plan.skipped)
 
@@ -185,8 +185,8 @@ class Exchange:
             # Of no server's own reason: perhaps ours is that nobody speaks to us.
             if error.reason != "UNAVAILABLE":
                 raise
-            trouble, retryable = self._trouble(error.contact)
-            raise error.because(trouble, retryable) if trouble else error from None
+            problem, retryable = self._credential_problem(error.contact)
+            raise error.with_cause(problem, retryable) if problem else error from None
 
 
 def _made(request: Callable[[Given], Request], items: Given) -> Request:
@@ -204,7 +204,9 @@ def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, Ite
         errors[index] = ItemError(index, error.reason, error.message, error.retryable)
 
 
-def place(column: list[Answer | None], batch: Batch[Item], answers: Sequence[Answer]) -> None:
+def place_answers(
+    column: list[Answer | None], batch: Batch[Item], answers: Sequence[Answer]
+) -> None:
     """Puts the answers of a batch where its items were. Raises CallError if they do not fit."""
     # A server that answers too few or too many must not leave plaintext in place.
     if len(answers) != len(batch.indexes):

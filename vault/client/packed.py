@@ -19,8 +19,8 @@ except ImportError:
     raise ImportError("packed columns need NumPy: " + install_hint("packed")) from None
 
 from vault.client.arrow import array_of, buffers_of
+from vault.client.column_like import ColumnLike, column_items
 from vault.client.errors import CallError, ItemError
-from vault.client.items import Items, items_of
 from vault.v1.column_pb2 import StringColumn
 
 __all__ = ["PackedAnswer", "PackedBatch", "PackedColumn", "join_batches", "split_column"]
@@ -55,13 +55,13 @@ class PackedColumn:
     length: int | None = None
 
     @classmethod
-    def of(cls, texts: Items[str]) -> PackedColumn:
+    def of(cls, texts: ColumnLike[str]) -> PackedColumn:
         """Packs strings: of a sequence, a Series, an array.
 
         Raises TypeError for what is no column of text or null, ValueError for what is not
         valid Unicode (a lone surrogate) or longer than 2 GiB.
         """
-        items = items_of(texts, str)
+        items = column_items(texts, str)
         parts = [_encoded(index, text or "") for index, text in enumerate(items)]
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])

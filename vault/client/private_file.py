@@ -1,4 +1,4 @@
-"""Files that make a caller who he is: nobody else may read the key, or change the token."""
+"""Credential files: only their owner may read the key or change the token."""
 
 from __future__ import annotations
 

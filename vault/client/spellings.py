@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vault.client.batches import Batch
+from vault.client.column_like import ColumnLike
 from vault.client.columns import Erased, Spellings
 from vault.client.errors import CallError, ItemError
 from vault.client.exchange import Exchange
-from vault.client.items import Items
 from vault.v1.tokenization_service_pb2 import EraseSpellingsRequest, EraseSpellingsResponse
 
 __all__ = ["Progress", "count_spellings", "erase_spellings"]
 
 Progress = Callable[[int], None]
-"""Told how many tokens have been looked at so far."""
+"""Called with the number of tokens examined so far."""
 
 _Page = Callable[[EraseSpellingsRequest], EraseSpellingsResponse]
 
@@ -23,7 +23,7 @@ def count_spellings(
     exchange: Exchange,
     page: _Page,
     field: str,
-    values: Items[str],
+    values: ColumnLike[str],
     progress: Progress | None,
 ) -> Spellings:
     """Counts the live tokens of values in whatever spelling. Raises CallError."""
@@ -36,10 +36,10 @@ def erase_spellings(
     exchange: Exchange,
     page: _Page,
     field: str,
-    values: Items[str],
+    values: ColumnLike[str],
     progress: Progress | None,
 ) -> Erased:
-    """Erases them, and tells of each value whether there were any. Raises CallError."""
+    """Erases them; a value without any is an error of its item. Raises CallError."""
     result, sent = _run(exchange, page, EraseSpellingsRequest(field=field), values, progress)
     errors = dict(result.errors)
     for index in sent:
@@ -53,7 +53,7 @@ def _run(
     exchange: Exchange,
     page: _Page,
     ask: EraseSpellingsRequest,
-    values: Items[str],
+    values: ColumnLike[str],
     progress: Progress | None,
 ) -> tuple[Spellings, list[int]]:
     """Returns what was found, and the indexes of the values that were sent."""

@@ -30,7 +30,7 @@ class ClientTls:
         cert, key = read_pair(self.cert, self.key)
         return grpc.ssl_channel_credentials(read_authority(self.ca), key, cert)
 
-    def trouble(self, contact: Contact) -> tuple[str, bool]:
+    def credential_problem(self, contact: Contact) -> tuple[str, bool]:
         """Returns what is wrong with the caller's certificate by this machine's clock, or "".
 
         The server says nothing: it closes the connection before there is a call to answer.

@@ -39,7 +39,7 @@ class ClientToken:
             grpc.metadata_call_credentials(_Bearer(self.token), "tokenvault"),
         )
 
-    def trouble(self, contact: Contact) -> tuple[str, bool]:
+    def credential_problem(self, contact: Contact) -> tuple[str, bool]:
         """Returns what a closed connection means; of a wrong token, the server says it itself."""
         return (_NO_CERTIFICATE if contact is Contact.CLOSED else "", True)
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 import grpc
 
-__all__ = ["Contact", "Failed", "failed", "in_words"]
+__all__ = ["Contact", "Failed", "explain_status", "failed"]
 
 
 class Contact(Enum):
@@ -83,13 +83,13 @@ _LATE = "no answer came in time"
 
 
 def failed(code: grpc.StatusCode, details: str) -> Failed:
-    """Returns what to tell of a failure that has no reason of the server's own."""
+    """Returns the message for a failure that carries no reason of the server's own."""
     contact, words = _found(code, details)
     text = f"{words} ({details})" if words and details else words or details
     return Failed(contact, text, details)
 
 
-def in_words(code: grpc.StatusCode, details: str) -> str:
+def explain_status(code: grpc.StatusCode, details: str) -> str:
     """Returns the text alone."""
     return failed(code, details).text
 

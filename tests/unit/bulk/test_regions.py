@@ -6,7 +6,7 @@ import phonenumbers
 import pytest
 
 from vault.bulk import regions
-from vault.bulk.regions import region_of
+from vault.bulk.regions import parse_region
 
 
 def test_the_regions_are_those_of_the_numbering_plans() -> None:
@@ -24,4 +24,4 @@ def test_the_regions_are_those_of_the_numbering_plans() -> None:
     ],
 )
 def test_a_cell_names_a_region_or_none(cell: str, value: str, region: str | None) -> None:
-    assert region_of(cell, value) == region
+    assert parse_region(cell, value) == region

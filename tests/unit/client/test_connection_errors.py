@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from vault.cli.exits import explain
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.retry import RetryPolicy
-from vault.client.transport import Contact, failed, in_words
+from vault.client.transport import Contact, explain_status, failed
 
 ONCE = RetryPolicy(attempts=1)
 NOW = dt.datetime.now(dt.UTC)
@@ -180,14 +180,14 @@ def test_an_unknown_host_is_named_as_such(town: Town) -> None:
     ],
 )
 def test_socket_closed_never_stands_alone(details: str) -> None:
-    message = in_words(grpc.StatusCode.UNAVAILABLE, details)
+    message = explain_status(grpc.StatusCode.UNAVAILABLE, details)
     assert "caller's certificate" in message
     assert message.endswith(f"({details})")
 
 
 def test_a_call_that_the_server_ended_says_so() -> None:
     for details in ("", "CANCELLED"):
-        assert "took too long to arrive" in in_words(grpc.StatusCode.CANCELLED, details)
+        assert "took too long to arrive" in explain_status(grpc.StatusCode.CANCELLED, details)
 
 
 def test_an_address_is_doubted_only_where_nobody_answered(town: Town) -> None:
@@ -236,5 +236,5 @@ def test_a_server_that_hangs_is_named_as_such(town: Town) -> None:
     told = failed(grpc.StatusCode.UNAVAILABLE, frozen)
     assert told.text == f"something listens there and says nothing: it hangs ({frozen})"
     assert told.contact is Contact.NOBODY
-    late = in_words(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    late = explain_status(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
     assert late == "no answer came in time (Deadline Exceeded)"

@@ -14,8 +14,8 @@ import pytest
 
 from vault.client.batches import plan_batches
 from vault.client.client import Client
+from vault.client.column_like import column_items
 from vault.client.exchange import Exchange
-from vault.client.items import items_of
 from vault.client.packed import PackedColumn
 from vault.client.retry import RetryPolicy
 from vault.client.tls import ClientTls
@@ -54,15 +54,15 @@ CARD = "4111111111111111"
     ids=lambda column: type(column).__name__,
 )
 def test_a_column_of_text_and_nulls_is_taken_whatever_holds_it(column: object) -> None:
-    assert items_of(column, str) == [CARD, None, "b"]  # type: ignore[arg-type]
+    assert column_items(column, str) == [CARD, None, "b"]  # type: ignore[arg-type]
     plan = plan_batches(column, max_items=9, max_bytes=999, kind=str)  # type: ignore[arg-type]
     assert (plan.skipped, plan.column) == (1, [CARD, None, "b"])
     assert PackedColumn.of(column).strings() == [CARD, None, "b"]  # type: ignore[arg-type]
 
 
 def test_numpy_s_texts_are_texts() -> None:
-    assert items_of(np.array([CARD, ""]), str) == [CARD, ""]
-    assert items_of([np.str_(CARD)], str) == [CARD]
+    assert column_items(np.array([CARD, ""]), str) == [CARD, ""]
+    assert column_items([np.str_(CARD)], str) == [CARD]
 
 
 def generator() -> Iterator[str]:
@@ -158,7 +158,7 @@ def test_a_packed_call_takes_packed_columns_alone(
 def test_bytes_are_bytes_and_text_is_not(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = []
     monkeypatch.setattr(Exchange, "call", lambda *_args: sent.append(1))
-    assert items_of(pa.array([b"a", None]), bytes) == [b"a", None]
+    assert column_items(pa.array([b"a", None]), bytes) == [b"a", None]
     for column in ([b"a", CARD], [CARD], generator(), b"a", pd.Series([CARD])):
         for call in (client.encrypt, client.decrypt):
             with pytest.raises(TypeError) as caught:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, TypeVar, cast
 
-__all__ = ["Items", "items_of"]
+__all__ = ["ColumnLike", "column_items"]
 
 Item = TypeVar("Item", str, bytes)
 
@@ -31,10 +31,12 @@ class _PolarsLike(Protocol):
     def to_list(self) -> list[object]: ...
 
 
-Items: TypeAlias = Sequence[Item | None] | _ArrowLike | _NumpyLike | _PolarsLike
+ColumnLike: TypeAlias = Sequence[Item | None] | _ArrowLike | _NumpyLike | _PolarsLike
 
 
-def items_of(column: Items[Item], kind: type[Item] | tuple[type, ...]) -> list[Item | None]:
+def column_items(
+    column: ColumnLike[Item], kind: type[Item] | tuple[type, ...]
+) -> list[Item | None]:
     """Returns a column's items, None for each null: None, NaN, ``pd.NA`` or ``pd.NaT``.
 
     Everything is looked at before it returns, so that nothing is sent of a column that
