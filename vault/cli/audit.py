@@ -15,7 +15,7 @@ import typer
 from vault.bulk.atomic import atomic_output
 from vault.cli.audit_lines import (
     finding_line,
-    is_look,
+    is_audit_read,
     json_line,
     long_line,
     nothing_line,
@@ -45,22 +45,22 @@ FromOption = Annotated[
 ]
 
 
-class Missing:
-    """What the server says is wrong beside what was asked: told once each, on stderr."""
+class FindingReporter:
+    """Prints each finding that comes with an answer once, on stderr."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
-    def tell(self, findings: Iterable[AuditFinding]) -> None:
-        """Prints what was not told yet."""
+    def report(self, findings: Iterable[AuditFinding]) -> None:
+        """Prints what was not printed before."""
         for line in map(finding_line, findings):
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._reported:
+                self._reported.add(line)
                 typer.echo(f"{line}: run `tokenvault audit verify`", err=True)
 
     def exit(self) -> None:
-        """Ends the command with exit code 1 where anything was told."""
-        if self._told:
+        """Exits with code 1 where anything was reported."""
+        if self._reported:
             raise typer.Exit(ExitCode.FOUND)
 
 
@@ -140,14 +140,14 @@ def tail(
     wanted = records.filter()
     line = json_line if as_json else long_line if long else plain_line
     with connection.open(default_role=_ROLE) as client:
-        missing = Missing()
+        reporter = FindingReporter()
         if wanted is not None and start is None:
-            position = _print_last(client, wanted, limit, line, missing)
+            position = _print_last(client, wanted, limit, line, reporter)
         else:
-            position = _print_page(client, start or 0, limit, line, missing, wanted)
+            position = _print_page(client, start or 0, limit, line, reporter, wanted)
         if follow:
-            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line, missing, wanted)
-        missing.exit()
+            _follow(client, position, min(_FIRST_PAUSE, pause), pause, line, reporter, wanted)
+        reporter.exit()
 
 
 @app.command("checkpoint")
@@ -170,9 +170,9 @@ def make_checkpoint(
             stream.write(answer.checkpoint.encode())
         when = answer.time.ToDatetime().isoformat(sep=" ", timespec="seconds")
         typer.echo(f"checkpoint of {when} UTC written to {output}")
-    missing = Missing()
-    missing.tell(answer.findings)
-    missing.exit()
+    reporter = FindingReporter()
+    reporter.report(answer.findings)
+    reporter.exit()
 
 
 @app.command()
@@ -199,10 +199,10 @@ def export(
     """
     wanted = records.filter()
     written, bad, position = 0, 0, start
-    missing = Missing()
+    reporter = FindingReporter()
     with connection.open(default_role=_ROLE) as client, _opened(output) as stream:
         for page in _pages(client, start, wanted):
-            missing.tell(page.findings)
+            reporter.report(page.findings)
             for record in page.records:
                 stream.write(f"{json_line(record)}\n".encode())
                 written += 1
@@ -221,7 +221,7 @@ def export(
             err=streamed,
         )
         raise typer.Exit(ExitCode.FOUND)
-    missing.exit()
+    reporter.exit()
 
 
 def _opened(output: Path) -> AbstractContextManager[BinaryIO]:
@@ -253,7 +253,7 @@ def _print_last(
     wanted: AuditFilter,
     limit: int,
     line: Callable[[AuditRecord], str],
-    missing: Missing,
+    reporter: FindingReporter,
 ) -> int:
     """Prints the last records that are wanted; returns the position after the audit's end."""
     found: list[AuditRecord] = []
@@ -261,7 +261,7 @@ def _print_last(
     while True:
         page = client.tail_audit(0, min(limit - len(found), _PAGE), wanted=wanted, before=before)
         _is_end(page, _PAGE, wanted)
-        missing.tell(page.findings)
+        reporter.report(page.findings)
         found = [*page.records, *found]
         end, before = end or page.next, page.first
         if page.first <= 1 or len(found) >= limit:
@@ -278,7 +278,7 @@ def _print_page(
     position: int,
     limit: int,
     line: Callable[[AuditRecord], str],
-    missing: Missing,
+    reporter: FindingReporter,
     wanted: AuditFilter | None = None,
 ) -> int:
     """Prints up to ``limit`` records; returns the position after them."""
@@ -289,7 +289,7 @@ def _print_page(
     while limit > 0:
         most = min(limit, _PAGE)
         page = client.tail_audit(position, most, wanted=wanted)
-        missing.tell(page.findings)
+        reporter.report(page.findings)
         for record in page.records:
             typer.echo(line(record))
         limit -= len(page.records)
@@ -307,7 +307,7 @@ def _follow(
     first: float,
     longest: float,
     line: Callable[[AuditRecord], str],
-    missing: Missing,
+    reporter: FindingReporter,
     wanted: AuditFilter | None = None,
 ) -> None:
     pause = first
@@ -315,10 +315,10 @@ def _follow(
         time.sleep(pause)
         quiet = True
         for page in _pages(client, position, wanted):
-            missing.tell(page.findings)
+            reporter.report(page.findings)
             for record in page.records:
                 typer.echo(line(record))
-                quiet = quiet and is_look(record)
+                quiet = quiet and is_audit_read(record)
             position = page.next
         # A look finds at least the record of the look before: that alone is no news.
         pause = min(longest, pause * 2) if quiet else first

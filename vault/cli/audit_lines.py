@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from vault.cli.printable import one_line
+from vault.cli.printable import one_line, without_controls
 from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
 
-__all__ = ["finding_line", "is_look", "json_line", "long_line", "nothing_line", "plain_line"]
+__all__ = ["finding_line", "is_audit_read", "json_line", "long_line", "nothing_line", "plain_line"]
 
-_LOOKS = {"TailAudit"}
+_AUDIT_READS = {"TailAudit"}
 
 
 def plain_line(record: AuditRecord) -> str:
@@ -74,17 +74,17 @@ def finding_line(finding: AuditFinding) -> str:
 
 
 def nothing_line(first: int, page: TailAuditResponse, wanted: AuditFilter | None) -> str:
-    """Says that no record was found from a position on; ``page`` is the last one asked for."""
+    """Returns the line for no record from a position on; ``page`` is the last one asked for."""
     looked_at = page.last - first + 1 if wanted is not None else 0
     if looked_at > 0:
         return f"no record of the {looked_at:,} looked at matches"
     return f"no record has position {max(1, first):,} or above yet"
 
 
-def is_look(record: AuditRecord) -> bool:
-    """Tells whether a record is about nothing but somebody looking at the audit."""
+def is_audit_read(record: AuditRecord) -> bool:
+    """Returns whether a record is of a call that only read the audit."""
     body = _body(record)
-    return body is not None and body.get("rpc") in _LOOKS
+    return body is not None and body.get("rpc") in _AUDIT_READS
 
 
 def _body(record: AuditRecord) -> Mapping[str, object] | None:
@@ -96,7 +96,7 @@ def _body(record: AuditRecord) -> Mapping[str, object] | None:
 
 
 def _text(body: Mapping[str, object], name: str) -> str:
-    return _printable(str(body.get(name, "")))
+    return without_controls(str(body.get(name, "")))
 
 
 def _counts(body: Mapping[str, object]) -> str:
@@ -104,8 +104,3 @@ def _counts(body: Mapping[str, object]) -> str:
     if not isinstance(counts, dict):
         return ""
     return " ".join(f"{outcome}={count}" for outcome, count in sorted(counts.items()))
-
-
-def _printable(text: str) -> str:
-    # A caller's name may hold anything, and a terminal obeys control characters.
-    return "".join(char if char.isprintable() else "?" for char in text)

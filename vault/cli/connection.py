@@ -178,7 +178,7 @@ def find_health(dev: Path | None) -> str | None:
 
 
 def _is_running(directory: Path) -> bool:
-    """Tells whether the process that holds the directory lives; its number is in the lock."""
+    """Returns whether the process that holds the directory lives; its number is in the lock."""
     try:
         os.kill(int((directory / "lock").read_text("ascii")), 0)
     except PermissionError:

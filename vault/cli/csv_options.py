@@ -181,7 +181,7 @@ def outcome_json(summary: Summary) -> dict[str, object]:
 def running(
     connection: Connection, source: str, batch_size: int
 ) -> Iterator[tuple[Client, Progress | None]]:
-    """Yields a client and, at a terminal, what moves the progress bar.
+    """Yields a client and, at a terminal, a function that moves the progress bar.
 
     A signal ends the run as Ctrl-C does, so that unfinished files are removed.
     """

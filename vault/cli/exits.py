@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
 
 
 def explain(error: Exception) -> tuple[str, ExitCode]:
-    """Returns what to tell the user and the exit code. Never a value."""
+    """Returns the message for the user and the exit code. Never a value."""
     if isinstance(error, CallError):
         return _explain_call(error)
     if isinstance(error, RejectedError):

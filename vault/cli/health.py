@@ -49,8 +49,8 @@ def health(
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)
         except grpc.RpcError as error:
-            told = explain_status(error.code(), error.details() or "")
-            typer.echo(f"tokenvault: no answer: {error.code().name}: {told}", err=True)
+            message = explain_status(error.code(), error.details() or "")
+            typer.echo(f"tokenvault: no answer: {error.code().name}: {message}", err=True)
             raise typer.Exit(ExitCode.UNAVAILABLE) from None
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     typer.echo(status)

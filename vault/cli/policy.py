@@ -61,9 +61,9 @@ def check(
     )
     found = bool(strict and warnings)
     if server:
-        from vault.cli.policy_lines import compared
+        from vault.cli.policy_lines import comparison_lines
 
-        in_force, lines = compared(policy.digest, _served(connection))
+        in_force, lines = comparison_lines(policy.digest, _fetch_policy(connection))
         for line in lines:
             typer.echo(line)
         found = found or not in_force
@@ -84,13 +84,13 @@ def show(
 
     Exit code 1 if the file of the server that answered is refused.
     """
-    from vault.cli.policy_lines import standing
+    from vault.cli.policy_lines import status_lines
 
-    answer = _served(connection)
+    answer = _fetch_policy(connection)
     if document:
         typer.echo(answer.document, nl=False)
         return
-    for line in standing(answer):
+    for line in status_lines(answer):
         typer.echo(line)
     if answer.file.state == "REFUSED":
         raise typer.Exit(ExitCode.FOUND)
@@ -134,7 +134,7 @@ def explain(
         raise typer.Exit(ExitCode.FOUND)
 
 
-def _served(connection: ConnectionOptions) -> GetPolicyResponse:
+def _fetch_policy(connection: ConnectionOptions) -> GetPolicyResponse:
     with connection.open(default_role="auditor") as client:
         return client.get_policy()
 

@@ -1,4 +1,4 @@
-"""What the command line prints obeys nobody but itself.
+"""What the command line prints holds no escape sequences but its own.
 
 Names of columns, answers of the service and text of the database may hold escape sequences,
 and a terminal does what they say: it hides lines, or writes others over them.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-__all__ = ["one_line", "printable", "printable_streams"]
+__all__ = ["one_line", "printable", "printable_streams", "without_controls"]
 
 _KEPT = "\n\t"
 
@@ -31,6 +31,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Returns printable text without line ends of its own: it cannot pose as another line."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def without_controls(text: str) -> str:
+    """Returns text of one line, with ``?`` for each character that a terminal might obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class _Printable:

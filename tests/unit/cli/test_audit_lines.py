@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from vault.cli.audit_lines import is_look, json_line, plain_line
+from vault.cli.audit_lines import is_audit_read, json_line, plain_line
 from vault.v1.audit_service_pb2 import AuditRecord
 
 CALL = {
@@ -48,10 +48,10 @@ def test_json_keeps_everything() -> None:
 
 
 def test_only_looks_at_the_audit_are_looks() -> None:
-    assert is_look(record('{"rpc":"TailAudit"}'))
-    assert not is_look(record(json.dumps(CALL)))
-    assert not is_look(record(""))
-    assert not is_look(record("[]"))
+    assert is_audit_read(record('{"rpc":"TailAudit"}'))
+    assert not is_audit_read(record(json.dumps(CALL)))
+    assert not is_audit_read(record(""))
+    assert not is_audit_read(record("[]"))
 
 
 def test_a_change_of_the_policy_says_what_and_where() -> None:

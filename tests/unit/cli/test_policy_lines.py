@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from vault.cli.policy_lines import compared, standing
+from vault.cli.policy_lines import comparison_lines, status_lines
 from vault.v1.policy_service_pb2 import GetPolicyResponse, PolicyFile, PolicyServer
 
 OLD, NEW, MINE = "a" * 64, "b" * 64, "c" * 64
@@ -33,7 +33,7 @@ def answer(state: str, problem: str = "", file: str = NEW) -> GetPolicyResponse:
 
 
 def test_what_is_in_force_where_and_since_when() -> None:
-    assert list(standing(answer("IN_FORCE", file=OLD))) == [
+    assert list(status_lines(answer("IN_FORCE", file=OLD))) == [
         f"policy {OLD}",
         "in force since 2026-11-27 08:00:00 UTC",
         "servers that have it: a:1",
@@ -43,7 +43,7 @@ def test_what_is_in_force_where_and_since_when() -> None:
 
 
 def test_a_refused_file_is_named_with_every_reason() -> None:
-    lines = list(standing(answer("REFUSED", "p.yaml:1: a\np.yaml:2: \x1b[2Jb")))
+    lines = list(status_lines(answer("REFUSED", "p.yaml:1: a\np.yaml:2: \x1b[2Jb")))
     assert lines[-3:] == [
         f"the server that answered: its file, {NEW}, is refused (other than what is in force since"
         " 2026-11-27 09:00:00 UTC):",
@@ -53,21 +53,21 @@ def test_a_refused_file_is_named_with_every_reason() -> None:
 
 
 def test_a_file_is_compared_with_what_is_in_force() -> None:
-    assert compared(OLD, answer("IN_FORCE", file=OLD)) == (
+    assert comparison_lines(OLD, answer("IN_FORCE", file=OLD)) == (
         True,
         ["the service has it in force since 2026-11-27 08:00:00 UTC"],
     )
-    good, lines = compared(NEW, answer("REFUSED", "another shape"))
+    good, lines = comparison_lines(NEW, answer("REFUSED", "another shape"))
     assert not good
     assert lines[-1] == "  another shape"
     assert "is refused" in lines[1]
-    good, lines = compared(MINE, answer("IN_FORCE", file=OLD))
+    good, lines = comparison_lines(MINE, answer("IN_FORCE", file=OLD))
     assert not good
     assert lines[-1].endswith("is another one: put this one there")
 
 
 def test_an_older_service_that_says_no_more_than_the_digest_is_understood() -> None:
     old = GetPolicyResponse(digest=OLD, document="version: 1\n")
-    assert list(standing(old)) == [f"policy {OLD}"]
-    assert compared(OLD, old) == (True, ["the service has it in force"])
-    assert compared(NEW, old)[0] is False
+    assert list(status_lines(old)) == [f"policy {OLD}"]
+    assert comparison_lines(OLD, old) == (True, ["the service has it in force"])
+    assert comparison_lines(NEW, old)[0] is False
