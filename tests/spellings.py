@@ -226,7 +226,7 @@ ACCEPTED: dict[str, list[str]] = {
     "note": ["Called on Monday;\n\twants the refund — soon", "🙂", "x"],
 }
 
-# What each is told to mend: words of the message.
+# What each message asks to correct: words of it.
 REFUSED: dict[str, list[tuple[str, str]]] = {
     "card": [
         ("4111 1111 1111 1112", "Luhn"),

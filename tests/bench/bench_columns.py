@@ -33,7 +33,7 @@ from vault.config import load_settings
 from vault.crypto.field_key import FieldKey
 from vault.dev.authority import Authority
 from vault.dev.environment import DevEnvironment
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.formats.columnar.text_column import TextColumn
 from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
@@ -147,7 +147,7 @@ def server(dev: DevEnvironment, directory: Path, module: str) -> Iterator[tuple[
     directory.mkdir()
 
     def other_port(found: re.Match[str]) -> str:
-        return f"{found[1]} = {remembered_port(directory / f'{found.start()}')}"
+        return f"{found[1]} = {persistent_port(directory / f'{found.start()}')}"
 
     text = re.sub(r"(?m)^(\w*port) = \d+$", other_port, dev.settings.read_text("utf-8"))
     settings = directory / "server.toml"

@@ -233,7 +233,7 @@ def _look(watch: Watch, settings: Path, over: threading.Event) -> None:
             pids = processes_of(settings)
             watch.resident.append(resident(pids))
         except OSError:
-            continue  # one of them has just ended; the next look tells
+            continue  # one of them has just ended; the next look shows which
         if not watch.lives or watch.lives[-1] != frozenset(pids):
             watch.lives.append(frozenset(pids))
 

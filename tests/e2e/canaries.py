@@ -46,7 +46,7 @@ def assert_no_canary(seen: bytes, place: str) -> None:
 
 
 def refusal_of(call: Callable[[], object]) -> str:
-    """Everything that a raw caller is told by a call that must fail, the details too."""
+    """Everything that a call that must fail returns to a raw caller, the details too."""
     try:
         call()
     except grpc.RpcError as error:

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from vault.client import Client, ClientTls
 from vault.dev.authority import Authority
 from vault.dev.openbao import AppRole, DevOpenBao
-from vault.dev.ports import LOOPBACK, remembered_port
+from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 
 POLICY = Path(__file__).parents[2] / "deploy/policy.yaml"
@@ -52,9 +52,9 @@ class Site:
         cert = self.authority.issue_server("server")
         return {
             "server": {
-                "port": remembered_port(directory / "port"),
-                "health_port": remembered_port(directory / "health_port"),
-                "metrics_port": remembered_port(directory / "metrics_port"),
+                "port": persistent_port(directory / "port"),
+                "health_port": persistent_port(directory / "health_port"),
+                "metrics_port": persistent_port(directory / "metrics_port"),
                 "cert": str(cert.cert),
                 "key": str(cert.key),
                 "client_ca": str(self.authority.certificate_path),

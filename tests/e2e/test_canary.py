@@ -24,7 +24,7 @@ from vault.client import CallError, Client, ClientToken, ItemError
 from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
 from vault.dev.issuer import Issuer
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.dev.postgres import find_binaries
 from vault.keys.hashicorp import HashicorpKeys
 from vault.v1 import tokenization_service_pb2 as messages
@@ -52,7 +52,7 @@ def traces(start_server: StartServer, site: Site) -> dict[str, bytes]:
                     "sample_ratio": 1,
                     "queue": 100_000,
                 },
-                "jwt": {"port": remembered_port(home / "jwt_port")},
+                "jwt": {"port": persistent_port(home / "jwt_port")},
                 "jwt.issuers#1": {
                     "issuer": IDP,
                     "audience": "tokenvault",

@@ -23,7 +23,7 @@ from tests.e2e.canaries import BROKEN, GOOD, SCAN, assert_no_canary, refusal_of
 from tests.e2e.conftest import audit_bodies
 from vault.dev.issuer import Issuer
 from vault.dev.openbao import service_policy
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -87,7 +87,7 @@ def said(start_server: StartServer, site: Site) -> dict[str, str]:
         {
             "server": {"max_workers": 1, "max_concurrent_per_principal": 1},
             "keys": {"lifetime": f"{LIFETIME}s"},
-            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": {
                 "issuer": IDP,
                 "audience": "tokenvault",

@@ -21,7 +21,7 @@ import pytest
 from vault.client import Client, ClientTls
 from vault.dev.child import Child
 from vault.dev.openbao import find_binary
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.dev.postgres import EmbeddedPostgres, find_binaries
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def sh(*command: str | Path, environment: Mapping[str, str]) -> str:
 @pytest.fixture(scope="module")
 def key_server_address(stage: Stage) -> Iterator[str]:
     """The compose file's HashiCorp Vault configuration, run by an OpenBao."""
-    port, cluster = (remembered_port(stage.home / name) for name in ("keys_port", "cluster_port"))
+    port, cluster = (persistent_port(stage.home / name) for name in ("keys_port", "cluster_port"))
     text = (COMPOSE / "vault.hcl").read_text()
     for old, new in (
         ("/vault/data", str(stage.prepared / "vault-data")),
@@ -123,7 +123,7 @@ def settings(stage: Stage, key_server_address: str, postgres_server: EmbeddedPos
     """The compose file's settings, on this machine's ports and paths."""
     service = stage.prepared / "service"
     database = f"evaluation@127.0.0.1:{postgres_server.port}/evaluation"
-    ports = [remembered_port(stage.home / f"port{number}") for number in range(3)]
+    ports = [persistent_port(stage.home / f"port{number}") for number in range(3)]
     text = (COMPOSE / "server.toml").read_text()
     for old, new in (
         ("/run/secrets", str(service)),

@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.authority import Authority
 from vault.dev.issuer import Issuer
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.v1.tokenization_service_pb2 import DetokenizeRequest, TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -119,7 +119,7 @@ def site_jwt(site: Site, start_server: StartServer) -> Jwt:
                 "key": str(home / "server.key"),
                 "client_ca": str(home / "clients.pem"),
             },
-            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": issuer(IDP, ours),
             "jwt.issuers#2": issuer(OTHER, theirs),
         },
@@ -302,7 +302,7 @@ def test_refused_tokens_are_counted_in_the_audit_by_listener(
     server = start_server(
         "counted",
         {
-            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": {
                 "issuer": IDP,
                 "audience": "tokenvault",
@@ -331,7 +331,7 @@ def test_several_workers_share_the_jwt_port(
         "jwt-workers",
         {
             "server": {"workers": 2, "lock_directory": str(home)},
-            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": {
                 "issuer": IDP,
                 "audience": "tokenvault",
@@ -404,7 +404,7 @@ def test_a_server_without_keys_for_an_issuer_does_not_start(
     ended = serve(
         "without-keys",
         {
-            "jwt": {"port": remembered_port(private_tmp / "port")},
+            "jwt": {"port": persistent_port(private_tmp / "port")},
             "jwt.issuers#1": {
                 "issuer": IDP,
                 "audience": "tokenvault",

@@ -1,6 +1,6 @@
 """Two hundred callers who connect, or call, and then say nothing: a good one is answered.
 
-Every listener and both probes are asked anew, on a connection of their own, while the
+Every listener and both probes are asked again, on a new connection each, while the
 silent ones are there and go on being there.
 """
 
@@ -24,7 +24,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.http2 import PREFACE, check_call, deaf_watch
 from vault.client import ClientTls
 from vault.dev.issuer import Issuer
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.v1.tokenization_service_pb2 import TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -110,7 +110,7 @@ def harness(site: Site, start_server: StartServer) -> ServerHarness:
         "silent",
         {
             "server": {"receive_timeout": "2s"},
-            "jwt": {"port": remembered_port(home / "jwt_port")},
+            "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": {
                 "issuer": ISSUER,
                 "audience": "tokenvault",

@@ -1,7 +1,7 @@
 """The development certificate authority: one CA, its servers and its clients.
 
-Everything is valid 30 days and made anew at a start with less than 7 days left. The CA
-carries a mark by which ``serve`` refuses it.
+Everything is valid 30 days and renewed at a start with less than 7 days left. The CA
+carries a marker by which ``serve`` refuses it.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Authority:
         certificate = x509.load_pem_x509_certificate(paths.cert.read_bytes())
         try:
             certificate.verify_directly_issued_by(self._certificate)
-        except Exception:  # noqa: BLE001 - of another CA, in whichever way: issue anew
+        except Exception:  # noqa: BLE001 - of another CA, in whichever way: issue another
             return False
         present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         return (

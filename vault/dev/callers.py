@@ -11,7 +11,7 @@ from vault.errors import ConfigError
 from vault.model import Principal
 from vault.policy.model import Policy
 
-__all__ = ["Callers", "callers_of"]
+__all__ = ["Callers", "choose_callers"]
 
 
 class Callers(NamedTuple):
@@ -28,7 +28,7 @@ class Callers(NamedTuple):
         }
 
 
-def callers_of(policy: Policy) -> Callers:
+def choose_callers(policy: Policy) -> Callers:
     """Chooses for each role the principal with the fewest other roles.
 
     A role that no principal holds gets ``spiffe://<domain>/<role>``, which the policy then

@@ -89,7 +89,7 @@ class Child:
         # The keeper itself turns to SIGKILL once the grace is over.
         return self._keeper.wait(self._grace + 10)
 
-    def last_words(self, lines: int = 5) -> str:
+    def log_tail(self, lines: int = 5) -> str:
         """Returns the end of the log, for an operator's eyes."""
         text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 from vault.dev.private_files import private_directory, write_private
-from vault.dev.unprivileged import Identity, give
+from vault.dev.unprivileged import Identity, chown_to
 from vault.errors import SetupError
 
-__all__ = ["FOREIGN", "Cluster"]
+__all__ = ["OTHER_USERS_HOME", "Cluster"]
 
 # Where another user's data and programs go: he cannot pass through a 0700 directory of root's.
-FOREIGN = Path("/var/lib/tokenvault-dev")
+OTHER_USERS_HOME = Path("/var/lib/tokenvault-dev")
 _STALE_TIMEOUT = 15.0
 
 
@@ -26,7 +26,7 @@ class Cluster:
     def __init__(self, directory: Path, binaries: Path, identity: Identity) -> None:
         self._binaries = binaries
         self._identity = identity
-        self._home = directory if identity.user is None else _foreign_home(directory, identity)
+        self._home = directory if identity.user is None else _other_users_home(directory, identity)
         self.data = self._home / "data"
 
     def ensure(self, password: str) -> None:
@@ -40,7 +40,7 @@ class Cluster:
         fresh = self._home / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         pwfile = write_private(self._home / "initdb.password", password + "\n")
-        give(pwfile, self._identity)
+        chown_to(pwfile, self._identity)
         try:
             self._initdb(fresh, pwfile)
         finally:
@@ -120,9 +120,9 @@ def _is_server(pid: int, data: Path) -> bool:
     return b"postgres" in command and str(data).encode() in command
 
 
-def _foreign_home(directory: Path, identity: Identity) -> Path:
-    FOREIGN.mkdir(mode=0o755, parents=True, exist_ok=True)
+def _other_users_home(directory: Path, identity: Identity) -> Path:
+    OTHER_USERS_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    home = private_directory(FOREIGN / name)
-    give(home, identity)
+    home = private_directory(OTHER_USERS_HOME / name)
+    chown_to(home, identity)
     return home

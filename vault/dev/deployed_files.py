@@ -6,10 +6,10 @@ from pathlib import Path
 
 import vault
 
-__all__ = ["deployed"]
+__all__ = ["deployed_file"]
 
 
-def deployed(name: str) -> Path:
+def deployed_file(name: str) -> Path:
     """Returns a file of ``deploy/``: inside an installed wheel, or beside the sources."""
     package = Path(vault.__file__).parent
     installed = package / "_deploy"

@@ -26,12 +26,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vault.client.loopback import direct_options
 from vault.dev.authority import Authority, Credentials
-from vault.dev.callers import callers_of
+from vault.dev.callers import choose_callers
 from vault.dev.child import Child
-from vault.dev.deployed_files import deployed
-from vault.dev.issuer import Issuer, token_callers_of
+from vault.dev.deployed_files import deployed_file
+from vault.dev.issuer import Issuer, choose_token_callers
 from vault.dev.openbao import DevOpenBao
-from vault.dev.policy_news import PolicyNews
+from vault.dev.policy_log import PolicyLogReader
 from vault.dev.ports import LOOPBACK, is_free
 from vault.dev.postgres import SERVICE, EmbeddedPostgres
 from vault.dev.private_files import private_directory, write_private
@@ -51,13 +51,13 @@ _WATCH_EVERY = 0.2
 _SERVER_GRACE = 30.0
 
 
-class Part(Protocol):
+class Component(Protocol):
     """One of the programs of an environment."""
 
     def exit_code(self) -> int | None:
         """Returns the exit code once it has ended."""
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Returns the end of its log."""
 
 
@@ -81,12 +81,12 @@ class DevEnvironment:
             workers: server processes on the port.
         """
         self.directory = directory.absolute()
-        self._policy = (policy or deployed("policy.yaml")).absolute()
+        self._policy = (policy or deployed_file("policy.yaml")).absolute()
         self._port = port
         self._workers = workers
-        self._tell: Callable[[str], None] = lambda _: None
+        self._report: Callable[[str], None] = lambda _: None
         self._stack = ExitStack()
-        self._parts: dict[str, Part] = {}
+        self._components: dict[str, Component] = {}
         self._ports = Ports(0, 0, 0, 0)
         self.clients: Mapping[str, Credentials] = {}
         self.tokens: Mapping[str, Path] = {}
@@ -122,26 +122,26 @@ class DevEnvironment:
         """The server's settings file."""
         return self.directory / "server.toml"
 
-    def run(self, tell: Callable[[str], None]) -> None:
+    def run(self, report: Callable[[str], None]) -> None:
         """Starts, and stays until Ctrl-C, SIGTERM or SIGHUP; stops everything in order.
 
-        Must run in the main thread. ``tell`` is told what happens and what to try next.
+        Must run in the main thread. ``report`` takes lines about what happens and what to try next.
         Raises VaultError where something does not start or ends by itself, and
         KeyboardInterrupt where a signal came before all was ready; everything is stopped
         by then.
         """
-        self._tell = tell
+        self._report = report
         with _interruptible(), self:
-            tell(self._welcome())
-            news = PolicyNews(self.directory / "server.log")
+            report(self._welcome())
+            policy_log = PolicyLogReader(self.directory / "server.log")
             try:
                 while True:
                     time.sleep(_WATCH_EVERY)
                     self.check()
-                    for line in news.read():
-                        tell(line)
+                    for line in policy_log.read():
+                        report(line)
             except KeyboardInterrupt:
-                self._tell("Stopping.")
+                self._report("Stopping.")
 
     def start(self) -> None:
         """Starts everything and returns once the service is ready. Raises VaultError."""
@@ -153,34 +153,34 @@ class DevEnvironment:
 
     def close(self) -> None:
         """Stops the server, which drains; then OpenBao, then Postgres. Safe to call twice."""
-        self._parts.clear()
+        self._components.clear()
         self._stack.close()
 
     def check(self) -> None:
         """Raises SetupError if one of the programs has ended by itself."""
-        for name, part in self._parts.items():
-            code = part.exit_code()
+        for name, component in self._components.items():
+            code = component.exit_code()
             if code is not None:
                 raise SetupError(
                     f"{name} ended by itself with {code}; its log in {self.directory} ends:\n"
-                    f"{part.last_words()}"
+                    f"{component.log_tail()}"
                 )
 
     def _start(self) -> None:
         policy = self._read_policy()
-        callers = callers_of(policy)
-        token_callers = token_callers_of(policy)
+        callers = choose_callers(policy)
+        token_callers = choose_token_callers(policy)
         private_directory(self.directory)
         self._stack.enter_context(_locked(self.directory / "lock"))
         self.description.unlink(missing_ok=True)
-        self._ports = choose_ports(self.directory, self._port, self._tell)
+        self._ports = choose_ports(self.directory, self._port, self._report)
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
         issuer = Issuer(self.directory / "issuer")
         self.tokens = issuer.issue(token_callers)
         postgres = EmbeddedPostgres(self.directory / "postgres")
         openbao = DevOpenBao(self.directory / "openbao", authority)
-        self._tell("Starting Postgres and OpenBao")
+        self._report("Starting Postgres and OpenBao")
         # Registered before they start: stopping what never started does nothing.
         self._stack.callback(postgres.stop)
         self._stack.callback(openbao.stop)
@@ -188,10 +188,10 @@ class DevEnvironment:
             begun = [pool.submit(postgres.start), pool.submit(openbao.start)]
         for each in begun:
             each.result()
-        self._parts |= {"Postgres": postgres, "OpenBao": openbao}
+        self._components |= {"Postgres": postgres, "OpenBao": openbao}
         role = openbao.setup()
         migrate(postgres.owner_url, SERVICE)
-        self._tell("Starting the service")
+        self._report("Starting the service")
         for attempts_left in reversed(range(_ATTEMPTS)):
             toml = render(
                 self._ports,
@@ -212,7 +212,7 @@ class DevEnvironment:
                 # Another installation that started just now may have been quicker.
                 if not attempts_left or all(map(is_free, self._ports)):
                     raise
-                self._ports = choose_ports(self.directory, self._port, self._tell)
+                self._ports = choose_ports(self.directory, self._port, self._report)
         self._describe()
 
     def _welcome(self) -> str:
@@ -236,7 +236,7 @@ class DevEnvironment:
         server = Child("server", command, log=self.directory / "server.log", grace=_SERVER_GRACE)
         self._stack.callback(server.stop)
         server.start()
-        self._parts["The service"] = server
+        self._components["The service"] = server
         self._await_ready()
 
     def _await_ready(self) -> None:
@@ -287,7 +287,7 @@ class DevEnvironment:
 
 
 def _is_ours(address: str, ca: Path) -> bool:
-    """Tells whether a server with a certificate of this directory's authority listens."""
+    """Returns whether a server with a certificate of this directory's authority listens."""
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(cafile=ca)
     try:

@@ -1,6 +1,6 @@
 """The development issuer of JWTs: one key, its JWKS file, and a token a role.
 
-It signs as whichever issuers the policy names. Tokens are made anew at every start and
+It signs as whichever issuers the policy names. Tokens are reissued at every start and
 valid 30 days, like the certificates.
 """
 
@@ -22,7 +22,7 @@ from vault.errors import ConfigError
 from vault.model import Group
 from vault.policy.model import Policy
 
-__all__ = ["Issuer", "IssuerSettings", "TokenCallers", "token_callers_of"]
+__all__ = ["Issuer", "IssuerSettings", "TokenCallers", "choose_token_callers"]
 
 ALGORITHM = "ES256"
 VALIDITY = dt.timedelta(days=30)
@@ -64,7 +64,7 @@ class TokenCallers(NamedTuple):
         ]
 
 
-def token_callers_of(policy: Policy) -> TokenCallers:
+def choose_token_callers(policy: Policy) -> TokenCallers:
     """Chooses for each role the group with the fewest other roles.
 
     A role that no group holds gets a group of its own name, which the policy then refuses.

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from vault.dev.authority import Authority
 from vault.dev.child import Child
-from vault.dev.deployed_files import deployed
-from vault.dev.ports import LOOPBACK, remembered_port
+from vault.dev.deployed_files import deployed_file
+from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.private_files import private_directory, write_private
 from vault.distribution import install_hint
 from vault.errors import SetupError, Unavailable
@@ -30,7 +30,7 @@ __all__ = ["KEY_NAME", "AppRole", "DevOpenBao", "find_binary", "service_policy"]
 KEY_NAME = "tokenvault"
 _START_TIMEOUT = 60.0
 _REQUEST_TIMEOUT = timedelta(seconds=30)
-_POLICY = deployed("hashicorp-vault/tokenvault-service.hcl")
+_POLICY = deployed_file("hashicorp-vault/tokenvault-service.hcl")
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -80,7 +80,7 @@ class DevOpenBao:
 
         Raises SetupError where it does not come up.
         """
-        self.port = remembered_port(self._directory / "port")
+        self.port = persistent_port(self._directory / "port")
         self._child = Child(
             "OpenBao",
             [str(self._binary), "server", f"-config={self._write_config()}"],
@@ -105,9 +105,9 @@ class DevOpenBao:
         """Returns the exit code of a server that has ended, or None."""
         return None if self._child is None else self._child.exit_code()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Returns the end of the server's log."""
-        return "" if self._child is None else self._child.last_words()
+        return "" if self._child is None else self._child.log_tail()
 
     def unseal(self) -> None:
         """Unseals the server with the key in its directory; returns once it is active."""
@@ -164,7 +164,7 @@ class DevOpenBao:
 
     def _write_config(self) -> Path:
         cert, key = self._authority.issue_server("openbao")
-        cluster = remembered_port(self._directory / "cluster_port")
+        cluster = persistent_port(self._directory / "cluster_port")
         data = private_directory(self._directory / "raft")
         config = {
             "ui": False,
@@ -199,7 +199,7 @@ class DevOpenBao:
             else:
                 return
             if self.exit_code() is not None or time.monotonic() > deadline:
-                raise SetupError(f"OpenBao {complaint}; its log ends:\n{self.last_words()}")
+                raise SetupError(f"OpenBao {complaint}; its log ends:\n{self.log_tail()}")
             time.sleep(0.05)
 
     def _initialise(self) -> None:

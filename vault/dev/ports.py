@@ -7,13 +7,13 @@ from pathlib import Path
 
 from vault.dev.private_files import write_private
 
-__all__ = ["LOOPBACK", "is_free", "noted_port", "remembered_port"]
+__all__ = ["LOOPBACK", "is_free", "persistent_port", "saved_port"]
 
 LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Tells whether nothing listens on the loopback port."""
+    """Returns whether nothing listens on the loopback port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -23,23 +23,23 @@ def is_free(port: int) -> bool:
     return True
 
 
-def noted_port(file: Path, preferred: int | None = None) -> int | None:
-    """Returns the port noted in ``file``, or the preferred one where none is."""
-    noted = file.read_text("ascii", "replace").strip() if file.exists() else str(preferred)
-    if noted.isascii() and noted.isdigit() and 1024 <= int(noted) <= 65535:
-        return int(noted)
+def saved_port(file: Path, preferred: int | None = None) -> int | None:
+    """Returns the port saved in ``file``, or the preferred one where none is."""
+    saved = file.read_text("ascii", "replace").strip() if file.exists() else str(preferred)
+    if saved.isascii() and saved.isdigit() and 1024 <= int(saved) <= 65535:
+        return int(saved)
     return preferred
 
 
-def remembered_port(file: Path, preferred: int | None = None) -> int:
-    """Returns the port noted in ``file`` if it is free.
+def persistent_port(file: Path, preferred: int | None = None) -> int:
+    """Returns the port saved in ``file`` if it is free.
 
-    Else notes a free one there: the preferred one, or any.
+    Else saves a free one there: the preferred one, or any.
     """
-    noted = noted_port(file, preferred)
-    if noted is not None and is_free(noted):
-        write_private(file, f"{noted}\n")
-        return noted
+    saved = saved_port(file, preferred)
+    if saved is not None and is_free(saved):
+        write_private(file, f"{saved}\n")
+        return saved
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = int(probe.getsockname()[1])

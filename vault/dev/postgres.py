@@ -19,9 +19,9 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from vault.dev import cluster
-from vault.dev.caller_variables import forget_database_variables
 from vault.dev.child import Child
-from vault.dev.ports import LOOPBACK, remembered_port
+from vault.dev.libpq_variables import clear_libpq_variables
+from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.private_files import private_directory, read_or_create, write_private
 from vault.dev.reachable import reachable_binaries
 from vault.dev.unprivileged import Identity, choose
@@ -86,7 +86,9 @@ class EmbeddedPostgres:
         self._directory = private_directory(directory)
         self._settings = {"log_min_error_statement": "panic", **(settings or {})}
         self._identity = identity or choose()
-        self._binaries = reachable_binaries(find_binaries(), self._identity, cluster.FOREIGN)
+        self._binaries = reachable_binaries(
+            find_binaries(), self._identity, cluster.OTHER_USERS_HOME
+        )
         self._cluster = cluster.Cluster(self._directory, self._binaries, self._identity)
         self._child: Child | None = None
         self.port = 0
@@ -96,10 +98,10 @@ class EmbeddedPostgres:
 
         Raises SetupError where the server does not come up.
         """
-        forget_database_variables()
+        clear_libpq_variables()
         self._cluster.ensure(self._password(SUPERUSER))
         self._cluster.clear_stale_lock()
-        self.port = remembered_port(self._directory / "port")
+        self.port = persistent_port(self._directory / "port")
         self._child = Child(
             "Postgres",
             self._command(),
@@ -133,9 +135,9 @@ class EmbeddedPostgres:
         """Returns the exit code of a server that has ended, or None."""
         return None if self._child is None else self._child.exit_code()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Returns the end of the server's log."""
-        return "" if self._child is None else self._child.last_words()
+        return "" if self._child is None else self._child.log_tail()
 
     @property
     def owner_url(self) -> URL:
@@ -233,7 +235,7 @@ class EmbeddedPostgres:
             else:
                 return
             if self.exit_code() is not None or time.monotonic() > deadline:
-                raise SetupError(f"Postgres did not start; its log ends:\n{self.last_words()}")
+                raise SetupError(f"Postgres did not start; its log ends:\n{self.log_tail()}")
             time.sleep(0.05)
 
     def _ensure_roles(self) -> None:

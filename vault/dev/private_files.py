@@ -10,7 +10,7 @@ __all__ = ["private_directory", "read_or_create", "write_private"]
 
 
 def private_directory(path: Path) -> Path:
-    """Makes a directory (parents too) with mode 0700 and returns it; mends a looser mode."""
+    """Makes a directory (parents too) with mode 0700 and returns it; tightens a looser mode."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vault.dev.authority import Authority
 from vault.dev.issuer import IssuerSettings
 from vault.dev.openbao import AppRole, DevOpenBao
-from vault.dev.ports import LOOPBACK, is_free, noted_port, remembered_port
+from vault.dev.ports import LOOPBACK, is_free, persistent_port, saved_port
 from vault.dev.postgres import DATABASE, SERVICE, EmbeddedPostgres
 from vault.errors import ConfigError
 
@@ -29,9 +29,9 @@ class Ports(NamedTuple):
 
 
 def choose_ports(
-    directory: Path, service: int | None, tell: Callable[[str], None] = lambda _: None
+    directory: Path, service: int | None, report: Callable[[str], None] = lambda _: None
 ) -> Ports:
-    """Returns the ports of the start before where they are free; tells which are not.
+    """Returns the ports of the start before where they are free; reports which are not.
 
     Raises ConfigError where the port asked for is taken.
     """
@@ -40,9 +40,9 @@ def choose_ports(
 
     def choose(what: str, name: str, preferred: int) -> int:
         file = directory / f"{name}_port"
-        wanted, found = noted_port(file, preferred), remembered_port(file, preferred)
+        wanted, found = saved_port(file, preferred), persistent_port(file, preferred)
         if found != wanted:
-            tell(f"Port {wanted} is another program's: {what} is at {LOOPBACK}:{found}")
+            report(f"Port {wanted} is another program's: {what} is at {LOOPBACK}:{found}")
         return found
 
     return Ports(

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["AS_CALLER", "Identity", "choose", "give", "namespace", "system_user"]
+__all__ = ["AS_CALLER", "Identity", "choose", "chown_to", "namespace", "system_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def system_user() -> Identity:
     return Identity(user=65534, group=65534)
 
 
-def give(path: Path, identity: Identity) -> None:
+def chown_to(path: Path, identity: Identity) -> None:
     """Makes a file or directory the identity's own, where that is another user."""
     if identity.user is not None and identity.group is not None:
         os.chown(path, identity.user, identity.group)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from vault.dev.deployed_files import deployed
+from vault.dev.deployed_files import deployed_file
 
 __all__ = ["welcome"]
 
@@ -28,18 +28,18 @@ def welcome(
         fields: of the policy; the sample file is for the sample policy's.
     """
     lines = [f"Ready: the service is at {address}; {description} names certificates and ports."]
-    tries = [words for role, words in _tries(_FIELD in fields) if role in roles]
-    if tries:
+    suggestions = [words for role, words in _suggestions(_FIELD in fields) if role in roles]
+    if suggestions:
         lines += ["", "Try in another terminal:"]
-        lines += [f"  tokenvault {shlex.join([*words, *options])}" for words in tries]
+        lines += [f"  tokenvault {shlex.join([*words, *options])}" for words in suggestions]
     return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
 
 
-def _tries(sampled: bool) -> list[tuple[str, list[str]]]:
+def _suggestions(sampled: bool) -> list[tuple[str, list[str]]]:
     verify = ("auditor", ["audit", "verify", "--role", "auditor"])
     if not sampled:
         return [verify]
-    sample = deployed("demo/customers.csv")
+    sample = deployed_file("demo/customers.csv")
     source = _shown(sample) if sample.exists() else "customers.csv"
     column = ["--column", f"{_FIELD}={_FIELD}"]
     read = ["detokenize", _TOKENS, *column, "--role"]

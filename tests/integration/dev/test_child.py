@@ -45,21 +45,21 @@ def test_reports_how_the_program_ended(tmp_path: Path) -> None:
     child.start()
     eventually(lambda: child.exit_code() is not None)
     assert child.exit_code() == 7
-    assert child.last_words() == "last words"
+    assert child.log_tail() == "last words"
     assert child.stop() == 7
 
 
 def test_stops_by_the_signal(tmp_path: Path) -> None:
     child = python(SLEEPER, tmp_path / "log")
     child.start()
-    eventually(lambda: child.last_words() != "")
+    eventually(lambda: child.log_tail() != "")
     assert child.stop() == 128 + signal.SIGTERM
 
 
 def test_kills_after_the_grace(tmp_path: Path) -> None:
     child = python(STUBBORN, tmp_path / "log", grace=0.3)
     child.start()
-    eventually(lambda: child.last_words() == "up")
+    eventually(lambda: child.log_tail() == "up")
     assert child.stop() == 128 + signal.SIGKILL
 
 
@@ -79,8 +79,8 @@ def test_nothing_of_the_environment_is_handed_on(
     child.start()
     eventually(lambda: child.exit_code() is not None)
     child.stop()
-    assert "VAULT_TOKEN" not in child.last_words()
-    assert "PATH" in child.last_words()
+    assert "VAULT_TOKEN" not in child.log_tail()
+    assert "PATH" in child.log_tail()
 
 
 def test_the_log_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_the_log_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_killed_keeper_takes_the_program_along(tmp_path: Path) -> None:
     child = python(SLEEPER, tmp_path / "log")
     child.start()
-    eventually(lambda: child.last_words() != "")
-    pid = int(child.last_words())
+    eventually(lambda: child.log_tail() != "")
+    pid = int(child.log_tail())
     assert child._keeper is not None
     child._keeper.kill()
     eventually(lambda: not alive(pid))

@@ -156,7 +156,7 @@ def test_root_without_namespaces_runs_it_as_another_user(
 ) -> None:
     # Where that user can reach it: pytest's own directories are root's alone.
     foreign = Path("/var/tmp") / f"tokenvault-test-{os.getpid()}"
-    monkeypatch.setattr(cluster, "FOREIGN", foreign)
+    monkeypatch.setattr(cluster, "OTHER_USERS_HOME", foreign)
     identity = unprivileged.system_user()
     try:
         for _ in range(2):
@@ -173,7 +173,7 @@ def test_root_without_namespaces_in_a_directory_of_its_own_copies_the_programs(
     private_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign = Path("/var/tmp") / f"tokenvault-test-{os.getpid()}"
-    monkeypatch.setattr(cluster, "FOREIGN", foreign)
+    monkeypatch.setattr(cluster, "OTHER_USERS_HOME", foreign)
     package = postgres.find_binaries().parent.parent
     installed = private_tmp / "checkout" / package.name / "pginstall"
     shutil.copytree(postgres.find_binaries().parent, installed, symlinks=True)

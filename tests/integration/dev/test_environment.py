@@ -18,7 +18,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from vault.client import CallError, Client, ClientTls, ClientToken
-from vault.dev.deployed_files import deployed
+from vault.dev.deployed_files import deployed_file
 from vault.dev.environment import DevEnvironment
 from vault.dev.openbao import DevOpenBao
 from vault.errors import ConfigError, PolicyError, SetupError
@@ -159,7 +159,7 @@ def test_an_installation_that_took_the_ports_meanwhile_does_not_answer_for_it(
 ) -> None:
     environment = DevEnvironment(private_tmp / "dev")
     said: list[str] = []
-    environment._tell = said.append
+    environment._report = said.append
     thief = grpc.server(ThreadPoolExecutor(1))
     servicer = health.HealthServicer()
     servicer.set("readiness", health_pb2.HealthCheckResponse.SERVING)
@@ -325,7 +325,7 @@ def test_stops_goes_on_and_leaves_nothing(private_tmp: Path) -> None:
 
 def test_a_changed_policy_that_is_refused_is_told_on_the_console(private_tmp: Path) -> None:
     directory, policy = private_tmp / "dev", private_tmp / "policy.yaml"
-    good = deployed("policy.yaml").read_text()
+    good = deployed_file("policy.yaml").read_text()
     policy.write_text(good)
     process = run_in_background(directory, "--policy", str(policy))
     stdout = process.stdout

@@ -49,7 +49,7 @@ def insert(number: int, note: str) -> Command:
 def test_parameters_arrive_as_they_are(
     driver: Driver, value: UUID | int | bytes | str, kind: str, sent: bytes
 ) -> None:
-    # Its type is told to Postgres, which would otherwise not know what $1 is.
+    # Its type is declared, or Postgres could not infer that of $1.
     asked = Command("SELECT $1, pg_typeof($1)::text", (value,))
     (result,) = round_trip(driver, [asked]).results
     assert result.get_value(0, 0) == sent

@@ -456,7 +456,7 @@ def test_an_error_of_the_finish_goes_out_and_the_commit_stands(
 
 
 class Batch:
-    """What a call has in hand, the caller's values among it."""
+    """What a call holds, the caller's values included."""
 
 
 @pytest.mark.parametrize("ends", ["well", "by a bug", "refused by the database"])

@@ -21,7 +21,7 @@ from vault.server.endpoints import keys_of
 
 
 class Idp(ThreadingHTTPServer):
-    """Answers what a test tells it to."""
+    """Answers what a test sets."""
 
     status = 200
     body = b""

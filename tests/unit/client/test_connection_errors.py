@@ -1,4 +1,4 @@
-"""What a caller is told whose connection the server, or TLS, refuses: a real handshake each."""
+"""The error of a caller whose connection the server, or TLS, refuses: a real handshake each."""
 
 from __future__ import annotations
 

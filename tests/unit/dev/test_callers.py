@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.dev.callers import callers_of
+from vault.dev.callers import choose_callers
 from vault.errors import ConfigError
 from vault.policy.reading.load import parse_policy
 
@@ -22,7 +22,7 @@ def test_each_role_gets_the_principal_that_holds_least_beside_it() -> None:
         '  - {spiffe: "spiffe://bank.example/etl", roles: [pipeline]}\n',
         "p.yaml",
     )
-    domain, identities = callers_of(policy)
+    domain, identities = choose_callers(policy)
     assert domain == "bank.example"
     assert identities == {
         "pipeline": "spiffe://bank.example/etl",
@@ -34,7 +34,7 @@ def test_a_role_without_a_principal_is_named_after_itself() -> None:
     policy = parse_policy(
         HEAD + '  - {spiffe: "spiffe://example.org/etl", roles: [pipeline]}\n', "p.yaml"
     )
-    assert callers_of(policy).identities["fraud_lead"] == "spiffe://example.org/fraud-lead"
+    assert choose_callers(policy).identities["fraud_lead"] == "spiffe://example.org/fraud-lead"
 
 
 def test_principals_of_two_trust_domains_are_refused() -> None:
@@ -44,4 +44,4 @@ def test_principals_of_two_trust_domains_are_refused() -> None:
         "p.yaml",
     )
     with pytest.raises(ConfigError, match="2 trust domains"):
-        callers_of(policy)
+        choose_callers(policy)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.dev.ports import LOOPBACK, noted_port
+from vault.dev.ports import LOOPBACK, saved_port
 from vault.dev.server_settings import Ports, choose_ports
 
 
@@ -45,5 +45,5 @@ def test_every_port_that_moves_is_said(tmp_path: Path, taken: int) -> None:
 @pytest.mark.parametrize("text", ["", "80", "70000", "a", "é", "-1"])
 def test_a_note_that_is_no_port_counts_for_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "port").write_text(text)
-    assert noted_port(tmp_path / "port", 50051) == 50051
-    assert noted_port(tmp_path / "port") is None
+    assert saved_port(tmp_path / "port", 50051) == 50051
+    assert saved_port(tmp_path / "port") is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.dev.issuer import token_callers_of
+from vault.dev.issuer import choose_token_callers
 from vault.errors import ConfigError
 from vault.model import Group
 from vault.policy.model import Policy
@@ -34,7 +34,9 @@ def group(value: str, roles: str, *, audience: str = "tv", claim: str = "groups"
 
 
 def test_each_role_gets_the_group_that_holds_least_beside_it() -> None:
-    made = token_callers_of(policy(group("boss", "pipeline, fraud_lead"), group("etl", "pipeline")))
+    made = choose_token_callers(
+        policy(group("boss", "pipeline, fraud_lead"), group("etl", "pipeline"))
+    )
     assert made.groups == {
         "pipeline": Group(IDP, "tv", "groups", "etl"),
         "fraud_lead": Group(IDP, "tv", "groups", "boss"),
@@ -44,7 +46,7 @@ def test_each_role_gets_the_group_that_holds_least_beside_it() -> None:
 
 
 def test_a_subject_may_stand_beside_groups() -> None:
-    made = token_callers_of(
+    made = choose_token_callers(
         policy(group("job-7", "pipeline", claim="sub"), group("lead", "fraud_lead"))
     )
     assert made.groups["pipeline"] == Group(IDP, "tv", "sub", "job-7")
@@ -52,7 +54,7 @@ def test_a_subject_may_stand_beside_groups() -> None:
 
 
 def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
-    made = token_callers_of(policy('{spiffe: "spiffe://example.org/etl", roles: [pipeline]}'))
+    made = choose_token_callers(policy('{spiffe: "spiffe://example.org/etl", roles: [pipeline]}'))
     assert made.groups["fraud_lead"].value == "fraud-lead"
     assert len(made.settings(Path("/x"))) == 1
 
@@ -60,4 +62,4 @@ def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
 @pytest.mark.parametrize("other", [{"audience": "tv2"}, {"claim": "roles"}])
 def test_two_audiences_or_claims_of_an_issuer_are_refused(other: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="one JWT issuer"):
-        token_callers_of(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))
+        choose_token_callers(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))

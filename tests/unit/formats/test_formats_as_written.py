@@ -1,4 +1,4 @@
-"""Values as people write them: restored byte for byte, or refused with what to mend."""
+"""Values as people write them: restored byte for byte, or refused with what to correct."""
 
 from __future__ import annotations
 

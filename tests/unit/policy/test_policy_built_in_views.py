@@ -1,4 +1,4 @@
-"""Views that need no definition, views that write groups anew, and the field's mask."""
+"""Views that need no definition, views that format groups, and the field's mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread around the integrator: what it tells probe and metrics, and that it survives."""
+"""The thread around the integrator: what it reports to probe and metrics, and that it survives."""
 
 from __future__ import annotations
 

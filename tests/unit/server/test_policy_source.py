@@ -133,7 +133,7 @@ def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(
 
 def test_a_file_that_is_set_back_is_told_as_such(harness: PolicyHarness) -> None:
     source = harness.source()
-    for _ in range(2):  # the same mistake twice is told twice
+    for _ in range(2):  # the same mistake twice is reported twice
         harness.path.write_text("version: 2\n")
         assert events(source._turn) == ["policy file refused, the policy before it stays"]
         harness.path.write_text(text(1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from vault.dev.ports import remembered_port
+from vault.dev.ports import persistent_port
 from vault.errors import ConfigError
 from vault.telemetry import metrics_page
 from vault.telemetry.metrics_page import serve_metrics
@@ -19,7 +19,7 @@ from vault.telemetry.metrics_page import serve_metrics
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    found = remembered_port(tmp_path / "port")
+    found = persistent_port(tmp_path / "port")
     stop = serve_metrics(CollectorRegistry(), "127.0.0.1", found)
     yield found
     stop()

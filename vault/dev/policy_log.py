@@ -1,4 +1,4 @@
-"""What became of a changed policy file, read from the server's log for the console."""
+"""What happened to a changed policy file, read from the server's log for the console."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from vault.server.policy_source import BACK, DELAYED, IN_FORCE, REFUSED, WAITS
 
-__all__ = ["PolicyNews"]
+__all__ = ["PolicyLogReader"]
 
 _MOST = 1 << 20  # bytes taken in at once
-_SHORT = 12  # characters of a digest: enough to tell two files apart
+_SHORT = 12  # characters of a digest: enough to distinguish two files
 
 
-class PolicyNews:
+class PolicyLogReader:
     """New lines about the policy at the end of a log that grows.
 
-    Workers log each for itself: the same news from another of them is no news.
+    Workers log each for itself: the same message from another of them is not repeated.
     """
 
     def __init__(self, log: Path) -> None:
@@ -28,14 +28,14 @@ class PolicyNews:
         self._last = ""
 
     def read(self) -> list[str]:
-        """Returns what is to be told since the last look."""
-        told = []
+        """Returns the messages since the last reading."""
+        messages = []
         for line in self._lines():
-            text = _told(line)
+            text = _message(line)
             if text and text != self._last:
-                told.append(text)
+                messages.append(text)
             self._last = text or self._last
-        return told
+        return messages
 
     def _lines(self) -> Iterator[bytes]:
         try:
@@ -51,7 +51,7 @@ class PolicyNews:
         yield from whole
 
 
-def _told(line: bytes) -> str:
+def _message(line: bytes) -> str:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -59,14 +59,14 @@ def _told(line: bytes) -> str:
     if not isinstance(entry, dict):
         return ""
     problem, digest = str(entry.get("problem", "")), str(entry.get("policy", ""))[:_SHORT]
-    told = {
+    messages = {
         REFUSED: _block("Policy REFUSED, the one before it stays in force:", problem),
         DELAYED: _block("Policy not taken up yet, tried again:", problem),
         WAITS: f"Policy {digest} waits for the other servers.",
         IN_FORCE: f"Policy {digest} is in force.",
         BACK: f"Policy {digest}, which is in force, is what the file says again.",
     }
-    return told.get(str(entry.get("event")), "")
+    return messages.get(str(entry.get("event")), "")
 
 
 def _block(head: str, problem: str) -> str:

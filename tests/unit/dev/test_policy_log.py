@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.dev.policy_news import PolicyNews
+from vault.dev.policy_log import PolicyLogReader
 from vault.server.policy_source import BACK, IN_FORCE, REFUSED
 
 
@@ -26,7 +26,7 @@ def add(log: Path, text: str) -> None:
 
 
 def test_a_refused_policy_is_told_with_every_problem(log: Path) -> None:
-    news = PolicyNews(log)
+    news = PolicyLogReader(log)
     assert news.read() == []
     add(
         log, line("call", rpc="Tokenize") + line(REFUSED, problem="p.yaml:3: a\np.yaml:4: b\x1b[2J")
@@ -38,7 +38,7 @@ def test_a_refused_policy_is_told_with_every_problem(log: Path) -> None:
 
 
 def test_workers_that_say_the_same_are_told_once(log: Path) -> None:
-    news = PolicyNews(log)
+    news = PolicyLogReader(log)
     add(log, "".join(line(REFUSED, problem="p", worker=number) for number in range(3)))
     add(log, "".join(line(IN_FORCE, policy="ab" * 32, worker=number) for number in range(3)))
     add(log, line(REFUSED, problem="p"))
@@ -47,7 +47,7 @@ def test_workers_that_say_the_same_are_told_once(log: Path) -> None:
 
 
 def test_a_file_that_was_mended_is_told_and_the_same_mistake_again_too(log: Path) -> None:
-    news = PolicyNews(log)
+    news = PolicyLogReader(log)
     for _ in range(2):
         add(log, "".join(line(REFUSED, problem="p", worker=number) for number in range(2)))
         assert len(news.read()) == 1
@@ -60,7 +60,7 @@ def test_a_file_that_was_mended_is_told_and_the_same_mistake_again_too(log: Path
 def test_a_line_is_read_once_it_is_whole_and_what_is_no_line_of_ours_is_passed_over(
     log: Path,
 ) -> None:
-    news = PolicyNews(log)
+    news = PolicyLogReader(log)
     whole = line(REFUSED, problem="p")
     add(log, f"Traceback\n[1]\n{'[' * 100_000}\n" + whole[:20])
     assert news.read() == []

@@ -1,4 +1,4 @@
-"""What the caller's environment must not say to this process's own clients.
+"""libpq's environment variables, which must not reach this process's own clients.
 
 Children get a clean environment (``vault.dev.child``), and the key server's client reads
 none. libpq reads ``PG*`` in whichever process uses it, and has no switch against it: a
@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["forget_database_variables"]
+__all__ = ["clear_libpq_variables"]
 
 # Every name of libpq's is of this form, those of later versions too.
 _LIBPQ = re.compile(r"PG[A-Z]+")
 
 
-def forget_database_variables() -> None:
+def clear_libpq_variables() -> None:
     """Removes libpq's variables from this process's environment."""
     for name in [name for name in os.environ if _LIBPQ.fullmatch(name)]:
         del os.environ[name]
