@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from secrets import randbelow, token_bytes
 from uuid import UUID
@@ -18,7 +18,7 @@ from vault.audit.record import Record
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.service.audit_access import Finding
 
-__all__ = ["check_again", "check_erasures", "sample_erasures"]
+__all__ = ["ErasureCheck", "check_again", "sample_erasures"]
 
 _FETCH = 100  # lists held at once
 _BATCH = 10_000  # tokens looked up at once
@@ -29,11 +29,7 @@ _SAMPLED_LISTS, _SAMPLED_TOKENS = 3, 300
 # found by its chain.
 _MARK = '"erasure":"'
 _COLUMNS = "e.writer, e.number, e.key_version, e.tenant, e.field, e.salt, e.sealed"
-_LISTS = text(f"""
-SELECT r.writer, r.number, r.key_version, r.previous, r.mac, r.body, {_COLUMNS}
-FROM (SELECT * FROM audit_records WHERE strpos(body, :mark) > 0) r
-FULL JOIN audit_erasures e USING (writer, number)
-""")  # noqa: S608 - constants only
+_LISTS = text(f"SELECT {_COLUMNS} FROM audit_erasures e ORDER BY writer, number")  # noqa: S608
 _SOME = text(f"""
 SELECT {_COLUMNS} FROM (
     (SELECT * FROM audit_erasures WHERE salt >= :salt ORDER BY salt LIMIT :most)
@@ -60,34 +56,78 @@ WHERE coalesce(t.state, 'live') = 'live'
 _PLANS = text("SELECT set_config('enable_seqscan', 'off', true)")
 
 
-def check_erasures(
-    connection: Connection, key_of: KeyOf, deadline: float | None = None
-) -> list[Finding]:
-    """Checks every list against its record and every token in it.
+class ErasureCheck:
+    """Checks every list against its record and every token in it, beside a verification.
 
-    In memory are a few lists at a time. Raises what the driver raises, AuditUnavailable at
-    ``deadline``, KeysUnavailable.
+    Records and lists are both read whole and put together here: which are looked at is not left
+    to what runs in the database. In memory are a few lists at a time. Raises what the driver
+    raises, AuditUnavailable at ``deadline``, KeysUnavailable.
     """
-    streamed = connection.execute(_LISTS, {"mark": _MARK}, execution_options={"yield_per": _FETCH})
-    connection.execute(_PLANS)
-    findings: list[Finding] = []
-    waiting = _Waiting()
-    with streamed as rows:
-        for count, row in enumerate(rows):
-            if count % _FETCH == 0:
-                _refuse_late(deadline)
-            record = Record(*row[:6]) if row[0] is not None else None
-            kept = ErasureList(*row[6:]) if row[6] is not None else None
-            tokens = None if kept is None else kept.tokens(key_of)
-            findings += _compare(record, kept, tokens is not None, key_of)
-            if kept is not None and tokens is not None:
-                waiting.add(kept, tokens)
-            if len(waiting.tokens) >= _BATCH:
-                findings += waiting.check(connection)
-            if len(findings) >= _MOST:
-                break
-        findings += waiting.check(connection)
-    return findings[:_MOST]
+
+    def __init__(
+        self, connection: Connection, key_of: KeyOf, deadline: float | None = None
+    ) -> None:
+        self._connection = connection
+        self._key_of = key_of
+        self._deadline = deadline
+        self._waiting = _Waiting()
+        self._findings: list[Finding] = []
+        self._lists = self._stream()
+        self._next = next(self._lists, None)
+        self._records: Iterator[Record] = iter(())
+
+    def watch(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Passes the records on, by writer and number, and looks at each."""
+        self._records = self._watched(records)
+        return self._records
+
+    def findings(self) -> list[Finding]:
+        """Returns what was found, once all records have passed."""
+        for _ in self._records:
+            pass
+        while self._next is not None:
+            self._judge(None, self._taken())
+        self._findings += self._waiting.check(self._connection)
+        return self._findings[:_MOST]
+
+    def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
+        for record in records:
+            place = (record.writer, record.number)
+            while self._next is not None and (self._next.writer, self._next.number) < place:
+                self._judge(None, self._taken())
+            kept = self._next
+            here = kept is not None and (kept.writer, kept.number) == place
+            marked = _MARK in record.body
+            if here or marked:
+                self._judge(record if marked else None, self._taken() if here else None)
+            yield record
+
+    def _taken(self) -> ErasureList | None:
+        kept, self._next = self._next, next(self._lists, None)
+        return kept
+
+    def close(self) -> None:
+        """Lets go of the lists that are still being read."""
+        self._lists.close()
+
+    def _stream(self) -> Generator[ErasureList, None, None]:
+        streamed = self._connection.execute(_LISTS, execution_options={"yield_per": _FETCH})
+        self._connection.execute(_PLANS)
+        with streamed as rows:
+            for count, row in enumerate(rows):
+                if count % _FETCH == 0:
+                    _refuse_late(self._deadline)
+                yield ErasureList(*row)
+
+    def _judge(self, record: Record | None, kept: ErasureList | None) -> None:
+        if len(self._findings) >= _MOST:
+            return
+        tokens = None if kept is None else kept.tokens(self._key_of)
+        self._findings += _compare(record, kept, tokens is not None, self._key_of)
+        if kept is not None and tokens is not None:
+            self._waiting.add(kept, tokens)
+        if len(self._waiting.tokens) >= _BATCH:
+            self._findings += self._waiting.check(self._connection)
 
 
 def sample_erasures(connection: Connection, key_of: KeyOf) -> list[Finding]:

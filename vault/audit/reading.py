@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
-from vault.audit.erasure_check import check_erasures
+from vault.audit.erasure_check import ErasureCheck
 from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
@@ -135,8 +135,10 @@ class PostgresAuditReader:
         with _our_errors(), self._snapshot() as connection:
             around = self._around(connection)
             snapshot = _snapshot(connection, deadline)
-            report = verify(snapshot, self._key_of, checkpoint, knowledge)
-            undone = check_erasures(connection, self._key_of, deadline)
+            with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
+                snapshot = replace(snapshot, records=erasures.watch(iter(snapshot.records)))
+                report = verify(snapshot, self._key_of, checkpoint, knowledge)
+                undone = erasures.findings()
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
     def look(self, writers: Sequence[UUID]) -> tuple[Sequence[Finding], dict[UUID, int]]:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.integration.conftest import AUDIT_KEY
-from vault.audit.erasure_check import check_erasures, sample_erasures
+from vault.audit.erasure_check import ErasureCheck, sample_erasures
 from vault.audit.erasure_watch import ErasureWatch
 from vault.audit.reading import PostgresAuditReader
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
@@ -79,6 +79,20 @@ def test_an_erased_row_that_is_put_back_is_named(
     assert not any(token in message for token in tokens)
     harness.erase("dated", tokens=tokens[:3])
     assert kinds(reader) == []
+
+
+def test_a_replaced_function_hides_no_record(
+    harness: ServiceHarness, owner: Owner, reader: PostgresAuditReader
+) -> None:
+    tokens = harness.tokenize("dated", VALUES)
+    owner.execute(COPY)
+    harness.erase("dated", tokens=tokens[:3])
+    owner.execute(PUT_BACK)
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION pg_catalog.strpos(text, text) RETURNS integer"
+        " LANGUAGE sql AS 'SELECT 0'"
+    )
+    assert kinds(reader) == ["BROUGHT_BACK"]
 
 
 @pytest.mark.parametrize(
@@ -209,5 +223,5 @@ def test_many_erasures_are_verified_within_bounds(
     assert kinds(reader) == []
     assert time.monotonic() - began < 10
     with engine.connect() as connection, pytest.raises(AuditUnavailable) as late:
-        check_erasures(connection, key_of, time.monotonic() - 1)
+        ErasureCheck(connection, key_of, time.monotonic() - 1).findings()
     assert late.value.reason is Reason.DEADLINE_EXCEEDED

@@ -253,6 +253,25 @@ ALTERED = {
         "ALTER TABLE data_keys DROP COLUMN restored",
         "table data_keys lacks column restored",
     ),
+    "another-built-in-replaced": (
+        "CREATE OR REPLACE FUNCTION pg_catalog.strpos(text, text) RETURNS integer"
+        " LANGUAGE sql AS 'SELECT 0'",
+        "the function pg_catalog.strpos was replaced",
+    ),
+    "a-built-in-replaced-in-the-standard-way": (
+        "CREATE OR REPLACE FUNCTION pg_catalog.textcat(text, text) RETURNS text"
+        " LANGUAGE sql RETURN NULL::text",
+        "a built-in function that makes texts was replaced",
+    ),
+    "a-built-in-replaced-by-another": (
+        "CREATE OR REPLACE FUNCTION pg_catalog.texteq(text, text) RETURNS boolean"
+        " LANGUAGE internal IMMUTABLE STRICT AS 'textne'",
+        "the function pg_catalog.texteq was replaced",
+    ),
+    "an-aggregate-replaced": (
+        "CREATE OR REPLACE AGGREGATE pg_catalog.max(bigint) (sfunc = int8smaller, stype = bigint)",
+        "the aggregate max(bigint) was replaced",
+    ),
     "an-operator": (
         "CREATE FUNCTION evil(interval, integer) RETURNS interval LANGUAGE sql AS 'SELECT $1';"
         "CREATE OPERATOR public./ (LEFTARG = interval, RIGHTARG = integer, FUNCTION = evil)",
@@ -344,6 +363,8 @@ def test_tokens_may_be_partitioned(database: Database) -> None:
 
 def test_what_does_not_concern_our_statements_is_let_be(database: Database) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO pg_monitor")
+        owner.execute("CREATE EXTENSION IF NOT EXISTS plpgsql")
         owner.execute("CREATE VIEW report AS SELECT rpc FROM (SELECT 'x' AS rpc) x")
         owner.execute("CREATE VIEW counted AS SELECT count(*) FROM tokens")
         owner.execute("CREATE INDEX by_key ON tokens (key_version)")
