@@ -221,7 +221,7 @@ def test_one_reaper_at_a_time(harness: ServiceHarness, owner: Owner, database: D
     tokens = harness.tokenize("dated", numbers(3))
     owner.execute("UPDATE tokens SET expires = now() - interval '1 s'")
     with psycopg.connect(database.superuser_conninfo) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [0x746F6B656E04])
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [0x746F6B656E05])
         assert harness.expiry.reap() == 0
     assert harness.expiry.reap() == 3
     answer = harness.detokenize("dated", tokens)
