@@ -14,6 +14,7 @@ import typer
 
 from vault.bulk.shell import shell_word
 from vault.client import CallError, Client, ClientTls
+from vault.client.address import address_problem
 
 __all__ = ["Connection", "ConnectionOptions", "DevOption", "find_health", "one_service"]
 
@@ -151,6 +152,8 @@ class ConnectionOptions:
                 f"TOKENVAULT_*) name another service: leave --role out, or leave {given} out "
                 "(or unset TOKENVAULT_*) and use --dev DIR"
             )
+        if self.address and (problem := address_problem(self.address)):
+            raise typer.BadParameter(problem)
         if self.address and self.ca and self.cert and self.key:
             return Connection(self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key))
         raise typer.BadParameter(f"a connection needs all four; missing: {', '.join(missing)}")

@@ -40,10 +40,13 @@ def health(
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from vault.cli.exits import ExitCode
+    from vault.client.address import address_problem
     from vault.client.loopback import direct_options
     from vault.client.transport import explain_status
 
     address = address or find_health(dev) or _DEFAULT
+    if problem := address_problem(address):
+        raise typer.BadParameter(problem)
     with grpc.insecure_channel(address, direct_options(address)) as channel:
         ask = health_pb2.HealthCheckRequest(service=service)
         try:

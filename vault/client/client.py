@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from vault.client.address import address_problem
 from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
@@ -78,6 +79,8 @@ class Client:
     ) -> None:
         if batch_size < 1 or in_flight < 1 or timeout <= 0:
             raise ValueError("batch_size, in_flight and timeout must be positive")
+        if problem := address_problem(address):
+            raise ValueError(problem)
         options = (*_OPTIONS, *direct_options(address))
         self._channel = grpc.secure_channel(address, tls.credentials(), options=options)
         self._exchange = Exchange(
