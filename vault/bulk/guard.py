@@ -127,7 +127,7 @@ def _touches(record: Record, side: Callable[[str, str], bool], dialect: Dialect)
 
 
 def is_blank(record: Record, width: int) -> bool:
-    """Tells whether a record is a blank line, where the header has more than one column."""
+    """Returns whether a record is a blank line, where the header has more than one column."""
     return len(record.cells) == 1 < width and not record.cells[0]
 
 

@@ -115,7 +115,7 @@ def _read_lines(cell: _Cell, width: int, delimiter: str, beside: Ends) -> None:
 def _has_value(
     cell: _Cell, width: int, delimiter: str, chosen: Collection[int], blank: str
 ) -> bool:
-    """Tells whether a row in the cell would have anything in the place of a chosen column."""
+    """Returns whether a row in the cell would have anything in the place of a chosen column."""
     behind = [place - cell.place for place in chosen if place > cell.place]
     before = [place for place in chosen if place < cell.place]
     ends = [at for at in cell.ends if at < cell.begins[-1]]
@@ -134,7 +134,7 @@ def _has_value(
 
 
 def _is_filled(pieces: Sequence[str], places: Sequence[int], least: int, blank: str) -> bool:
-    """Tells whether there is anything in one of the places of a line with ``least`` delimiters."""
+    """Returns whether anything is in one of the places of a line with ``least`` delimiters."""
     filled = [at for at, piece in enumerate(pieces) if piece.strip(blank)]
     more = len(pieces) - 1 - least  # any of them may stand inside a cell
     for place in places:

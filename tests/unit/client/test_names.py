@@ -16,7 +16,7 @@ class Anyone:
     def credentials(self) -> grpc.ChannelCredentials:
         return grpc.ssl_channel_credentials()
 
-    def trouble(self) -> str:
+    def credential_problem(self) -> str:
         return ""
 
 
