@@ -110,7 +110,7 @@ def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
         f"log = pathlib.Path({str(log)!r})\n"
         f"child = Child('x', [sys.executable, '-c', {SLEEPER!r}], log=log)\n"
         "child.start()\n"
-        "while not child.last_words(): time.sleep(0.02)\n"
+        "while not child.log_tail(): time.sleep(0.02)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
