@@ -20,7 +20,7 @@ from vault.service.audit_access import Finding
 from vault.telemetry.logging import first_failure_logged, get_log
 from vault.telemetry.metrics import AuditMetrics
 
-__all__ = ["AuditIntegration", "Turns"]
+__all__ = ["AuditIntegration", "AuditIntegrator"]
 
 _INTERVAL = 0.4  # seconds: with the work itself, well within one
 _AFTER_FAILURE = 2.0
@@ -30,7 +30,7 @@ _LOGGED = 20  # findings of one look that are logged one by one
 _log = get_log(__name__)
 
 
-class Turns(Protocol):
+class AuditIntegrator(Protocol):
     """What integrates. Raises VaultError."""
 
     def turn(self) -> IntegrationStatus:
@@ -46,7 +46,7 @@ class _Seen:
         trouble: why the last one failed, or empty.
     """
 
-    standing: IntegrationStatus
+    status: IntegrationStatus
     at: float
     trouble: str = ""
 
@@ -62,7 +62,7 @@ class AuditIntegration:
 
     def __init__(
         self,
-        integrator: Turns,
+        integrator: AuditIntegrator,
         metrics: AuditMetrics,
         look: Callable[[], Sequence[Finding]] = list,
         *,
@@ -100,7 +100,7 @@ class AuditIntegration:
     def probe(self) -> None:
         """Raises AuditUnavailable where records are bad or wait for too long."""
         seen = self._seen
-        stalled = seen.standing.stalled
+        stalled = seen.status.stalled
         if stalled:
             first = next(iter(stalled.values()))
             more = f" (and {len(stalled) - 1} more writers)" if len(stalled) > 1 else ""
@@ -124,13 +124,13 @@ class AuditIntegration:
         """Takes one turn; tells how it went."""
         before = self._seen
         try:
-            standing = self._integrator.turn()
+            status = self._integrator.turn()
         except VaultError as error:
             self._failed(before, error.message)
         except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
             self._failed(before, type(error).__name__)
         else:
-            self._succeeded(before, standing)
+            self._succeeded(before, status)
         if self._clock() - self._looked >= _LOOK:
             self._take_a_look()
 
@@ -155,23 +155,23 @@ class AuditIntegration:
             )
         self._found = found
 
-    def _succeeded(self, before: _Seen, standing: IntegrationStatus) -> None:
-        self._seen = _Seen(standing, self._clock())
-        known = before.standing.stalled.values()
-        bad = sum(finding not in known for finding in standing.stalled.values())
-        self._metrics.turned(standing.integrated, bad)
-        self._metrics.stands(standing.behind, standing.oldest, len(standing.stalled))
+    def _succeeded(self, before: _Seen, status: IntegrationStatus) -> None:
+        self._seen = _Seen(status, self._clock())
+        known = before.status.stalled.values()
+        bad = sum(finding not in known for finding in status.stalled.values())
+        self._metrics.count_round(status.integrated, bad)
+        self._metrics.set_backlog(status.behind, status.oldest, len(status.stalled))
         if before.trouble:
             _log.info("audit integration goes on")
 
     def _failed(self, before: _Seen, trouble: str) -> None:
-        self._seen = _Seen(before.standing, before.at, trouble)
-        self._metrics.turned(0, 1)
-        standing = before.standing
-        self._metrics.stands(standing.behind, self._waited(self._seen), len(standing.stalled))
+        self._seen = _Seen(before.status, before.at, trouble)
+        self._metrics.count_round(0, 1)
+        status = before.status
+        self._metrics.set_backlog(status.behind, self._waited(self._seen), len(status.stalled))
         if trouble != before.trouble:
             _log.error("audit integration failed", problem=trouble)
 
     def _waited(self, seen: _Seen) -> float:
         # While turns fail nobody can tell what waits: the time since the last good one counts.
-        return seen.standing.oldest + (self._clock() - seen.at if seen.trouble else 0.0)
+        return seen.status.oldest + (self._clock() - seen.at if seen.trouble else 0.0)

@@ -152,7 +152,7 @@ class Connections:
         """Notes a call of a known caller on the connection from ``peer`` (as gRPC has it)."""
         self._calls[peer] = time.monotonic()
 
-    def look(self) -> None:
+    def close_excess(self) -> None:
         """Closes what is over a bound."""
         now = time.monotonic()
         here = self._here(now)

@@ -36,7 +36,7 @@ _log = get_log(__name__)
 # their neighbours are one to us: who is silent there makes room, for the longest silence first.
 _AWAITED = 128
 _PATIENCE = 2.0
-_LOOK = 0.2
+_SWEEP_INTERVAL = 0.2
 _BOUNDS = Bounds(total=512, each=64, first_call=5.0, known=False)
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -74,19 +74,21 @@ class HealthServer:
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
-        self._standing = ServingStatuses()
-        self._standing.set("liveness", serving=True)
+        self._statuses = ServingStatuses()
+        self._statuses.set("liveness", serving=True)
         self._set(ready=False)
         receiver = Receiver(_AWAITED, _AWAITED, _PATIENCE)
         connections = Connections("health", host, port, _BOUNDS)
         self._server = grpc.server(
             ThreadPoolExecutor(_AWAITED + WATCHES + 4, thread_name_prefix="health"),
-            handlers=[HealthCalls(self._standing, receiver, connections.called)],
+            handlers=[HealthCalls(self._statuses, receiver, connections.called)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=4 * _AWAITED,
         )
         bind("server.health_port", host, port, self._server.add_insecure_port)
-        self._sweeper = sweeper("health watch", _LOOK, receiver.expire, connections.look)
+        self._sweeper = sweeper(
+            "health watch", _SWEEP_INTERVAL, receiver.expire, connections.close_excess
+        )
         self._prober = Prober(probes, interval, self._answer)
 
     def start(self) -> None:
@@ -107,7 +109,7 @@ class HealthServer:
         """Ends the server."""
         self.drain()
         self._prober.stop()
-        self._standing.end()
+        self._statuses.end()
         self._server.stop(grace=0).wait()
         self._sweeper.stop()
 
@@ -124,7 +126,7 @@ class HealthServer:
             ready = troubles.keys() <= ADVISORY
             self._set(ready=ready)
             for name, text in found.items():
-                self._standing.set(name, serving=not text)
+                self._statuses.set(name, serving=not text)
         if troubles:
             _log.warning("ready, with a trouble" if ready else "not ready", **troubles)
         else:
@@ -132,5 +134,5 @@ class HealthServer:
 
     def _set(self, *, ready: bool) -> None:
         for service in ("", "readiness"):
-            self._standing.set(service, serving=ready)
+            self._statuses.set(service, serving=ready)
         self._ready(ready)

@@ -80,13 +80,13 @@ class HealthCalls(_Handler):
     """Answers from the standing, requests that have come.
 
     Args:
-        called: is told the peer of each call whose request has come.
+        called: is sent_status the peer of each call whose request has come.
     """
 
     def __init__(
-        self, standing: ServingStatuses, receiver: Receiver, called: Callable[[str], None]
+        self, statuses: ServingStatuses, receiver: Receiver, called: Callable[[str], None]
     ) -> None:
-        self._standing = standing
+        self._statuses = statuses
         self._receiver = receiver
         self._called = called
         self._lock = threading.Lock()
@@ -106,7 +106,7 @@ class HealthCalls(_Handler):
         return None
 
     def _check(self, sent: Iterator[bytes], context: grpc.ServicerContext) -> HealthCheckResponse:
-        status = self._standing.of(self._request(sent, context).service)
+        status = self._statuses.of(self._request(sent, context).service)
         if status is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return HealthCheckResponse(status=status)
@@ -120,25 +120,25 @@ class HealthCalls(_Handler):
         if not context.add_callback(changed.set):
             return
         self._begin_watch(context)
-        self._standing.watch(changed)
+        self._statuses.watch(changed)
         try:
             yield from self._changes(service, changed, context)
         finally:
-            self._standing.unwatch(changed)
+            self._statuses.unwatch(changed)
             self._end_watch(context)
 
     def _changes(
         self, service: str, changed: threading.Event, context: grpc.ServicerContext
     ) -> Iterator[HealthCheckResponse]:
-        told = None
+        sent_status = None
         while True:
             changed.clear()
             if not context.is_active():
                 return
-            found = self._standing.of(service)
+            found = self._statuses.of(service)
             status = HealthCheckResponse.SERVICE_UNKNOWN if found is None else found
-            if status != told:
-                told = status
+            if status != sent_status:
+                sent_status = status
                 yield HealthCheckResponse(status=status)
             changed.wait()
 

@@ -24,7 +24,7 @@ _SPARE_THREADS = 4
 # thread, and as many bytes as a request may have.
 _MOST_AWAITED = 256
 # Seconds between two looks at who is silent.
-_LOOK = 0.2
+_SWEEP_INTERVAL = 0.2
 # Calls that wait, for milliseconds, for a spare thread to tell them; beyond them gRPC
 # refuses by itself, without a reason.
 _UNTOLD = 512
@@ -48,7 +48,9 @@ class Listener:
     ) -> None:
         threads = settings.max_concurrent_rpcs + _awaited(settings) + DENIALS + _SPARE_THREADS
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{endpoint.name} call")
-        self._sweeper = sweeper(f"{endpoint.name} watch", _LOOK, awaiting.expire, connections.look)
+        self._sweeper = sweeper(
+            f"{endpoint.name} watch", _SWEEP_INTERVAL, awaiting.expire, connections.close_excess
+        )
         self._grace = settings.drain.total_seconds()
         self._server = grpc.server(
             self._pool,

@@ -22,7 +22,16 @@ from vault.service.policy_standing import FileState, PolicyStanding
 from vault.store.policy_coordinator import Agreement, SealedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 
-__all__ = ["BACK", "DELAYED", "IN_FORCE", "READ", "REFUSED", "WAITS", "Board", "PolicySource"]
+__all__ = [
+    "BACK",
+    "DELAYED",
+    "IN_FORCE",
+    "READ",
+    "REFUSED",
+    "WAITS",
+    "Coordinator",
+    "PolicySource",
+]
 
 _log = get_log(__name__)
 
@@ -43,7 +52,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Board(Protocol):
+class Coordinator(Protocol):
     """Where servers agree. Raises StoreUnavailable."""
 
     @property
@@ -74,8 +83,8 @@ class PolicySource:
         self,
         file: PolicyFile,
         first: Policy,
-        board: Board,
-        seal: PolicyAuthenticator,
+        coordinator: Coordinator,
+        authenticator: PolicyAuthenticator,
         prepare: Callable[[Policy], None],
         *,
         differs: Callable[[datetime | None], None] = lambda _: None,
@@ -84,14 +93,14 @@ class PolicySource:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._file = file
-        self._board = board
-        self._seal = seal
+        self._coordinator = coordinator
+        self._authenticator = authenticator
         self._prepare = prepare
         self._differs = differs
         self._clock = clock
         self._now = now
         self._held = first
-        self._sealed = seal.seal(first)
+        self._sealed = authenticator.seal(first)
         self._in_force = first
         self._confirmed = -float("inf")
         self._problems: dict[str, str] = {}
@@ -100,7 +109,7 @@ class PolicySource:
         self._standing = PolicyStanding(first.digest)
         self._look_again = False
         self._task = PeriodicTask(
-            "policy", self._turn, interval, failed=first_failure_logged(_log, _UNCONFIRMED)
+            "policy", self._run_once, interval, failed=first_failure_logged(_log, _UNCONFIRMED)
         )
 
     def start(self) -> None:
@@ -123,7 +132,7 @@ class PolicySource:
         # by the report that replaced it.
         confirmed = self._confirmed
         policy = self._in_force
-        if self._clock() - confirmed > self._board.stale:
+        if self._clock() - confirmed > self._coordinator.stale:
             raise StoreUnavailable("which policy is in force could not be confirmed of late")
         return policy
 
@@ -158,9 +167,9 @@ class PolicySource:
         """Stops watching and leaves the others."""
         self._task.stop()
         with suppress(VaultError):
-            self._board.leave()
+            self._coordinator.leave()
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         try:
             self._look()
             self._report()
@@ -195,13 +204,13 @@ class PolicySource:
     def _hold(self, policy: Policy) -> None:
         if policy.digest != self._in_force.digest:
             self._prepare(policy)
-        self._held, self._sealed = policy, self._seal.seal(policy)
+        self._held, self._sealed = policy, self._authenticator.seal(policy)
         _log.info(READ, policy=policy.digest)
 
     def _report(self) -> None:
         began = self._clock()
         self._withdraw_if_unfit()
-        agreement = self._board.report(self._sealed)
+        agreement = self._coordinator.report(self._sealed)
         self._adopt(agreement.in_force)
         self._agreement = agreement
         self._confirmed = began
@@ -218,7 +227,7 @@ class PolicySource:
         try:
             self._prepare(self._held)
         except PolicyError as error:
-            self._held, self._sealed = self._in_force, self._seal.seal(self._in_force)
+            self._held, self._sealed = self._in_force, self._authenticator.seal(self._in_force)
             self._complain(REFUSED, error.message)
 
     def _adopt(self, sealed: SealedPolicy) -> None:
@@ -227,7 +236,7 @@ class PolicySource:
         if sealed.digest == self._held.digest:
             policy = self._held
         else:
-            policy = self._seal.open(sealed)
+            policy = self._authenticator.open(sealed)
             self._prepare(policy)
         self._in_force = policy
         _log.info(IN_FORCE, policy=policy.digest)

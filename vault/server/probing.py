@@ -32,7 +32,7 @@ class Prober:
     """Runs every probe each ``interval`` seconds and tells what came of it.
 
     Args:
-        tell: takes by name what is wrong, "" where all is well. Called by one thread at a
+        publish: takes by name what is wrong, "" where all is well. Called by one thread at a
             time, and not after ``stop`` has returned.
     """
 
@@ -40,10 +40,10 @@ class Prober:
         self,
         probes: Mapping[str, Probe],
         interval: float,
-        tell: Callable[[Mapping[str, str]], None],
+        publish: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._probes = probes
-        self._tell = tell
+        self._publish = publish
         self._task = PeriodicTask(
             "probes", self._round, interval, failed=first_failure_logged(_log, "probing failed")
         )
@@ -64,7 +64,7 @@ class Prober:
     def _round(self) -> None:
         found = {name: _run(probe) for name, probe in self._probes.items()}
         if not self._task.stopping:
-            self._tell(found)
+            self._publish(found)
 
 
 def _run(probe: Probe) -> str:

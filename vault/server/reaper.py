@@ -49,7 +49,7 @@ class Reaper:
         """Ends the thread after the batch at hand."""
         self._task.stop()
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Reaps until nothing is left. A failure is logged once, until it changes or goes."""
         self._task.run_once()
 

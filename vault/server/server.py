@@ -32,7 +32,7 @@ from vault.server.reaper import Reaper
 from vault.server.supervisor import Supervisor
 from vault.server.token_space_monitor import TokenSpaceMonitor
 from vault.server.wiring import Backend, open_backend, replica_name
-from vault.server.worker_report import Failure, Report, encode
+from vault.server.worker_report import Report, WorkerFailure, encode
 from vault.telemetry.logging import configure_logging, frames_of, get_log
 from vault.telemetry.metrics import (
     AuditMetrics,
@@ -89,18 +89,18 @@ def _work(
     ended = _end_on_signals()
     _end_with_parent(ended)
 
-    def tell(found: Mapping[str, str]) -> None:
+    def report(found: Mapping[str, str]) -> None:
         # A supervisor that is gone has ended this worker already.
         with suppress(OSError):
             reports.send_bytes(encode(Report(found)))
 
     try:
-        with serving(settings, allow_development=allow_development, tell=tell) as reload:
+        with serving(settings, allow_development=allow_development, report=report) as reload:
             signal.signal(signal.SIGHUP, lambda *_: reload())
             ended.wait()
     except VaultError as error:
         with suppress(OSError):
-            reports.send_bytes(encode(Failure.of(error)))
+            reports.send_bytes(encode(WorkerFailure.of(error)))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - Python would print its text
         _log.error("worker failed", error=type(error).__name__, frames=frames_of(error))
@@ -147,14 +147,14 @@ def serving(
     settings: Settings,
     *,
     allow_development: bool = False,
-    tell: Callable[[Mapping[str, str]], None] | None = None,
+    report: Callable[[Mapping[str, str]], None] | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Serves for the length of the block; drains at its end. Raises as ``run``.
 
     Yields what has the policy file read again.
 
     Args:
-        tell: takes what the probes find, in place of a health server and a metrics page of
+        report: takes what the probes find, in place of a health server and a metrics page of
             this process's own: its supervisor has both.
     """
     server = settings.server
@@ -163,18 +163,18 @@ def serving(
     # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
         watch = FileWatch()
-        opened_doors = open_endpoints(settings, allow_development=allow_development, watch=watch)
-        endpoints = stack.enter_context(opened_doors)
+        opening = open_endpoints(settings, allow_development=allow_development, watch=watch)
+        endpoints = stack.enter_context(opening)
         spans = _spans(settings, metrics, stack)
         audit_metrics = AuditMetrics(metrics.registry)
         policy_metrics = PolicyMetrics(metrics.registry)
         opened = open_backend(settings, audit_metrics, policy_metrics, spans)
         backend = stack.enter_context(opened)
-        if tell is None and server.metrics_port is not None:
+        if report is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)
             stack.callback(stop)
         probes = {**backend.probes, "files": watch.probe}
-        health = _health(server, probes, metrics, tell)
+        health = _health(server, probes, metrics, report)
         stack.callback(health.stop)
         # One limiter: the bounds are the server's, through whichever endpoint calls come.
         limiter = ConcurrencyLimiter(
@@ -194,9 +194,9 @@ def serving(
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)
-        spaces = TokenSpaceMonitor(backend.spaces, metrics.space_left)
-        stack.callback(spaces.stop)
-        spaces.start()
+        monitor = TokenSpaceMonitor(backend.token_space_left, metrics.space_left)
+        stack.callback(monitor.stop)
+        monitor.start()
         health.start()
         stack.callback(health.drain)
         _log.info(
@@ -224,11 +224,11 @@ def _health(
     server: ServerSettings,
     probes: Mapping[str, Probe],
     metrics: Metrics,
-    tell: Callable[[Mapping[str, str]], None] | None,
+    report: Callable[[Mapping[str, str]], None] | None,
 ) -> HealthServer | Prober:
     interval = server.probe_interval.total_seconds()
-    if tell is not None:
-        return Prober(probes, interval, tell)
+    if report is not None:
+        return Prober(probes, interval, report)
     state = StateMetrics(metrics.registry)
     state.workers(1)
     return HealthServer(

@@ -28,7 +28,7 @@ from vault.errors import SetupError, VaultError
 from vault.server.health import HealthServer
 from vault.server.listening import reserved
 from vault.server.probing import WORKERS
-from vault.server.worker_report import Failure, Report, decode
+from vault.server.worker_report import Report, WorkerFailure, decode
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import StateMetrics, shared_counts
 from vault.telemetry.metrics_page import serve_metrics
@@ -69,7 +69,7 @@ class _Worker:
     due: float = 0.0
     # One object, so that the health server's thread never sees half a report.
     last: tuple[float, Report] | None = None
-    failure: Failure | None = None
+    failure: WorkerFailure | None = None
 
 
 class Supervisor:
@@ -127,7 +127,7 @@ class Supervisor:
             while not ended.is_set():
                 self._restart_due(start, state)
                 self._pass_on_reload()
-                self._look()
+                self._watch_workers()
                 state.workers(self._serving())
 
     def reload(self) -> None:
@@ -147,7 +147,7 @@ class Supervisor:
             for worker in group:
                 start(worker)
             while not ended.is_set() and any(worker.last is None for worker in group):
-                self._look()
+                self._watch_workers()
                 for worker in self._workers:
                     if worker.process is None and worker.started:
                         raise _start_failure(worker)
@@ -197,7 +197,7 @@ class Supervisor:
 
     # -- watching ---------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _watch_workers(self) -> None:
         """Takes in, for a moment, what workers tell, and which of them have ended."""
         watched: list[Connection | int] = []
         for worker in self._workers:
@@ -211,24 +211,24 @@ class Supervisor:
             if worker.reports in ready:
                 self._read(worker)
             if worker.process is not None and worker.process.sentinel in ready:
-                self._bury(worker, worker.process)
+                self._reap_worker(worker, worker.process)
 
     def _read(self, worker: _Worker) -> None:
         reports = worker.reports
         try:
             while reports is not None and reports.poll():
-                told = decode(reports.recv_bytes())
-                if isinstance(told, Failure):
-                    worker.failure = told
+                message = decode(reports.recv_bytes())
+                if isinstance(message, WorkerFailure):
+                    worker.failure = message
                 else:
-                    worker.last = (time.monotonic(), told)
+                    worker.last = (time.monotonic(), message)
         except (EOFError, OSError):
             # It has ended or is about to; its sentinel tells.
             if reports is not None:
                 reports.close()
             worker.reports = None
 
-    def _bury(self, worker: _Worker, process: SpawnProcess) -> None:
+    def _reap_worker(self, worker: _Worker, process: SpawnProcess) -> None:
         self._read(worker)
         process.join()
         if worker.reports is not None:

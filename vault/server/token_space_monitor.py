@@ -19,18 +19,18 @@ class TokenSpaceMonitor:
 
     Args:
         measure: returns the share left by field. Raises VaultError.
-        tell: takes what was measured: field, share left.
+        publish: takes what was measured: field, share left.
         interval: seconds.
     """
 
     def __init__(
         self,
         measure: Callable[[], Mapping[str, float]],
-        tell: Callable[[str, float], None],
+        publish: Callable[[str, float], None],
         interval: float = 300.0,
     ) -> None:
         self._measure = measure
-        self._tell = tell
+        self._publish = publish
         self._task = PeriodicTask(
             "spaces", self._record, interval, failed=self._failed, at_start=True
         )
@@ -43,13 +43,13 @@ class TokenSpaceMonitor:
         """Ends after the measurement under way."""
         self._task.stop()
 
-    def look(self) -> None:
+    def run_once(self) -> None:
         """Measures once; what cannot be measured keeps its last figure."""
         self._task.run_once()
 
     def _record(self) -> None:
         for field, left in self._measure().items():
-            self._tell(field, left)
+            self._publish(field, left)
 
     def _failed(self, error: Exception, failures: int) -> None:
         if isinstance(error, VaultError):

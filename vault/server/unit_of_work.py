@@ -52,7 +52,7 @@ class PostgresUnitOfWork:
 
     def __init__(self, engine: Engine, chain_heads: ChainHeadPool, spans: Spans = OFF) -> None:
         self._engine = engine
-        self._lanes = chain_heads
+        self._chain_heads = chain_heads
         self._spans = spans
 
     @overload
@@ -105,7 +105,7 @@ class PostgresUnitOfWork:
             ExitStack() as commit,
             transaction(self._engine, deadline) as opened,
         ):
-            audit = audit_of(opened, self._lanes)
+            audit = audit_of(opened, self._chain_heads)
             result = work(_PostgresTransaction(opened, audit))
             opened.finish = lambda: finished.append(finish(result))
             commit.enter_context(self._spans.step("commit"))

@@ -70,7 +70,7 @@ __all__ = ["Backend", "open_backend", "replica_name"]
 # For key uses, which are reserved while a call's transaction is open, and for probes, the
 # policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
 _SIDE_CONNECTIONS = 6
-_SPACES_SECONDS = 10.0
+_TOKEN_SPACE_SECONDS = 10.0
 _PROBE_PATIENCE = 2.0  # seconds
 
 
@@ -85,7 +85,7 @@ class Backend:
         audit: writes one audit record in a transaction of its own.
         reap: makes tombstones of a batch of expired tokens; returns how many. Raises VaultError.
         probes: what readiness depends on, by name.
-        spaces: measures the share left of fields' tokens, by field. Raises VaultError.
+        token_space_left: measures the share left of fields' tokens, by field. Raises VaultError.
     """
 
     methods: Mapping[str, Method]
@@ -94,7 +94,7 @@ class Backend:
     audit: Callable[[AuditEvent], None]
     reap: Callable[[], int]
     probes: Mapping[str, Probe]
-    spaces: Callable[[], Mapping[str, float]]
+    token_space_left: Callable[[], Mapping[str, float]]
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def open_backend(
         chain_heads = ChainHeadPool(replica, audit_key, lambda: _named_keys(keyring))
         work = PostgresUnitOfWork(engine, chain_heads, spans)
 
-        strangers = UnmatchedPrincipals(settings)
+        unmatched = UnmatchedPrincipals(settings)
 
         def prepare(policy: Policy) -> None:
             work.run(
@@ -149,20 +149,22 @@ def open_backend(
                 )
             )
             keyring.ensure(policy.fields)
-            strangers.warn(policy)
+            unmatched.warn(policy)
 
         prepare(first)
-        board = PolicyCoordinator(
+        coordinator = PolicyCoordinator(
             side,
             DEFAULT_TENANT,
             uuid4(),
             replica,
             lambda opened, change: audit_of(opened, chain_heads).append_policy_change(change),
         )
-        seal = PolicyAuthenticator(
+        authenticator = PolicyAuthenticator(
             DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version)
         )
-        policies = PolicySource(file, first, board, seal, prepare, differs=policy_metrics.differs)
+        policies = PolicySource(
+            file, first, coordinator, authenticator, prepare, differs=policy_metrics.differs
+        )
         stack.callback(policies.close)
         policies.start()
         admission = Admission(work)
@@ -179,9 +181,9 @@ def open_backend(
             )
             for each in (engine, side)
         ]
-        looks = [Watch(readers[1], chain_heads.seen).look, ErasureWatch(side, audit_key_of).look]
+        checks = [Watch(readers[1], chain_heads.seen).look, ErasureWatch(side, audit_key_of).look]
         integration = AuditIntegration(
-            integrator, audit_metrics, lambda: [found for look in looks for found in look()]
+            integrator, audit_metrics, lambda: [found for check in checks for found in check()]
         )
         stack.callback(integration.close)
         integration.start()
@@ -209,7 +211,7 @@ def open_backend(
                 "policy_file": policies.probe_file,
                 "audit": integration.probe,
             },
-            spaces=lambda: _spaces(work, policies.current()),
+            token_space_left=lambda: _measure_token_space(work, policies.current()),
         )
 
 
@@ -245,10 +247,10 @@ def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int],
     )
 
 
-def _spaces(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
+def _measure_token_space(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
     return work.run(
         lambda transaction: token_space_left(transaction.tokens, policy, DEFAULT_TENANT),
-        deadline=time.monotonic() + _SPACES_SECONDS,
+        deadline=time.monotonic() + _TOKEN_SPACE_SECONDS,
     )
 
 

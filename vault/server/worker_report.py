@@ -18,7 +18,7 @@ from vault.errors import (
     for_operators,
 )
 
-__all__ = ["Failure", "Report", "decode", "encode"]
+__all__ = ["Report", "WorkerFailure", "decode", "encode"]
 
 _ERRORS: Final[Mapping[str, type[VaultError]]] = {
     kind.__name__: kind
@@ -40,14 +40,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class WorkerFailure:
     """A worker ends, and why."""
 
     kind: str
     message: str
 
     @classmethod
-    def of(cls, error: VaultError) -> Failure:
+    def of(cls, error: VaultError) -> WorkerFailure:
         """Describes an error."""
         return cls(type(error).__name__, for_operators(error))
 
@@ -56,12 +56,12 @@ class Failure:
         return _ERRORS.get(self.kind, VaultError)(self.message)
 
 
-def encode(told: Report | Failure) -> bytes:
+def encode(message: Report | WorkerFailure) -> bytes:
     """Returns the message's bytes."""
-    return json.dumps({type(told).__name__: asdict(told)}).encode()
+    return json.dumps({type(message).__name__: asdict(message)}).encode()
 
 
-def decode(raw: bytes) -> Report | Failure:
+def decode(raw: bytes) -> Report | WorkerFailure:
     """Reads what ``encode`` wrote."""
     ((kind, values),) = json.loads(raw).items()
-    return Report(**values) if kind == "Report" else Failure(**values)
+    return Report(**values) if kind == "Report" else WorkerFailure(**values)

@@ -155,14 +155,14 @@ class AuditMetrics:
             registry=registry,
         )
 
-    def turned(self, integrated: int, failures: int) -> None:
+    def count_round(self, integrated: int, failures: int) -> None:
         """Counts what a turn did."""
         if integrated:
             self._integrated.inc(integrated)
         if failures:
             self._failures.inc(failures)
 
-    def stands(self, behind: int, oldest: float, stalled: int) -> None:
+    def set_backlog(self, behind: int, oldest: float, stalled: int) -> None:
         """Notes how things stand after a turn."""
         self._behind.set(behind)
         self._oldest.set(oldest)

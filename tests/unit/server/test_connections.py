@@ -89,15 +89,15 @@ def test_strangers_are_closed_in_time_and_callers_stay(place: Place) -> None:
         connections = place.connections(Bounds(100, 100, first_call=0.2))
         stranger = place.stranger(stack)
         connections.called(call(stack, place))
-        connections.look()
+        connections.close_excess()
         assert place.closed == []
         assert place.counts == [2]
         time.sleep(0.25)
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["no call of a known caller in time"]
         assert not is_open(stranger)
         time.sleep(0.1)
-        connections.look()
+        connections.close_excess()
         assert place.counts[-1] == 1
 
 
@@ -106,14 +106,14 @@ def test_a_call_is_known_to_its_connection(place: Place, host: str) -> None:
     with ExitStack() as stack:
         connections = place.connections(Bounds(100, 100, first_call=0.0))
         connections.called(call(stack, place, host))
-        connections.look()
+        connections.close_excess()
         assert place.closed == []
 
 
 def test_who_only_makes_refused_calls_is_a_stranger(place: Place) -> None:
     with ExitStack() as stack:
         call(stack, place)
-        place.connections(Bounds(100, 100, first_call=0.0)).look()
+        place.connections(Bounds(100, 100, first_call=0.0)).close_excess()
         assert len(place.closed) == 1
 
 
@@ -125,7 +125,7 @@ def test_an_address_has_its_share_and_strangers_go_first(place: Place) -> None:
             place.stranger(stack)
         connections.called(call(stack, place))
         time.sleep(0.1)
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["too many connections of one address"] * 4
         call_again = place.peers
         assert len(call_again) == 2
@@ -139,7 +139,7 @@ def test_of_callers_the_one_who_called_longest_ago_goes(place: Place) -> None:
         connections.called(second)
         connections.called(first)
         with capture_logs() as logs:
-            connections.look()
+            connections.close_excess()
         assert [line["peer"] for line in logs] == [second]
 
 
@@ -149,7 +149,7 @@ def test_there_is_always_room_for_those_who_call(place: Place) -> None:
         for _ in range(8):
             place.stranger(stack)
         time.sleep(0.1)
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["no call of a known caller yet, and little room"] * 2
 
 
@@ -159,7 +159,7 @@ def test_the_log_has_one_line_for_an_address(place: Place) -> None:
             place.stranger(stack)
         time.sleep(0.1)
         with capture_logs() as logs:
-            place.connections(Bounds(100, 100, first_call=0.0)).look()
+            place.connections(Bounds(100, 100, first_call=0.0)).close_excess()
         assert len(place.closed) == 5
         assert [line["event"] for line in logs] == ["connection closed"]
 
@@ -168,7 +168,7 @@ def test_other_sockets_of_the_process_are_left_alone(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as stack:
         near = stack.enter_context(socket.create_connection(other.getsockname()))
         far = stack.enter_context(other.accept()[0])
-        place.connections(Bounds(100, 0, first_call=0.0)).look()
+        place.connections(Bounds(100, 0, first_call=0.0)).close_excess()
         near.sendall(b"x")
         assert far.recv(1) == b"x"
         assert call(stack, place)
@@ -185,7 +185,7 @@ def test_a_connection_of_our_own_with_the_ports_number_is_left_alone() -> None:
         ours.connect(elsewhere.getsockname())
         closed: list[str] = []
         bounds = Bounds(100, 0, first_call=0.0)
-        Connections("mtls", "127.0.0.1", port, bounds, closed=closed.append).look()
+        Connections("mtls", "127.0.0.1", port, bounds, closed=closed.append).close_excess()
         assert closed == []
 
 

@@ -23,15 +23,15 @@ ASK = health_pb2.HealthCheckRequest(service="liveness")
 
 
 @pytest.fixture
-def standing() -> ServingStatuses:
+def statuses() -> ServingStatuses:
     made = ServingStatuses()
     made.set("liveness", serving=True)
     return made
 
 
 @pytest.fixture
-def port(standing: ServingStatuses) -> Iterator[int]:
-    calls = HealthCalls(standing, Receiver(4, 4, 60.0), lambda _: None)
+def port(statuses: ServingStatuses) -> Iterator[int]:
+    calls = HealthCalls(statuses, Receiver(4, 4, 60.0), lambda _: None)
     pool = ThreadPoolExecutor(12)
     server = grpc.server(pool, handlers=[calls])
     made = server.add_insecure_port("127.0.0.1:0")
@@ -55,12 +55,12 @@ def test_check_answers(channel: grpc.Channel) -> None:
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_watch_tells_each_change(channel: grpc.Channel, standing: ServingStatuses) -> None:
+def test_watch_tells_each_change(channel: grpc.Channel, statuses: ServingStatuses) -> None:
     watches = []
     for _ in range(2):
         watches.append(health_pb2_grpc.HealthStub(channel).Watch(ASK, timeout=10))
         assert next(watches[-1]).status == SERVING
-    standing.set("liveness", serving=False)
+    statuses.set("liveness", serving=False)
     assert [next(watch).status for watch in watches] == [NOT_SERVING] * 2
     assert health_pb2_grpc.HealthStub(channel).Check(ASK, timeout=5).status == NOT_SERVING
     for watch in watches:
@@ -84,18 +84,18 @@ def test_one_watch_too_many_ends_the_oldest(
 
 
 def test_a_watch_of_an_unknown_service_waits_for_it(
-    channel: grpc.Channel, standing: ServingStatuses
+    channel: grpc.Channel, statuses: ServingStatuses
 ) -> None:
     ask = health_pb2.HealthCheckRequest(service="later")
     watch = health_pb2_grpc.HealthStub(channel).Watch(ask, timeout=10)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-    standing.set("later", serving=True)
+    statuses.set("later", serving=True)
     assert next(watch).status == SERVING
     watch.cancel()
 
 
 def test_who_watches_and_reads_nothing_stops_nobody(
-    channel: grpc.Channel, standing: ServingStatuses, port: int
+    channel: grpc.Channel, statuses: ServingStatuses, port: int
 ) -> None:
     with ExitStack() as stack:
         for _ in range(4):
@@ -105,26 +105,26 @@ def test_who_watches_and_reads_nothing_stops_nobody(
         over.wait(0.5)
         stub = health_pb2_grpc.HealthStub(channel)
         assert stub.Check(ASK, timeout=5).status == SERVING
-        standing.set("liveness", serving=False)
+        statuses.set("liveness", serving=False)
         assert stub.Check(ASK, timeout=5).status == NOT_SERVING
 
 
 def test_watches_that_end_while_the_standing_changes_hold_nothing(
-    channel: grpc.Channel, standing: ServingStatuses
+    channel: grpc.Channel, statuses: ServingStatuses
 ) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     for number in range(60):
         watch = stub.Watch(ASK, timeout=10)
         next(watch)
         watch.cancel()
-        standing.set("liveness", serving=bool(number % 2))
+        statuses.set("liveness", serving=bool(number % 2))
     assert stub.Check(ASK, timeout=5).status == SERVING
 
 
-def test_an_end_is_the_end(standing: ServingStatuses) -> None:
-    standing.end()
-    standing.set("liveness", serving=True)
-    assert standing.of("liveness") == NOT_SERVING
+def test_an_end_is_the_end(statuses: ServingStatuses) -> None:
+    statuses.end()
+    statuses.set("liveness", serving=True)
+    assert statuses.of("liveness") == NOT_SERVING
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])

@@ -105,11 +105,11 @@ def test_a_changed_file_comes_into_force(harness: PolicyHarness) -> None:
     source = harness.source()
     before = source.current()
     harness.path.write_text(text(2))
-    assert events(source._turn) == ["policy file read", "policy in force"]
+    assert events(source._run_once) == ["policy file read", "policy in force"]
     assert mark_of(source) == "# 2"
     # A call that began before goes on with what it has.
     assert before.document == text(1)
-    assert events(source._turn) == []
+    assert events(source._run_once) == []
 
 
 @pytest.mark.parametrize("broken", ["version: 1\nfields: [\n", "version: 2\n", "\x00", ""])
@@ -119,16 +119,16 @@ def test_a_bad_file_keeps_the_old_policy_and_is_logged_once(
     source = harness.source()
     harness.path.write_text(broken)
     refused = ["policy file refused, the policy before it stays"]
-    assert events(source._turn) == refused
+    assert events(source._run_once) == refused
     harness.path.touch()
     source.reload()
-    assert events(source._turn) == []
+    assert events(source._run_once) == []
     assert mark_of(source) == "# 1"
     harness.path.write_text(text(3))
-    source._turn()
+    source._run_once()
     assert mark_of(source) == "# 3"
     harness.path.write_text(broken)
-    assert events(source._turn) == refused
+    assert events(source._run_once) == refused
 
 
 def test_a_file_that_is_set_back_is_told_as_such(harness: PolicyHarness) -> None:
@@ -149,8 +149,8 @@ def test_a_file_that_is_set_back_is_told_as_such(harness: PolicyHarness) -> None
 def test_a_missing_file_keeps_the_old_policy(harness: PolicyHarness) -> None:
     source = harness.source()
     harness.path.unlink()
-    assert events(source._turn) == ["policy file refused, the policy before it stays"]
-    assert events(source._turn) == []
+    assert events(source._run_once) == ["policy file refused, the policy before it stays"]
+    assert events(source._run_once) == []
     assert mark_of(source) == "# 1"
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_changes_a_used_field_is_refused(harness: PolicyHarness) -> 
     harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
     harness.path.write_text(text(2))
     with capture_logs() as logs:
-        source._turn()
+        source._run_once()
     assert "another shape" in logs[0]["problem"]
     assert mark_of(source) == "# 1"
 
@@ -168,11 +168,11 @@ def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(harness: PolicyHa
     source = harness.source()
     harness.unfit = KeysUnavailable("sealed")
     harness.path.write_text(text(2))
-    assert events(source._turn) == ["policy file not taken up yet"]
-    assert events(source._turn) == []
+    assert events(source._run_once) == ["policy file not taken up yet"]
+    assert events(source._run_once) == []
     assert mark_of(source) == "# 1"
     harness.unfit = None
-    source._turn()
+    source._run_once()
     assert mark_of(source) == "# 2"
 
 
@@ -180,11 +180,11 @@ def test_a_new_policy_waits_for_the_others(harness: PolicyHarness) -> None:
     source = harness.source()
     harness.board.others = ("other:1",)
     harness.path.write_text(text(2))
-    assert events(source._turn) == ["policy file read", "policy waits for other servers"]
-    assert events(source._turn) == []
+    assert events(source._run_once) == ["policy file read", "policy waits for other servers"]
+    assert events(source._run_once) == []
     assert mark_of(source) == "# 1"
     harness.board.others = ()
-    source._turn()
+    source._run_once()
     assert mark_of(source) == "# 2"
 
 
@@ -192,10 +192,10 @@ def test_a_field_used_while_the_policy_waited_withdraws_it(harness: PolicyHarnes
     source = harness.source()
     harness.board.others = ("other:1",)
     harness.path.write_text(text(2))
-    source._turn()
+    source._run_once()
     harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
     harness.board.others = ()
-    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert events(source._run_once) == ["policy file refused, the policy before it stays"]
     assert mark_of(source) == "# 1"
 
 
@@ -207,7 +207,7 @@ def test_a_newcomer_serves_what_the_others_serve(harness: PolicyHarness) -> None
     assert mark_of(newcomer) == "# 1"
     assert newcomer.current().digest in harness.prepared
     harness.board.others = ()
-    newcomer._turn()
+    newcomer._run_once()
     assert mark_of(newcomer) == "# 2"
 
 
@@ -238,7 +238,7 @@ def test_a_forged_policy_does_not_reach_a_running_server(harness: PolicyHarness)
     harness.board.in_force = replace(harness.board.in_force, digest="0" * 64, document=text(9))
     harness.board.others = ("other:1",)
     harness.now += 10
-    assert events(source._turn) == ["policy not confirmed"]
+    assert events(source._run_once) == ["policy not confirmed"]
     assert mark_of(source) == "# 1"
     harness.now += 6
     with pytest.raises(StoreUnavailable):
@@ -248,8 +248,8 @@ def test_a_forged_policy_does_not_reach_a_running_server(harness: PolicyHarness)
 def test_calls_stop_where_the_policy_cannot_be_confirmed(harness: PolicyHarness) -> None:
     source = harness.source()
     harness.board.error = StoreUnavailable("the database is not available")
-    assert events(source._turn) == ["policy not confirmed"]
-    assert events(source._turn) == []
+    assert events(source._run_once) == ["policy not confirmed"]
+    assert events(source._run_once) == []
     harness.now += 15.0
     source.probe()
     harness.now += 0.1
@@ -258,7 +258,7 @@ def test_calls_stop_where_the_policy_cannot_be_confirmed(harness: PolicyHarness)
     with pytest.raises(StoreUnavailable, match="could not be confirmed"):
         source.probe()
     harness.board.error = None
-    source._turn()
+    source._run_once()
     source.probe()
 
 
@@ -297,10 +297,10 @@ def test_a_refused_file_shows_until_it_is_mended(harness: PolicyHarness) -> None
     source.probe_file()
     began = harness.today = harness.today + MINUTE
     harness.path.write_text("version: 1\nfields: {a: {format: us_sn, generator: ff1}}\n")
-    source._turn()
+    source._run_once()
     for _ in range(3):
         harness.today += MINUTE
-        source._turn()
+        source._run_once()
     standing = source.standing()
     assert standing.state is FileState.REFUSED
     assert standing.digest == source.current().digest != standing.file_digest
@@ -313,7 +313,7 @@ def test_a_refused_file_shows_until_it_is_mended(harness: PolicyHarness) -> None
     # Calls go on, and so does readiness.
     source.probe()
     harness.path.write_text(text(1))
-    source._turn()
+    source._run_once()
     assert (source.standing().state, source.standing().problem) == (FileState.IN_FORCE, "")
     assert harness.differs[-1] is None
     source.probe_file()
@@ -329,9 +329,9 @@ def test_every_way_to_be_refused_shows(harness: PolicyHarness, gone: str) -> Non
     else:
         harness.board.others = ("other:1",)
         harness.path.write_text(text(2))
-        source._turn()
+        source._run_once()
         harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
-    source._turn()
+    source._run_once()
     assert source.standing().state is FileState.REFUSED
     assert source.standing().problem
     with pytest.raises(PolicyError):
@@ -344,13 +344,13 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
     source = harness.source()
     harness.board.others = ("other:1", "third:1")
     harness.path.write_text(text(2))
-    source._turn()
+    source._run_once()
     assert source.standing().state is FileState.WAITING
     assert source.standing().problem == "it waits for other servers: other:1, third:1"
     assert harness.differs[-1] == harness.today
     source.probe_file()
     harness.today += 3 * MINUTE
-    source._turn()
+    source._run_once()
     with pytest.raises(PolicyError, match="other:1"):
         source.probe_file()
     # A newcomer with the newer file says so from its start.
@@ -360,13 +360,13 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
 def test_the_last_reason_shows_where_there_were_several(harness: PolicyHarness) -> None:
     source = harness.source()
     harness.path.write_text("version: 2\n")
-    source._turn()
+    source._run_once()
     harness.unfit = KeysUnavailable("sealed")
     harness.path.write_text(text(2))
-    source._turn()
+    source._run_once()
     assert (source.standing().state, source.standing().problem) == (FileState.DELAYED, "sealed")
     harness.path.write_text("version: 3\n")
-    source._turn()
+    source._run_once()
     assert source.standing().state is FileState.REFUSED
 
 
@@ -381,7 +381,7 @@ def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
     monkeypatch.setattr(PolicyFile, "read", broken)
     harness.path.write_text(text(2))
     harness.now += 10
-    assert events(source._turn) == ["policy file refused, the policy before it stays"]
+    assert events(source._run_once) == ["policy file refused, the policy before it stays"]
     assert source.standing().problem == "RecursionError"
     harness.now += 10
     source.current()
@@ -398,7 +398,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(harness: PolicyHarness, k
     else:
         harness.path.symlink_to("/dev/zero")
     began = time.monotonic()
-    source._turn()
+    source._run_once()
     assert time.monotonic() - began < 5
     assert source.standing().state is FileState.REFUSED
     problem = source.standing().problem
@@ -409,7 +409,7 @@ def test_a_file_of_gigabytes_is_not_read(harness: PolicyHarness) -> None:
     source = harness.source()
     with harness.path.open("wb") as file:
         file.truncate(8 << 30)
-    source._turn()
+    source._run_once()
     assert source.standing().state is FileState.REFUSED
     assert "larger than" in source.standing().problem
     assert source.standing().file_digest == ""
@@ -426,7 +426,7 @@ def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_valu
         "name,card\nJane Doe,4111111111111111\n",
     ):
         harness.path.write_text(content)
-        source._turn()
+        source._run_once()
         problem = source.standing().problem
         assert source.standing().state is FileState.REFUSED
         for value in ("4111", "1111", "536", "4399", "jane", "Jane"):

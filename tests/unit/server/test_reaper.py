@@ -14,7 +14,7 @@ CANARY = "4111111111111111"
 
 def test_a_turn_takes_batches_until_nothing_is_left() -> None:
     left, counted = [5, 5, 2, 0, 9], list[int]()
-    Reaper(lambda: left.pop(0), 60, counted.append).turn()
+    Reaper(lambda: left.pop(0), 60, counted.append).run_once()
     assert counted == [5, 5, 2]
     assert left == [9]
 
@@ -25,13 +25,13 @@ def test_failures_are_told_once_without_their_text(capsys: pytest.CaptureFixture
 
     errors: list[Exception] = [StoreUnavailable("the database is away")]
     reaper = Reaper(away, 60, lambda _: None)
-    reaper.turn()
-    reaper.turn()
+    reaper.run_once()
+    reaper.run_once()
     told = "".join(capsys.readouterr())
     assert told.count("expired tokens not reaped") == 1
     assert "the database is away" in told
     errors[0] = ValueError(CANARY)
-    reaper.turn()
+    reaper.run_once()
     told = "".join(capsys.readouterr())
     assert "ValueError" in told
     assert CANARY not in told

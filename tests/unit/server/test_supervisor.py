@@ -9,7 +9,7 @@ import pytest
 from vault.config import ServerSettings, Settings
 from vault.errors import ConfigError, KeysUnavailable, VaultError
 from vault.server.supervisor import Supervisor, restart_delay
-from vault.server.worker_report import Failure, Report, decode, encode
+from vault.server.worker_report import Report, WorkerFailure, decode, encode
 
 
 def never(_number: int, _directory: Path, _reports: Connection) -> None:
@@ -61,13 +61,15 @@ def test_a_worker_that_hangs_is_told(supervisor: Supervisor) -> None:
         supervisor._probe_workers()
 
 
-@pytest.mark.parametrize("message", [Report({"keys": "sealed"}), Failure("ConfigError", "mend it")])
-def test_what_a_worker_tells_arrives(message: Report | Failure) -> None:
+@pytest.mark.parametrize(
+    "message", [Report({"keys": "sealed"}), WorkerFailure("ConfigError", "mend it")]
+)
+def test_what_a_worker_tells_arrives(message: Report | WorkerFailure) -> None:
     assert decode(encode(message)) == message
 
 
 def test_a_failure_becomes_an_error_of_its_kind() -> None:
-    assert isinstance(Failure.of(ConfigError("x")).error(), ConfigError)
-    assert Failure.of(KeysUnavailable("sealed")).error().retryable
-    unknown = Failure("SystemExit", "x").error()
+    assert isinstance(WorkerFailure.of(ConfigError("x")).error(), ConfigError)
+    assert WorkerFailure.of(KeysUnavailable("sealed")).error().retryable
+    unknown = WorkerFailure("SystemExit", "x").error()
     assert type(unknown) is VaultError
