@@ -234,7 +234,7 @@ class Pipeline(_BytesHandler):
             self._limiter.check(info.principal)
             raw = self._request(method, sent, context, info.principal)
             with self._limiter.reserve(info.principal), ExitStack() as slot:
-                with self._spans.step("limiter"):
+                with self._spans.step("gate"):
                     slot.enter_context(self._limiter.acquire(info.principal, info.deadline))
                 return self._admitted(info, name, method, raw, caller)
         except VaultError as error:
