@@ -1,4 +1,4 @@
-"""An operator's word that the keys that are stored now are right.
+"""Accepting, as an operator, that the keys that are stored now are right.
 
 For what no backup brings back: a manifest that is gone or was edited, and keys that are lost
 for good. Needs the key server, and so more than the database's owner has.
@@ -31,7 +31,7 @@ class Accepted:
     Attributes:
         generation: of the manifest, now in force.
         keys: how many it lists.
-        changed: what was not as the manifest before said, a line each.
+        changed: what differed from the manifest before, a line each.
     """
 
     generation: int
@@ -77,7 +77,7 @@ def accept_keys(
     version = max(place.version for place in stored if place.key == audit)
     if not store.add_manifest(manifest.sealed(opened.audit_key(tenant, version))):
         raise KeysUnavailable("a server wrote the manifest at the same time; try again")
-    changed = [*changed, *KeysLost(lost).told()]
+    changed = [*changed, *KeysLost(lost).lines()]
     return Accepted(manifest.number, len(stored), changed)
 
 
@@ -94,4 +94,4 @@ def _before(
                 f"key_manifest has a generation {row.number} that no server wrote: have the owner"
                 f" delete that row (WHERE number = {row.number}), and accept again"
             ) from None
-        return Manifest(tenant, row.number), error.told()
+        return Manifest(tenant, row.number), error.lines()

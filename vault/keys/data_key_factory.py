@@ -27,7 +27,7 @@ class DataKeyFactory:
         self._store.add(self._make(wanted, restored=restored))
 
     def complete(self, records: Sequence[DataKeyRecord], wanted: Iterable[KeyId]) -> bool:
-        """Makes what is missing from the stored records; tells whether any were made.
+        """Makes what is missing from the stored records; returns whether any were made.
 
         Call it only once all stored keys have been opened: a key server that has lost its
         Transit key must not put new keys beside those. Raises as ``add``.

@@ -34,10 +34,10 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
 
 
 class KeyServerStatus(NamedTuple):
-    """How the key server and the login to it stand.
+    """The state of the key server and of the login to it.
 
     Attributes:
-        ready: the last request and a look at the login succeeded.
+        ready: the last request and the check of the login succeeded.
         message: what is wrong, empty when ready.
         login_seconds: for how long the login is valid; infinite for one without an end.
     """
@@ -102,7 +102,7 @@ class HashicorpKeys:
         return opened
 
     def status(self) -> KeyServerStatus:
-        """Tells how the last request went, and whether the login is accepted: asks now.
+        """Returns how the last request went, and whether the login is accepted: asks now.
 
         Takes at most the timeout of some requests; a revoked login is replaced.
         """

@@ -1,4 +1,4 @@
-"""The keys in memory: loaded at start, refreshed at half their lifetime, gone at its end."""
+"""Look-ups of the keys in memory: every version of every data key, until its lifetime ends."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["Keyring", "KeyringStatus"]
 K = TypeVar("K", FieldKey, IndexKey, MacKey)
 
 _log: FilteringBoundLogger = structlog.get_logger("vault.keys")
-_LOOK_EVERY = 1.0
+_CATCH_UP_INTERVAL = 1.0
 _MAX_ROTATIONS = 5
 
 
 class KeyringStatus(NamedTuple):
-    """How the keys in memory stand.
+    """The state of the keys in memory.
 
     Attributes:
         ready: keys are here and within their lifetime.
@@ -88,7 +88,7 @@ class Keyring:
         self._uses = UseCounter(store, block=block, max_uses=max_uses)
         self._snapshot: Snapshot | None = None
         self._loading = RLock()
-        self._last_look = -_LOOK_EVERY
+        self._last_catch_up = -_CATCH_UP_INTERVAL
         self._stored: frozenset[tuple[KeyId, int]] = frozenset()
         self._problem = "the keys are not loaded yet"
         self._refresher = KeyRefresher(
@@ -116,7 +116,7 @@ class Keyring:
         self._problem = "the keyring is closed"
 
     def ensure(self, fields: Iterable[str]) -> None:
-        """Has keys for these fields too, as a new policy needs before it is in force.
+        """Gets keys for these fields too, as a new policy needs before it is in force.
 
         Raises KeysUnavailable or StoreUnavailable.
         """
@@ -128,7 +128,7 @@ class Keyring:
                 self.reload()
 
     def reload(self) -> None:
-        """Reads and unwraps all keys anew. Raises KeysUnavailable or StoreUnavailable."""
+        """Reads and unwraps all keys again. Raises KeysUnavailable or StoreUnavailable."""
         with self._loading:
             try:
                 self._load()
@@ -138,7 +138,7 @@ class Keyring:
             self._problem = ""
 
     def status(self) -> KeyringStatus:
-        """Tells how the keys stand; asks nobody."""
+        """Returns the state of the keys; asks nobody."""
         snapshot = self._snapshot
         left = 0.0 if snapshot is None else max(0.0, snapshot.ends - self._clock())
         return KeyringStatus(left > 0, self._problem, left)
@@ -148,7 +148,7 @@ class Keyring:
         return self._loader.manifest()
 
     def losses(self) -> Sequence[str]:
-        """Looks which stored keys are not as they must be; a line for each.
+        """Returns a line for each stored key that is not as it must be.
 
         Asks database and key server, and changes nothing. Raises StoreUnavailable.
         """
@@ -177,7 +177,7 @@ class Keyring:
     def for_tokens(self, space: TokenSpace) -> FieldKey:
         """Returns the field key whose ciphers make new tokens. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
-        return self._find(lambda snapshot: snapshot.fields, key).maker
+        return self._find(lambda snapshot: snapshot.fields, key).token_maker
 
     def version(self, space: TokenSpace, version: int) -> FieldKey:
         """Returns the field key of a version. Raises KeysUnavailable or DecryptionFailed."""
@@ -242,11 +242,11 @@ class Keyring:
         with self._loading:
             if (key, version) in self._current().fingerprints:
                 return
-            if self._clock() - self._last_look < _LOOK_EVERY:
+            if self._clock() - self._last_catch_up < _CATCH_UP_INTERVAL:
                 if (key, version) in self._stored:
                     raise KeysUnavailable("a new key version is not loaded yet; try again")
                 return
-            self._last_look = self._clock()
+            self._last_catch_up = self._clock()
             self._read()
             if (key, version) in self._stored:
                 self.reload()
@@ -283,7 +283,7 @@ class Keyring:
                 versions = [each.version for each in self._read() if key_id(each) == key]
                 # Another replica may have rotated already; then loading is enough.
                 if max(versions) == used_up:
-                    self._loader.maker.add([(key, used_up + 1)], restored=restored)
+                    self._loader.factory.add([(key, used_up + 1)], restored=restored)
                 self.reload()
                 _log.info(
                     "key_version_rotated", field=key.field, from_version=used_up, restored=restored

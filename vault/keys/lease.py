@@ -1,4 +1,4 @@
-"""When a login to the key server is renewed, and when it is made anew.
+"""When a login to the key server is renewed, and when it is replaced.
 
 The rule is that of OpenBao's ``api/lifetime_watcher.go``: sleep two thirds of what
 remains; when a renewal no longer extends, log in again; failed renewals are only
@@ -56,7 +56,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next: wait ``delay`` seconds, then log in anew or renew."""
+    """What to do next: wait ``delay`` seconds, then log in again or renew."""
 
     delay: float
     login: bool

@@ -23,7 +23,7 @@ _MAX_ATTEMPTS = 5
 
 
 class KeyLoader:
-    """Reads what is stored, and remembers which keys there were.
+    """Loads what is stored, and remembers which keys there were.
 
     What it remembers is the manifest of the last load: this process is a witness of the keys
     that it has used, whatever becomes of the stored manifest. Not for several threads at once.
@@ -42,7 +42,7 @@ class KeyLoader:
         self._tenant = tenant
         self._remembered: KeyManifest | None = None
         self._known = Manifest(tenant)
-        self.maker = DataKeyFactory(store, wrapper)
+        self.factory = DataKeyFactory(store, wrapper)
 
     def manifest(self) -> tuple[int, bytes] | None:
         """Returns number and MAC of the manifest of the last load."""
@@ -51,7 +51,7 @@ class KeyLoader:
 
     @property
     def given_up(self) -> Set[str]:
-        """Fields without keys for good, as an operator said, at the last load."""
+        """Fields whose keys an operator gave up for good, at the last load."""
         return self._known.given_up
 
     def records(self) -> list[DataKeyRecord]:
@@ -73,7 +73,7 @@ class KeyLoader:
             still = [key for key in wanted if key.field not in listed.given_up]
             # All that is there must be right before anything is made beside it.
             self._refuse_used(records, still)
-            if self.maker.complete(records, still):
+            if self.factory.complete(records, still):
                 # Another replica may have been quicker: what is stored now counts.
                 continue
             if self._list(row, listed, opened):
@@ -83,17 +83,17 @@ class KeyLoader:
     def losses(self) -> Sequence[str]:
         """Returns what is wrong with the stored keys; makes and loads nothing.
 
-        While the key server is away it looks only for missing rows. Raises StoreUnavailable.
+        While the key server is away it finds only missing rows. Raises StoreUnavailable.
         """
         row, records = self._read()
         try:
             self._checked(row, open_keys(self._wrapper, records))
         except StoredKeysWrong as error:
-            return error.told()
+            return error.lines()
         except KeysUnavailable:
             there = {Place(key_id(each), each.version) for each in records}
             missing = self._known.without(fields_given_up(row)).keys() - there
-            return KeysLost(LostKey(place, Loss.MISSING) for place in missing).told()
+            return KeysLost(LostKey(place, Loss.MISSING) for place in missing).lines()
         return []
 
     def _read(self) -> tuple[KeyManifest | None, Sequence[DataKeyRecord]]:
@@ -104,7 +104,7 @@ class KeyLoader:
     def _checked(self, row: KeyManifest | None, opened: OpenedKeys) -> Manifest:
         """Returns the stored manifest, empty before the first, if all keys are as they were."""
         stored = opened.stored(self._tenant)
-        # What the row says of fields is believed here, and must then hold under its MAC.
+        # What the row claims of fields is believed here, and must then hold under its MAC.
         _refuse(compare(self._known.without(fields_given_up(row)), stored))
         self._compare_with_memory(row)
         if self._remembered is None:

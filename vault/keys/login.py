@@ -65,7 +65,7 @@ class Login:
         self._task.start()
 
     def again(self) -> None:
-        """Logs in anew: the key server no longer accepts the token. Raises as ``ensure``."""
+        """Logs in again: the key server no longer accepts the token. Raises as ``ensure``."""
         with self._lock:
             self._log_in()
 

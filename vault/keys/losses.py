@@ -1,7 +1,7 @@
 """Data keys that are lost: which they are, what is wrong with them, and what to do.
 
 A key made in the place of a lost one would read other values from the tokens there are, give
-known values second tokens, and look like success. So nothing is made and nothing is loaded.
+known values second tokens, and seem to succeed. So nothing is made and nothing is loaded.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class KeysLost(StoredKeysWrong):
 
     def __init__(self, lost: Iterable[LostKey]) -> None:
         self.lost = tuple(sorted(set(lost), key=lambda each: (each.place, each.loss.name)))
-        told = "; ".join(f"{_names(places)}: {loss.value}" for loss, places in self._by_loss())
-        super().__init__(f"data keys are lost ({told}). {_REMEDY}")
+        problems = "; ".join(f"{_names(places)}: {loss.value}" for loss, places in self._by_loss())
+        super().__init__(f"data keys are lost ({problems}). {_REMEDY}")
 
-    def told(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         """Returns a line for each key."""
         return [f"data key {each.place}: {each.loss.value}" for each in self.lost]
 
@@ -74,7 +74,7 @@ class KeysLost(StoredKeysWrong):
 
 
 class ManifestLost(StoredKeysWrong):
-    """The key manifest is not what a server wrote, or not the one this server knows."""
+    """The key manifest is not what a server wrote, or not the one this server has seen."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the key manifest was {what}. {_REMEDY}")

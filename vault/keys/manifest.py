@@ -1,7 +1,7 @@
 """The key manifest: the list of the data keys that there must be, under a MAC.
 
-``data_keys`` alone cannot tell a key that was lost from one that never was. So every version
-of every key is listed, with a value that tells it again, before it is used; a row that is
+``data_keys`` alone does not show whether a key was lost or never was. So every version of
+every key is listed, with its key check value, before it is used; a row that is
 missing, or holds another key, is then a loss and not a reason to make one.
 """
 
@@ -51,9 +51,9 @@ class Manifest:
 
     Attributes:
         number: of the generation, from 1; 0 before the first.
-        later: entries of purposes that only a later release knows, kept as they are.
-        given_up: fields whose keys are lost for good, as an operator said. What they were
-            stays listed.
+        later: entries of purposes that only a later release has, kept as they are.
+        given_up: fields whose keys an operator gave up for good. What they were stays
+            listed.
     """
 
     tenant: str
@@ -116,7 +116,7 @@ def read_manifest(row: KeyManifest, audit_key: MacKey) -> Manifest | None:
 
 
 def fields_given_up(row: KeyManifest | None) -> Set[str]:
-    """Reads what a row says of fields given up, before its MAC can be verified.
+    """Reads which fields a row gives up, before its MAC can be verified.
 
     The keys of such fields need not open, and the MAC's key is among those that must.
     """

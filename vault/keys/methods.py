@@ -30,7 +30,7 @@ _REPEAT = 300.0
 
 
 class _Refused(KeysUnavailable):
-    """The key server does not let the service in with what it has."""
+    """The key server refused the login."""
 
 
 class Granted(NamedTuple):
@@ -62,7 +62,7 @@ class AppRole:
 
     What was refused is not sent again at once. A key server locks a role after a few refused
     logins (OpenBao and HashiCorp Vault: five, for 15 minutes), and then refuses the secret id
-    that would be right as well: repeating would keep the service out after it was mended.
+    that would be right as well: repeating would keep the service out after it was fixed.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class AppRole:
         self._role_id_file = role_id_file
         self._secret_id_file = secret_id_file
         self._clock = clock
-        # What tells the ids again without keeping them, and when they may be sent again.
+        # A fingerprint of the refused ids, which are not kept, and when they may be sent again.
         self._salt = os.urandom(32)
         self._refused = b""
         self._not_before = 0.0

@@ -26,7 +26,7 @@ __all__ = [
 K = TypeVar("K", FieldKey, IndexKey, MacKey)
 _Key = FieldKey | IndexKey | MacKey
 
-# Tells an unwrapped key again without keeping it: MACs under a key of this process.
+# Fingerprints recognise an unwrapped key without keeping it: MACs under a key of this process.
 _FINGERPRINT_KEY = os.urandom(32)
 
 
@@ -52,12 +52,12 @@ class Versions(Generic[K]):
 
     Attributes:
         active: what encrypts.
-        maker: what makes new tokens: the active version, or the last before it that was
+        token_maker: what makes new tokens: the active version, or the last before it that was
             not begun by a restore.
     """
 
     active: K
-    maker: K
+    token_maker: K
     by_version: Mapping[int, K] = field(repr=False)
 
 
@@ -73,7 +73,7 @@ class Snapshot:
     fingerprints: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
 
     def holds(self, key: KeyId) -> bool:
-        """Tells whether any version of the key is here."""
+        """Returns whether any version of the key is here."""
         return key in self.fields or key in self.indexes or key in self.audits
 
 
@@ -88,7 +88,7 @@ def context_of(key: KeyId, version: int) -> bytes:
 
 
 def known_records(records: Iterable[DataKeyRecord]) -> list[DataKeyRecord]:
-    """Leaves out keys of purposes that only a later release knows."""
+    """Leaves out keys of purposes that only a later release has."""
     known = {purpose.value for purpose in Purpose}
     return [record for record in records if record.purpose in known]
 
@@ -111,9 +111,9 @@ def build_snapshot(
     keys: dict[KeyId, dict[int, _Key]] = {}
     for record, root in zip(records, roots, strict=True):
         key = key_id(record)
-        mark = hmac.digest(_FINGERPRINT_KEY, root, "sha256")
-        fingerprints[key, record.version] = mark
-        kept = _kept(before, key, record.version, mark)
+        fingerprint = hmac.digest(_FINGERPRINT_KEY, root, "sha256")
+        fingerprints[key, record.version] = fingerprint
+        kept = _kept(before, key, record.version, fingerprint)
         keys.setdefault(key, {})[record.version] = kept or _build(key, record.version, root)
     active = {key_id(record): record.version for record in records if record.active}
     restored = {(key_id(record), record.version) for record in records if record.restored}
@@ -137,9 +137,9 @@ def _build(key: KeyId, version: int, root: bytes) -> _Key:
             return MacKey(version, root)
 
 
-def _kept(before: Snapshot | None, key: KeyId, version: int, mark: bytes) -> _Key | None:
+def _kept(before: Snapshot | None, key: KeyId, version: int, fingerprint: bytes) -> _Key | None:
     if before is None or not hmac.compare_digest(
-        before.fingerprints.get((key, version), b""), mark
+        before.fingerprints.get((key, version), b""), fingerprint
     ):
         return None
     match key.purpose:

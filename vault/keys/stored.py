@@ -18,13 +18,13 @@ from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWra
 __all__ = ["OpenedKeys", "Witness", "no_witness", "open_keys", "read_keys"]
 
 Witness: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
-"""Tells which generations of the manifest there were, and their MACs: what is outside of the
-keys' tables and under MACs by the audit key of a version, which raises DecryptionFailed where
-there is none. Raises Unavailable."""
+"""Returns number and MAC of each generation of the manifest that something outside of the keys'
+tables names. It verifies that by the audit key, whose versions its argument returns (raises
+DecryptionFailed where there is none). Raises Unavailable."""
 
 
 def no_witness(_: Callable[[int], MacKey]) -> Iterable[tuple[int, bytes]]:
-    """Knows of none."""
+    """Returns none."""
     return ()
 
 

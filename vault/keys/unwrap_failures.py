@@ -1,8 +1,8 @@
 """Wrapped data keys that do not open: which they are, why, and what an operator can do.
 
-After a restore of the database or of the key server this is what tells the two apart.
+After a restore this shows whether the database or the key server is the older one.
 Nothing is served and nothing is made while a stored key does not open: a key made in
-its place would give known values new tokens, and look like success.
+its place would give known values new tokens, and seem to succeed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class UnwrapFault(StrEnum):
 class StoredKeysWrong(KeysUnavailable):
     """What is stored of the keys is not what it must be."""
 
-    def told(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         """Returns a line for each thing that is wrong."""
         return [self.message]
 
@@ -65,13 +65,13 @@ def name_unwrap_failures(error: UnwrapFailed, records: Sequence[DataKeyRecord]) 
         why: [records[at] for at, each in sorted(error.why.items()) if each is why]
         for why in UnwrapFault
     }
-    told = [
+    problems = [
         f"{len(found)} of {len(records)} data keys do not open ({_names(found)}): {why.value}"
         for why, found in causes.items()
         if found
     ]
     return StoredKeysWrong(
-        f"key server: {'; '.join(told)}. Nothing is served and no key is made until all open"
+        f"key server: {'; '.join(problems)}. Nothing is served and no key is made until all open"
     )
 
 

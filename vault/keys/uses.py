@@ -41,7 +41,7 @@ class UseCounter:
         self._lock = Lock()
 
     def charge(self, key: KeyId, version: int, count: int) -> Charge:
-        """Takes ``count`` encryptions from a version, or says why it has no more to give.
+        """Takes ``count`` encryptions from a version, or returns why it has no more to give.
 
         Raises StoreUnavailable where it must reserve and cannot.
         """

@@ -1,4 +1,4 @@
-"""What the database's address asks of libpq: refused where it is wrong, told where it is weak."""
+"""The options in the database's address: refused where wrong, warned of where weak."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def weaknesses(url: URL) -> Iterator[str]:
     mode = str(url.query.get("sslmode") or os.environ.get("PGSSLMODE") or "")
     weak = _NO_TLS.get(mode or "prefer")
     if away and weak is not None:
-        said = f"sslmode={mode}" if mode else "without sslmode in it (libpq then takes prefer)"
+        mode_text = f"sslmode={mode}" if mode else "without sslmode in it (libpq then takes prefer)"
         yield (
-            f"database.url {said} {weak}, and {', '.join(away)} is not this machine: "
+            f"database.url {mode_text} {weak}, and {', '.join(away)} is not this machine: "
             "use sslmode=verify-full with sslrootcert"
         )
 

@@ -1,4 +1,4 @@
-"""How a transaction begins: BEGIN with its settings, sent at once and heard of when needed."""
+"""How a transaction begins: BEGIN with its settings, sent at once and awaited when needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PendingBegin:
     """A BEGIN on its way. Work that needs no database is done meanwhile."""
 
     def __init__(self, engine: Engine, connection: Connection, deadline: float | None) -> None:
-        """Sends it. Raises StoreUnavailable, of which Conflict says: try another connection."""
+        """Sends it. Raises StoreUnavailable, as a Conflict where another connection may do."""
         remaining = seconds_left(deadline)
         self._engine = engine
         self._connection = connection
@@ -126,7 +126,7 @@ class PendingBegin:
         """Lets go of all connections: this server was the primary and is no more.
 
         What it would answer may be old, and every pooled connection leads to it. The next call
-        connects anew, to whichever server takes writes by then.
+        opens a connection to whichever server takes writes by then.
         """
         # Told by Postgres itself with every change; costs no question.
         standby = driver_of(self._connection).info.parameter_status("in_hot_standby") != "off"

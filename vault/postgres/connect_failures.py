@@ -2,7 +2,7 @@
 
 A failed connection has no SQLSTATE, only a text: of libpq, of the resolver, or the server's
 refusal in the server's language. The text itself goes nowhere: a server, or whoever answers in
-its place, may have written it. What it says is looked for, and told in words of ours.
+its place, may have written it. Known phrases are looked for in it, and become messages of ours.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Cause(StrEnum):
     SILENT = "it does not answer in time"
     CLOSED = "it, or what answers in its place, closes the connection"
     NO_TLS = "it offers no TLS, and sslmode demands it"
-    # libpq does not tell these apart.
+    # libpq does not distinguish these.
     UNTRUSTED = "its TLS certificate is not signed by the CA of sslrootcert, or is out of date"
     WRONG_NAME = "its TLS certificate is for other names than the host of database.url"
     NO_CA = "the CA file of sslrootcert is not there or cannot be read"
@@ -39,7 +39,7 @@ class Cause(StrEnum):
 
 _PLACE = re.compile(r'connection to server (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
 _ATTEMPT = re.compile(r"^- host: ", re.MULTILINE)
-# What the server says: "SEVERITY:  text", the severity in its own language.
+# What the server writes: "SEVERITY:  text", the severity in its own language.
 _SERVER = re.compile(r" failed: (?:[^\W\d_]| ){1,30}:  ")
 
 # In this order: the first that fits counts.
@@ -89,7 +89,7 @@ class ConnectFailed(psycopg.OperationalError, Explained):
     """No connection was made. Holds none of the driver's words.
 
     Attributes:
-        sqlstate: what the server refused it with, as far as its text tells.
+        sqlstate: what the server refused it with, as far as its text shows.
         causes: what was in the way, one for each address tried.
         where: addresses, role and database: for operators, and not for callers.
     """
@@ -108,7 +108,7 @@ def connect_failed(
 
     Args:
         options: what it was to connect with.
-        refusal: SQLSTATEs by what the server says with them.
+        refusal: SQLSTATEs by the text that the server sends with them.
     """
     text = str(error)
     attempts = _ATTEMPT.split(text)[1:] or [text]
@@ -118,10 +118,10 @@ def connect_failed(
 
 
 def _refused(attempts: list[str], refusal: Mapping[re.Pattern[str], str]) -> str:
-    # The last host's word counts: the others are those that were passed over.
+    # The last host's text counts: the others were passed over.
     for text in reversed(attempts):
-        for said, state in refusal.items():
-            if said.search(text):
+        for phrase, state in refusal.items():
+            if phrase.search(text):
                 return state
     return ""
 

@@ -67,7 +67,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def use_deadline_connections(engine: Engine) -> None:
-    """Has an engine open such connections; without limits until ``bound`` sets some."""
+    """Makes an engine open such connections; without limits until ``bound`` sets some."""
 
     def connect(
         _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]

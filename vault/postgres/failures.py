@@ -57,7 +57,7 @@ _TOLD_READ_ONLY = (
     " (ALTER DATABASE, ALTER ROLE, or postgresql.conf)"
 )
 # A connection that is refused has no SQLSTATE in libpq, only a text: the server's own, in
-# English unless its lc_messages says otherwise, and then the general message does.
+# English unless its lc_messages is another, and then the general message does.
 _REFUSALS: Mapping[re.Pattern[str], str] = {
     re.compile(text): state
     for text, state in (
@@ -105,7 +105,7 @@ def _refusal_of(error: psycopg.Error) -> str:
     if not isinstance(error, psycopg.OperationalError):
         return ""
     text = str(error)
-    return next((state for said, state in _REFUSALS.items() if said.search(text)), "")
+    return next((state for phrase, state in _REFUSALS.items() if phrase.search(text)), "")
 
 
 def connection_failure(error: psycopg.Error, options: Mapping[str, object]) -> ConnectFailed:
@@ -161,9 +161,9 @@ def translate(error: BaseException) -> StoreUnavailable:
         failure.reason = Reason.INTERNAL
         failure.retryable = False
         return failure
-    told = _MESSAGES.get(state, "the database is not available")
+    message = _MESSAGES.get(state, "the database is not available")
     if failed is None:
-        return StoreUnavailable(told)
+        return StoreUnavailable(message)
     if failed.causes:
-        told = f"{told}: {failed}"
-    return StoreUnavailable(told, where=failed.where)
+        message = f"{message}: {failed}"
+    return StoreUnavailable(message, where=failed.where)

@@ -23,7 +23,7 @@ from vault.postgres.roles import check_service_role, grant
 
 __all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
 
-_WAIT_FOR_TURN = "120s"
+_WAIT_FOR_LOCK = "120s"
 _WAIT_FOR_TABLE = "10s"
 
 
@@ -42,13 +42,13 @@ def migrate(
     Args:
         owner_url: the role that owns, or will own, the tables.
         service_role: the role that ``serve`` runs as; it must exist.
-        progress: told what is being done, one line each.
+        progress: called with what is being done, one line each.
 
     Raises:
         ConfigError: the service's role is missing, is the owner, or is a superuser.
         StoreUnavailable: the database is away, or a lock was not to be had.
     """
-    tell = progress or _silent
+    report = progress or _silent
     url = psycopg_url(owner_url, password)
     warn_of_weakness(url)
     engine = create_engine(
@@ -58,17 +58,17 @@ def migrate(
         connect_args={"connect_timeout": 5, "application_name": "tokenvault migrate"},
     )
     use_deadline_connections(engine)
-    with _our_errors(), engine.connect() as connection, _turn(connection):
+    with _our_errors(), engine.connect() as connection, _exclusive(connection):
         check_service_role(connection, service_role)
         before = _revision(connection)
         connection.commit()
         config = _config(connection)
         if before != code_revision() and not _is_newer(config, before):
-            tell(f"migrating from {before or 'an empty database'} to {code_revision()}")
+            report(f"migrating from {before or 'an empty database'} to {code_revision()}")
             command.upgrade(config, "head")
         grant(connection, service_role)
         connection.commit()
-        tell(f"schema is at {_revision(connection)}, granted to {service_role}")
+        report(f"schema is at {_revision(connection)}, granted to {service_role}")
 
 
 def code_revision() -> str:
@@ -131,9 +131,9 @@ def _is_newer(config: Config, revision: str | None) -> bool:
 
 
 @contextmanager
-def _turn(connection: Connection) -> Iterator[None]:
+def _exclusive(connection: Connection) -> Iterator[None]:
     """Waits for the migration lock; it is the session's, so it spans transactions."""
-    _set(connection, "lock_timeout", _WAIT_FOR_TURN)
+    _set(connection, "lock_timeout", _WAIT_FOR_LOCK)
     connection.execute(
         text("SELECT pg_advisory_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATION)}
     )
@@ -161,4 +161,4 @@ def _our_errors() -> Iterator[None]:
 
 
 def _silent(_: str) -> None:
-    """Tells nobody."""
+    """Reports nothing."""

@@ -1,4 +1,4 @@
-"""What in the database could make a statement of ours see or do other than it says.
+"""What in the database could make a statement of ours see or do other than is written.
 
 Row-level security hides rows from whoever is not meant to find them; rules and triggers
 turn writes into others; a view, a foreign table or another schema stands in a table's
@@ -20,7 +20,7 @@ from vault.postgres.schema_check import compare_schema, missing_tweak_version
 
 __all__ = ["find_tampering", "refuse_tampering"]
 
-_TOLD = 3
+_SHOWN = 3
 # Asked first and alone: where it is wrong, names in any other statement mean what somebody wants.
 _SEARCH_PATH = text("SELECT pg_catalog.current_schemas(true)::pg_catalog.text[]")
 
@@ -164,9 +164,9 @@ _FOUND = text(
 
 
 def find_tampering(connection: Connection) -> Sequence[str]:
-    """Tells in words what is is not as the migrations made it: added, lost, or before our tables.
+    """Describes what is not as the migrations made it: added, lost, or before our tables.
 
-    It sees what the catalog says: a superuser can make that lie as well.
+    It sees what the catalog shows: a superuser can forge that as well.
     """
     path = [each for each in connection.scalar(_SEARCH_PATH) if not each.startswith("pg_temp")]
     if path[:1] != ["pg_catalog"]:
@@ -196,9 +196,9 @@ def refuse_tampering(engine: Engine) -> None:
         failure = translate(error)
     else:
         if found:
-            more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+            more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             raise ConfigError(
-                f"the database was altered: {'; '.join(found[:_TOLD])}{more}. Rows can be hidden,"
+                f"the database was altered: {'; '.join(found[:_SHOWN])}{more}. Rows can be hidden,"
                 " changed or lost by it: find out whose it is, or which restore stopped half-way,"
                 " and have the owner put it right"
             )

@@ -38,11 +38,11 @@ Columns = tuple[object, ...]
 
 MAX_ATTEMPTS = 5
 _FIRST_PAUSE = 0.02
-# Of the errors Postgres can answer a COMMIT with, those that say it was rolled back, and of
-# the errors of any statement those after which nobody knows: sessions that end, connections
-# that fail, and what says so itself (statement_completion_unknown).
+# Of the errors Postgres can answer a COMMIT with, those that mean it was rolled back, and of
+# the errors of any statement those that leave it open: sessions that end, connections that
+# fail, and statement_completion_unknown.
 _SURELY_ROLLED_BACK = ("23", "40")
-_NOBODY_KNOWS = ("57P", "08", "40003")
+_UNDECIDED = ("57P", "08", "40003")
 _COMMIT = Command("COMMIT")
 
 
@@ -51,7 +51,7 @@ class Ending(Enum):
 
     COMMITTED = auto()
     ROLLED_BACK = auto()
-    IN_DOUBT = auto()  # the connection was lost in the COMMIT: nobody here can tell
+    IN_DOUBT = auto()  # the connection was lost in the COMMIT: it may or may not be done
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class OpenTransaction:
     Attributes:
         closing: the last statement, sent in one round trip with the COMMIT.
         finish: called once the COMMIT is on its way, before its answer.
-        at_end: told how it ended, each exactly once.
+        at_end: called with how it ended, each exactly once.
     """
 
     def __init__(self, connection: Connection, beginning: PendingBegin) -> None:
@@ -127,7 +127,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
     try:
         opened = OpenTransaction(connection, PendingBegin(engine, connection, deadline))
         try:
-            with _told(opened):
+            with _ending_reported(opened):
                 yield opened
                 seconds_left(deadline)
                 _commit(opened)
@@ -138,7 +138,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
 
 
 @contextmanager
-def _told(opened: OpenTransaction) -> Iterator[None]:
+def _ending_reported(opened: OpenTransaction) -> Iterator[None]:
     try:
         yield
     finally:
@@ -223,14 +223,14 @@ def _conclude(opened: OpenTransaction, trip: PipelinedCommands) -> None:
 
 
 def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultError | None]:
-    """Tells what became of a transaction by the answers to its last commands."""
+    """Returns how a transaction ended, by the answers to its last commands."""
     error = answers.error
     if error is None:
         if answers.results[-1].command_status == b"COMMIT":
             return Ending.COMMITTED, None
         return Ending.ROLLED_BACK, StoreUnavailable("the transaction was rolled back")
     state = sqlstate_of(error)
-    known = state != "" and not state.startswith(_NOBODY_KNOWS)
+    known = state != "" and not state.startswith(_UNDECIDED)
     if closing is not None and not answers.results:
         # Postgres skips the COMMIT after it.
         return _rolled_back(known), closing.refused(error)

@@ -1,9 +1,8 @@
-"""The thread that has this process's integrator take its turns, and tells how it stands.
+"""The background thread that integrates audit records, and the probe of how that goes.
 
-Now and then it looks at the audit as an auditor would, and tells what is missing of what
-this process knows.
-
-Calls never wait for it: they write their records whether or not these get positions.
+Now and then it also checks the audit as an auditor would, and reports what is missing of what
+this process wrote. Calls never wait for it: they write their records whether or not these get
+positions.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ __all__ = ["AuditIntegration", "AuditIntegrator"]
 _INTERVAL = 0.4  # seconds: with the work itself, well within one
 _AFTER_FAILURE = 2.0
 _PATIENCE = 30.0
-_LOOK = 10.0  # seconds between two looks
-_LOGGED = 20  # findings of one look that are logged one by one
+_CHECK_INTERVAL = 10.0  # seconds
+_LOGGED = 20  # findings of one check that are logged one by one
 _log = get_log(__name__)
 
 
@@ -39,7 +38,7 @@ class AuditIntegrator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the last turns came to.
+    """What the last rounds came to.
 
     Attributes:
         at: when the last good one ended.
@@ -52,11 +51,11 @@ class _Seen:
 
 
 class AuditIntegration:
-    """Takes turns until it is closed.
+    """Integrates until it is closed.
 
     Args:
-        look: tells what is wrong with the audit at a glance. Raises VaultError.
-        patience: seconds for which records may wait before the probe says so.
+        check: returns what is wrong with the audit at a glance. Raises VaultError.
+        patience: seconds for which records may wait before the probe fails.
         clock: seconds on a monotonic clock.
     """
 
@@ -64,7 +63,7 @@ class AuditIntegration:
         self,
         integrator: AuditIntegrator,
         metrics: AuditMetrics,
-        look: Callable[[], Sequence[Finding]] = list,
+        check: Callable[[], Sequence[Finding]] = list,
         *,
         interval: float = _INTERVAL,
         patience: float = _PATIENCE,
@@ -78,8 +77,8 @@ class AuditIntegration:
         self._clock = clock
         # One object, so that the probe's thread never sees half of it.
         self._seen = _Seen(IntegrationStatus(), clock())
-        self._look = look
-        self._looked = clock()
+        self._check = check
+        self._checked_at = clock()
         self._found: Sequence[Finding] = ()
         self._task = PeriodicTask(
             "audit",
@@ -90,11 +89,11 @@ class AuditIntegration:
         )
 
     def start(self) -> None:
-        """Begins to take turns."""
+        """Starts the thread."""
         self._task.start()
 
     def close(self) -> None:
-        """Takes one last turn, so that the last calls' records do not wait, and ends."""
+        """Stops the thread after one last round, so that the last calls' records do not wait."""
         self._task.stop()
 
     def probe(self) -> None:
@@ -121,7 +120,7 @@ class AuditIntegration:
             raise AuditUnavailable(f"audit records wait since {waited:.0f} s for a position: {why}")
 
     def turn(self) -> None:
-        """Takes one turn; tells how it went."""
+        """Runs one round, counts it and logs a failure."""
         before = self._seen
         try:
             status = self._integrator.turn()
@@ -131,19 +130,19 @@ class AuditIntegration:
             self._failed(before, type(error).__name__)
         else:
             self._succeeded(before, status)
-        if self._clock() - self._looked >= _LOOK:
-            self._take_a_look()
+        if self._clock() - self._checked_at >= _CHECK_INTERVAL:
+            self._run_check()
 
-    def _take_a_look(self) -> None:
+    def _run_check(self) -> None:
         try:
-            found = self._look()
+            found = self._check()
         except VaultError:
-            return  # the database is away, which the turns tell; what was found still holds
+            return  # the database is away, which the round has logged; what was found still holds
         except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
             _log.error("the look at the audit failed", problem=type(error).__name__)
             return
         finally:
-            self._looked = self._clock()
+            self._checked_at = self._clock()
         new = [finding for finding in found if finding not in self._found]
         for finding in new[:_LOGGED]:
             _log.error(
@@ -173,5 +172,5 @@ class AuditIntegration:
             _log.error("audit integration failed", problem=trouble)
 
     def _waited(self, seen: _Seen) -> float:
-        # While turns fail nobody can tell what waits: the time since the last good one counts.
+        # While rounds fail nobody knows what waits: the time since the last good one counts.
         return seen.status.oldest + (self._clock() - seen.at if seen.trouble else 0.0)

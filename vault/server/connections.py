@@ -1,11 +1,11 @@
 """Connections: how many of one address, and for how long without a call of a known caller.
 
-gRPC for Python has no say in who connects: it has a bound for all connections together,
-and none for one address; who has shaken hands may stay for ever. So a listener's sockets
-are looked at among this process's own descriptors a few times a second, and those over a
+gRPC for Python does not control who connects: it has a bound for all connections together,
+and none for one address; after the handshake a connection may stay for ever. So a listener's
+sockets are found among this process's own descriptors a few times a second, and those over a
 bound are shut down; gRPC then sees a caller who hung up, and cleans up as for any other.
 gRPC itself closes the newest where there are too many, so its own bound stands well above
-ours (``accepted_connections``): a flood must not keep others out until the next look.
+ours (``accepted_connections``): a flood must not keep others out until the next sweep.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FULL = "too many connections, and others called later"
 _HEADROOM = 4
 # Who has just connected may be about to call.
 _GRACE = 1.0
-# Under pressure strangers leave before their time, so that there is always room.
+# Under pressure unknown callers are closed before their time, so that there is always room.
 _PRESSURE = 0.75
 _DESCRIPTORS = next(
     (path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None
@@ -124,8 +124,8 @@ class Connections:
 
     Args:
         listener: its name, for the log and the metrics.
-        counted: is told how many connections there are.
-        closed: is told of each that is closed, and why (one of a fixed set).
+        counted: called with how many connections there are.
+        closed: called for each that is closed, with the reason (one of a fixed set).
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Connections:
         self._calls[peer] = time.monotonic()
 
     def close_excess(self) -> None:
-        """Closes what is over a bound."""
+        """Closes connections over a bound."""
         now = time.monotonic()
         here = self._here(now)
         self._counted(len(here))
@@ -169,25 +169,23 @@ class Connections:
                     )
 
     def _excess(self, here: list[_Connection], now: float) -> Iterator[tuple[_Connection, str]]:
-        """Yields whom to close: strangers before callers, those who were quiet longest first."""
+        """Yields what to close: unknown callers first, the longest silent first."""
         bounds, crowd = self._bounds, _Crowd(here)
         here = sorted(here, key=lambda each: each.quiet_since)
         arriving = self._arriving(here, now)
-        strangers = [
-            each for each in here if self._is_stranger(each) and each.inode not in arriving
-        ]
-        callers = [each for each in here if not self._is_stranger(each) or each.inode in arriving]
+        unknown = [each for each in here if self._is_unknown(each) and each.inode not in arriving]
+        callers = [each for each in here if not self._is_unknown(each) or each.inode in arriving]
         overdue = [
             each for each in here if each.called is None and now - each.since >= bounds.first_call
         ]
         yield from crowd.leave(overdue, _SILENT, lambda _: True)
         yield from crowd.leave(
-            [*strangers, *callers], _ADDRESS, lambda each: crowd.of(each) > bounds.each
+            [*unknown, *callers], _ADDRESS, lambda each: crowd.of(each) > bounds.each
         )
         pressing = int(bounds.total * _PRESSURE)
         settled = [
             each
-            for each in strangers
+            for each in unknown
             if crowd.size > bounds.total or now - each.quiet_since >= _GRACE
         ]
         # First of those addresses that have more than their share of the room.
@@ -197,20 +195,20 @@ class Connections:
         yield from crowd.leave(callers, _FULL, lambda _: crowd.size > bounds.total)
 
     def _arriving(self, here: Sequence[_Connection], now: float) -> frozenset[int]:
-        """Returns the newest strangers of each address, who may be about to call.
+        """Returns the newest unknown of each address, who may be about to call.
 
         A few of them: who opens many at once has no more than an address's quarter of these.
         """
         found: set[int] = set()
         of_address: Counter[str] = Counter()
         for each in reversed(here):
-            fresh = self._is_stranger(each) and now - each.quiet_since < _GRACE
+            fresh = self._is_unknown(each) and now - each.quiet_since < _GRACE
             if fresh and of_address[each.address] < self._bounds.each // 4:
                 of_address[each.address] += 1
                 found.add(each.inode)
         return frozenset(found)
 
-    def _is_stranger(self, connection: _Connection) -> bool:
+    def _is_unknown(self, connection: _Connection) -> bool:
         return connection.called is None or not self._bounds.known
 
     @cached_property
@@ -238,7 +236,7 @@ class Connections:
         for each in here:
             _, each.called = calls.pop(each.endpoint, (each.peer, each.called))
         for peer, when in calls.values():
-            # Who came after the descriptors were read keeps his call for the next look.
+            # A caller who came after the descriptors were read keeps the call for the next sweep.
             if when < now - _GRACE:
                 self._calls.pop(peer, None)
         return here

@@ -1,6 +1,6 @@
 """The endpoints that callers come in by: mTLS, and beside it JWT where it is configured.
 
-A endpoint each, because Python's gRPC knows certificates only as required or not asked for.
+One endpoint each, because Python's gRPC knows certificates only as required or not asked for.
 At each, one kind of identity counts and the other is not looked at.
 """
 
@@ -48,7 +48,7 @@ def open_endpoints(
     """Reads what the endpoints need, and keeps it fresh for the length of the block.
 
     Args:
-        watch: is told of each, so that what is refused later shows.
+        watch: gets each reloadable file and key set, so that one refused later shows.
 
     Raises:
         ConfigError: a certificate, key, authority or JWKS file is wrong.

@@ -1,8 +1,8 @@
 """Health, on a small server and pool of its own: it must answer when the rest is busy.
 
 Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes are well but
-those that only advise), and one per probe. Readiness also tells that the key server is away
-while keys still serve from memory: whoever asks sees it before calls begin to fail.
+those that only advise), and one per probe. Readiness also fails while the key server is away and
+keys still serve from memory: a monitor sees it before calls begin to fail.
 
 Its port is in the clear and open to whoever reaches it, so silence must hold nothing here
 either: requests are received as on the other listeners (``receiving``), and connections are
@@ -33,7 +33,7 @@ _log = get_log(__name__)
 
 
 # Requests that may be on their way, each in a thread. All of one address, where probes and
-# their neighbours are one to us: who is silent there makes room, for the longest silence first.
+# their neighbours are one to us: the call that is silent for longest makes room first.
 _AWAITED = 128
 _PATIENCE = 2.0
 _SWEEP_INTERVAL = 0.2
@@ -55,8 +55,8 @@ class HealthServer:
 
     Args:
         interval: seconds between two rounds.
-        ready: is told at once whether the server is ready.
-        found: is told after each round what the probes found.
+        ready: called at once with whether the server is ready.
+        found: called after each round with what the probes found.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class HealthServer:
 
     def start(self) -> None:
         """Probes once and begins to answer."""
-        # The first round comes first: nobody is told less than is known.
+        # The first round runs first: no answer is older than what is known.
         self._prober.start()
         self._server.start()
         self._sweeper.start()

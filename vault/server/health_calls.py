@@ -1,8 +1,8 @@
-"""The calls of ``grpc.health.v1.Health``, made so that nobody's silence holds another.
+"""The calls of ``grpc.health.v1.Health``, in which no silent caller blocks another.
 
 Not the servicer that comes with gRPC: it receives a request in a thread of the pool, for as
-long as the caller likes, and sends to those who watch under the lock that every check
-needs. One who watches and reads nothing would stop all checks.
+long as the caller likes, and sends to watchers under the lock that every check
+needs. A watcher that reads nothing would block all checks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ else:  # generic in the stubs only
 
 
 class ServingStatuses:
-    """How each service stands, and who wants to know of changes."""
+    """The serving status of each service, and who waits for its changes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class ServingStatuses:
         self._ended = False
 
     def set(self, service: str, *, serving: bool) -> None:
-        """Notes how a service stands."""
+        """Sets a service's status."""
         with self._lock:
             if not self._ended:
                 self._found[service] = (
@@ -51,23 +51,23 @@ class ServingStatuses:
             self._wake()
 
     def end(self) -> None:
-        """Has no service serve from now on, whatever is set."""
+        """Sets every service to NOT_SERVING, for good."""
         with self._lock:
             self._ended = True
             self._found = dict.fromkeys(self._found, HealthCheckResponse.NOT_SERVING)
             self._wake()
 
     def of(self, service: str) -> HealthCheckResponse.ServingStatus.ValueType | None:
-        """Returns how a service stands, or None for an unknown one."""
+        """Returns a service's status, or None for an unknown one."""
         return self._found.get(service)
 
     def watch(self, changed: threading.Event) -> None:
-        """Has the event set after each change."""
+        """Sets the event after each change from now on."""
         with self._lock:
             self._watchers.add(changed)
 
     def unwatch(self, changed: threading.Event) -> None:
-        """Ends that."""
+        """Stops setting the event."""
         with self._lock:
             self._watchers.discard(changed)
 
@@ -77,10 +77,10 @@ class ServingStatuses:
 
 
 class HealthCalls(_Handler):
-    """Answers from the standing, requests that have come.
+    """Answers Check and Watch from the statuses.
 
     Args:
-        called: is sent_status the peer of each call whose request has come.
+        called: called with the peer of each call whose request has arrived.
     """
 
     def __init__(

@@ -17,21 +17,21 @@ from vault.server.sweeper import sweeper
 
 __all__ = ["Listener", "receiver"]
 
-# Threads that only tell callers that the server is full, with a reason. A handful: they
+# Threads that only refuse callers while the server is full, with a reason. A handful: they
 # need the interpreter alone, and more of them would only take it from the work.
 _SPARE_THREADS = 4
 # Requests that may be on their way at once, however many calls are worked on: each holds a
 # thread, and as many bytes as a request may have.
 _MOST_AWAITED = 256
-# Seconds between two looks at who is silent.
+# Seconds.
 _SWEEP_INTERVAL = 0.2
-# Calls that wait, for milliseconds, for a spare thread to tell them; beyond them gRPC
+# Calls that wait, for milliseconds, for a spare thread to refuse them; beyond them gRPC
 # refuses by itself, without a reason.
-_UNTOLD = 512
+_AWAITING_REFUSAL = 512
 # Calls that gRPC's core holds while Python has no time even to refuse them; from here on
 # it drops more and more of them (CANCELLED), and beyond twice as many all.
 _PENDING = 128
-# Who connects and then does not shake hands.
+# For those that connect and then do not shake hands.
 _HANDSHAKE_SECONDS = 10
 
 
@@ -56,7 +56,7 @@ class Listener:
             self._pool,
             handlers=[pipeline],
             options=_options(settings),
-            maximum_concurrent_rpcs=threads + _UNTOLD,
+            maximum_concurrent_rpcs=threads + _AWAITING_REFUSAL,
         )
         bind(
             endpoint.key,

@@ -23,7 +23,7 @@ _SOURCE = "the policy in force"
 
 
 class PolicyAuthenticator:
-    """Seals and opens a tenant's policies.
+    """Authenticates a tenant's policies on their way through the database.
 
     Args:
         key: the tenant's audit key: the active one (None), or that of a version.
@@ -34,7 +34,7 @@ class PolicyAuthenticator:
         self._key = key
 
     def seal(self, policy: Policy) -> SealedPolicy:
-        """Makes a policy known as one of ours. Raises KeysUnavailable."""
+        """Puts a MAC on a policy. Raises KeysUnavailable."""
         key = self._key(None)
         mac = key.mac(self._message(policy.document))
         return SealedPolicy(policy.digest, policy.document, key.version, mac)
@@ -43,7 +43,7 @@ class PolicyAuthenticator:
         """Reads a policy out of the database.
 
         Raises:
-            PolicyError: no server of ours has put it there, or this release cannot read it.
+            PolicyError: no server of ours put it there, or this release cannot read it.
             KeysUnavailable: the keys have ended.
         """
         try:

@@ -32,7 +32,7 @@ class PolicyFile:
 
     def read(self) -> Policy:
         """Reads the file. Raises PolicyError."""
-        # Marked before it is read: a change in between shows at the next look.
+        # Marked before it is read: a change in between shows at the next check.
         self._seen, self._digest = self._mark(), ""
         try:
             # Bytes, not text: the digest is that of the file, line ends included.

@@ -1,8 +1,8 @@
-"""The policy in force: one for all servers, exchanged while they serve.
+"""The policy in force: one for all servers, replaced while they serve.
 
-Once a second the file is looked at, and what this server holds is reported. A file that
-is wrong, or that changes a used field, leaves everything as it was. It is logged once, and
-told by probe, metric and GetPolicy for as long as it differs from what is in force.
+Once a second the file is checked, and what this server holds is reported. A file that is
+wrong, or that changes a used field, leaves everything as it was. It is logged once, and shown by
+probe, metric and GetPolicy for as long as it differs from what is in force.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _now() -> datetime:
 
 
 class Coordinator(Protocol):
-    """Where servers agree. Raises StoreUnavailable."""
+    """Where servers agree on a policy. Raises StoreUnavailable."""
 
     @property
     def stale(self) -> float:
@@ -63,7 +63,7 @@ class Coordinator(Protocol):
         """Reports what this server holds; returns what is in force."""
 
     def leave(self) -> None:
-        """Counts this server no longer."""
+        """Stops counting this server."""
 
 
 class PolicySource:
@@ -73,8 +73,8 @@ class PolicySource:
         first: the file's policy as it was read at start, found good.
         prepare: checks that a policy could come into force now, and gets the keys of its
             fields. Raises PolicyError (never), or Unavailable (not now).
-        differs: is told since when the file differs from what is in force, None if it does not.
-        interval: seconds between two looks.
+        differs: called with since when the file differs from what is in force, None if it does not.
+        interval: seconds between two checks.
         clock: seconds on a monotonic clock.
         now: the time of day, aware of its zone.
     """
@@ -107,7 +107,7 @@ class PolicySource:
         self._waiting: tuple[str, ...] = ()
         self._agreement: Agreement | None = None
         self._standing = PolicyStanding(first.digest)
-        self._look_again = False
+        self._read_again = False
         self._task = PeriodicTask(
             "policy", self._run_once, interval, failed=first_failure_logged(_log, _UNCONFIRMED)
         )
@@ -137,7 +137,7 @@ class PolicySource:
         return policy
 
     def probe(self) -> None:
-        """Raises StoreUnavailable where calls would fail, and says what is in the way."""
+        """Raises StoreUnavailable, with the cause, where calls would fail."""
         try:
             self.current()
         except StoreUnavailable as error:
@@ -145,7 +145,7 @@ class PolicySource:
             raise StoreUnavailable(": ".join(filter(None, [error.message, problem]))) from None
 
     def standing(self) -> PolicyStanding:
-        """Returns how the file stands to the policy in force, as of the last look."""
+        """Returns how the file compares with the policy in force, as of the last check."""
         return self._standing
 
     def probe_file(self) -> None:
@@ -159,8 +159,8 @@ class PolicySource:
             raise PolicyError(f"{text}: {standing.problem}")
 
     def reload(self) -> None:
-        """Has the file read again now, changed or not. Safe in a signal handler."""
-        self._look_again = True
+        """Reads the file again now, changed or not. Safe in a signal handler."""
+        self._read_again = True
         self._task.wake()
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class PolicySource:
 
     def _run_once(self) -> None:
         try:
-            self._look()
+            self._check_file()
             self._report()
         except VaultError as error:
             self._complain(_UNCONFIRMED, for_operators(error))
@@ -181,16 +181,16 @@ class PolicySource:
             self._problems.pop(_UNCONFIRMED, None)
         self._note_standing()
 
-    def _look(self) -> None:
-        if not (self._look_again or self._file.changed()):
+    def _check_file(self) -> None:
+        if not (self._read_again or self._file.changed()):
             return
-        self._look_again = False
+        self._read_again = False
         try:
             policy = self._file.read()
             if policy.digest != self._held.digest:
                 self._hold(policy)
         except Unavailable as error:
-            self._look_again = True
+            self._read_again = True
             self._problems.pop(REFUSED, None)
             self._complain(DELAYED, error.message)
         except Exception as error:  # noqa: BLE001 - no file may cost the report that follows
@@ -221,7 +221,7 @@ class PolicySource:
                 _log.info(WAITS, policy=self._held.digest, others=others)
 
     def _withdraw_if_unfit(self) -> None:
-        """Looks once more before a policy may come into force: fields get used meanwhile."""
+        """Checks once more before a policy may come into force: fields get used meanwhile."""
         if self._held.digest == self._in_force.digest:
             return
         try:

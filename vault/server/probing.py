@@ -1,4 +1,4 @@
-"""Rounds of probes: what readiness depends on, looked at again and again."""
+"""Runs the probes that readiness depends on, periodically."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["ADVISORY", "PROBES", "SERVICES", "WORKERS", "Probe", "Prober"]
 _log = get_log(__name__)
 
 Probe = Callable[[], None]
-"""Returns if what it looks at is well, raises VaultError with what is wrong."""
+"""Returns if all is well, raises VaultError with what is wrong."""
 
 PROBES = ("database", "keys", "policy", "policy_file", "audit", "files")
-"""What every server looks at."""
+"""What every server probes."""
 WORKERS = "workers"
-"""What a server of several processes looks at besides."""
+"""What a server of several processes probes besides."""
 SERVICES = ("", "liveness", "readiness", *PROBES, WORKERS)
 """What health may be asked for; the docs name each (tests/unit/docs)."""
 
-# Told and logged under its own name, and never a reason to take the server out of service.
+# Reported and logged under its own name, and never a reason to take the server out of service.
 # Calls go on without a log of positions; otherwise one edited row would stop the service. They
 # go on under the policy in force and with the certificates before; otherwise one bad file would.
 ADVISORY = frozenset({"audit", "files", "policy_file"})
 
 
 class Prober:
-    """Runs every probe each ``interval`` seconds and tells what came of it.
+    """Runs every probe each ``interval`` seconds and publishes the results.
 
     Args:
         publish: takes by name what is wrong, "" where all is well. Called by one thread at a

@@ -23,7 +23,7 @@ class Reaper:
 
     Args:
         reap: makes one batch of tombstones; returns how many, 0 where there is nothing to do.
-        count: told how many tokens each batch had.
+        count: called with how many tokens each batch had.
     """
 
     def __init__(

@@ -50,17 +50,17 @@ _log = get_log(__name__)
 
 
 def run(settings: Settings, *, allow_development: bool = False) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; SIGHUP has the policy file read again.
+    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the policy file again.
 
-    With ``server.workers`` above 1 the work is done by so many processes, which this one
-    starts, watches and speaks for. Must run in the main thread.
+    With ``server.workers`` above 1 that many processes do the work; this one starts and
+    watches them, and answers health checks for them. Must run in the main thread.
 
     Args:
         allow_development: lets a development CA pass. A root token and the database's
             owner are refused in any case.
 
     Raises:
-        ConfigError, PolicyError: the operator must mend something first.
+        ConfigError, PolicyError: the operator must fix something first.
         StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
     """
     server = settings.server
@@ -151,7 +151,7 @@ def serving(
 ) -> Iterator[Callable[[], None]]:
     """Serves for the length of the block; drains at its end. Raises as ``run``.
 
-    Yields what has the policy file read again.
+    Yields a function that reads the policy file again.
 
     Args:
         report: takes what the probes find, in place of a health server and a metrics page of
@@ -160,7 +160,7 @@ def serving(
     server = settings.server
     metrics = Metrics()
     # Each part is registered to be stopped as soon as it is there; they stop in reverse
-    # order: health says NOT_SERVING, calls end, counts are written, the rest closes.
+    # order: health answers NOT_SERVING, calls end, counts are written, the rest closes.
     with ExitStack() as stack:
         watch = FileWatch()
         opening = open_endpoints(settings, allow_development=allow_development, watch=watch)

@@ -1,4 +1,4 @@
-"""Keeps the workers of one port running, and speaks for all of them.
+"""Keeps the workers of one port running, and answers health checks for all of them.
 
 Workers are processes of their own that listen on one port with SO_REUSEPORT, so that the
 kernel spreads connections over them. They are spawned, never forked: neither gRPC nor a
@@ -131,7 +131,7 @@ class Supervisor:
                 state.workers(self._serving())
 
     def reload(self) -> None:
-        """Has every worker read the policy file again, soon. Safe in a signal handler."""
+        """Makes every worker read the policy file again, soon. Safe in a signal handler."""
         self._reload = True
 
     def _ports(self) -> list[tuple[str, str, int]]:
@@ -198,7 +198,7 @@ class Supervisor:
     # -- watching ---------------------------------------------------------------------
 
     def _watch_workers(self) -> None:
-        """Takes in, for a moment, what workers tell, and which of them have ended."""
+        """Waits a moment for workers' reports and ends, and handles them."""
         watched: list[Connection | int] = []
         for worker in self._workers:
             watched += [worker.reports] if worker.reports is not None else []
@@ -223,7 +223,7 @@ class Supervisor:
                 else:
                     worker.last = (time.monotonic(), message)
         except (EOFError, OSError):
-            # It has ended or is about to; its sentinel tells.
+            # It has ended or is about to; its sentinel becomes ready.
             if reports is not None:
                 reports.close()
             worker.reports = None

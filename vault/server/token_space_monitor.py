@@ -1,4 +1,4 @@
-"""Measures now and then how much is left of the tokens of fields that can run out of them."""
+"""Measures periodically how many tokens are left in fields that can run out of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenSpaceMonitor:
 
     Args:
         measure: returns the share left by field. Raises VaultError.
-        publish: takes what was measured: field, share left.
+        publish: called with each field and its share left.
         interval: seconds.
     """
 

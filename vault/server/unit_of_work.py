@@ -34,7 +34,7 @@ class _PostgresTransaction:
         self._opened = opened
         self.audit = audit
 
-    @cached_property  # it knows what the transaction has inserted
+    @cached_property  # it remembers what the transaction has inserted
     def tokens(self) -> PostgresTokenStore:
         return PostgresTokenStore(self._opened.connection)
 
@@ -81,14 +81,14 @@ class PostgresUnitOfWork:
         Raises:
             StoreUnavailable: the database is away, refuses, or was too slow for the
                 deadline (reason DEADLINE_EXCEEDED). After a lost connection during the
-                commit the work may have been done: the audit says.
+                commit the work may have been done: the audit shows it.
             AuditUnavailable: the audit record could not be written; nothing was done.
         """
         try:
             return retried(lambda: self._attempt(work, finish, deadline), deadline)
         except VaultError as error:
-            # The frames that raised it hold it, and it them: with all that the call has in
-            # hand they would wait for the garbage collector.
+            # The frames that raised it hold it, and it them: with all the call's values they
+            # would wait for the garbage collector.
             clear_frames(error.__traceback__)
             raise
 
@@ -113,14 +113,14 @@ class PostgresUnitOfWork:
 
 
 def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
-    """Returns the audit of a transaction, which is told how that ends."""
+    """Returns the audit of a transaction; it learns how the transaction ends."""
     audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
     return audit
 
 
 def _closing(opened: OpenTransaction) -> CloseWith:
-    """Has a statement go along with the transaction's COMMIT."""
+    """Returns what sends a statement along with the transaction's COMMIT."""
 
     def close_with(
         text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]

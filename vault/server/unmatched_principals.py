@@ -1,7 +1,7 @@
-"""Principals of a policy that no caller can be, by the settings of the endpoints they come in by.
+"""Principals of a policy that no caller can be, by the settings of the endpoints.
 
 Most often trust domain or issuer is misspelt, in the settings or in the policy, and then every
-caller is refused with nothing that says why.
+caller is refused and nothing shows why.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class UnmatchedPrincipals:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._looked_at = ""
+        self._checked = ""
 
     def warn(self, policy: Policy) -> None:
         """Logs what ``unmatched`` finds in a policy that is about to be served."""
-        if policy.digest == self._looked_at:
+        if policy.digest == self._checked:
             return
-        self._looked_at = policy.digest
+        self._checked = policy.digest
         for problem in unmatched(policy, self._settings):
             _log.warning("principals that nobody can be", problem=problem)
 
@@ -40,14 +40,14 @@ def unmatched(policy: Policy, settings: Settings) -> Iterator[str]:
     """Yields what keeps principals of the policy from ever coming in."""
     named = [each for each in policy.bindings if isinstance(each.principal, Principal)]
     domain = settings.server.trust_domain
-    strangers = [
+    unmatched_names = [
         each for each in named if not str(each.principal).startswith(f"spiffe://{domain}/")
     ]
-    if strangers:
-        every = "no principal" if len(strangers) == len(named) else "not every principal"
+    if unmatched_names:
+        every = "no principal" if len(unmatched_names) == len(named) else "not every principal"
         yield (
             f"{every} of the policy is of server.trust_domain {domain}: callers from "
-            f"{_domains(strangers)} are refused ({_lines(strangers)})"
+            f"{_domains(unmatched_names)} are refused ({_lines(unmatched_names)})"
         )
     yield from _unmatched_groups(policy, settings)
 

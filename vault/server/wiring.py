@@ -81,7 +81,7 @@ class Backend:
     Attributes:
         methods: the RPCs by full method name.
         policy: returns the policy in force. Raises StoreUnavailable.
-        reload: has the policy file read again. Safe in a signal handler.
+        reload: reads the policy file again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
         reap: makes tombstones of a batch of expired tokens; returns how many. Raises VaultError.
         probes: what readiness depends on, by name.
@@ -261,7 +261,7 @@ def _probe_database(engine: Engine) -> None:
         with transaction(engine, deadline):
             pass
 
-    # A connection that died while it was idle tells nothing of how the database is now.
+    # A connection that died while it was idle shows nothing of how the database is now.
     retried(attempt, deadline)
 
 

@@ -1,4 +1,4 @@
-"""What a worker tells its supervisor, as JSON over their pipe."""
+"""What a worker reports to its supervisor, as JSON over their pipe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ERRORS: Final[Mapping[str, type[VaultError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A worker serves; this is how its probes stand.
+    """A worker serves; these are the results of its probes.
 
     Attributes:
         probes: by name what is wrong, "" where all is well.

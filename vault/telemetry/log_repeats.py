@@ -12,17 +12,17 @@ from structlog.typing import EventDict, WrappedLogger
 
 __all__ = ["Repeats"]
 
-# One of these for each call and each look of a background thread says no more than the first.
+# One of these for each call and each round of a background thread adds nothing to the first.
 _REPEATED = frozenset({"audit not available", "database error", "unexpected error"})
-# What tells two records of one cause apart.
+# What differs between two records of one cause.
 _OF_THE_CALL = frozenset({"request_id", "timestamp"})
 _MOST_CAUSES = 256
 
 
 class Repeats:
-    """A structlog processor that drops records said a moment ago. Threads may share it.
+    """A structlog processor that drops records logged a moment ago. Threads may share it.
 
-    The next one after ``interval`` seconds says in ``repeated`` how many were dropped.
+    The next one after ``interval`` seconds has in ``repeated`` how many were dropped.
     """
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,8 +36,8 @@ class Repeats:
         """Returns the record, or raises DropEvent."""
         if event.get("event") not in _REPEATED:
             return event
-        told = {name: event[name] for name in sorted(event.keys() - _OF_THE_CALL)}
-        dropped = self._dropped(repr(told))
+        kept = {name: event[name] for name in sorted(event.keys() - _OF_THE_CALL)}
+        dropped = self._dropped(repr(kept))
         if dropped is None:
             raise structlog.DropEvent
         if dropped:
@@ -48,9 +48,9 @@ class Repeats:
         """Returns how many were dropped before this one, None where this one is to be."""
         now = self._clock()
         with self._lock:
-            told, dropped = self._causes.get(cause, (-float("inf"), 0))
-            if now - told < self._interval:
-                self._causes[cause] = told, dropped + 1
+            logged_at, dropped = self._causes.get(cause, (-float("inf"), 0))
+            if now - logged_at < self._interval:
+                self._causes[cause] = logged_at, dropped + 1
                 return None
             self._causes[cause] = now, 0
             self._causes.move_to_end(cause)

@@ -1,7 +1,7 @@
 """What is counted.
 
 No label comes from a caller: RPC and code are fixed sets, a field is labelled only
-under a name that the policy knows.
+under a name that is in the policy.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Metrics:
         )
 
     def connections(self, listener: str, count: int) -> None:
-        """Notes how many connections a listener has."""
+        """Sets how many connections a listener has."""
         self._connections.labels(listener).set(count)
 
     def connection_closed(self, listener: str, reason: str) -> None:
@@ -98,7 +98,7 @@ class Metrics:
         self._connections_closed.labels(listener, reason).inc()
 
     def space_left(self, field: str, ratio: float) -> None:
-        """Notes how much is left of a field's tokens, from 0 to 1."""
+        """Sets how much is left of a field's tokens, from 0 to 1."""
         self._space_left.labels(field).set(ratio)
 
     def call(self, rpc: str, code: str, seconds: float) -> None:
@@ -121,7 +121,7 @@ class Metrics:
 
 
 class AuditMetrics:
-    """How the audit's integration stands. Workers share one log: the last to look is right."""
+    """The state of the audit's integration. Workers share one log: the latest figure is right."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._behind = Gauge(
@@ -156,21 +156,21 @@ class AuditMetrics:
         )
 
     def count_round(self, integrated: int, failures: int) -> None:
-        """Counts what a turn did."""
+        """Counts what a round did."""
         if integrated:
             self._integrated.inc(integrated)
         if failures:
             self._failures.inc(failures)
 
     def set_backlog(self, behind: int, oldest: float, stalled: int) -> None:
-        """Notes how things stand after a turn."""
+        """Sets what is left after a round."""
         self._behind.set(behind)
         self._oldest.set(oldest)
         self._stalled.set(stalled)
 
 
 class PolicyMetrics:
-    """How a server's policy file stands to the policy in force."""
+    """How a server's policy file compares with the policy in force."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._since = Gauge(
@@ -183,7 +183,7 @@ class PolicyMetrics:
         )
 
     def differs(self, since: datetime | None) -> None:
-        """Notes since when the file differs, None where it does not."""
+        """Sets since when the file differs, None where it does not."""
         self._since.set(since.timestamp() if since else 0)
 
 
@@ -210,16 +210,16 @@ class StateMetrics:
         )
 
     def ready(self, ready: bool) -> None:
-        """Notes whether the server is ready."""
+        """Sets whether the server is ready."""
         self._ready.set(ready)
 
     def probes(self, found: Mapping[str, str]) -> None:
-        """Notes by name what is wrong, "" where all is well."""
+        """Sets by name what is wrong, "" where all is well."""
         for name, trouble in found.items():
             self._probes.labels(name).set(not trouble)
 
     def workers(self, count: int) -> None:
-        """Notes how many workers serve."""
+        """Sets how many workers serve."""
         self._workers.set(count)
 
     def restarted(self) -> None:
@@ -228,9 +228,9 @@ class StateMetrics:
 
 
 def share_counts(directory: Path, worker: int) -> None:
-    """Has the Metrics made after this keep their counts in files that the page is read from.
+    """Makes Metrics created after this keep their counts in files that the page is read from.
 
-    The files are named for the worker's number, not its process: who follows a dead worker
+    The files are named for the worker's number, not its process: the successor of a dead worker
     goes on with its counts, and their number stays the number of workers.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)

@@ -29,7 +29,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _SECONDS
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: whoever reaches the port could fill the log."""
+        """Logs nothing: whoever reaches the port could fill the log."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -62,7 +62,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: a caller who hangs up, or is too slow, is no error."""
+        """Logs nothing: a caller who hangs up, or is too slow, is no error."""
 
 
 def _end(connection: _Request) -> None:

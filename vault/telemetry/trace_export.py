@@ -1,6 +1,6 @@
 """Sends ended spans to a collector by OTLP over gRPC with TLS, beside the calls.
 
-OpenTelemetry's own exporter and queue take what they are not told from the environment
+OpenTelemetry's own exporter and queue take what they are not given from the environment
 (address, headers, certificates), and drop without counting. These do neither.
 """
 
@@ -59,7 +59,7 @@ class CollectorConnection:
         self._failing = False
 
     def send(self, spans: Sequence[ReadableSpan]) -> bool:
-        """Sends spans once; tells whether the collector took them. Logs what has changed."""
+        """Sends spans once; returns whether the collector took them. Logs what has changed."""
         try:
             self._export(encode_spans(spans), timeout=self._timeout, metadata=self._headers)
         except grpc.RpcError as error:
@@ -87,8 +87,8 @@ class SpanQueue(SpanProcessor):
     """A bounded queue and the thread that empties it: a full queue drops, nobody waits.
 
     Args:
-        send: sends a batch and tells whether it was taken.
-        count: told how many spans were "exported", "failed" or "dropped".
+        send: sends a batch and returns whether it was taken.
+        count: called with how many spans were "exported", "failed" or "dropped".
         size: spans that may wait.
     """
 

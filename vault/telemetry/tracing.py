@@ -178,7 +178,7 @@ def open_tracing(
     """Traces for the length of the block; at its end sends what is left, within a bound.
 
     Args:
-        count: told how many spans were "exported", "failed" or "dropped".
+        count: called with how many spans were "exported", "failed" or "dropped".
 
     Raises:
         ConfigError: the CA or the headers file is wrong.

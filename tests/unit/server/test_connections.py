@@ -236,7 +236,7 @@ def test_an_address_over_its_share_has_no_grace(
         for _ in range(5):
             place.stranger(stack)
         time.sleep(0.1)
-        place.connections(Bounds(100, each=2, first_call=60.0)).look()
+        place.connections(Bounds(100, each=2, first_call=60.0)).close_excess()
         assert place.closed == ["too many connections of one address"] * 3
 
 
@@ -251,7 +251,7 @@ def test_who_has_just_come_is_heard_before_old_callers_stay(
         monkeypatch.setattr(module, "_GRACE", 60.0)
         new = place.stranger(stack)
         time.sleep(0.1)
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["too many connections of one address"]
         assert is_open(new)
 
@@ -262,7 +262,7 @@ def test_where_room_is_short_those_leave_who_take_most_of_it(place: Place) -> No
         for _ in range(9):
             place.stranger(stack)
         time.sleep(0.1)
-        place.connections(Bounds(total=8, each=100, first_call=60.0)).look()
+        place.connections(Bounds(total=8, each=100, first_call=60.0)).close_excess()
         assert len(place.closed) == 4
         assert is_open(alone)
 
@@ -272,7 +272,7 @@ def test_on_a_port_without_identity_a_call_protects_nobody(place: Place) -> None
         connections = place.connections(Bounds(total=8, each=8, first_call=60.0, known=False))
         for _ in range(8):
             connections.called(call(stack, place))
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["no call of a known caller yet, and little room"] * 2
 
 
@@ -281,7 +281,7 @@ def test_callers_leave_only_where_there_is_no_room_at_all(place: Place) -> None:
         connections = place.connections(Bounds(total=4, each=8, first_call=60.0))
         for _ in range(6):
             connections.called(call(stack, place))
-        connections.look()
+        connections.close_excess()
         assert place.closed == ["too many connections, and others called later"] * 2
 
 
