@@ -135,15 +135,15 @@ def test_a_file_that_is_set_back_is_told_as_such(harness: PolicyHarness) -> None
     source = harness.source()
     for _ in range(2):  # the same mistake twice is reported twice
         harness.path.write_text("version: 2\n")
-        assert events(source._turn) == ["policy file refused, the policy before it stays"]
+        assert events(source._run_once) == ["policy file refused, the policy before it stays"]
         harness.path.write_text(text(1))
-        assert events(source._turn) == ["policy file is what is in force again"]
-        assert events(source._turn) == []
+        assert events(source._run_once) == ["policy file is what is in force again"]
+        assert events(source._run_once) == []
     harness.board.others = ("b",)
     harness.path.write_text(text(2))
-    source._turn()
+    source._run_once()
     harness.path.write_text(text(1))
-    assert events(source._turn)[-1] == "policy file is what is in force again"
+    assert events(source._run_once)[-1] == "policy file is what is in force again"
 
 
 def test_a_missing_file_keeps_the_old_policy(harness: PolicyHarness) -> None:
