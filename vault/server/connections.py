@@ -195,7 +195,7 @@ class Connections:
         yield from crowd.leave(callers, _FULL, lambda _: crowd.size > bounds.total)
 
     def _arriving(self, here: Sequence[_Connection], now: float) -> frozenset[int]:
-        """Returns the newest unknown of each address, who may be about to call.
+        """Returns the newest unknown callers of each address, who may be about to call.
 
         A few of them: who opens many at once has no more than an address's quarter of these.
         """
