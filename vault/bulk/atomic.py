@@ -27,7 +27,10 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
     path = path.resolve()
     if path.exists() and not path.is_file():
         # Renaming over a device or a pipe would take it away from everybody else.
-        raise OSError(f"{path} is not a regular file")
+        raise OSError(
+            f"{path} is not a regular file: write to standard output and send that there, "
+            f"-o - > {path}"
+        )
     if not path.parent.is_dir():
         raise OSError(f"{path.parent} is no directory")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

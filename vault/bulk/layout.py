@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TextIO
 
 from vault.bulk.outcome import CsvOptions
@@ -19,6 +19,7 @@ __all__ = ["NOT_UTF8", "Layout", "read_layout"]
 _BOM = "\ufeff"
 _SEP = re.compile('"?sep=(.)"?(\r\n|\n|\r)', re.IGNORECASE)
 _MOST_HEADER = 1 << 20
+_MOST_BEFORE_HEADER = 20  # lines
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NOT_UTF8 = "is not UTF-8: convert the file first, as with iconv -f WINDOWS-1252 -t UTF-8"
 
@@ -99,10 +100,33 @@ def read_layout(source: TextIO, options: CsvOptions) -> Layout:
     if header is None:
         raise CsvError("the file is empty: its first line must name the columns")
     taken = f"delimiter {_shown(delimiter)}, {taken}"
-    places = {
-        name: (_place(name, header, taken), chosen) for name, chosen in options.columns.items()
-    }
+    try:
+        places = {
+            name: (_place(name, header, taken), chosen) for name, chosen in options.columns.items()
+        }
+    except CsvError as error:
+        raise CsvError(error.message + _late_header(header, source, options)) from None
     return Layout(before, dialect, header, records, taken, places)
+
+
+def _late_header(header: Record, source: TextIO, options: CsvOptions) -> str:
+    """Says where the header is, where other lines stand before it."""
+    what = ""
+    if not any(name.strip() for name in header.values):
+        what = "empty"
+    elif header.values[0].lstrip().startswith("#"):
+        what = "a comment"
+    told = f"; line {header.line} is {what}" if what else ""
+    following = islice(source, _MOST_BEFORE_HEADER)
+    for number, line in enumerate(following, header.line + header.height):
+        delimiters = re.escape(options.delimiter) if options.delimiter else "[,;|\t]"
+        cells = {cell.strip().strip('"') for cell in re.split(delimiters, line)}
+        if cells.issuperset(options.columns):
+            return (
+                f"{told}; the header seems to be in line {number}: leave out what stands before "
+                f"it, as with tail -n +{number} FILE"
+            )
+    return told
 
 
 def _shown(delimiter: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["group_by_region", "parse_region"]
+__all__ = ["country_code", "group_by_region", "parse_region"]
 
 # Those that phonenumbers knows, which the service reads numbers with: it and its numbering
 # plans need not be where files are converted.
@@ -22,14 +22,20 @@ _REGIONS = frozenset(_CODES.split())
 _ALIASES = {"UK": "GB"}  # reserved in ISO 3166-1 for the United Kingdom, and much used
 
 
+def country_code(text: str) -> str | None:
+    """Returns the region that a text names, as the service takes it, or None."""
+    code = text.strip().upper()
+    code = _ALIASES.get(code, code)
+    return code if code in _REGIONS else None
+
+
 def parse_region(cell: str, value: str) -> str | None:
     """Returns a row's region as the service takes it, or None where the cell names none.
 
     A number in international form needs none: then it is empty, for the policy's.
     """
-    code = cell.strip().upper()
-    code = _ALIASES.get(code, code)
-    if code in _REGIONS:
+    code = country_code(cell)
+    if code is not None:
         return code
     return "" if value.lstrip().startswith(("+", "\uff0b")) else None
 

@@ -83,8 +83,8 @@ class ConnectionOptions:
     role: Annotated[
         str | None,
         typer.Option(
-            help="Whose certificate of the development environment to use. "
-            "Default: pipeline to tokenize, auditor for the audit, privacy_officer to erase."
+            help="Whose certificate of the development environment to use. Default: the role "
+            "whose work the command is; to detokenize, there is none."
         ),
     ] = None
     address: Annotated[

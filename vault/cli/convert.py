@@ -12,6 +12,7 @@ from typing import Annotated, BinaryIO, TextIO
 import typer
 
 from vault.bulk import CsvOptions, OnReject, Summary, detokenize_csv, tokenize_csv
+from vault.bulk.regions import country_code
 from vault.bulk.shell import shell_word
 from vault.cli.connection import ConnectionOptions
 from vault.cli.csv_options import (
@@ -130,10 +131,16 @@ def _regions(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Reads --region options: field -> country, and field -> column that names the country."""
     chosen: dict[str, str] = {}
     for pair in pairs:
-        field, _, region = pair.partition("=")
-        if not field or not re.fullmatch("[A-Z]{2}|@.+", region, re.DOTALL):
+        field, _, named = pair.partition("=")
+        if not field or not re.fullmatch("[A-Za-z]{2}|@.+", named, re.DOTALL):
             raise typer.BadParameter(
                 f"--region {shell_word(pair)} is not FIELD=XX, as in phone=DE, or FIELD=@COLUMN"
+            )
+        region = named if named[0] == "@" else country_code(named)
+        if region is None:
+            raise typer.BadParameter(
+                f"--region {shell_word(pair)}: there is no such country; it takes ISO 3166-1's "
+                "two letters, as in phone=DE"
             )
         if field in chosen:
             raise typer.BadParameter(f"--region names {shell_word(field)} twice")

@@ -37,6 +37,8 @@ Progress = Callable[[int, int], None]
 def _named_file(path: Path | None) -> Path | None:
     if path is not None and str(path) == "-":
         raise typer.BadParameter("rejects need a file: standard output has the rows or the summary")
+    if path is not None and path.exists() and not path.is_file():
+        raise typer.BadParameter(f"rejects need a file, and {path} is none: leave --rejects out")
     return path
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from numbers import Number
 from typing import Protocol, TypeAlias, TypeVar, cast
 
 __all__ = ["ColumnLike", "column_items"]
@@ -55,6 +56,8 @@ def column_items(
 
 def _list_of(column: object) -> list[object]:
     kind = type(column)
+    if column is None:
+        raise TypeError("NoneType is no column: pass a sequence of values, in which None is null")
     if isinstance(column, str | bytes | bytearray | memoryview):
         raise TypeError("pass a sequence of values, not one value")
     # Asked of the class: a Series has its labels as attributes.
@@ -87,7 +90,16 @@ def _converted(item: object, index: int, kind: type | tuple[type, ...]) -> objec
         return bytes(item)
     wanted = ", ".join("text" if each is str else each.__name__ for each in kinds)
     # A number that was skipped or sent as it is would come back as it is.
-    raise TypeError(f"item {index} is {type(item).__name__}, not {wanted} or None")
+    raise TypeError(
+        f"item {index} is {type(item).__name__}, not {wanted} or None{_remedy(item, kinds)}"
+    )
+
+
+def _remedy(item: object, kinds: tuple[type, ...]) -> str:
+    if str not in kinds or not isinstance(item, Number):
+        return ""
+    # What was read as a number has lost its zeros in front, and its last digits if it was long.
+    return ': read the column as text (dtype=str), or make text of it (.astype("string"))'
 
 
 # Whoever holds an item of NumPy's or pandas' has imported them, and nobody else needs them.

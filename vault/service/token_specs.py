@@ -20,6 +20,11 @@ _REMEDY = (
     "values over (detokenize the old field, tokenize into the new one)"
 )
 
+_STAYS = (
+    "a used field must stay, or nothing reads its tokens: put it back as it was, and take it out "
+    "of every role if nobody may use it any more"
+)
+
 
 class TokenSpecRecord:
     """What is known to be recorded. Threads may share it."""
@@ -100,9 +105,7 @@ def check_token_specs(policy: Policy, token_specs: TokenSpecStore, tenant: str) 
     for name, shape in token_specs.recorded(tenant).items():
         field = policy.fields.get(name)
         if field is None:
-            faults.append(
-                f"fields.{name}: the field has tokens but is not in the policy; {_REMEDY}"
-            )
+            faults.append(f"fields.{name}: the field has tokens but is not in the policy; {_STAYS}")
         elif _tweak_version(field, shape) is None:
             faults.append(_changed(name))
     if faults:

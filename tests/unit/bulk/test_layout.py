@@ -230,3 +230,26 @@ def test_other_columns_may_be_called_like_their_values(header: str) -> None:
 def test_a_column_that_holds_its_own_name_is_counted() -> None:
     _, summary = convert(b"id,card\n1,x\nid,card\n2,y\n")
     assert summary.names_repeated == {"card": 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("\n", "line 1 is empty; the header seems to be in line 2"),
+        (",,\n\n", "line 1 is empty; the header seems to be in line 3"),
+        ("# made by x\n# y\n", "line 1 is a comment; the header seems to be in line 3"),
+        ('"Export, of\nMonday"\n\n', "; the header seems to be in line 4"),
+        ("sep=,\n\n", "line 2 is empty; the header seems to be in line 3"),
+    ],
+)
+def test_a_header_below_other_lines_is_found(before: str, told: str) -> None:
+    message = refused(f'{before}name,"card"\nx,4111111111111111\n'.encode())
+    assert told in message
+    number = told.rpartition(" ")[2]
+    assert f"tail -n +{number} FILE" in message
+    assert "4111" not in message
+
+
+def test_a_first_line_that_is_none_is_said_so_without_a_header_too() -> None:
+    assert refused(b"\nx,4111111111111111\n").endswith("; line 1 is empty")
+    assert "seems" not in refused(b"a,b\nx,4111111111111111\n")

@@ -21,6 +21,12 @@ def test_regions_are_given_by_field() -> None:
     assert _regions(["phone=@land=x", "fax=US"]) == ({"fax": "US"}, {"phone": "land=x"})
 
 
+def test_a_country_is_written_as_in_a_column_of_countries() -> None:
+    assert _regions(["phone=de", "fax=uk"]) == ({"phone": "DE", "fax": "GB"}, {})
+    with pytest.raises(typer.BadParameter, match="there is no such country"):
+        _regions(["phone=XX"])
+
+
 @pytest.mark.parametrize(
     "pairs", [["DE"], ["=DE"], ["phone="], ["phone=@"], ["phone=Germany"], ["phone=DE", "phone=US"]]
 )

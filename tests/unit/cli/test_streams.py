@@ -86,6 +86,14 @@ def test_rejects_have_a_file_of_their_own(invoke: Invoke, command: str, tmp_path
     assert "rejects need a file" in err
 
 
+def test_a_device_is_written_to_by_the_shell(invoke: Invoke, connection: list[str]) -> None:
+    code, out, err = invoke("audit", "export", "-o", "/dev/null", *connection)
+    assert (code, out) == (2, "")
+    assert "say - for standard output" in err
+    command = ("tokenize", "in.csv", "-c", "a", "-o", "out", "--rejects", "/dev/null")
+    assert "leave --rejects out" in invoke(*command, *connection)[2]
+
+
 def test_a_reader_that_left_is_no_finding() -> None:
     code = (
         "import sys, typer\n"

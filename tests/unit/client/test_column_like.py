@@ -6,6 +6,8 @@ import collections
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -187,3 +189,20 @@ def test_neither_pandas_nor_pyarrow_is_imported() -> None:
         "assert not {'pandas', 'pyarrow'} & sys.modules.keys(), 'imported'\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "column", [[4111], [None, 4111.5], pd.Series([4111]), np.array([1, 2]), [Decimal(4111)]]
+)
+def test_a_column_of_numbers_is_told_how_to_become_text(column: object) -> None:
+    with pytest.raises(TypeError, match="dtype=str") as caught:
+        column_items(cast("Any", column), str)
+    assert "4111" not in str(caught.value)
+    with pytest.raises(TypeError) as other:
+        column_items(cast("Any", [[]]), str)
+    assert "dtype" not in str(other.value)
+
+
+def test_no_column_at_all_is_said_plainly() -> None:
+    with pytest.raises(TypeError, match=r"^NoneType is no column: pass a sequence"):
+        column_items(cast("Any", None), str)

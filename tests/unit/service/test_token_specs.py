@@ -166,6 +166,16 @@ def test_both_versions_are_shapes_of_one_policy(harness: ServiceHarness) -> None
         )
 
 
+def test_a_used_field_that_is_dropped_is_told_to_stay(harness: ServiceHarness) -> None:
+    harness.tokenize("card", ["4111111111111111"])
+    other = parse_policy("version: 1\nfields:\n  a: {format: us_ssn, generator: ff1}\n", "other")
+    with pytest.raises(PolicyError, match=r"fields\.card: .*a used field must stay") as caught:
+        harness.work.run(
+            lambda transaction: check_token_specs(other, transaction.token_specs, "default")
+        )
+    assert "shape" not in caught.value.message
+
+
 def check(harness: ServiceHarness) -> None:
     harness.work.run(
         lambda transaction: check_token_specs(harness.policy, transaction.token_specs, "default")
