@@ -63,7 +63,12 @@ def test_an_events_body_is_canonical_and_complete() -> None:
     assert document["time"] == "2026-11-23T09:30:00.000000+00:00"
     assert document["counts"] == {"TOKEN_NOT_FOUND": 1, "ok": 2}
     assert document["token_digest"] == "0102"
-    assert set(AuditEvent.__dataclass_fields__) <= document.keys()
+    # A detail has no key of its own: it is written as the purpose, which refused calls lack.
+    assert set(AuditEvent.__dataclass_fields__) - {"detail"} <= document.keys()
+    refused = event_body(
+        replace(EVENT, detail="no role"), server="s", writer=WRITER, number=5, now=NOW
+    )
+    assert json.loads(refused)["purpose"] == "no role"
     assert stated_place(body) == StatedPlace(WRITER, 5)
 
 
