@@ -120,7 +120,7 @@ class PostgresAuditLog:
                 and what makes our error of its failure.
         """
         self._started = started
-        self._lanes = chain_heads
+        self._chain_heads = chain_heads
         self._close_with = close_with
         self._leased: ChainHead | None = None
         self._written: ChainHead | None = None
@@ -152,17 +152,21 @@ class PostgresAuditLog:
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
             )
         now = self._started.now
-        self._leased = self._lanes.lease()
+        self._leased = self._chain_heads.lease()
         chain_head = self._leased or self._open()
         number = chain_head.number + 1
         kept = None
         if event is not None and tombstoned:
             place = (chain_head.writer, number, event.tenant, event.field)
-            kept = make_list(self._lanes.key(), *place, tombstoned)
+            kept = make_list(self._chain_heads.key(), *place, tombstoned)
             body_at = partial(event_body, event, erasure=kept.digest)
-        body = body_at(server=self._lanes.server, writer=chain_head.writer, number=number, now=now)
-        record = make_record(self._lanes.key(), chain_head.writer, number, chain_head.mac, body)
-        head = make_head(self._lanes.key(), record)
+        body = body_at(
+            server=self._chain_heads.server, writer=chain_head.writer, number=number, now=now
+        )
+        record = make_record(
+            self._chain_heads.key(), chain_head.writer, number, chain_head.mac, body
+        )
+        head = make_head(self._chain_heads.key(), record)
         placed = (record.writer, record.number, record.mac, record.key_version)
         values = (*placed, head.head_mac, record.previous, record.body)
         listed = () if kept is None else (kept.tenant, kept.field, kept.salt, kept.sealed)
@@ -179,7 +183,7 @@ class PostgresAuditLog:
         # in this same transaction goes with it.
         if self._leased is not None:
             self._leased = None
-            self._lanes.lose(chain_head)
+            self._chain_heads.lose(chain_head)
         _log.error(
             "the audit's chain was changed", writer=str(chain_head.writer), number=chain_head.number
         )
@@ -188,16 +192,16 @@ class PostgresAuditLog:
     def committed(self) -> None:
         """The transaction was committed: the chain head moves on."""
         if self._named is not None:
-            self._lanes.named(self._named)
+            self._chain_heads.named(self._named)
         if self._opened is not None:
-            self._lanes.keys_named(self._opened.keys)
+            self._chain_heads.keys_named(self._opened.keys)
         if self._written is not None:
-            self._lanes.give_back(self._written)
+            self._chain_heads.give_back(self._written)
 
     def rolled_back(self) -> None:
         """The transaction was rolled back: the chain head stays where it was."""
         if self._leased is not None:
-            self._lanes.give_back(self._leased)
+            self._chain_heads.give_back(self._leased)
 
     def in_doubt(self) -> None:
         """Nobody knows whether it was committed: the chain head is given up."""
@@ -210,15 +214,15 @@ class PostgresAuditLog:
         connection, now = self._started.connection, self._started.now
         execute(connection, _LOCK, {"lock": int(AdvisoryLock.OPENING)})
         last = execute(connection, _LAST_WRITER, {})
-        self._named = self._lanes.lost()
+        self._named = self._chain_heads.lost()
         opening = _opening(last[0] if last else None, self._named)
-        opening = self._opened = replace(opening, keys=self._lanes.keys())
+        opening = self._opened = replace(opening, keys=self._chain_heads.keys())
         writer = uuid4()
-        server = self._lanes.server
+        server = self._chain_heads.server
         body = opening_body(opening, server=server, writer=writer, now=now)
-        record = make_record(self._lanes.key(), writer, 1, NO_MAC, body)
+        record = make_record(self._chain_heads.key(), writer, 1, NO_MAC, body)
         placed = {"ordinal": opening.ordinal, "server": server, "opened": now}
-        head = {"head_mac": make_head(self._lanes.key(), record).head_mac}
+        head = {"head_mac": make_head(self._chain_heads.key(), record).head_mac}
         if not execute(connection, _OPEN, {**asdict(record), **head, **placed}):
             raise AuditUnavailable("the audit's chain was not opened", reason=Reason.INTERNAL)
         return ChainHead(writer, 1, record.mac)
