@@ -63,16 +63,16 @@ def plain_texts(made: Conversion) -> tuple[list[str], dict[int, object], list[in
     return list(made.texts), dict(made.failures), list(made.failures), bytes(made.token_set())
 
 
-def both_roads_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: str) -> Conversion:
+def both_paths_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: str) -> Conversion:
     """Compares them under every tweak version; returns what new fields answer."""
     made = {
-        version: both_roads_agree_in(field, version, texts, tokens=tokens, view=view)
+        version: both_paths_agree_in(field, version, texts, tokens=tokens, view=view)
         for version in field.token_specs
     }
     return made[field.tweak_version]
 
 
-def both_roads_agree_in(
+def both_paths_agree_in(
     field: Field, version: int, texts: Sequence[str], *, tokens: bool, view: str
 ) -> Conversion:
     def run(column: Sequence[str]) -> Conversion:
@@ -93,18 +93,18 @@ def both_roads_agree_in(
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_both_roads_agree(name: str, data: st.DataObject) -> None:
+def test_both_paths_agree(name: str, data: st.DataObject) -> None:
     field = POLICY.fields[name]
     texts = data.draw(st.lists(items(name), min_size=1, max_size=40))
     view = data.draw(st.sampled_from(["full", "token", "half"]))
 
-    made = both_roads_agree(field, texts, tokens=False, view="")
-    both_roads_agree(field, list(made.texts), tokens=True, view=view)
-    both_roads_agree(field, texts, tokens=True, view=view)
+    made = both_paths_agree(field, texts, tokens=False, view="")
+    both_paths_agree(field, list(made.texts), tokens=True, view=view)
+    both_paths_agree(field, texts, tokens=True, view=view)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_plain_items_do_go_as_rows(name: str) -> None:
+def test_separator_free_items_go_as_rows(name: str) -> None:
     field = POLICY.fields[name]
     characters = CHARACTERS.get(name, "0123456789")
     texts = [characters[i % 5] * 7 + characters[i % 4] * 8 for i in range(20)]
@@ -116,7 +116,7 @@ def test_plain_items_do_go_as_rows(name: str) -> None:
 
     assert isinstance(made.texts, TextColumn)
     assert all(made.texts)
-    assert both_roads_agree(field, texts, tokens=False, view="").failures == {}
+    assert both_paths_agree(field, texts, tokens=False, view="").failures == {}
 
 
 @pytest.mark.parametrize("name", ["digits_ff1", "card_invalid"])
