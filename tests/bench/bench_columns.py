@@ -44,10 +44,11 @@ from vault.rpc.methods import tokenization as unpacked
 from vault.rpc.methods.column_codec import decode_column
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.wiring import open_backend
-from vault.service import vaultless
+from vault.service import conversion, vaultless_columns
 from vault.service.admission import Admission
 from vault.service.call import Call
-from vault.service.vaultless import Conversion, tokenize_column
+from vault.service.conversion import Conversion
+from vault.service.vaultless_columns import tokenize_column
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn
@@ -91,18 +92,20 @@ def bare_handlers() -> dict[str, Callable[[bytes], bytes]]:
     field = parse_policy(POLICY.read_text("utf-8"), "sample").fields[FIELD]
     key = FieldKey(bytes(range(32)), "default", FIELD, 1)
 
-    def convert(texts: TextColumn | list[str]) -> Conversion:
+    def convert(texts: TextColumn | list[str]) -> Conversion[str]:
         return tokenize_column(key, field, field.tweak_version, texts, field.format.parse)
 
     def tokenize(raw: bytes) -> bytes:
         ask = messages.TokenizeRequest.FromString(raw)
-        return messages.TokenizeResponse(tokens=convert(list(ask.values)).texts).SerializeToString()
+        return messages.TokenizeResponse(
+            tokens=convert(list(ask.values)).answers
+        ).SerializeToString()
 
     def tokenize_packed(raw: bytes) -> bytes:
         sent = decode_column(messages.TokenizeColumnRequest.FromString(raw).values)
         made = convert(sent.texts)
         return messages.TokenizeColumnResponse(
-            tokens=sent.answer(made.texts, made.failures)
+            tokens=sent.answer(made.answers, made.failures)
         ).SerializeToString()
 
     return {"Tokenize": tokenize, "TokenizeColumn": tokenize_packed}
@@ -226,10 +229,10 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("policy", Admission, "admit_field"),
     ("transaction and MAC", PostgresUnitOfWork, "run"),
     ("audit record", PostgresAuditLog, "append"),
-    ("parse", vaultless, "_split"),
-    ("cipher", vaultless, "_run"),
-    ("render", vaultless, "join_texts"),
-    ("token-set digest", vaultless, "packed_token_set"),
+    ("parse", vaultless_columns, "_split"),
+    ("cipher", vaultless_columns, "_run"),
+    ("render", vaultless_columns, "join_texts"),
+    ("token-set digest", conversion, "packed_token_set"),
     ("decode", packed, "decode_column"),
     *(("encode", methods, name) for methods in (packed, unpacked) for name in FINISHES),
     ("wait for BEGIN", PendingBegin, "time"),

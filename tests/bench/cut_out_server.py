@@ -19,10 +19,10 @@ from vault.model import Action, AuditEvent
 from vault.rpc.pipeline import Pipeline
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
+from vault.service.conversion import Conversion
 from vault.service.ports import Transaction
 from vault.service.token_specs import FieldShape
 from vault.service.tokenization import TokenizationService
-from vault.service.vaultless import Conversion
 
 T = TypeVar("T")
 R = TypeVar("R")

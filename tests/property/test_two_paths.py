@@ -16,10 +16,11 @@ from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
-from vault.service import vaultless
+from vault.service import vaultless_columns
+from vault.service.conversion import Conversion
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set
-from vault.service.vaultless import Conversion, detokenize_column, tokenize_column
+from vault.service.vaultless_columns import detokenize_column, tokenize_column
 
 FORMATS = {
     "digits_ff3": "{alphabet: digits, min: 10, max: 20}, generator: ff3-1",
@@ -55,15 +56,20 @@ FIXED = ["4111111111111111", "5555555555554444", "1234567890123456", "", "αβγ
 
 @contextmanager
 def arrays_from(fewest: int) -> Iterator[None]:
-    with patch.object(vaultless, "_FEWEST_FOR_ROWS", fewest), patch.object(rows, "_FEWEST_ROWS", 1):
+    with (
+        patch.object(vaultless_columns, "_FEWEST_FOR_ROWS", fewest),
+        patch.object(rows, "_FEWEST_ROWS", 1),
+    ):
         yield
 
 
-def plain_texts(made: Conversion) -> tuple[list[str], dict[int, object], list[int], bytes]:
-    return list(made.texts), dict(made.failures), list(made.failures), bytes(made.token_set())
+def plain_texts(made: Conversion[str]) -> tuple[list[str], dict[int, object], list[int], bytes]:
+    return list(made.answers), dict(made.failures), list(made.failures), bytes(made.token_set())
 
 
-def both_paths_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: str) -> Conversion:
+def both_paths_agree(
+    field: Field, texts: Sequence[str], *, tokens: bool, view: str
+) -> Conversion[str]:
     """Compares them under every tweak version; returns what new fields answer."""
     made = {
         version: both_paths_agree_in(field, version, texts, tokens=tokens, view=view)
@@ -74,8 +80,8 @@ def both_paths_agree(field: Field, texts: Sequence[str], *, tokens: bool, view: 
 
 def both_paths_agree_in(
     field: Field, version: int, texts: Sequence[str], *, tokens: bool, view: str
-) -> Conversion:
-    def run(column: Sequence[str]) -> Conversion:
+) -> Conversion[str]:
+    def run(column: Sequence[str]) -> Conversion[str]:
         if not tokens:
             return tokenize_column(KEY, field, version, column, field.format.parse)
         shows = {"full": lambda _t, v: v, "token": lambda t, _v: t, "half": lambda t, v: t[:2] + v}
@@ -99,7 +105,7 @@ def test_both_paths_agree(name: str, data: st.DataObject) -> None:
     view = data.draw(st.sampled_from(["full", "token", "half"]))
 
     made = both_paths_agree(field, texts, tokens=False, view="")
-    both_paths_agree(field, list(made.texts), tokens=True, view=view)
+    both_paths_agree(field, list(made.answers), tokens=True, view=view)
     both_paths_agree(field, texts, tokens=True, view=view)
 
 
@@ -111,11 +117,11 @@ def test_separator_free_items_go_as_rows(name: str) -> None:
     if name.startswith("card"):
         texts = [text + luhn_check_digit(text, "", 0) for text in texts]
 
-    with arrays_from(1), patch.object(vaultless, "encipher_cores", lambda *_: []):
+    with arrays_from(1), patch.object(vaultless_columns, "encipher_cores", lambda *_: []):
         made = tokenize_column(KEY, field, field.tweak_version, texts, field.format.parse)
 
-    assert isinstance(made.texts, TextColumn)
-    assert all(made.texts)
+    assert isinstance(made.answers, TextColumn)
+    assert all(made.answers)
     assert both_paths_agree(field, texts, tokens=False, view="").failures == {}
 
 
@@ -139,8 +145,8 @@ def test_a_fixed_point_is_refused_both_ways(name: str) -> None:
         made = tokenize_column(KEY, field, 1, texts[:3], field.format.parse)
         read = detokenize_column(KEY, field, 1, texts, "full", lambda _t, v: v)
 
-    assert list(made.texts) == ["", "", ""]
-    assert set(made.failures.values()) == {vaultless.FIXED_POINT}
+    assert list(made.answers) == ["", "", ""]
+    assert set(made.failures.values()) == {vaultless_columns.FIXED_POINT}
     assert read.failures
     assert made.token_set() == token_set_message(())
 

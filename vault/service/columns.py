@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from vault.errors import FormatError, Reason
 from vault.formats import Format, Layout, Parsed
@@ -17,7 +18,7 @@ from vault.model import Failure
 from vault.policy.model import Field
 from vault.service.deadline import in_time
 
-__all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "parse_column"]
+__all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "laid_out", "parse_column", "parse_tokens"]
 
 # One failure, word for word, for every string that is not a live token of the field:
 # of another shape, of another field or tenant, or never issued.
@@ -27,6 +28,7 @@ NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this 
 _MOST_HINTS = 200
 _ALREADY = "it has the form of this field's tokens: was it tokenized before?"
 
+T = TypeVar("T")
 Answers = Sequence[str | Failure]
 
 
@@ -60,6 +62,18 @@ class Column:
             else:
                 rendered[index] = render(core, layout)
         return rendered, dict(sorted(failures.items()))
+
+    def place(self, answers: Sequence[T | Failure]) -> tuple[list[T | None], dict[int, Failure]]:
+        """Puts one answer per slot into the request's order, None where it failed."""
+        placed: list[T | None] = [None] * self.size
+        failures = dict(self.failures)
+        for index, slot, _ in self.places:
+            answer = answers[slot]
+            if isinstance(answer, Failure):
+                failures[index] = answer
+            else:
+                placed[index] = answer
+        return placed, dict(sorted(failures.items()))
 
 
 def parse_column(
@@ -101,6 +115,11 @@ def parse_column(
             cores.append(item.core)
         places.append((index, slot, item.layout))
     return Column(len(texts), cores, places, failures)
+
+
+def parse_tokens(tokens: Sequence[str], token_format: Format, deadline: float | None) -> Column:
+    """Parses a column of tokens. Raises Unavailable (DEADLINE_EXCEEDED)."""
+    return parse_column(tokens, token_format.parse_token, malformed=NO_TOKEN, deadline=deadline)
 
 
 def _explained(

@@ -11,7 +11,7 @@ from vault.formats import token_recogniser
 from vault.model import Action, Failure, Scope, Storage, StoredToken, TokenState
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
-from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column
+from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column, parse_tokens
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
@@ -66,12 +66,7 @@ class ErasureService:
     def _by_token(
         self, transaction: Transaction, permit: FieldPermit, tokens: Sequence[str]
     ) -> ErasureResult:
-        column = parse_column(
-            tokens,
-            permit.field.format.parse_token,
-            malformed=NO_TOKEN,
-            deadline=permit.caller.deadline,
-        )
+        column = parse_tokens(tokens, permit.field.format, permit.caller.deadline)
         rows = transaction.tokens.lock_by_token(permit.space, column.cores)
         found = [rows.get(core, NO_TOKEN) for core in column.cores]
         return self._erase(transaction, permit, column, found)

@@ -1,8 +1,8 @@
-"""From tokens to values: opening stored rows, deciphering vaultless tokens, describing."""
+"""From tokens to values: opening stored rows, deciphering vaultless tokens, views, describing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.field_key import FieldKey, TweakInput
@@ -17,7 +17,7 @@ from vault.service.results import TokenDescription
 from vault.service.stored_rows import UNOPENED, open_row
 from vault.service.token_creation import VAULTLESS_KEY_VERSION
 
-__all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows"]
+__all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows", "view_maker"]
 
 _TOMBSTONES = {
     TokenState.EXPIRED: Failure(Reason.TOKEN_EXPIRED, "the token has expired"),
@@ -84,6 +84,16 @@ def _value_plan(field: Field, token: str) -> Plan | None:
         return field.format.value_plan(token)
     except FormatError:
         return None
+
+
+def view_maker(field: Field, view: str) -> Callable[[str, str], str]:
+    """Returns what turns (token core, value core) into the core of a view."""
+    if view == "full":
+        return lambda _token, value: value
+    if view == "token":
+        return lambda token, _value: token
+    shown = field.views[view]
+    return lambda _token, value: shown.apply(value)
 
 
 def describe_rows(

@@ -56,7 +56,7 @@ class TokenDescription:
 class DescribeResult:
     """A column of descriptions, None where ``failures`` names the index."""
 
-    descriptions: list[TokenDescription | None]
+    descriptions: Sequence[TokenDescription | None]
     failures: Mapping[int, Failure]
 
 

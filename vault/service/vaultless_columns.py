@@ -1,0 +1,273 @@
+"""Columns of vaultless fields: values to tokens and back, with nothing stored.
+
+Separator-free items (``vault.formats.columnar.rows``) go through the cipher as arrays; all
+others are parsed, planned and rendered item by item. Both give the same answers, and
+``split_rows`` alone decides which items go how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.fpe.batch import Integers
+from vault.crypto.fpe.limbs import Digits
+from vault.errors import Reason
+from vault.formats import Parsed, token_recogniser
+from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows
+from vault.formats.columnar.rows import (
+    ColumnarFormat,
+    Mask,
+    Rows,
+    join_texts,
+    split_rows,
+    stack_texts,
+)
+from vault.formats.columnar.text_column import TextColumn
+from vault.model import Failure, Generator
+from vault.policy.model import Field
+from vault.service.columns import NO_TOKEN, Answers, laid_out, parse_column, parse_tokens
+from vault.service.conversion import Conversion
+from vault.service.reading import decipher_tokens
+from vault.service.token_creation import VAULTLESS_KEY_VERSION, encipher_cores
+
+__all__ = [
+    "FIXED_POINT",
+    "VAULTLESS_KEY_VERSIONS",
+    "detokenize_column",
+    "no_tokens",
+    "tokenize_column",
+]
+
+FIXED_POINT = Failure(
+    Reason.FORMAT_SPACE_EXHAUSTED,
+    "this value's vaultless token would equal the value; use vaulted storage for the field",
+)
+VAULTLESS_KEY_VERSIONS = frozenset({VAULTLESS_KEY_VERSION})
+# Fewer items are answered before the arrays are made.
+_FEWEST_FOR_ROWS = 64
+
+Show = Callable[[str, str], str]
+
+
+class RowCipher(Protocol):
+    """``FieldKey.encipher_rows`` or ``decipher_rows``."""
+
+    def __call__(
+        self,
+        generator: Generator,
+        radix: int,
+        digits: Integers,
+        tweaks: Sequence[TweakInput],
+        of_row: Indexes,
+        *,
+        tweak_version: int,
+    ) -> Integers: ...
+
+
+def tokenize_column(
+    key: FieldKey,
+    field: Field,
+    tweak_version: int,
+    values: Sequence[str],
+    parse: Callable[[str], Parsed],
+    *,
+    deadline: float | None = None,
+) -> Conversion[str]:
+    """Returns the token of each value. A value whose token would be itself fails.
+
+    Args:
+        tweak_version: the one that is recorded for the field.
+        parse: takes a value apart that is not plain.
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
+    """
+    made = _ConversionBuilder(len(values), field)
+    rules, groups, rest = _split(field, values, lambda rules: rules.value_mask)
+
+    def encipher(cores: list[str]) -> Answers:
+        counters = [0] * len(cores)
+        tokens = encipher_cores(key, field, tweak_version, cores, counters, deadline)
+        return [
+            FIXED_POINT if token == core else token
+            for core, token in zip(cores, tokens, strict=True)
+        ]
+
+    if rules is not None:
+        for group in groups:
+            digits = _run(key.encipher_rows, field, tweak_version, rules, group)
+            rules.set_token_check_digits(digits)
+            tokens, _ = made.moved(group, digits, FIXED_POINT)
+            made.rows.append(tokens)
+            made.token_rows.append(tokens)
+    column = parse_column(
+        _at(values, rest),
+        parse,
+        parse_token=token_recogniser(field.format),
+        deadline=deadline,
+    )
+    answers = encipher(column.cores)
+    made.tokens.extend(token for token in answers if isinstance(token, str))
+    made.add(rest, column.answer(field.format, answers))
+    return made.conversion()
+
+
+def detokenize_column(
+    key: FieldKey,
+    field: Field,
+    tweak_version: int,
+    tokens: Sequence[str],
+    view: str,
+    show: Show,
+    *,
+    deadline: float | None = None,
+) -> Conversion[str]:
+    """Returns a view of the value behind each token.
+
+    FPE has no integrity: every string in the format deciphers to something.
+
+    Args:
+        tweak_version: the one that is recorded for the field.
+        show: makes the view of a token core and its value core.
+        deadline: ``time.monotonic()`` at which the answer is worthless.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
+    """
+    made = _ConversionBuilder(len(tokens), field)
+    rules, groups, rest = _split(field, tokens, lambda rules: rules.token_mask)
+    if rules is not None:
+        for group in groups:
+            digits = _run(key.decipher_rows, field, tweak_version, rules, group)
+            rules.set_value_check_digits(digits)
+            # A fixed point was never handed out as a token, so it is none.
+            values, asked = made.moved(group, digits, NO_TOKEN)
+            made.token_rows.append(group)
+            if view in ("full", "token"):
+                made.rows.append(values if view == "full" else asked)
+            else:
+                texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
+                made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
+    column = parse_tokens(_at(tokens, rest), field.format, deadline)
+    column = laid_out(column, field, view)
+    answers = [
+        value if isinstance(value, Failure) else show(token, value)
+        for token, value in zip(
+            column.cores,
+            decipher_tokens(key, field, tweak_version, column.cores, deadline),
+            strict=True,
+        )
+    ]
+    made.tokens.extend(column.cores)
+    made.add(rest, column.answer(field.format, answers))
+    return made.conversion()
+
+
+def no_tokens(tokens: Sequence[str]) -> Conversion[str]:
+    """Returns what a field without a token answers."""
+    return Conversion(
+        [""] * len(tokens),
+        dict.fromkeys(range(len(tokens)), NO_TOKEN),
+        [],
+        VAULTLESS_KEY_VERSIONS,
+    )
+
+
+class _ConversionBuilder:
+    """What has been made of a column so far, as arrays and item by item.
+
+    Attributes:
+        rows: answers as rows.
+        texts: answers made one by one, by index.
+        token_rows, tokens: token cores for the audit.
+        failures: by index.
+    """
+
+    def __init__(self, size: int, field: Field) -> None:
+        rules = field.format
+        self._size = size
+        self._alphabet = rules.row_alphabet if isinstance(rules, ColumnarFormat) else None
+        self.rows: list[Rows] = []
+        self.texts: list[tuple[int, str]] = []
+        self.token_rows: list[Rows] = []
+        self.tokens: list[str] = []
+        self.failures: dict[int, Failure] = {}
+
+    def moved(self, group: Rows, digits: Digits, unmoved: Failure) -> tuple[Rows, Rows]:
+        """Returns what rows became and what they were; those that stayed equal fail."""
+        mask: Mask = as_items(digits) != as_items(group.digits)
+        self.failures.update(dict.fromkeys(group.at[~mask].tolist(), unmoved))
+        return Rows(group.at, digits).where(mask), group.where(mask)
+
+    def add(self, at: Sequence[int], answers: tuple[Sequence[str], dict[int, Failure]]) -> None:
+        """Takes over the answers of items that went one by one."""
+        texts, failures = answers
+        self.texts.extend(zip(at, texts, strict=True))
+        self.failures.update((at[index], failure) for index, failure in failures.items())
+
+    def conversion(self) -> Conversion[str]:
+        """Returns the whole column."""
+        failures = dict(sorted(self.failures.items()))
+        if self._alphabet is None or not self.token_rows:
+            texts = [""] * self._size
+            for index, text in self.texts:
+                texts[index] = text
+            return Conversion(texts, failures, self.tokens, VAULTLESS_KEY_VERSIONS)
+        column = join_texts(self._size, self.rows, self._alphabet, self.texts)
+        if self.rows == self.token_rows and not (self.texts or failures):
+            return Conversion(column, failures, column, VAULTLESS_KEY_VERSIONS)
+        tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
+        return Conversion(column, failures, tokens, VAULTLESS_KEY_VERSIONS)
+
+
+def _split(
+    field: Field,
+    items: Sequence[str],
+    accept: Callable[[ColumnarFormat], Callable[[Digits], Mask]],
+) -> tuple[ColumnarFormat | None, list[Rows], Sequence[int]]:
+    """Returns the rules for rows, the items that are rows, and the indexes of all others."""
+    rules = field.format
+    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, ColumnarFormat):
+        return None, [], range(len(items))
+    groups, rest = split_rows(TextColumn.of(items), rules, accept(rules))
+    return rules, groups, rest.tolist()
+
+
+def _at(items: Sequence[str], indexes: Sequence[int]) -> Sequence[str]:
+    if len(indexes) == len(items):
+        return items
+    return [items[index] for index in indexes]
+
+
+def _run(
+    cipher: RowCipher, field: Field, tweak_version: int, rules: ColumnarFormat, group: Rows
+) -> Digits:
+    """Returns the rows with their free columns through the cipher; the others as they were."""
+    digits = group.digits
+    first, free, end = rules.segments(digits.shape[1])
+    kept = digits[:, [*range(first), *range(end, digits.shape[1])]]
+    tweaks, of_row = _tweaks(field.scope.value, rules, kept)
+    made = digits.copy()
+    made[:, first:free] = cipher(
+        field.generator,
+        rules.row_alphabet.radix,
+        digits[:, first:free],
+        tweaks,
+        of_row,
+        tweak_version=tweak_version,
+    )
+    return made
+
+
+def _tweaks(scope: str, rules: ColumnarFormat, kept: Digits) -> tuple[list[TweakInput], Indexes]:
+    """Returns the distinct tweaks of rows by what they keep, and each row's number in them."""
+    if not kept.size:
+        return [TweakInput(scope, "", 0)], np.zeros(len(kept), np.int64)
+    examples, of_row = distinct_rows(kept)
+    texts = rules.row_alphabet.decode_many(kept[examples])
+    return [TweakInput(scope, text, 0) for text in texts], of_row
