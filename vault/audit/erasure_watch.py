@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from vault.audit.chain import KeyOf
 from vault.audit.erasure_check import check_again, sample_erasures
-from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.errors import AuditUnavailable
+from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
 from vault.service.audit_access import Finding
 
 __all__ = ["ErasureWatch"]
@@ -41,7 +41,7 @@ class ErasureWatch:
                 found = check_again(reading, self._key_of, self._wrong) if self._wrong else []
                 found += sample_erasures(reading, self._key_of)
         except DRIVER_ERRORS as error:
-            failure = translate(error)
+            failure = translate_for_audit(error)
         else:
             places = dict.fromkeys((UUID(each.writer), each.number) for each in found)
             self._wrong = list(places)[:_KEPT]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import cast
 from uuid import UUID
@@ -22,7 +23,6 @@ from sqlalchemy import Connection, Engine
 from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointLog
-from vault.audit.failures import DRIVER_ERRORS, execute, translate
 from vault.audit.integration_batch import WriterBacklog, in_order, take, time_of
 from vault.audit.log import LogRoot, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
@@ -30,11 +30,14 @@ from vault.audit.record import Record
 from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason, VaultError
 from vault.postgres.advisory_locks import AdvisoryLock
+from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
+from vault.postgres.transaction import execute
 from vault.service.audit_access import Finding
 
 __all__ = ["IntegrationStatus", "Integrator"]
 
 _log = structlog.get_logger(__name__)
+_execute = partial(execute, failure_of=translate_for_audit)
 
 _RETRY_STALLED = 30.0  # seconds: a record that was mended goes on by itself
 _LOOK = 5.0  # seconds after which a server looks for itself, whoever does the work
@@ -141,7 +144,7 @@ class Integrator:
     def _step(self) -> int:
         """Runs one transaction; returns how many records it integrated."""
         with self._transaction() as connection:
-            alone = execute(connection, sql.BEGIN, {"lock": int(AdvisoryLock.INTEGRATION)})[0][-1]
+            alone = _execute(connection, sql.BEGIN, {"lock": int(AdvisoryLock.INTEGRATION)})[0][-1]
             end = self._end(connection)
             others_work = not alone or end.tip.tree.size > self._tip.tree.size
             done = _Done(end.tip)
@@ -157,7 +160,7 @@ class Integrator:
 
     def _end(self, connection: Connection) -> _End:
         known = self._tip.tree.size
-        rows = execute(connection, sql.TIP, {"known": known})
+        rows = _execute(connection, sql.TIP, {"known": known})
         written, last = cast("tuple[int, int]", rows[0][:2])
         roots = [LogRoot(*cast("_RootRow", row[2:])) for row in rows if row[2] is not None]
         if known and (not roots or roots[0].size != known or roots[0].mac != self._tip.mac):
@@ -196,7 +199,7 @@ class Integrator:
 
     def _behind(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:
         parameters = {"stalled": list(without), "most": self._batch}
-        rows = execute(connection, sql.BEHIND, parameters)
+        rows = _execute(connection, sql.BEHIND, parameters)
         return [WriterBacklog(*cast("tuple[UUID, int, int, bytes]", row)) for row in rows]
 
     def _fetch(
@@ -210,7 +213,7 @@ class Integrator:
             "heads": [writer.head for writer in writers],
             "most": max(1, self._batch // len(writers)),
         }
-        rows = execute(connection, sql.RECORDS, parameters)
+        rows = _execute(connection, sql.RECORDS, parameters)
         records = [Record(*cast("_RecordRow", row)) for row in rows]
         grouped = groupby(records, lambda record: record.writer)
         return {writer: list(own) for writer, own in grouped}
@@ -232,7 +235,7 @@ class Integrator:
             "mac": root.mac,
         }
         positions = [entry.position for entry in entries]
-        done = execute(connection, sql.APPEND, parameters)
+        done = _execute(connection, sql.APPEND, parameters)
         if [(sorted(cast("list[int]", at)), size) for at, size in done] != [(positions, root.size)]:
             raise _tampered("the database did not add all entries to the log")
         return _Tip(tree, root.mac)
@@ -258,7 +261,7 @@ class Integrator:
         self._looked = self._clock()
 
     def _oldest(self, connection: Connection) -> float:
-        rows = execute(connection, sql.WAITING, {"stalled": list(self._stalled)})
+        rows = _execute(connection, sql.WAITING, {"stalled": list(self._stalled)})
         begun = [(now, time_of(str(body))) for now, body in rows]
         ages = [(cast("datetime", now) - then).total_seconds() for now, then in begun if then]
         return max([0.0, *ages])
@@ -270,7 +273,7 @@ class Integrator:
             with self._engine.begin() as connection:
                 yield connection
         except DRIVER_ERRORS as error:
-            failure = translate(error)
+            failure = translate_for_audit(error)
         else:
             return
         raise failure

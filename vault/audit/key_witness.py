@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, text
 
 from vault.audit.chain import KeyOf
-from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.audit.record import NamedKeys, Record, read_opening
 from vault.errors import AuditUnavailable, DecryptionFailed
+from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
 
 __all__ = ["keys_named"]
 
@@ -40,7 +40,7 @@ def keys_named(engine: Engine, key_of: KeyOf) -> Sequence[NamedKeys]:
             connection.execute(_SETTINGS)
             rows = connection.execute(_LAST_OPENINGS, {"most": _MOST}).all()
     except DRIVER_ERRORS as error:
-        failure = translate(error)
+        failure = translate_for_audit(error)
     else:
         named = {_named(Record(*row), key_of) for row in rows}
         return [each for each in named if each is not None]

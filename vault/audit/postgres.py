@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from vault.audit.chain_heads import ChainHead, ChainHeadPool
 from vault.audit.erasures import make_list
-from vault.audit.failures import execute, sqlstate_of, translate
 from vault.audit.record import (
     NO_MAC,
     Opening,
@@ -27,10 +26,13 @@ from vault.audit.record import (
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent, PolicyChange
 from vault.postgres.advisory_locks import AdvisoryLock
+from vault.postgres.failures import sqlstate_of, translate_for_audit
+from vault.postgres.transaction import execute
 
 __all__ = ["CloseWith", "PostgresAuditLog", "Started"]
 
 _log = structlog.get_logger(__name__)
+_execute = partial(execute, failure_of=translate_for_audit)
 
 CloseWith = Callable[
     [str, Sequence[UUID | int | bytes | str], Callable[[BaseException], AuditUnavailable]], None
@@ -178,7 +180,7 @@ class PostgresAuditLog:
 
     def _refused(self, error: BaseException, chain_head: ChainHead) -> AuditUnavailable:
         if sqlstate_of(error) != _NO_RECORD:
-            return translate(error)
+            return translate_for_audit(error)
         # Another process holds this chain, or the audit was tampered with. One that was opened
         # in this same transaction goes with it.
         if self._leased is not None:
@@ -212,8 +214,8 @@ class PostgresAuditLog:
         The lock makes ordinals gapless. It is held until the commit, which follows at once.
         """
         connection, now = self._started.connection, self._started.now
-        execute(connection, _LOCK, {"lock": int(AdvisoryLock.OPENING)})
-        last = execute(connection, _LAST_WRITER, {})
+        _execute(connection, _LOCK, {"lock": int(AdvisoryLock.OPENING)})
+        last = _execute(connection, _LAST_WRITER, {})
         self._named = self._chain_heads.lost()
         opening = _opening(last[0] if last else None, self._named)
         opening = self._opened = replace(opening, keys=self._chain_heads.keys())
@@ -223,7 +225,7 @@ class PostgresAuditLog:
         record = make_record(self._chain_heads.key(), writer, 1, NO_MAC, body)
         placed = {"ordinal": opening.ordinal, "server": server, "opened": now}
         head = {"head_mac": make_head(self._chain_heads.key(), record).head_mac}
-        if not execute(connection, _OPEN, {**asdict(record), **head, **placed}):
+        if not _execute(connection, _OPEN, {**asdict(record), **head, **placed}):
             raise AuditUnavailable("the audit's chain was not opened", reason=Reason.INTERNAL)
         return ChainHead(writer, 1, record.mac)
 

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.erasure_check import ErasureCheck
-from vault.audit.failures import DRIVER_ERRORS, translate
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, Snapshot, verify
 from vault.audit.witness import NOTHING_KNOWN, Knowledge, Witness, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
+from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
 from vault.service.audit_access import AuditReport, Finding
 
 __all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
@@ -289,6 +289,6 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except DRIVER_ERRORS as error:
-        failure = translate(error)
+        failure = translate_for_audit(error)
     if failure is not None:
         raise failure

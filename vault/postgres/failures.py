@@ -1,4 +1,4 @@
-"""What leaves the store when Postgres or its driver fails: our errors, none of their texts.
+"""What store and audit raise when Postgres or its driver fails: our errors, none of their texts.
 
 Driver exceptions quote rows and parameters, so neither they nor their messages go on:
 only the SQLSTATE does.
@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from vault.errors import Reason, StoreUnavailable
+from vault.errors import AuditUnavailable, Explained, Reason, StoreUnavailable
 from vault.postgres.connect_failures import ConnectFailed, connect_failed
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "read_only_server",
     "sqlstate_of",
     "translate",
+    "translate_for_audit",
 ]
 
 _log = structlog.get_logger(__name__)
@@ -95,7 +96,7 @@ class LockTimeout(StoreUnavailable):
 
 def sqlstate_of(error: BaseException) -> str:
     """Returns the five-character SQLSTATE of a driver's error, or an empty string."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     if not isinstance(original, psycopg.Error):
         return ""
     return original.sqlstate or _refusal_of(original)
@@ -145,10 +146,9 @@ def translate(error: BaseException) -> StoreUnavailable:
     state = sqlstate_of(error)
     if state in _CONFLICTS:
         return Conflict("the database rolled the transaction back")
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     failed = original if isinstance(original, ConnectFailed) else None
-    where = {"cause": str(failed), "where": failed.where} if failed else {}
-    _log.warning("database error", sqlstate=state, kind=type(error).__name__, **where)
+    _log.warning("database error", **_log_entry(error, state, failed))
     if state == _CANCELED:
         return deadline_exceeded()
     if state == _LOCK_TIMEOUT:
@@ -167,3 +167,29 @@ def translate(error: BaseException) -> StoreUnavailable:
     if failed.causes:
         message = f"{message}: {failed}"
     return StoreUnavailable(message, where=failed.where)
+
+
+def translate_for_audit(error: BaseException) -> AuditUnavailable:
+    """Makes the audit's error of a driver's, as ``translate`` makes the store's."""
+    state = sqlstate_of(error)
+    original = _original(error)
+    known = original if isinstance(original, Explained) else None
+    _log.error("audit not available", **_log_entry(error, state, known))
+    if state == _CANCELED:
+        late = AuditUnavailable(
+            "the deadline passed before the audit record was written",
+            reason=Reason.DEADLINE_EXCEEDED,
+        )
+        late.retryable = False
+        return late
+    cause = f": {known}" if known else ""
+    return AuditUnavailable(f"the audit cannot be written or read, so there is no answer{cause}")
+
+
+def _original(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _log_entry(error: BaseException, state: str, known: Explained | None) -> dict[str, str]:
+    where = {"cause": str(known), "where": known.where} if known else {}
+    return {"sqlstate": state, "kind": type(error).__name__, **where}

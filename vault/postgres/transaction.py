@@ -148,18 +148,26 @@ def _ending_reported(opened: OpenTransaction) -> Iterator[None]:
             listener(opened.ending)
 
 
-def execute(connection: Connection, statement: str, parameters: Parameters) -> Sequence[Columns]:
-    """Runs a statement of ``vault.store.sql`` and returns its rows. Raises StoreUnavailable.
+def execute(
+    connection: Connection,
+    statement: str,
+    parameters: Parameters,
+    failure_of: Callable[[BaseException], VaultError] = translate,
+) -> Sequence[Columns]:
+    """Runs a statement in psycopg's placeholders and returns its rows.
 
     Straight on the driver: SQLAlchemy's result costs as much as the statement itself. It
     keeps the pool, begins and commits; a connection lost here is found when it is given back.
+
+    Args:
+        failure_of: makes the error that is raised of a driver's. StoreUnavailable by default.
     """
-    failure: StoreUnavailable
+    failure: VaultError
     try:
         cursor = driver_of(connection).execute(statement, parameters)
         rows: Sequence[Columns] = cursor.fetchall() if cursor.description else ()
     except DRIVER_ERRORS as error:
-        failure = translate(error)
+        failure = failure_of(error)
     else:
         return rows
     raise failure
