@@ -11,7 +11,7 @@ import pytest
 
 from vault.config import KeysSettings
 from vault.dev.authority import Authority
-from vault.dev.openbao import AppRole, DevOpenBao
+from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 
 # A shell without job control ignores SIGINT for what it starts in the background, and every
@@ -92,13 +92,13 @@ def openbao(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
 
 
 @pytest.fixture(scope="module")
-def app_role(openbao: DevOpenBao) -> AppRole:
+def app_role(openbao: DevOpenBao) -> AppRoleFiles:
     """A Transit key, a policy and an AppRole of this module's own."""
     return openbao.setup(f"test-{secrets.token_hex(4)}")
 
 
 @pytest.fixture(scope="module")
-def keys_settings(openbao: DevOpenBao, app_role: AppRole) -> KeysSettings:
+def keys_settings(openbao: DevOpenBao, app_role: AppRoleFiles) -> KeysSettings:
     """Settings that log in to the OpenBao as this module's AppRole."""
     return KeysSettings.model_validate(
         {

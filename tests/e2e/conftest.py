@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vault.client import Client, ClientTls
 from vault.dev.authority import Authority
-from vault.dev.openbao import AppRole, DevOpenBao
+from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 
@@ -36,7 +36,7 @@ class Site:
     directory: Path
     authority: Authority
     openbao: DevOpenBao
-    approle: AppRole
+    approle: AppRoleFiles
     postgres: EmbeddedPostgres
     database: Database
 

@@ -22,7 +22,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.authority import Authority
-from vault.dev.issuer import Issuer
+from vault.dev.issuer import TokenIssuer
 from vault.dev.ports import persistent_port
 from vault.v1.tokenization_service_pb2 import DetokenizeRequest, TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
@@ -56,8 +56,8 @@ class Jwt:
 
     site: Site
     server: Server
-    ours: Issuer
-    theirs: Issuer
+    ours: TokenIssuer
+    theirs: TokenIssuer
     ca: Path
 
     def call(self, token: str | None, address: str = "", tls: ClientTls | None = None) -> str:
@@ -100,9 +100,9 @@ def site_jwt(site: Site, start_server: StartServer) -> Jwt:
     for source, name in ((pair.cert, "server.pem"), (pair.key, "server.key")):
         replace(home / name, source.read_bytes())
     replace(home / "clients.pem", site.authority.certificate_path.read_bytes())
-    ours, theirs = Issuer(home / "ours"), Issuer(home / "theirs")
+    ours, theirs = TokenIssuer(home / "ours"), TokenIssuer(home / "theirs")
 
-    def issuer(name: str, keys: Issuer) -> Mapping[str, str | list[str]]:
+    def issuer(name: str, keys: TokenIssuer) -> Mapping[str, str | list[str]]:
         return {
             "issuer": name,
             "audience": "tokenvault",
@@ -195,7 +195,7 @@ def header(token: str) -> dict[str, object]:
     return dict(jwt.get_unverified_header(token))
 
 
-def resigned(issuer: Issuer, **more: object) -> str:
+def resigned(issuer: TokenIssuer, **more: object) -> str:
     """A token of the issuer's key with other headers; None takes one away."""
     head = {**header(issuer.sign(claims())), **more}
     key = serialization.load_pem_private_key(
@@ -206,7 +206,7 @@ def resigned(issuer: Issuer, **more: object) -> str:
     return jwt.encode(claims(), key, algorithm="ES256", headers=kept)
 
 
-def with_public_key_as_secret(issuer: Issuer) -> str:
+def with_public_key_as_secret(issuer: TokenIssuer) -> str:
     (entry,) = json.loads(issuer.jwks_path.read_bytes())["keys"]
     pem = jwt.PyJWK(entry).key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -216,18 +216,18 @@ def with_public_key_as_secret(issuer: Issuer) -> str:
     return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-def unsigned(issuer: Issuer) -> str:
+def unsigned(issuer: TokenIssuer) -> str:
     return f"{part({**header(issuer.sign(claims())), 'alg': 'none'})}.{part(claims())}.AA"
 
 
-def with_key_of_its_own(issuer: Issuer) -> str:
+def with_key_of_its_own(issuer: TokenIssuer) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     head = {**header(issuer.sign(claims())), "jwk": public}
     return jwt.encode(claims(), key, algorithm="ES256", headers=head)
 
 
-Make = Callable[[Issuer, Issuer], str]
+Make = Callable[[TokenIssuer, TokenIssuer], str]
 REFUSED: dict[str, Make] = {
     "expired": lambda ours, _: ours.sign(claims(exp=int(time.time()) - 5)),
     "no exp": lambda ours, _: ours.sign(claims(exp=None)),
@@ -351,7 +351,7 @@ def test_a_new_signing_key_counts_and_the_old_one_ends_without_a_restart(
     site_jwt: Jwt, keep_files: Path
 ) -> None:
     jwks = keep_files / "ours/jwks.json"
-    fresh = Issuer(keep_files / "fresh")
+    fresh = TokenIssuer(keep_files / "fresh")
     old_token, new_token = site_jwt.ours.sign(claims()), fresh.sign(claims())
     assert site_jwt.call(new_token) == "UNAUTHENTICATED UNAUTHENTICATED"
     old = json.loads(jwks.read_bytes())["keys"]

@@ -19,7 +19,7 @@ import pytest
 from vault.client import CallError, Client, RetryPolicy
 from vault.config import read_secret
 from vault.dev.authority import Authority
-from vault.dev.openbao import AppRole, DevOpenBao, service_policy
+from vault.dev.openbao import AppRoleFiles, DevOpenBao, service_policy
 from vault.dev.postgres import Database, EmbeddedPostgres
 from vault.dev.private_files import write_private
 
@@ -40,7 +40,7 @@ class Scene:
     """A key server and the server that depends on it."""
 
     openbao: DevOpenBao
-    approle: AppRole
+    approle: AppRoleFiles
     server: Server
     database: Database
 

@@ -19,7 +19,7 @@ from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, dat
 from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed
-from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
+from vault.keys.manifest import KeyVersion, ListedKey, Manifest, read_manifest
 from vault.keys.snapshot import KeyId, Purpose
 from vault.model import Generator
 
@@ -225,7 +225,7 @@ def test_index_audit_and_transit(documented: dict[str, bytes]) -> None:
 def test_the_key_manifest(documented: dict[str, bytes]) -> None:
     check = key_check_value(ROOT, TENANT, FIELD, "field", VERSION)
     assert check == documented["key check value"]
-    place = Place(KeyId(TENANT, FIELD, Purpose.FIELD), VERSION)
+    place = KeyVersion(KeyId(TENANT, FIELD, Purpose.FIELD), VERSION)
     manifest = Manifest(TENANT, 1, {place: ListedKey(check, restored=False)})
     sealed = manifest.sealed(MacKey(VERSION, ROOT))
     assert sealed.document.encode() == manifest_document()

@@ -17,8 +17,8 @@ from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
 from vault.audit.record import Head, Record, Writer
-from vault.audit.verify import MAX_FINDINGS, Snapshot, verify
-from vault.audit.witness import NOTHING_KNOWN, Knowledge, Witness, find_missing
+from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
+from vault.audit.witness import NOTHING_KNOWN, AuditWitness, Knowledge, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
 from vault.service.audit_access import AuditReport, Finding
@@ -110,7 +110,7 @@ class PostgresAuditReader:
         self,
         engine: Engine,
         key_of: KeyOf,
-        witness: Witness = lambda: NOTHING_KNOWN,
+        witness: AuditWitness = lambda: NOTHING_KNOWN,
         checks: Sequence[Check] = (),
     ) -> None:
         """Takes where the audit key of a version is (see ``verify``).
@@ -269,11 +269,11 @@ def _in_time(rows: Iterator[T], deadline: float | None) -> Iterator[T]:
         yield row
 
 
-def _snapshot(connection: Connection, deadline: float | None) -> Snapshot:
+def _snapshot(connection: Connection, deadline: float | None) -> AuditSnapshot:
     def stream(statement: TextClause) -> Iterator[Any]:
         yield from connection.execute(statement, execution_options={"yield_per": _FETCH})
 
-    return Snapshot(
+    return AuditSnapshot(
         writers=[Writer(*row) for row in connection.execute(_WRITERS)],
         heads={row.writer: Head(*row) for row in connection.execute(_HEADS)},
         openings=[Record(*row) for row in connection.execute(_OPENINGS)],

@@ -22,13 +22,13 @@ from vault.audit.witness import NOTHING_KNOWN, Knowledge
 from vault.errors import DecryptionFailed
 from vault.service.audit_access import AuditReport, Finding
 
-__all__ = ["MAX_FINDINGS", "Snapshot", "verify"]
+__all__ = ["MAX_FINDINGS", "AuditSnapshot", "verify"]
 
 MAX_FINDINGS = 1000
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class AuditSnapshot:
     """The audit at one time.
 
     Attributes:
@@ -48,7 +48,7 @@ class Snapshot:
 
 
 def verify(
-    snapshot: Snapshot,
+    snapshot: AuditSnapshot,
     key_of: KeyOf,
     checkpoint: Checkpoint | None = None,
     knowledge: Knowledge = NOTHING_KNOWN,
@@ -138,7 +138,7 @@ def _anchors(
 
 
 def _writer_findings(
-    snapshot: Snapshot, openings: Mapping[UUID, Opening], anchors: Mapping[UUID, object]
+    snapshot: AuditSnapshot, openings: Mapping[UUID, Opening], anchors: Mapping[UUID, object]
 ) -> list[Finding]:
     known = {writer.writer for writer in snapshot.writers}
     strangers = (openings.keys() | snapshot.heads.keys() | anchors.keys()) - known

@@ -19,7 +19,7 @@ from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
 from vault.service.audit_access import Finding
 
-__all__ = ["NOTHING_KNOWN", "Knowledge", "Witness", "find_missing"]
+__all__ = ["NOTHING_KNOWN", "AuditWitness", "Knowledge", "find_missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Knowledge:
 
 
 NOTHING_KNOWN = Knowledge()
-Witness = Callable[[], Knowledge]
+AuditWitness = Callable[[], Knowledge]
 """Asked before the audit is read: what it knows is committed, so the reader must find it."""
 
 _CHAINS = text("""

@@ -16,7 +16,7 @@ from vault.bulk.shell import shell_word
 from vault.client import CallError, Client, ClientTls
 from vault.client.address import address_problem
 
-__all__ = ["Connection", "ConnectionOptions", "DevOption", "find_health", "one_service"]
+__all__ = ["ConnectionOptions", "DevOption", "ServiceConnection", "find_health", "one_service"]
 
 _DEV_DIRECTORY = Path(".tokenvault")
 _NAMED = "tokenvault.services-named"
@@ -49,7 +49,7 @@ DevOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ServiceConnection:
     """A service and the caller's PEM files.
 
     Attributes:
@@ -116,10 +116,10 @@ class ConnectionOptions:
     ] = None
 
     def open(self, *, default_role: str | None = None) -> AbstractContextManager[Client]:
-        """Returns a client. Raises as ``find`` and ``Connection.open`` do."""
+        """Returns a client. Raises as ``find`` and ``ServiceConnection.open`` do."""
         return self.find(default_role=default_role).open()
 
-    def find(self, *, default_role: str | None = None) -> Connection:
+    def find(self, *, default_role: str | None = None) -> ServiceConnection:
         """Chooses the connection: ``--dev``, else the four options, else ./.tokenvault.
 
         Args:
@@ -145,7 +145,7 @@ class ConnectionOptions:
             )
         return _development(directory, self.role or default_role)
 
-    def _named_service(self, given: str, missing: Sequence[str]) -> Connection:
+    def _named_service(self, given: str, missing: Sequence[str]) -> ServiceConnection:
         if self.role is not None:
             raise typer.BadParameter(
                 f"--role chooses a caller of a development environment, but {given} (or "
@@ -155,7 +155,9 @@ class ConnectionOptions:
         if self.address and (problem := address_problem(self.address)):
             raise typer.BadParameter(problem)
         if self.address and self.ca and self.cert and self.key:
-            return Connection(self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key))
+            return ServiceConnection(
+                self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key)
+            )
         raise typer.BadParameter(f"a connection needs all four; missing: {', '.join(missing)}")
 
 
@@ -206,7 +208,7 @@ def _described(directory: Path) -> tuple[Path, dict[str, Any]]:
     return path, described
 
 
-def _development(directory: Path, role: str | None) -> Connection:
+def _development(directory: Path, role: str | None) -> ServiceConnection:
     path, described = _described(directory)
     try:
         address, ca, clients = described["address"], described["ca"], described["clients"]
@@ -220,4 +222,4 @@ def _development(directory: Path, role: str | None) -> Connection:
     if pair is None:
         raise typer.BadParameter(f"no role {shell_word(role)} in {path}; there are: {known}")
     cert, key = (directory / name for name in pair)
-    return Connection(address, ClientTls(ca=directory / ca, cert=cert, key=key), role)
+    return ServiceConnection(address, ClientTls(ca=directory / ca, cert=cert, key=key), role)

@@ -14,7 +14,7 @@ import typer
 
 from vault.bulk import CsvOptions, OnReject, Summary
 from vault.bulk.shell import shell_word
-from vault.cli.connection import Connection
+from vault.cli.connection import ServiceConnection
 from vault.cli.printable import one_line
 from vault.client import Client
 
@@ -181,7 +181,7 @@ def outcome_json(summary: Summary) -> dict[str, object]:
 
 @contextmanager
 def running(
-    connection: Connection, source: str, batch_size: int
+    connection: ServiceConnection, source: str, batch_size: int
 ) -> Iterator[tuple[Client, Progress | None]]:
     """Yields a client and, at a terminal, a function that moves the progress bar.
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from vault.client.column_like import ColumnLike, column_items
 from vault.client.errors import ItemError
 
-__all__ = ["Batch", "Plan", "plan_batches", "too_long"]
+__all__ = ["Batch", "BatchPlan", "plan_batches", "too_long"]
 
 Item = TypeVar("Item", str, bytes)
 
@@ -25,7 +25,7 @@ class Batch(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Generic[Item]):
+class BatchPlan(Generic[Item]):
     """A column, split.
 
     Attributes:
@@ -42,7 +42,7 @@ class Plan(Generic[Item]):
 
 def plan_batches(
     column: ColumnLike[Item], *, max_items: int, max_bytes: int, kind: type[Item] | None = None
-) -> Plan[Item]:
+) -> BatchPlan[Item]:
     """Splits a column into batches of at most ``max_items`` items and ``max_bytes`` bytes.
 
     Raises:
@@ -70,7 +70,7 @@ def plan_batches(
             batches[-1].indexes.append(index)
             batches[-1].items.append(item)
             room -= size
-    return Plan(items, batches, errors, skipped)
+    return BatchPlan(items, batches, errors, skipped)
 
 
 def _size(item: str | bytes) -> int | None:

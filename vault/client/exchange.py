@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from vault.client.batches import Batch, Plan, plan_batches, too_long
+from vault.client.batches import Batch, BatchPlan, plan_batches, too_long
 from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
@@ -77,7 +77,7 @@ class Exchange:
         """Sends nothing more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def plan(self, column: ColumnLike[Item], kind: type[Item]) -> Plan[Item]:
+    def plan(self, column: ColumnLike[Item], kind: type[Item]) -> BatchPlan[Item]:
         """Splits a column into requests. Raises TypeError for what is no column of ``kind``."""
         return plan_batches(
             column, max_items=self._batch_size, max_bytes=MAX_REQUEST_BYTES, kind=kind
@@ -115,7 +115,7 @@ class Exchange:
 
     def batches(
         self,
-        plan: Plan[Item],
+        plan: BatchPlan[Item],
         rpc: _Rpc[Request, BatchAnswer],
         request: Callable[[list[Item]], Request],
     ) -> Iterator[tuple[Batch[Item], BatchAnswer]]:

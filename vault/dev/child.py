@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vault.dev.unprivileged import AS_CALLER, Identity
+from vault.dev.unprivileged import AS_CALLER, ProcessIdentity
 
 __all__ = ["Child"]
 
@@ -33,7 +33,7 @@ class Child:
         log: Path,
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 20.0,
-        identity: Identity = AS_CALLER,
+        identity: ProcessIdentity = AS_CALLER,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Describes the child; ``grace`` is how many seconds a stop may take before SIGKILL."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from vault.dev.private_files import private_directory, write_private
-from vault.dev.unprivileged import Identity, chown_to
+from vault.dev.unprivileged import ProcessIdentity, chown_to
 from vault.errors import SetupError
 
 __all__ = ["OTHER_USERS_HOME", "Cluster"]
@@ -23,7 +23,7 @@ _STALE_TIMEOUT = 15.0
 class Cluster:
     """A data directory under ``directory`` that belongs to the identity of its server."""
 
-    def __init__(self, directory: Path, binaries: Path, identity: Identity) -> None:
+    def __init__(self, directory: Path, binaries: Path, identity: ProcessIdentity) -> None:
         self._binaries = binaries
         self._identity = identity
         self._home = directory if identity.user is None else _other_users_home(directory, identity)
@@ -120,7 +120,7 @@ def _is_server(pid: int, data: Path) -> bool:
     return b"postgres" in command and str(data).encode() in command
 
 
-def _other_users_home(directory: Path, identity: Identity) -> Path:
+def _other_users_home(directory: Path, identity: ProcessIdentity) -> Path:
     OTHER_USERS_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     home = private_directory(OTHER_USERS_HOME / name)

@@ -29,7 +29,7 @@ from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import choose_callers
 from vault.dev.child import Child
 from vault.dev.deployed_files import deployed_file
-from vault.dev.issuer import Issuer, choose_token_callers
+from vault.dev.issuer import TokenIssuer, choose_token_callers
 from vault.dev.openbao import DevOpenBao
 from vault.dev.policy_log import PolicyLogReader
 from vault.dev.ports import LOOPBACK, is_free
@@ -176,7 +176,7 @@ class DevEnvironment:
         self._ports = choose_ports(self.directory, self._port, self._report)
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
-        issuer = Issuer(self.directory / "issuer")
+        issuer = TokenIssuer(self.directory / "issuer")
         self.tokens = issuer.issue(token_callers)
         postgres = EmbeddedPostgres(self.directory / "postgres")
         openbao = DevOpenBao(self.directory / "openbao", authority)

@@ -22,7 +22,7 @@ from vault.errors import ConfigError
 from vault.model import Group
 from vault.policy.model import Policy
 
-__all__ = ["Issuer", "IssuerSettings", "TokenCallers", "choose_token_callers"]
+__all__ = ["IssuerSettings", "TokenCallers", "TokenIssuer", "choose_token_callers"]
 
 ALGORITHM = "ES256"
 VALIDITY = dt.timedelta(days=30)
@@ -97,7 +97,7 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class Issuer:
+class TokenIssuer:
     """Signs tokens with a key in a directory (0700). ``clock`` is aware of its zone."""
 
     def __init__(self, directory: Path, *, clock: Callable[[], dt.datetime] = _now) -> None:

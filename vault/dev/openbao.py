@@ -23,9 +23,9 @@ from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.private_files import private_directory, write_private
 from vault.distribution import install_hint
 from vault.errors import SetupError, Unavailable
-from vault.keys.connection import Connection
+from vault.keys.connection import KeyServerConnection
 
-__all__ = ["KEY_NAME", "AppRole", "DevOpenBao", "find_binary", "service_policy"]
+__all__ = ["KEY_NAME", "AppRoleFiles", "DevOpenBao", "find_binary", "service_policy"]
 
 KEY_NAME = "tokenvault"
 _START_TIMEOUT = 60.0
@@ -34,7 +34,7 @@ _POLICY = deployed_file("hashicorp-vault/tokenvault-service.hcl")
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
-class AppRole(NamedTuple):
+class AppRoleFiles(NamedTuple):
     """What a service logs in with (0600 files), and the Transit key it may use."""
 
     role_id_file: Path
@@ -121,13 +121,15 @@ class DevOpenBao:
         """Seals the server: every call fails until it is unsealed."""
         self.admin().write("sys/seal")
 
-    def admin(self) -> Connection:
+    def admin(self) -> KeyServerConnection:
         """Returns a connection with the root token, for setting up and for tests."""
         connection = self._connection()
         connection.use_token((self._directory / "root.token").read_text("ascii").strip())
         return connection
 
-    def setup(self, key_name: str = KEY_NAME, *, ttl: str = "1h", max_ttl: str = "24h") -> AppRole:
+    def setup(
+        self, key_name: str = KEY_NAME, *, ttl: str = "1h", max_ttl: str = "24h"
+    ) -> AppRoleFiles:
         """Makes the Transit key, the service's policy and its AppRole unless they are there."""
         admin = self.admin()
         if "transit/" not in _part(admin.read("sys/mounts"), "data"):
@@ -148,9 +150,9 @@ class DevOpenBao:
         admin.write(f"auth/approle/role/{key_name}", role)
         return self._write_ids(admin, key_name)
 
-    def _write_ids(self, admin: Connection, name: str) -> AppRole:
+    def _write_ids(self, admin: KeyServerConnection, name: str) -> AppRoleFiles:
         home = private_directory(private_directory(self._directory / "roles") / name)
-        ids = AppRole(home / "role_id", home / "secret_id", name)
+        ids = AppRoleFiles(home / "role_id", home / "secret_id", name)
         if not (ids.role_id_file.exists() and ids.secret_id_file.exists()):
             role = f"auth/approle/role/{name}"
             role_id = _part(admin.read(f"{role}/role-id"), "data")["role_id"]
@@ -159,8 +161,8 @@ class DevOpenBao:
             write_private(ids.role_id_file, str(role_id))
         return ids
 
-    def _connection(self) -> Connection:
-        return Connection(self.address, ca=self.ca, timeout=_REQUEST_TIMEOUT)
+    def _connection(self) -> KeyServerConnection:
+        return KeyServerConnection(self.address, ca=self.ca, timeout=_REQUEST_TIMEOUT)
 
     def _write_config(self) -> Path:
         cert, key = self._authority.issue_server("openbao")
@@ -189,7 +191,7 @@ class DevOpenBao:
     def _await_listener(self) -> None:
         self._await(self._connection(), "sys/init", "did not start")
 
-    def _await(self, connection: Connection, path: str, complaint: str) -> None:
+    def _await(self, connection: KeyServerConnection, path: str, complaint: str) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:

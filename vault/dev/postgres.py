@@ -24,7 +24,7 @@ from vault.dev.libpq_variables import clear_libpq_variables
 from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.private_files import private_directory, read_or_create, write_private
 from vault.dev.reachable import reachable_binaries
-from vault.dev.unprivileged import Identity, choose
+from vault.dev.unprivileged import ProcessIdentity, choose
 from vault.distribution import install_hint
 from vault.errors import SetupError
 
@@ -81,7 +81,7 @@ class EmbeddedPostgres:
         directory: Path,
         *,
         settings: Mapping[str, str] | None = None,
-        identity: Identity | None = None,
+        identity: ProcessIdentity | None = None,
     ) -> None:
         self._directory = private_directory(directory)
         self._settings = {"log_min_error_statement": "panic", **(settings or {})}

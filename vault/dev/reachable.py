@@ -13,13 +13,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from vault.dev.unprivileged import Identity
+from vault.dev.unprivileged import ProcessIdentity
 from vault.errors import SetupError
 
 __all__ = ["reachable_binaries"]
 
 
-def reachable_binaries(binaries: Path, identity: Identity, shared: Path) -> Path:
+def reachable_binaries(binaries: Path, identity: ProcessIdentity, shared: Path) -> Path:
     """Returns the directory itself, or that of a copy below ``shared``, made once.
 
     Raises SetupError where no copy can be made or the user cannot reach it either.
@@ -35,11 +35,11 @@ def reachable_binaries(binaries: Path, identity: Identity, shared: Path) -> Path
     return copy
 
 
-def _can_start(binaries: Path, identity: Identity) -> bool:
+def _can_start(binaries: Path, identity: ProcessIdentity) -> bool:
     return all(_answers(binaries / name, identity) for name in ("postgres", "initdb"))
 
 
-def _answers(program: Path, identity: Identity) -> bool:
+def _answers(program: Path, identity: ProcessIdentity) -> bool:
     try:
         done = subprocess.run(  # noqa: S603 - a binary we chose
             [str(program), "--version"],

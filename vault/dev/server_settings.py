@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from vault.dev.authority import Authority
 from vault.dev.issuer import IssuerSettings
-from vault.dev.openbao import AppRole, DevOpenBao
+from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.ports import LOOPBACK, is_free, persistent_port, saved_port
 from vault.dev.postgres import DATABASE, SERVICE, EmbeddedPostgres
 from vault.errors import ConfigError
@@ -60,7 +60,7 @@ def render(
     authority: Authority,
     postgres: EmbeddedPostgres,
     openbao: DevOpenBao,
-    role: AppRole,
+    role: AppRoleFiles,
     issuers: Sequence[IssuerSettings],
     *,
     workers: int = 1,

@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["AS_CALLER", "Identity", "choose", "chown_to", "namespace", "system_user"]
+__all__ = ["AS_CALLER", "ProcessIdentity", "choose", "chown_to", "namespace", "system_user"]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProcessIdentity:
     """How to start a program: behind a prefix, or as another user.
 
     Attributes:
@@ -26,17 +26,17 @@ class Identity:
     group: int | None = None
 
 
-AS_CALLER = Identity()
+AS_CALLER = ProcessIdentity()
 
 
-def choose() -> Identity:
+def choose() -> ProcessIdentity:
     """Returns the caller's own identity, or for root one that is not root."""
     if os.geteuid() != 0:
         return AS_CALLER
     return namespace() or system_user()
 
 
-def namespace() -> Identity | None:
+def namespace() -> ProcessIdentity | None:
     """Returns root seen as user 1000 in a user namespace, or None where those are forbidden.
 
     Files stay root's own, so no directory has to be opened up for another user.
@@ -46,21 +46,21 @@ def namespace() -> Identity | None:
         return None
     prefix = (unshare, "--user", "--map-user=1000", "--map-group=1000")
     probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)  # noqa: S603
-    return Identity(prefix) if probe.returncode == 0 else None
+    return ProcessIdentity(prefix) if probe.returncode == 0 else None
 
 
-def system_user() -> Identity:
+def system_user() -> ProcessIdentity:
     """Returns the system user ``postgres``, or else ``nobody``."""
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Identity(user=entry.pw_uid, group=entry.pw_gid)
-    return Identity(user=65534, group=65534)
+        return ProcessIdentity(user=entry.pw_uid, group=entry.pw_gid)
+    return ProcessIdentity(user=65534, group=65534)
 
 
-def chown_to(path: Path, identity: Identity) -> None:
+def chown_to(path: Path, identity: ProcessIdentity) -> None:
     """Makes a file or directory the identity's own, where that is another user."""
     if identity.user is not None and identity.group is not None:
         os.chown(path, identity.user, identity.group)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from vault.errors import KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, compare, inactive
-from vault.keys.manifest import Manifest, Place
+from vault.keys.manifest import KeyVersion, Manifest
 from vault.keys.snapshot import KeyId, Purpose
-from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
+from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 
@@ -44,7 +44,7 @@ def accept_keys(
     wrapper: KeyWrapper,
     tenant: str,
     give_up: Set[str],
-    witness: Witness = no_witness,
+    witness: ManifestWitness = no_witness,
 ) -> Accepted:
     """Writes a new generation of the manifest of the keys that are stored.
 
@@ -64,7 +64,7 @@ def accept_keys(
     lost = list(compare(before.without(give_up), stored))
     audit = KeyId(tenant, "", Purpose.AUDIT)
     if not any(place.key == audit for place in stored):
-        lost.append(LostKey(Place(audit, 1), Loss.MISSING))
+        lost.append(LostKey(KeyVersion(audit, 1), Loss.MISSING))
     lost += inactive(stored)
     final = [each for each in lost if each.loss in (Loss.MISSING, Loss.INACTIVE)]
     if final:

@@ -21,7 +21,7 @@ from hvac.adapters import JSONAdapter
 
 from vault.errors import KeysUnavailable
 
-__all__ = ["Connection", "Fault", "KeyServerError"]
+__all__ = ["Fault", "KeyServerConnection", "KeyServerError"]
 
 _NO_CONTENT = 204
 
@@ -73,7 +73,7 @@ _VERSION_FAULTS: Mapping[str, Fault] = {
 }
 
 
-class Connection:
+class KeyServerConnection:
     """One client of the key server's HTTP interface; threads may share it."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Connection:
         self._lock = Lock()
 
     def __repr__(self) -> str:
-        return f"<Connection {self._adapter.base_uri}>"
+        return f"<KeyServerConnection {self._adapter.base_uri}>"
 
     def use_token(self, token: str) -> None:
         """Sends the token with every later request."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Connection, Fault, KeyServerError
+from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.login import Login
 from vault.keys.methods import choose
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
@@ -68,7 +68,7 @@ class HashicorpKeys:
         ):
             if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
                 raise ConfigError(f"{key}: is not a name of the key server")
-        self._connection = Connection(
+        self._connection = KeyServerConnection(
             settings.address,
             ca=settings.ca,
             timeout=settings.timeout,

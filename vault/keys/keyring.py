@@ -16,13 +16,13 @@ from vault.keys.loading import KeyLoader
 from vault.keys.refresher import KeyRefresher
 from vault.keys.snapshot import (
     KeyId,
+    KeySnapshot,
     Purpose,
-    Snapshot,
     Versions,
     build_snapshot,
     key_id,
 )
-from vault.keys.stored import Witness, no_witness
+from vault.keys.stored import ManifestWitness, no_witness
 from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
@@ -67,7 +67,7 @@ class Keyring:
         lifetime: float = 3600.0,
         block: int = DEFAULT_BLOCK,
         max_uses: int = MAX_USES,
-        witness: Witness = no_witness,
+        witness: ManifestWitness = no_witness,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Loads nothing yet.
@@ -86,7 +86,7 @@ class Keyring:
         self._lifetime = lifetime
         self._clock = clock
         self._uses = UseCounter(store, block=block, max_uses=max_uses)
-        self._snapshot: Snapshot | None = None
+        self._snapshot: KeySnapshot | None = None
         self._loading = RLock()
         self._last_catch_up = -_CATCH_UP_INTERVAL
         self._stored: frozenset[tuple[KeyId, int]] = frozenset()
@@ -204,14 +204,14 @@ class Keyring:
             return self._find(lambda snapshot: snapshot.audits, key).active
         return self._find_version(lambda snapshot: snapshot.audits, key, version)
 
-    def _current(self) -> Snapshot:
+    def _current(self) -> KeySnapshot:
         snapshot = self._snapshot
         if snapshot is None or self._clock() >= snapshot.ends:
             raise KeysUnavailable(f"the keys in memory have ended: {self._problem or 'reloading'}")
         return snapshot
 
     def _find(
-        self, table: Callable[[Snapshot], Mapping[KeyId, Versions[K]]], key: KeyId
+        self, table: Callable[[KeySnapshot], Mapping[KeyId, Versions[K]]], key: KeyId
     ) -> Versions[K]:
         found = table(self._current()).get(key)
         if found is None and key.field in self._loader.given_up:
@@ -224,7 +224,7 @@ class Keyring:
         return found
 
     def _find_version(
-        self, table: Callable[[Snapshot], Mapping[KeyId, Versions[K]]], key: KeyId, version: int
+        self, table: Callable[[KeySnapshot], Mapping[KeyId, Versions[K]]], key: KeyId, version: int
     ) -> K:
         found = self._find(table, key).by_version.get(version)
         if found is None:

@@ -10,9 +10,9 @@ from structlog.typing import FilteringBoundLogger
 from vault.errors import KeysUnavailable
 from vault.keys.data_key_factory import DataKeyFactory
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, inactive
-from vault.keys.manifest import Manifest, Place, fields_given_up
+from vault.keys.manifest import KeyVersion, Manifest, fields_given_up
 from vault.keys.snapshot import KeyId, Purpose, key_id
-from vault.keys.stored import OpenedKeys, Witness, no_witness, open_keys, read_keys
+from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
@@ -34,7 +34,7 @@ class KeyLoader:
         store: DataKeyStore,
         wrapper: KeyWrapper,
         tenant: str,
-        witness: Witness = no_witness,
+        witness: ManifestWitness = no_witness,
     ) -> None:
         self._witness = witness
         self._store = store
@@ -91,7 +91,7 @@ class KeyLoader:
         except StoredKeysWrong as error:
             return error.lines()
         except KeysUnavailable:
-            there = {Place(key_id(each), each.version) for each in records}
+            there = {KeyVersion(key_id(each), each.version) for each in records}
             missing = self._known.without(fields_given_up(row)).keys() - there
             return KeysLost(LostKey(place, Loss.MISSING) for place in missing).lines()
         return []
@@ -148,7 +148,7 @@ class KeyLoader:
             half = key.field in fields or (key.purpose is Purpose.AUDIT and bool(fields))
             if half or key.field in used:
                 loss = Loss.USED if key.field in used else Loss.HALF
-                lost.append(LostKey(Place(key, 1), loss))
+                lost.append(LostKey(KeyVersion(key, 1), loss))
         _refuse(lost)
 
     def _list(self, row: KeyManifest | None, listed: Manifest, opened: OpenedKeys) -> bool:

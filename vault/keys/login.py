@@ -11,9 +11,9 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.errors import ConfigError, VaultError
-from vault.keys.connection import Connection, Fault, KeyServerError
+from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
-from vault.keys.methods import Method, part, seconds
+from vault.keys.methods import LoginMethod, part, seconds
 from vault.periodic_task import PeriodicTask
 
 __all__ = ["Login"]
@@ -28,8 +28,8 @@ class Login:
 
     def __init__(
         self,
-        connection: Connection,
-        method: Method,
+        connection: KeyServerConnection,
+        method: LoginMethod,
         *,
         refuse_root: bool = True,
         clock: Callable[[], float] = time.monotonic,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.keys.manifest import ListedKey, Place
+from vault.keys.manifest import KeyVersion, ListedKey
 from vault.keys.snapshot import KeyId
 from vault.keys.unwrap_failures import StoredKeysWrong
 
@@ -38,7 +38,7 @@ class Loss(StrEnum):
 class LostKey:
     """A key that is not as it must be."""
 
-    place: Place
+    place: KeyVersion
     loss: Loss
 
 
@@ -66,7 +66,7 @@ class KeysLost(StoredKeysWrong):
         """Returns a line for each key."""
         return [f"data key {each.place}: {each.loss.value}" for each in self.lost]
 
-    def _by_loss(self) -> Iterator[tuple[Loss, Sequence[Place]]]:
+    def _by_loss(self) -> Iterator[tuple[Loss, Sequence[KeyVersion]]]:
         for loss in Loss:
             places = [each.place for each in self.lost if each.loss is loss]
             if places:
@@ -81,7 +81,7 @@ class ManifestLost(StoredKeysWrong):
 
 
 def compare(
-    listed: Mapping[Place, ListedKey], stored: Mapping[Place, StoredKey]
+    listed: Mapping[KeyVersion, ListedKey], stored: Mapping[KeyVersion, StoredKey]
 ) -> Iterator[LostKey]:
     """Yields what is wrong with the stored keys, where each listed one must be among them."""
     for place, key in listed.items():
@@ -94,17 +94,17 @@ def compare(
             yield LostKey(place, Loss.MARKED)
 
 
-def inactive(stored: Mapping[Place, StoredKey]) -> Iterator[LostKey]:
+def inactive(stored: Mapping[KeyVersion, StoredKey]) -> Iterator[LostKey]:
     """Yields each key whose highest version is not the active one."""
     highest: dict[KeyId, int] = {}
     for place in stored:
         highest[place.key] = max(place.version, highest.get(place.key, 0))
-    for place in map(Place._make, highest.items()):
+    for place in map(KeyVersion._make, highest.items()):
         if not stored[place].active:
             yield LostKey(place, Loss.INACTIVE)
 
 
-def _names(places: Sequence[Place]) -> str:
+def _names(places: Sequence[KeyVersion]) -> str:
     names = [str(place) for place in places[:_SHOWN]]
     if len(places) > _SHOWN:
         names.append(f"and {len(places) - _SHOWN} more")

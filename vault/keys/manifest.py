@@ -17,13 +17,13 @@ from vault.crypto.field_key import MacKey
 from vault.keys.snapshot import KeyId, Purpose
 from vault.service.ports import KeyManifest
 
-__all__ = ["ListedKey", "Manifest", "Place", "fields_given_up", "read_manifest"]
+__all__ = ["KeyVersion", "ListedKey", "Manifest", "fields_given_up", "read_manifest"]
 
 _LABEL = b"tokenvault/v1/key-manifest"
 _VERSION = 1
 
 
-class Place(NamedTuple):
+class KeyVersion(NamedTuple):
     """One version of one key."""
 
     key: KeyId
@@ -58,17 +58,19 @@ class Manifest:
 
     tenant: str
     number: int = 0
-    keys: Mapping[Place, ListedKey] = field(default_factory=dict)
+    keys: Mapping[KeyVersion, ListedKey] = field(default_factory=dict)
     later: Sequence[Mapping[str, object]] = ()
     given_up: Set[str] = frozenset()
 
-    def next(self, stored: Mapping[Place, ListedKey], given_up: Set[str] | None = None) -> Manifest:
+    def next(
+        self, stored: Mapping[KeyVersion, ListedKey], given_up: Set[str] | None = None
+    ) -> Manifest:
         """Returns the next generation: what is stored, and what was listed of fields given up."""
         gone = self.given_up if given_up is None else frozenset(given_up)
         kept = {place: key for place, key in self.keys.items() if place.key.field in gone}
         return replace(self, number=self.number + 1, keys={**kept, **stored}, given_up=gone)
 
-    def without(self, fields: Set[str]) -> Mapping[Place, ListedKey]:
+    def without(self, fields: Set[str]) -> Mapping[KeyVersion, ListedKey]:
         """Returns the keys but those of some fields."""
         return {place: key for place, key in self.keys.items() if place.key.field not in fields}
 
@@ -105,7 +107,7 @@ def read_manifest(row: KeyManifest, audit_key: MacKey) -> Manifest | None:
     entries = content["keys"]
     ours = [each for each in entries if each["purpose"] in set(Purpose)]
     keys = {
-        Place(KeyId(row.tenant, each["field"], Purpose(each["purpose"])), each["version"]): (
+        KeyVersion(KeyId(row.tenant, each["field"], Purpose(each["purpose"])), each["version"]): (
             ListedKey(bytes.fromhex(each["check"]), each["restored"])
         )
         for each in ours

@@ -14,9 +14,18 @@ from typing import NamedTuple, Protocol
 
 from vault.config import KeyAuthSettings, read_projected_token, read_secret
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Connection, Fault, KeyServerError
+from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 
-__all__ = ["AppRole", "Granted", "Kubernetes", "Method", "TokenFile", "choose", "part", "seconds"]
+__all__ = [
+    "AppRole",
+    "Granted",
+    "Kubernetes",
+    "LoginMethod",
+    "TokenFile",
+    "choose",
+    "part",
+    "seconds",
+]
 
 _KUBERNETES_REFUSED = (
     "key server: the Kubernetes login is refused; check that the role is bound to this pod's "
@@ -50,10 +59,10 @@ class Granted(NamedTuple):
         return f"<Granted {self.seconds} s>"
 
 
-class Method(Protocol):
+class LoginMethod(Protocol):
     """One way to log in."""
 
-    def log_in(self, connection: Connection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> Granted:
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
 
 
@@ -82,7 +91,7 @@ class AppRole:
         self._refused = b""
         self._not_before = 0.0
 
-    def log_in(self, connection: Connection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> Granted:
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
         body = {
             "role_id": read_secret(self._role_id_file, "keys.auth.role_id_file"),
@@ -106,7 +115,7 @@ class Kubernetes(NamedTuple):
     role: str
     token_file: Path
 
-    def log_in(self, connection: Connection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> Granted:
         """Logs in. Raises KeysUnavailable, or ConfigError for the token's file."""
         key = "keys.auth.service_account_token_file"
         body = {"role": self.role, "jwt": read_projected_token(self.token_file, key)}
@@ -118,7 +127,7 @@ class TokenFile(NamedTuple):
 
     file: Path
 
-    def log_in(self, connection: Connection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> Granted:
         """Looks the token up. Raises KeysUnavailable, or ConfigError for its file."""
         token = read_secret(self.file, "keys.auth.token_file")
         connection.use_token(token)
@@ -129,7 +138,7 @@ class TokenFile(NamedTuple):
         return _granted(token, None if endless else left, found)
 
 
-def choose(auth: KeyAuthSettings) -> Method:
+def choose(auth: KeyAuthSettings) -> LoginMethod:
     """Returns the method that the settings name. Raises ConfigError for one that lacks a part."""
     mount = auth.mount or auth.method
     match auth.method:
@@ -160,7 +169,7 @@ def seconds(source: Mapping[str, object], key: str) -> int:
 
 
 def _exchange(
-    connection: Connection, mount: str, body: Mapping[str, object], refused: str
+    connection: KeyServerConnection, mount: str, body: Mapping[str, object], refused: str
 ) -> Granted:
     try:
         answer = connection.write(f"auth/{mount}/login", body)

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from vault.errors import VaultError
 from vault.keys.lease import retry_delay
-from vault.keys.snapshot import Snapshot
+from vault.keys.snapshot import KeySnapshot
 from vault.periodic_task import PeriodicTask
 
 __all__ = ["KeyRefresher"]
@@ -32,7 +32,7 @@ class KeyRefresher:
 
     def __init__(
         self,
-        snapshot: Callable[[], Snapshot | None],
+        snapshot: Callable[[], KeySnapshot | None],
         reload: Callable[[], None],
         drop: Callable[[], None],
         lifetime: float,
@@ -83,7 +83,7 @@ class KeyRefresher:
         _log.info("key_refresh_recovered", failures=failures)
         self._logged = ""
 
-    def _refresh_at(self, snapshot: Snapshot) -> float:
+    def _refresh_at(self, snapshot: KeySnapshot) -> float:
         return snapshot.loaded + self._lifetime / 2
 
     def _pause(self, failures: int) -> float:

@@ -15,8 +15,8 @@ from vault.service.ports import DataKeyRecord
 
 __all__ = [
     "KeyId",
+    "KeySnapshot",
     "Purpose",
-    "Snapshot",
     "Versions",
     "build_snapshot",
     "context_of",
@@ -62,7 +62,7 @@ class Versions(Generic[K]):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class KeySnapshot:
     """Keys until ``ends`` on the monotonic clock; ``loaded`` is when unwrapping began."""
 
     loaded: float
@@ -99,8 +99,8 @@ def build_snapshot(
     *,
     loaded: float,
     ends: float,
-    before: Snapshot | None,
-) -> Snapshot:
+    before: KeySnapshot | None,
+) -> KeySnapshot:
     """Makes a snapshot of records and their unwrapped roots, in the same order.
 
     Key objects of the snapshot before are kept where root and version are the same: they
@@ -117,7 +117,7 @@ def build_snapshot(
         keys.setdefault(key, {})[record.version] = kept or _build(key, record.version, root)
     active = {key_id(record): record.version for record in records if record.active}
     restored = {(key_id(record), record.version) for record in records if record.restored}
-    return Snapshot(
+    return KeySnapshot(
         loaded,
         ends,
         _select(FieldKey, keys, active, restored),
@@ -137,7 +137,7 @@ def _build(key: KeyId, version: int, root: bytes) -> _Key:
             return MacKey(version, root)
 
 
-def _kept(before: Snapshot | None, key: KeyId, version: int, fingerprint: bytes) -> _Key | None:
+def _kept(before: KeySnapshot | None, key: KeyId, version: int, fingerprint: bytes) -> _Key | None:
     if before is None or not hmac.compare_digest(
         before.fingerprints.get((key, version), b""), fingerprint
     ):

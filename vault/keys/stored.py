@@ -10,14 +10,14 @@ from vault.crypto.field_key import MacKey
 from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
-from vault.keys.manifest import ListedKey, Manifest, Place, read_manifest
+from vault.keys.manifest import KeyVersion, ListedKey, Manifest, read_manifest
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
 from vault.keys.unwrap_failures import UnwrapFailed, name_unwrap_failures
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
-__all__ = ["OpenedKeys", "Witness", "no_witness", "open_keys", "read_keys"]
+__all__ = ["ManifestWitness", "OpenedKeys", "no_witness", "open_keys", "read_keys"]
 
-Witness: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
+ManifestWitness: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
 """Returns number and MAC of each generation of the manifest that something outside of the keys'
 tables names. It verifies that by the audit key, whose versions its argument returns (raises
 DecryptionFailed where there is none). Raises Unavailable."""
@@ -35,7 +35,7 @@ class OpenedKeys:
     records: Sequence[DataKeyRecord]
     roots: Sequence[bytes] = field(repr=False)
 
-    def stored(self, tenant: str) -> Mapping[Place, StoredKey]:
+    def stored(self, tenant: str) -> Mapping[KeyVersion, StoredKey]:
         """Returns a tenant's keys. Raises KeysUnavailable for a root that is none of ours."""
         stored = {}
         for record, root in zip(self.records, self.roots, strict=True):
@@ -47,7 +47,7 @@ class OpenedKeys:
                 )
             except ValueError:
                 raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
-            place = Place(key_id(record), record.version)
+            place = KeyVersion(key_id(record), record.version)
             stored[place] = StoredKey(ListedKey(check, record.restored), record.active)
         return stored
 
@@ -57,7 +57,7 @@ class OpenedKeys:
         for record, root in zip(self.records, self.roots, strict=True):
             if key_id(record) == key and record.version == version:
                 return MacKey(version, root)
-        raise KeysLost([LostKey(Place(key, version), Loss.MISSING)])
+        raise KeysLost([LostKey(KeyVersion(key, version), Loss.MISSING)])
 
     def audit_key_of(self, tenant: str) -> Callable[[int], MacKey]:
         """Returns where the versions of the audit key are, for a witness."""
@@ -74,7 +74,7 @@ class OpenedKeys:
         """Reads a stored manifest. Raises KeysLost or ManifestLost."""
         manifest = read_manifest(row, self.audit_key(row.tenant, row.key_version))
         if manifest is None:
-            key = Place(KeyId(row.tenant, "", Purpose.AUDIT), row.key_version)
+            key = KeyVersion(KeyId(row.tenant, "", Purpose.AUDIT), row.key_version)
             raise ManifestLost(
                 f"edited: generation {row.number} does not verify under {key} (or that row of"
                 " data_keys holds another key than before)"

@@ -18,7 +18,7 @@ from vault.policy.reading.field_entry import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
 from vault.policy.roles import VIEWED, Binding, Rights
 from vault.policy.views import FULL
 
-__all__ = ["LOW_ENTROPY", "Finding", "Severity", "check"]
+__all__ = ["LOW_ENTROPY", "LintFinding", "Severity", "check"]
 
 LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
@@ -47,7 +47,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One thing worth a second look.
 
     Attributes:
@@ -65,7 +65,7 @@ class Finding:
         return f"{source}:{self.line}: {self.severity}: {self.path}: {self.message}"
 
 
-def check(policy: Policy) -> list[Finding]:
+def check(policy: Policy) -> list[LintFinding]:
     """Returns what is weak or odd in a policy, in file order."""
     findings = [
         *(each for field in policy.fields.values() for each in _check_field(policy, field)),
@@ -75,9 +75,9 @@ def check(policy: Policy) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.line)
 
 
-def _check_field(policy: Policy, field: Field) -> Iterator[Finding]:
+def _check_field(policy: Policy, field: Field) -> Iterator[LintFinding]:
     for severity, message in _field_remarks(policy, field):
-        yield Finding(severity, field.line, f"fields.{field.name}", message)
+        yield LintFinding(severity, field.line, f"fields.{field.name}", message)
 
 
 def _field_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:
@@ -215,23 +215,25 @@ def _anybody(policy: Policy, field: Field, action: Action) -> bool:
     )
 
 
-def _check_roles(policy: Policy) -> Iterator[Finding]:
+def _check_roles(policy: Policy) -> Iterator[LintFinding]:
     held = {name for binding in policy.bindings for name in binding.roles}
     for role in policy.roles.values():
         path = f"roles.{role.name}"
         if role.name not in held:
-            yield Finding(Severity.WARNING, role.line, path, "no principal holds this role")
+            yield LintFinding(Severity.WARNING, role.line, path, "no principal holds this role")
         if any(rule.every and rule.view == FULL and rule.allow & VIEWED for rule in role.rules):
             message = "reads whole values of every field, those added later too"
-            yield Finding(Severity.WARNING, role.line, path, message)
+            yield LintFinding(Severity.WARNING, role.line, path, message)
     if not policy.bindings:
-        yield Finding(Severity.WARNING, 1, "principals", "there is none, so every call is denied")
+        yield LintFinding(
+            Severity.WARNING, 1, "principals", "there is none, so every call is denied"
+        )
 
 
-def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
+def _check_binding(policy: Policy, binding: Binding) -> Iterator[LintFinding]:
     rights = policy.rights_with(binding.roles)
     if all(_goes_both_ways(rights, name) for name in policy.fields):
-        yield Finding(
+        yield LintFinding(
             Severity.WARNING,
             binding.line,
             f"principals[{policy.bindings.index(binding)}]",
@@ -240,7 +242,7 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
         )
     held = {action for action, _ in rights.permissions}.intersection(_APART)
     if len(held) > 1:
-        yield Finding(
+        yield LintFinding(
             Severity.WARNING,
             binding.line,
             f"principals[{policy.bindings.index(binding)}]",
@@ -248,7 +250,7 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[Finding]:
             "was done; split them between principals",
         )
     if not rights.permissions:
-        yield Finding(
+        yield LintFinding(
             Severity.NOTE,
             binding.line,
             f"principals[{policy.bindings.index(binding)}]",

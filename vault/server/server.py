@@ -32,7 +32,7 @@ from vault.server.reaper import Reaper
 from vault.server.supervisor import Supervisor
 from vault.server.token_space_monitor import TokenSpaceMonitor
 from vault.server.wiring import Backend, open_backend, replica_name
-from vault.server.worker_report import Report, WorkerFailure, encode
+from vault.server.worker_report import WorkerFailure, WorkerReport, encode
 from vault.telemetry.logging import configure_logging, frames_of, get_log
 from vault.telemetry.metrics import (
     AuditMetrics,
@@ -92,7 +92,7 @@ def _work(
     def report(found: Mapping[str, str]) -> None:
         # A supervisor that is gone has ended this worker already.
         with suppress(OSError):
-            reports.send_bytes(encode(Report(found)))
+            reports.send_bytes(encode(WorkerReport(found)))
 
     try:
         with serving(settings, allow_development=allow_development, report=report) as reload:

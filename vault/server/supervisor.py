@@ -28,7 +28,7 @@ from vault.errors import SetupError, VaultError
 from vault.server.health import HealthServer
 from vault.server.listening import reserved
 from vault.server.probing import WORKERS
-from vault.server.worker_report import Report, WorkerFailure, decode
+from vault.server.worker_report import WorkerFailure, WorkerReport, decode
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import StateMetrics, shared_counts
 from vault.telemetry.metrics_page import serve_metrics
@@ -68,7 +68,7 @@ class _Worker:
     failures: int = 0
     due: float = 0.0
     # One object, so that the health server's thread never sees half a report.
-    last: tuple[float, Report] | None = None
+    last: tuple[float, WorkerReport] | None = None
     failure: WorkerFailure | None = None
 
 
@@ -279,7 +279,7 @@ class Supervisor:
     def _serving(self) -> int:
         return len(self._reports())
 
-    def _reports(self) -> list[tuple[float, Report]]:
+    def _reports(self) -> list[tuple[float, WorkerReport]]:
         last = [worker.last for worker in self._workers]
         return [each for each in last if each is not None]
 

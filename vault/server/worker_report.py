@@ -18,7 +18,7 @@ from vault.errors import (
     for_operators,
 )
 
-__all__ = ["Report", "WorkerFailure", "decode", "encode"]
+__all__ = ["WorkerFailure", "WorkerReport", "decode", "encode"]
 
 _ERRORS: Final[Mapping[str, type[VaultError]]] = {
     kind.__name__: kind
@@ -29,7 +29,7 @@ _ERRORS: Final[Mapping[str, type[VaultError]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WorkerReport:
     """A worker serves; these are the results of its probes.
 
     Attributes:
@@ -56,12 +56,12 @@ class WorkerFailure:
         return _ERRORS.get(self.kind, VaultError)(self.message)
 
 
-def encode(message: Report | WorkerFailure) -> bytes:
+def encode(message: WorkerReport | WorkerFailure) -> bytes:
     """Returns the message's bytes."""
     return json.dumps({type(message).__name__: asdict(message)}).encode()
 
 
-def decode(raw: bytes) -> Report | WorkerFailure:
+def decode(raw: bytes) -> WorkerReport | WorkerFailure:
     """Reads what ``encode`` wrote."""
     ((kind, values),) = json.loads(raw).items()
-    return Report(**values) if kind == "Report" else WorkerFailure(**values)
+    return WorkerReport(**values) if kind == "WorkerReport" else WorkerFailure(**values)

@@ -23,9 +23,9 @@ from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction, Parameters, execute, retried, transaction
 from vault.store import sql
 
-__all__ = ["Agreement", "PolicyCoordinator", "Record", "SealedPolicy"]
+__all__ = ["Agreement", "PolicyCoordinator", "RecordChange", "SealedPolicy"]
 
-Record = Callable[[OpenTransaction, PolicyChange], None]
+RecordChange = Callable[[OpenTransaction, PolicyChange], None]
 """Writes the audit record of a change, to be committed with it. Raises VaultError."""
 
 _PATIENCE = 5.0  # seconds for one report
@@ -73,7 +73,7 @@ class PolicyCoordinator:
         tenant: str,
         server: UUID,
         name: str,
-        record: Record,
+        record: RecordChange,
         stale: float = 15.0,
     ) -> None:
         """Reports nothing yet.

@@ -10,10 +10,10 @@ import pytest
 
 from vault.config import KeyAuthSettings, KeysSettings, read_secret
 from vault.dev.authority import Authority
-from vault.dev.openbao import AppRole, DevOpenBao
+from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Connection, Fault, KeyServerError
+from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.hashicorp import HashicorpKeys
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
@@ -28,12 +28,12 @@ def keys(keys_settings: KeysSettings) -> Iterator[HashicorpKeys]:
 
 
 @pytest.fixture
-def token(openbao: DevOpenBao, app_role: AppRole) -> str:
+def token(openbao: DevOpenBao, app_role: AppRoleFiles) -> str:
     """A login of the service's own, as it would hold it."""
     return log_in(openbao, app_role)
 
 
-def log_in(openbao: DevOpenBao, role: AppRole) -> str:
+def log_in(openbao: DevOpenBao, role: AppRoleFiles) -> str:
     body = {
         "role_id": read_secret(role.role_id_file, "role_id"),
         "secret_id": read_secret(role.secret_id_file, "secret_id"),
@@ -43,8 +43,8 @@ def log_in(openbao: DevOpenBao, role: AppRole) -> str:
     return str(auth["client_token"])
 
 
-def connect(openbao: DevOpenBao, token: str) -> Connection:
-    connection = Connection(openbao.address, ca=openbao.ca)
+def connect(openbao: DevOpenBao, token: str) -> KeyServerConnection:
+    connection = KeyServerConnection(openbao.address, ca=openbao.ca)
     connection.use_token(token)
     return connection
 
@@ -97,7 +97,7 @@ def test_tells_that_all_is_well(keys: HashicorpKeys) -> None:
     ],
 )
 def test_the_service_may_do_nothing_else(
-    openbao: DevOpenBao, app_role: AppRole, token: str, method: str, path: str
+    openbao: DevOpenBao, app_role: AppRoleFiles, token: str, method: str, path: str
 ) -> None:
     connection = connect(openbao, token)
     target = path.format(key=app_role.key_name)
@@ -125,7 +125,7 @@ def test_logs_in_with_a_token_file(
 
 def test_a_new_token_in_the_file_is_taken_when_the_old_one_is_revoked(
     openbao: DevOpenBao,
-    app_role: AppRole,
+    app_role: AppRoleFiles,
     keys_settings: KeysSettings,
     token: str,
     private_tmp: Path,
@@ -193,7 +193,7 @@ def test_a_wrong_secret_id_is_refused_without_being_quoted(
 
 
 def test_a_wrong_secret_id_does_not_lock_the_role(
-    openbao: DevOpenBao, keys_settings: KeysSettings, app_role: AppRole, private_tmp: Path
+    openbao: DevOpenBao, keys_settings: KeysSettings, app_role: AppRoleFiles, private_tmp: Path
 ) -> None:
     """Five refused logins would: the sixth, with the right secret id, would be refused too."""
     secret = write_private(private_tmp / "secret_id", "not-the-secret-id")
@@ -354,7 +354,7 @@ def test_close_ends_at_once(keys_settings: KeysSettings) -> None:
 
 
 def test_says_why_and_which_wrapped_keys_do_not_open(
-    openbao: DevOpenBao, keys: HashicorpKeys, app_role: AppRole
+    openbao: DevOpenBao, keys: HashicorpKeys, app_role: AppRoleFiles
 ) -> None:
     first = keys.generate([CONTEXT])[0]
     admin = openbao.admin()

@@ -21,7 +21,7 @@ from vault.audit.record import (
     make_record,
     opening_body,
 )
-from vault.audit.verify import Snapshot, verify
+from vault.audit.verify import AuditSnapshot, verify
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.model import AuditEvent
@@ -70,7 +70,7 @@ class Audit:
         records = [self.records[place] for place in sorted(self.records)]
         openings = [record for record in records if record.number == 1]
         writers = sorted(self.writers, key=lambda writer: writer.ordinal)
-        report = verify(Snapshot(writers, self.heads, openings, records), key_of, checkpoint)
+        report = verify(AuditSnapshot(writers, self.heads, openings, records), key_of, checkpoint)
         assert report.records == len(records)
         return [(finding.writer, finding.number, finding.kind) for finding in report.findings]
 
@@ -301,7 +301,7 @@ def test_without_keys_nothing_is_verified(audit: Audit) -> None:
 
     records = list(audit.records.values())
     with pytest.raises(KeysUnavailable):
-        verify(Snapshot(audit.writers, audit.heads, records[:1], records), no_keys)
+        verify(AuditSnapshot(audit.writers, audit.heads, records[:1], records), no_keys)
 
 
 def open_naming_a_lost_chain(audit: Audit, writer: UUID, ordinal: int, body: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.connection import Connection, ConnectionOptions
+from vault.cli.connection import ConnectionOptions, ServiceConnection
 from vault.client import ClientTls
 
 
@@ -20,14 +20,14 @@ def write_environment(directory: Path) -> None:
 
 def find(
     *, dev: Path | None = None, role: str | None = None, default_role: str | None = None
-) -> Connection:
+) -> ServiceConnection:
     return ConnectionOptions(dev, role).find(default_role=default_role)
 
 
 def test_four_options_make_a_connection() -> None:
     ca, cert, key = Path("ca"), Path("cert"), Path("key")
     found = ConnectionOptions(None, None, "host:1", ca, cert, key).find()
-    assert found == Connection("host:1", ClientTls(ca, cert, key))
+    assert found == ServiceConnection("host:1", ClientTls(ca, cert, key))
 
 
 def test_a_role_does_not_go_to_a_service_that_the_shell_names() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.policy.lint import Finding, Severity, check
+from vault.policy.lint import LintFinding, Severity, check
 from vault.policy.reading.load import parse_policy
 
 ROLES = "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
@@ -12,7 +12,7 @@ HELD = "principals:\n  - {spiffe: 'spiffe://example.org/r', roles: [r]}\n"
 LONG = "format: {alphabet: digits, min: 12, max: 20}"
 
 
-def findings(field: str, rest: str = ROLES + HELD) -> list[Finding]:
+def findings(field: str, rest: str = ROLES + HELD) -> list[LintFinding]:
     return check(parse_policy(f"version: 1\nfields:\n  f: {{{field}}}\n{rest}", "policy.yaml"))
 
 
@@ -49,7 +49,7 @@ def test_an_oracle_without_limits_is_told() -> None:
 
 
 def test_a_limit_that_is_no_obstacle_is_told() -> None:
-    def limited(values: int) -> list[Finding]:
+    def limited(values: int) -> list[LintFinding]:
         limit = f"{{fields: [f], actions: [tokenize], values: {values}, per: 1d, by: principal}}"
         return findings("format: us_ssn, generator: ff1", f"limits:\n  - {limit}\n" + ROLES + HELD)
 

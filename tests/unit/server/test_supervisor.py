@@ -9,7 +9,7 @@ import pytest
 from vault.config import ServerSettings, Settings
 from vault.errors import ConfigError, KeysUnavailable, VaultError
 from vault.server.supervisor import Supervisor, restart_delay
-from vault.server.worker_report import Report, WorkerFailure, decode, encode
+from vault.server.worker_report import WorkerFailure, WorkerReport, decode, encode
 
 
 def never(_number: int, _directory: Path, _reports: Connection) -> None:
@@ -22,7 +22,7 @@ def supervisor() -> Supervisor:
     return Supervisor(Settings.model_construct(server=server), never)
 
 
-def told(supervisor: Supervisor, *reports: Report | None, ago: float = 0.0) -> None:
+def told(supervisor: Supervisor, *reports: WorkerReport | None, ago: float = 0.0) -> None:
     for worker, report in zip(supervisor._workers, reports, strict=True):
         worker.last = None if report is None else (time.monotonic() - ago, report)
 
@@ -35,8 +35,8 @@ def test_restarts_are_quick_at_first_and_bounded() -> None:
 
 
 def test_one_worker_with_a_trouble_is_told(supervisor: Supervisor) -> None:
-    away = Report({"database": "the database does not answer", "keys": ""})
-    told(supervisor, Report({"database": "", "keys": ""}), away)
+    away = WorkerReport({"database": "the database does not answer", "keys": ""})
+    told(supervisor, WorkerReport({"database": "", "keys": ""}), away)
     probes = supervisor._probes()
     assert list(probes) == ["workers", "database", "keys"]
     probes["workers"]()
@@ -46,7 +46,7 @@ def test_one_worker_with_a_trouble_is_told(supervisor: Supervisor) -> None:
 
 
 def test_one_dead_worker_leaves_the_server_ready_and_two_do_not(supervisor: Supervisor) -> None:
-    told(supervisor, None, Report({"keys": ""}))
+    told(supervisor, None, WorkerReport({"keys": ""}))
     supervisor._probe_workers()
     told(supervisor, None, None)
     with pytest.raises(VaultError, match="no worker serves"):
@@ -54,17 +54,17 @@ def test_one_dead_worker_leaves_the_server_ready_and_two_do_not(supervisor: Supe
 
 
 def test_a_worker_that_hangs_is_told(supervisor: Supervisor) -> None:
-    told(supervisor, Report(), Report(), ago=20)
+    told(supervisor, WorkerReport(), WorkerReport(), ago=20)
     supervisor._probe_workers()
-    told(supervisor, Report(), Report(), ago=100)
+    told(supervisor, WorkerReport(), WorkerReport(), ago=100)
     with pytest.raises(VaultError, match="2 workers are silent, for up to 100 s"):
         supervisor._probe_workers()
 
 
 @pytest.mark.parametrize(
-    "message", [Report({"keys": "sealed"}), WorkerFailure("ConfigError", "mend it")]
+    "message", [WorkerReport({"keys": "sealed"}), WorkerFailure("ConfigError", "mend it")]
 )
-def test_what_a_worker_tells_arrives(message: Report | WorkerFailure) -> None:
+def test_what_a_worker_tells_arrives(message: WorkerReport | WorkerFailure) -> None:
     assert decode(encode(message)) == message
 
 

@@ -14,7 +14,7 @@ from vault.crypto.fpe.batch import Integers, SingleKey, as_type_of, checked_digi
 from vault.crypto.fpe.block import BLOCK, Aes
 from vault.crypto.fpe.domain import FF1_MAX_LENGTH, min_length
 from vault.crypto.fpe.ff1_batch import run_batch, suits_batch
-from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
+from vault.crypto.fpe.ff1_layout import ROUNDS, FF1Layout, layout_of
 from vault.crypto.fpe.inputs import Buffer, key_of, radix_of, tweak_of, tweaks_of
 from vault.crypto.fpe.limbs import Digits
 from vault.crypto.fpe.numerals import check_numerals, from_number, to_number
@@ -123,7 +123,7 @@ def _chain(update: Callable[[bytes], bytes], state: int, data: bytes) -> int:
 
 
 def _round_function(
-    update: Callable[[bytes], bytes], layout: Layout, tweak: bytes
+    update: Callable[[bytes], bytes], layout: FF1Layout, tweak: bytes
 ) -> Callable[[int, int], int]:
     """Returns steps 6.i to 6.v: (round number, half) -> y.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vault.crypto.fpe.batch import BlockCipher, BlockFunction, chunks
 from vault.crypto.fpe.block import BLOCK
-from vault.crypto.fpe.ff1_layout import ROUNDS, Layout, layout_of
+from vault.crypto.fpe.ff1_layout import ROUNDS, FF1Layout, layout_of
 from vault.crypto.fpe.limbs import (
     MASK_32,
     SHIFT_32,
@@ -100,7 +100,7 @@ def _feistel(
     return a, b
 
 
-def _chain_head(encipher: BlockFunction, layout: Layout, tweaks: NDArray[np.uint8]) -> Column:
+def _chain_head(encipher: BlockFunction, layout: FF1Layout, tweaks: NDArray[np.uint8]) -> Column:
     """Chains P and the tweaks' whole blocks; returns the rest of Q's beginning xor the state.
 
     The shape is (rows, 64-bit words of Q's last blocks), in memory order; rows is 1 where
@@ -121,7 +121,7 @@ def _chain_head(encipher: BlockFunction, layout: Layout, tweaks: NDArray[np.uint
 
 
 def _round_function(
-    encipher: BlockFunction, layout: Layout, tweaks: NDArray[np.uint8], rows: int
+    encipher: BlockFunction, layout: FF1Layout, tweaks: NDArray[np.uint8], rows: int
 ) -> Callable[[int, list[Column]], list[Column]]:
     """Returns (round number, half) -> words of y (steps 6.i to 6.v), low word first."""
     rest = _chain_head(encipher, layout, tweaks)

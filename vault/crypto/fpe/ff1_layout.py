@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from vault.crypto.fpe.block import BLOCK
 
-__all__ = ["MAX_TWEAK_LENGTH", "ROUNDS", "Layout", "layout_of"]
+__all__ = ["MAX_TWEAK_LENGTH", "ROUNDS", "FF1Layout", "layout_of"]
 
 ROUNDS = 10
 MAX_TWEAK_LENGTH = (1 << 32) - 1
 
 
-class Layout(NamedTuple):
+class FF1Layout(NamedTuple):
     """What of FF1 depends on radix, length and tweak length alone.
 
     Attributes:
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def layout_of(radix: int, length: int, tweak_length: int) -> Layout:
+def layout_of(radix: int, length: int, tweak_length: int) -> FF1Layout:
     """Computes the layout. Raises ValueError where the tweak is too long."""
     if tweak_length > MAX_TWEAK_LENGTH:
         raise ValueError("the tweak is too long")
@@ -46,4 +46,6 @@ def layout_of(radix: int, length: int, tweak_length: int) -> Layout:
     b = ((end_b - 1).bit_length() + 7) // 8
     p = b"\x01\x02\x01" + radix.to_bytes(3, "big") + bytes((ROUNDS, u % 256))
     p += length.to_bytes(4, "big") + tweak_length.to_bytes(4, "big")
-    return Layout(u, v, end_a, end_b, b, 4 * ((b + 3) // 4) + 4, p, -(tweak_length + b + 1) % BLOCK)
+    return FF1Layout(
+        u, v, end_a, end_b, b, 4 * ((b + 3) // 4) + 4, p, -(tweak_length + b + 1) % BLOCK
+    )

@@ -24,7 +24,7 @@ from vault.crypto.alphabet import Alphabet
 from vault.formats.base.alphabet_option import read_alphabet
 from vault.formats.base.options import FormatOptionError
 
-__all__ = ["Group", "Literal", "Optional", "Pattern", "read_pattern"]
+__all__ = ["LiteralCharacter", "OptionalCharacter", "Pattern", "PatternGroup", "read_pattern"]
 
 MAX_LENGTH = 512
 """Most characters that a template may match."""
@@ -38,21 +38,21 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class LiteralCharacter:
     """One character that is always there."""
 
     character: str
 
 
 @dataclass(frozen=True, slots=True)
-class Optional:
+class OptionalCharacter:
     """One of some characters, or none."""
 
     characters: str
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PatternGroup:
     """A run of ``low`` to ``high`` characters of an alphabet."""
 
     name: str
@@ -62,7 +62,7 @@ class Group:
     kept: bool
 
 
-Element: TypeAlias = Literal | Optional | Group
+Element: TypeAlias = LiteralCharacter | OptionalCharacter | PatternGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ class Pattern:
         longest: most characters of a value.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[PatternGroup, ...]
     text: re.Pattern[str]
     core: re.Pattern[str]
-    pieces: tuple[str | Group, ...]
+    pieces: tuple[str | PatternGroup, ...]
     shortest: int
     longest: int
 
@@ -89,16 +89,16 @@ class Pattern:
 def read_pattern(template: str) -> Pattern:
     """Reads a template. Raises FormatOptionError (option ``template``)."""
     elements = _read(template)
-    groups = tuple([each for each in elements if isinstance(each, Group)])
+    groups = tuple([each for each in elements if isinstance(each, PatternGroup)])
     if not any(not group.kept for group in groups):
         raise _template_error("the template has no group to encipher, as {serial:digits:6}")
     if len({group.name for group in groups}) != len(groups):
         raise _template_error("two groups of the template have one name")
-    longest = sum([each.high if isinstance(each, Group) else 1 for each in elements])
+    longest = sum([each.high if isinstance(each, PatternGroup) else 1 for each in elements])
     if longest > MAX_LENGTH:
         raise _template_error(f"the template allows more than {MAX_LENGTH} characters")
     _check_optionals(elements)
-    solid = [each for each in elements if not isinstance(each, Optional)]
+    solid = [each for each in elements if not isinstance(each, OptionalCharacter)]
     _check_ends(solid)
     pieces = _pieces(solid)
     return Pattern(
@@ -106,7 +106,7 @@ def read_pattern(template: str) -> Pattern:
         text=re.compile("".join([_expression(each) for each in elements])),
         core=re.compile("".join([f"({_expression_of_piece(piece)})" for piece in pieces])),
         pieces=pieces,
-        shortest=sum([each.low if isinstance(each, Group) else 1 for each in solid]),
+        shortest=sum([each.low if isinstance(each, PatternGroup) else 1 for each in solid]),
         longest=longest,
     )
 
@@ -128,21 +128,21 @@ def _read(template: str) -> list[Element]:
 
 def _element(match: re.Match[str]) -> Element:
     if match["optional"] is not None:
-        return Optional("".join(sorted(set(match["optional"]))))
+        return OptionalCharacter("".join(sorted(set(match["optional"]))))
     if match["literal"] is not None:
-        return Literal(match["literal"][0])
+        return LiteralCharacter(match["literal"][0])
     low = int(match["low"])
     high = low if match["high"] is None else int(match["high"])
     if not 1 <= low <= high <= MAX_LENGTH:
         raise _template_error(f"a group's lengths are from 1 to {MAX_LENGTH}, the lesser first")
     alphabet = read_alphabet(match["alphabet"], "template")
-    return Group(match["name"], alphabet, low, high, match["kept"] is not None)
+    return PatternGroup(match["name"], alphabet, low, high, match["kept"] is not None)
 
 
 def _check_optionals(elements: Sequence[Element]) -> None:
     """Refuses optional characters that could also be part of something else."""
     for at, element in enumerate(elements):
-        if not isinstance(element, Optional):
+        if not isinstance(element, OptionalCharacter):
             continue
         following = elements[at + 1] if at + 1 < len(elements) else None
         for character in element.characters:
@@ -150,18 +150,18 @@ def _check_optionals(elements: Sequence[Element]) -> None:
             # What is optional stays readable: letters and digits must not slip through.
             if category[0] not in {"P", "S", "Z"} or category in {"Zl", "Zp"}:
                 raise _template_error("an optional character is punctuation, a symbol or a space")
-            if any(isinstance(e, Group) and character in e.alphabet for e in elements):
+            if any(isinstance(e, PatternGroup) and character in e.alphabet for e in elements):
                 raise _template_error("an optional character is in the alphabet of a group")
-            if isinstance(following, Optional) or following == Literal(character):
+            if isinstance(following, OptionalCharacter) or following == LiteralCharacter(character):
                 raise _template_error("an optional character could be the character after it")
 
 
-def _check_ends(solid: Sequence[Literal | Group]) -> None:
+def _check_ends(solid: Sequence[LiteralCharacter | PatternGroup]) -> None:
     """Refuses a group that could end in two places."""
     for group, following in pairwise(solid):
-        if not isinstance(group, Group) or group.low == group.high:
+        if not isinstance(group, PatternGroup) or group.low == group.high:
             continue
-        if isinstance(following, Literal):
+        if isinstance(following, LiteralCharacter):
             first = following.character
         else:
             first = following.alphabet.characters
@@ -172,11 +172,11 @@ def _check_ends(solid: Sequence[Literal | Group]) -> None:
             )
 
 
-def _pieces(solid: Sequence[Literal | Group]) -> tuple[str | Group, ...]:
+def _pieces(solid: Sequence[LiteralCharacter | PatternGroup]) -> tuple[str | PatternGroup, ...]:
     """Returns groups, and literals joined."""
-    pieces: list[str | Group] = []
+    pieces: list[str | PatternGroup] = []
     for element in solid:
-        if isinstance(element, Group):
+        if isinstance(element, PatternGroup):
             pieces.append(element)
         elif pieces and isinstance(pieces[-1], str):
             pieces[-1] += element.character
@@ -186,14 +186,14 @@ def _pieces(solid: Sequence[Literal | Group]) -> tuple[str | Group, ...]:
 
 
 def _expression(element: Element) -> str:
-    if isinstance(element, Literal):
+    if isinstance(element, LiteralCharacter):
         return re.escape(element.character)
-    if isinstance(element, Optional):
+    if isinstance(element, OptionalCharacter):
         return f"([{re.escape(element.characters)}]?+)"
     return _expression_of_piece(element)
 
 
-def _expression_of_piece(piece: str | Group) -> str:
+def _expression_of_piece(piece: str | PatternGroup) -> str:
     if isinstance(piece, str):
         return re.escape(piece)
     # Possessive: never given back, which is what makes matching linear.

@@ -24,7 +24,7 @@ from vault.formats.base.options import (
     read_text,
 )
 from vault.formats.base.random_choice import random_characters_plan
-from vault.formats.catalogue.pattern import Group, Pattern, read_pattern
+from vault.formats.catalogue.pattern import Pattern, PatternGroup, read_pattern
 from vault.model import Generator, Storage
 
 __all__ = ["Template", "TemplateOptions"]
@@ -58,14 +58,14 @@ class Template:
         self._places = {
             at: piece.alphabet
             for at, piece in enumerate(self._pattern.pieces)
-            if isinstance(piece, Group) and not piece.kept
+            if isinstance(piece, PatternGroup) and not piece.kept
         }
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         """Lengths and optional characters decide no core and no token."""
         pieces = [
             f"{'kept' if piece.kept else 'group'} {piece.alphabet.digest}"
-            if isinstance(piece, Group)
+            if isinstance(piece, PatternGroup)
             else f"text {piece}"
             for piece in self._pattern.pieces
         ]
@@ -96,8 +96,8 @@ class Template:
     @property
     def first_characters(self) -> str:
         first = self._pattern.pieces[0]
-        is_tokenized = isinstance(first, Group) and not first.kept
-        return first.alphabet.characters if is_tokenized and isinstance(first, Group) else ""
+        is_tokenized = isinstance(first, PatternGroup) and not first.kept
+        return first.alphabet.characters if is_tokenized and isinstance(first, PatternGroup) else ""
 
     def parse(self, text: str) -> Parsed:
         if not text:
@@ -126,7 +126,7 @@ class Template:
         return {
             piece.name: match.span(number)
             for number, piece in enumerate(self._pattern.pieces, start=1)
-            if isinstance(piece, Group)
+            if isinstance(piece, PatternGroup)
         }
 
     def token_plan(self, core: str, storage: Storage) -> Plan:
