@@ -81,9 +81,10 @@ test: install
 bench: install
 	$(BIN)/pytest -m bench
 
-# The whole server, TLS, policy, store and audit, beside a handler that does nothing.
+# The whole server, TLS, policy, store and audit, beside a handler that does nothing and OpenBao.
+# ARGS="--baseline ../before --rounds 5" measures another checkout in turn; --help has the rest.
 bench-server: install
-	$(BIN)/python -m tests.bench.bench_server
+	$(BIN)/python -m tests.bench.bench_server $(ARGS)
 
 # Ten times the load that the machine can take: who is refused, how, and what the rest sees.
 bench-overload: install

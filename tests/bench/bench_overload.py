@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.flood import Told, Watch, flood, watching
-from tests.bench.load import Generator, Target, Work, tokens_of
+from tests.bench.load import Generator, Target, Work, grpc_loop, tokens_of
 from vault.dev.environment import DevEnvironment
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
@@ -40,7 +40,7 @@ def report(told: Told, watch: Watch) -> None:
     )
 
 
-def overload(directory: Path, workers: int, generator: Generator) -> None:
+def overload(directory: Path, workers: int, generator: Generator[Work]) -> None:
     """Measures what a server can take, offers it ten times that, and measures again."""
     with DevEnvironment(directory, port=0, workers=workers) as dev:
         roles = {
@@ -66,7 +66,7 @@ def overload(directory: Path, workers: int, generator: Generator) -> None:
 
 def main() -> None:
     """Runs it with one worker and with two."""
-    with tempfile.TemporaryDirectory() as name, Generator() as generator:
+    with tempfile.TemporaryDirectory() as name, Generator(grpc_loop) as generator:
         for workers in (1, 2):
             overload(Path(name) / f"dev-{workers}", workers, generator)
 
