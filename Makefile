@@ -12,7 +12,7 @@ stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check lowest test bench bench-columns bench-server bench-overload soak demo clean
+.PHONY: install lock lock-check proto proto-check check lowest test bench bench-columns bench-vaulted bench-server bench-overload soak demo clean
 
 install: $(VENV)/.installed
 
@@ -93,6 +93,11 @@ bench-overload: install
 # Columns of a vaultless field, beside the same server without policy and audit.
 bench-columns: install
 	$(BIN)/python tests/bench/bench_columns.py
+
+# A vaulted field beside bare statements on tables of the same shape, with as many rows in them.
+ROWS := 100k
+bench-vaulted: install
+	$(BIN)/python -m tests.bench.bench_vaulted $(ROWS)
 
 soak: install
 	$(BIN)/pytest -m soak -s --timeout=1800
