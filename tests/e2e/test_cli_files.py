@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from deploy.demo.generate import render
 from vault.dev.environment import DevEnvironment
+from vault.dev.ports import persistent_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -221,17 +221,15 @@ def test_a_database_that_refuses_the_owner_is_told_on_standard_error(environment
     assert "Traceback" not in done.stderr
 
 
-def _free_port(line: re.Match[str]) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"{line[1]} = {probe.getsockname()[1]}"
-
-
 def test_serve_refuses_the_development_authority(environment: Path) -> None:
     # Ports of its own: those of the environment are refused before anything is read.
     settings = environment / "elsewhere.toml"
     text = (environment / "server.toml").read_text()
-    settings.write_text(re.sub(r"(?m)^(\w*port) = \d+$", _free_port, text))
+
+    def another(line: re.Match[str]) -> str:
+        return f"{line[1]} = {persistent_port(environment / f'elsewhere_{line.start()}')}"
+
+    settings.write_text(re.sub(r"(?m)^(\w*port) = \d+$", another, text))
     done = subprocess.run(
         [SERVERS, "serve", "--config", str(settings)],
         capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 from vault.dev.private_files import write_private
@@ -10,6 +11,9 @@ from vault.dev.private_files import write_private
 __all__ = ["LOOPBACK", "is_free", "persistent_port", "saved_port"]
 
 LOOPBACK = "127.0.0.1"
+
+# The ports that this process keeps while it lives.
+_reserved: set[int] = set()
 
 
 def is_free(port: int) -> bool:
@@ -34,14 +38,37 @@ def saved_port(file: Path, preferred: int | None = None) -> int | None:
 def persistent_port(file: Path, preferred: int | None = None) -> int:
     """Returns the port saved in ``file`` if it is free.
 
-    Else saves a free one there: the preferred one, or any.
+    Else saves a free one there: the preferred one, or any. Until this process ends, no
+    other call here and no other program that asks for any port is given the same one.
     """
     saved = saved_port(file, preferred)
-    if saved is not None and is_free(saved):
-        write_private(file, f"{saved}\n")
-        return saved
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = int(probe.getsockname()[1])
+    port = saved if saved is not None and is_free(saved) else _any_port()
+    _reserve(port)
     write_private(file, f"{port}\n")
     return port
+
+
+def _any_port() -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _reserved:
+            return port
+
+
+def _reserve(port: int) -> None:
+    """Binds the port without listening: the server to come may bind and listen.
+
+    Linux lets it where both set SO_REUSEADDR, or both SO_REUSEPORT as workers do, and gives
+    the port to nobody who asks for any. Elsewhere only this process remembers it.
+    """
+    if port in _reserved:
+        return
+    _reserved.add(port)
+    if sys.platform == "linux":
+        with socket.socket() as reservation:
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reservation.bind((LOOPBACK, port))
+            reservation.detach()  # stays open

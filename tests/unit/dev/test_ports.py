@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vault.dev.ports import LOOPBACK, saved_port
+from vault.dev.ports import LOOPBACK, persistent_port, saved_port
 from vault.dev.server_settings import Ports, choose_ports
 
 
@@ -47,3 +48,27 @@ def test_a_note_that_is_no_port_counts_for_nothing(tmp_path: Path, text: str) ->
     (tmp_path / "port").write_text(text)
     assert saved_port(tmp_path / "port", 50051) == 50051
     assert saved_port(tmp_path / "port") is None
+
+
+def test_a_port_is_given_once_and_kept_from_others(tmp_path: Path) -> None:
+    # As many as a run of the tests has: before, one run in some found two alike.
+    ports = [persistent_port(tmp_path / str(number)) for number in range(600)]
+    assert len(set(ports)) == len(ports)
+    others = set()
+    for _ in range(2000):
+        with socket.socket() as other:
+            other.bind((LOOPBACK, 0))
+            others.add(other.getsockname()[1])
+    assert sys.platform != "linux" or others.isdisjoint(ports)
+
+
+@pytest.mark.parametrize("option", [socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+def test_the_server_that_a_port_is_for_may_listen_on_it(tmp_path: Path, option: int) -> None:
+    port = persistent_port(tmp_path / "port")
+    for _ in range(2):  # and once more after it ended
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, option, 1)
+            server.bind((LOOPBACK, port))
+            server.listen()
+            assert persistent_port(tmp_path / "other", port) != port
+    assert persistent_port(tmp_path / "port") == port
