@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.crypto.encoding import length_prefixed, u32, utf8
+from vault.crypto.encoding import length_prefixed, prefixed_each, u32, utf8, utf8_each
 from vault.crypto.kdf import Label, sub_key
 from vault.crypto.prf import Prf
 from vault.crypto.secret import Secret, check_root
@@ -48,5 +48,6 @@ class IndexKey(Secret):
         return self._prf.digest(length_prefixed(utf8(scope), utf8(core)))
 
     def macs(self, scope: str, cores: Sequence[str]) -> list[bytes]:
-        """Returns the index of each core, in order."""
-        return [self.mac(scope, core) for core in cores]
+        """Returns the index of each core, in order, as ``mac``."""
+        head = length_prefixed(utf8(scope))
+        return self._prf.digests(prefixed_each(head, utf8_each(cores)))

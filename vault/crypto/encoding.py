@@ -6,11 +6,14 @@ so that ("a", "bc") and ("ab", "c") differ. Layouts are listed in docs/byte-layo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vault.errors import FormatError
 
-__all__ = ["data_key_context", "length_prefixed", "u32", "utf8"]
+__all__ = ["data_key_context", "length_prefixed", "prefixed_each", "u32", "utf8", "utf8_each"]
 
 _U32_END = 1 << 32
+_LONE_SURROGATE = "the text is not valid Unicode: it holds a lone surrogate"
 _DATA_KEY_LABEL = b"tokenvault/v1/data-key"
 
 
@@ -28,7 +31,16 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         pass
-    raise FormatError("the text is not valid Unicode: it holds a lone surrogate")
+    raise FormatError(_LONE_SURROGATE)
+
+
+def utf8_each(texts: Sequence[str]) -> list[bytes]:
+    """Encodes texts. Raises FormatError for a lone surrogate."""
+    try:
+        return [text.encode("utf-8") for text in texts]
+    except UnicodeEncodeError:
+        pass
+    raise FormatError(_LONE_SURROGATE)
 
 
 def length_prefixed(*parts: bytes) -> bytes:
@@ -38,6 +50,13 @@ def length_prefixed(*parts: bytes) -> bytes:
         pieces.append(len(part).to_bytes(4, "big"))
         pieces.append(part)
     return b"".join(pieces)
+
+
+def prefixed_each(head: bytes, parts: Sequence[bytes]) -> list[bytes]:
+    """Returns ``head`` followed by each part behind its u32 length: one text per part."""
+    # Most parts of a batch have one length or few.
+    heads = {size: head + size.to_bytes(4, "big") for size in set(map(len, parts))}
+    return [heads[len(part)] + part for part in parts]
 
 
 def data_key_context(tenant: str, field: str, purpose: str, version: int) -> bytes:

@@ -183,6 +183,18 @@ class FieldKey(Secret):
         """Decrypts a vault row. Raises DecryptionFailed."""
         return self._rows.open(ciphertext, utf8(scope), utf8(token))
 
+    def seal_each(
+        self, plaintexts: Sequence[bytes], *, scope: str, tokens: Sequence[bytes]
+    ) -> list[bytes]:
+        """Encrypts vault rows, as ``seal``; tokens in UTF-8."""
+        return self._rows.seal_each(plaintexts, utf8(scope), tokens)
+
+    def open_each(
+        self, ciphertexts: Sequence[bytes], *, scope: str, tokens: Sequence[bytes]
+    ) -> list[bytes | None]:
+        """Decrypts vault rows, as ``open``; None for what does not open."""
+        return self._rows.open_each(ciphertexts, utf8(scope), tokens)
+
     def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
         """Encrypts a caller's message, bound to the caller's context."""
         return self._messages.seal(plaintext, context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
@@ -24,3 +26,12 @@ class Prf(Secret):
         state = self._start.copy()
         state.update(message)
         return state.finalize()
+
+    def digests(self, messages: Iterable[bytes]) -> list[bytes]:
+        """Returns the MAC of each message, in order."""
+        start, digests = self._start.copy, []
+        for message in messages:
+            state = start()
+            state.update(message)
+            digests.append(state.finalize())
+        return digests

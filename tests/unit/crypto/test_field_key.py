@@ -314,3 +314,41 @@ def test_threads_share_a_key(generator: Generator) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(12)))
+
+
+def test_a_batch_of_rows_is_each_row_alone() -> None:
+    other = FieldKey(ROOT, "default", "card_number", 4)
+    tokens = ["a", "", "α" * 40, "7001", "7002", "7003"]
+    named = [token.encode() for token in tokens]
+    values = [b"4111", b"", b"x" * 300, b"same", b"same", b"same"]
+    sealed = KEY.seal_each(values, scope="field", tokens=named)
+    assert [
+        KEY.open(row, scope="field", token=token) for row, token in zip(sealed, tokens, strict=True)
+    ] == values
+    alone = [
+        KEY.seal(value, scope="field", token=token)
+        for value, token in zip(values, tokens, strict=True)
+    ]
+    assert KEY.open_each(alone, scope="field", tokens=named) == values
+    assert len({row[8:20] for row in sealed}) == len(sealed)
+
+    spoilt = [
+        *sealed[:2],
+        sealed[2][:-1],
+        b"",
+        sealed[3],
+        other.seal(b"", scope="field", token="a"),
+    ]
+    opened = KEY.open_each(spoilt, scope="field", tokens=named)
+    assert opened == [b"4111", b"", None, None, None, None]
+    assert KEY.open_each(sealed, scope="none", tokens=named) == [None] * 6
+    assert KEY.seal_each([], scope="field", tokens=[]) == []
+    with pytest.raises(ValueError, match="zip"):
+        KEY.open_each(sealed, scope="field", tokens=named[:-1])
+
+
+def test_a_lone_surrogate_in_a_batch_is_refused_and_not_quoted() -> None:
+    with pytest.raises(FormatError) as caught:
+        IndexKey(ROOT, "t", "f", 1).macs("field", ["1", "secret\ud800"])
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__context__ is None
