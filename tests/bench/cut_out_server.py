@@ -21,7 +21,7 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.conversion import Conversion
 from vault.service.ports import Transaction
-from vault.service.token_specs import FieldShape
+from vault.service.token_specs import FieldTokenSpec
 from vault.service.tokenization import TokenizationService
 
 T = TypeVar("T")
@@ -51,9 +51,9 @@ def carry_out(
     return finish(work(NO_TRANSACTION))
 
 
-def newest(shape: FieldShape, _: Transaction) -> int:
+def newest(token_spec: FieldTokenSpec, _: Transaction) -> int:
     """In the place of the record of a field's tweak version."""
-    return shape._field.tweak_version
+    return token_spec._field.tweak_version
 
 
 def nothing(*_: object) -> None:
@@ -64,8 +64,8 @@ CUT = (
     (Pipeline, "_permit", nothing),
     (Admission, "admit_field", admit),
     (Admission, "carry_out", carry_out),
-    (FieldShape, "claim", newest),
-    (FieldShape, "version", newest),
+    (FieldTokenSpec, "claim", newest),
+    (FieldTokenSpec, "version", newest),
     (TokenizationService, "_record", nothing),
     (Conversion, "token_set", nothing),
 )

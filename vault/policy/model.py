@@ -36,7 +36,7 @@ class Field:
         views: the field's views by name, its format's too, but not ``full`` and ``token``.
         acknowledged: risks that the policy's author accepts in writing.
         ttl: how long a token lives after its value was last tokenized, or None for ever.
-            Not part of the shape: it decides no token.
+            Not part of the token spec: it decides no token.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Field:
     def token_spec(self) -> str:
         """What decides the tokens of a field that is new, as canonical JSON.
 
-        Sorted keys, no spaces. A used field whose shape changes would answer other tokens
+        Sorted keys, no spaces. A used field whose token spec changes would answer other tokens
         for the same values.
         """
         return self.token_specs[self.tweak_version]
@@ -66,14 +66,14 @@ class Field:
 
     @cached_property
     def token_specs(self) -> Mapping[int, str]:
-        """The shape for each tweak version that a field of this kind may have, the newest first.
+        """The token spec of each tweak version that such a field may have, the newest first.
 
         Which of them a used field has is recorded with it and never changes.
         """
         versions = TWEAK_VERSIONS[self.generator]
-        return MappingProxyType({version: self._shape_of(version) for version in versions})
+        return MappingProxyType({version: self._token_spec_of(version) for version in versions})
 
-    def _shape_of(self, tweak_version: int) -> str:
+    def _token_spec_of(self, tweak_version: int) -> str:
         parts: dict[str, object] = {
             "format": self.format_name,
             "generator": self.generator.value,

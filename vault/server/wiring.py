@@ -109,7 +109,7 @@ def open_backend(
     Raises:
         ConfigError: a secret file, a privileged database role, a root token, a schema
             that is not this version's.
-        PolicyError: the policy file is wrong, or changes the shape of a used field.
+        PolicyError: the policy file is wrong, or changes the token spec of a used field.
         StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
     """
     file = PolicyFile(settings.policy.path)

@@ -21,7 +21,7 @@ from vault.service.deadline import in_time
 __all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "laid_out", "parse_column", "parse_tokens"]
 
 # One failure, word for word, for every string that is not a live token of the field:
-# of another shape, of another field or tenant, or never issued.
+# of another form, of another field or tenant, or never issued.
 NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
 NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
 # A refused item is read up to four times to say why. Who sends thousands learns it from the first.

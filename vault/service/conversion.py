@@ -50,7 +50,7 @@ class ConversionPath(Protocol):
 
     Each method does what needs no transaction, and returns the rest. Both may raise Unavailable
     (DEADLINE_EXCEEDED), and the rest KeysUnavailable, StoreUnavailable, and PolicyError where
-    the field has tokens of another shape.
+    the field has tokens of another token spec.
     """
 
     def tokenize(self, values: Sequence[str], parse: Parse) -> Work[str]:

@@ -147,17 +147,17 @@ class TokenSpecStore(Protocol):
     """What decides a used field's tokens, recorded at first use. Raises StoreUnavailable only."""
 
     def recorded(self, tenant: str) -> Mapping[str, str]:
-        """Returns the shape (canonical JSON) of every used field."""
+        """Returns the token spec (canonical JSON) of every used field."""
 
     def record(
         self, space: TokenSpace, token_spec: str, *, older: str | None = None, by_key: bool = False
     ) -> str:
-        """Records a field's shape if none is there yet; returns the one that is in force.
+        """Records a field's token spec if none is there yet; returns the one that is in force.
 
         Args:
-            older: recorded instead of ``shape`` while a server is live that knows no newer
+            older: recorded instead of ``token_spec`` while a server is live that knows no newer
                 one, and would read the field's tokens by it.
-            by_key: also where the field's key is from before ``shape`` could be recorded:
+            by_key: also where the field's key is from before ``token_spec`` could be recorded:
                 there may have been a record that was lost.
         """
 

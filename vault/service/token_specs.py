@@ -13,7 +13,7 @@ from vault.model import Storage, TokenSpace
 from vault.policy.model import Field, Policy
 from vault.service.ports import TokenSpecStore, Transaction
 
-__all__ = ["FieldShape", "TokenSpecRecord", "check_token_specs"]
+__all__ = ["FieldTokenSpec", "TokenSpecRecord", "check_token_specs"]
 
 _REMEDY = (
     "put the recorded shape back, or give the new shape a field of a new name and move the "
@@ -27,18 +27,18 @@ _STAYS = (
 
 
 class TokenSpecRecord:
-    """What is known to be recorded. Threads may share it."""
+    """The token specs that this process knows to be recorded. Threads may share it."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[TokenSpace, str], int] = {}
 
-    def of(self, space: TokenSpace, field: Field) -> FieldShape:
+    def of(self, space: TokenSpace, field: Field) -> FieldTokenSpec:
         """Returns one call's view of a field's record."""
-        return FieldShape(self._known, space, field)
+        return FieldTokenSpec(self._known, space, field)
 
 
-class FieldShape:
-    """A field's record as one call finds or makes it."""
+class FieldTokenSpec:
+    """A field's recorded token spec, as one call finds or makes it."""
 
     def __init__(
         self, known: dict[tuple[TokenSpace, str], int], space: TokenSpace, field: Field
@@ -49,9 +49,9 @@ class FieldShape:
         self._found: int | None = None
 
     def claim(self, transaction: Transaction) -> int:
-        """Returns the field's tweak version, recorded with its shape if it has no tokens yet.
+        """Returns the field's tweak version, recorded with its token spec if it has no tokens yet.
 
-        Raises PolicyError if another shape is recorded.
+        Raises PolicyError if another token spec is recorded.
         """
         return self._version_in(transaction, claim=True) or self._field.tweak_version
 
@@ -60,7 +60,7 @@ class FieldShape:
 
         Where there is but one version nothing needs to be looked up.
 
-        Raises PolicyError if another shape is recorded.
+        Raises PolicyError if another token spec is recorded.
         """
         if len(self._field.token_specs) == 1:
             return self._field.tweak_version
@@ -94,7 +94,7 @@ class FieldShape:
             self._space,
             newest,
             older=older[0] if older else None,
-            # Of vaultless tokens nothing else is stored that would tell their version.
+            # Nothing else is stored that shows the version of vaultless tokens.
             by_key=self._field.storage is Storage.VAULTLESS,
         )
 
@@ -102,19 +102,19 @@ class FieldShape:
 def check_token_specs(policy: Policy, token_specs: TokenSpecStore, tenant: str) -> None:
     """Raises PolicyError where a policy changes or drops a used field."""
     faults = []
-    for name, shape in token_specs.recorded(tenant).items():
+    for name, recorded in token_specs.recorded(tenant).items():
         field = policy.fields.get(name)
         if field is None:
             faults.append(f"fields.{name}: the field has tokens but is not in the policy; {_STAYS}")
-        elif _tweak_version(field, shape) is None:
+        elif _tweak_version(field, recorded) is None:
             faults.append(_changed(name))
     if faults:
         raise PolicyError("\n".join(faults))
 
 
 def _tweak_version(field: Field, recorded: str) -> int | None:
-    """Returns the tweak version of a recorded shape, None where it is not the field's."""
-    versions = [version for version, shape in field.token_specs.items() if shape == recorded]
+    """Returns the tweak version of a recorded token spec, None where it is not the field's."""
+    versions = [version for version, spec in field.token_specs.items() if spec == recorded]
     return versions[0] if versions else None
 
 

@@ -13,7 +13,7 @@ from vault.service.conversion import Conversion, ConversionPath, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
-from vault.service.token_specs import FieldShape, TokenSpecRecord
+from vault.service.token_specs import FieldTokenSpec, TokenSpecRecord
 from vault.service.vaulted import VaultedPath
 from vault.service.vaultless import VaultlessPath
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 Finish: TypeAlias = Callable[[ColumnResult], R]
 
-_PATHS: Mapping[Storage, Callable[[KeySource, FieldPermit, FieldShape], ConversionPath]] = {
+_PATHS: Mapping[Storage, Callable[[KeySource, FieldPermit, FieldTokenSpec], ConversionPath]] = {
     Storage.VAULTED: VaultedPath,
     Storage.VAULTLESS: VaultlessPath,
 }
 
 
 class TokenizationService:
-    """The use cases of tokens. Stateless but for the record of used fields' shapes."""
+    """The use cases of tokens. Stateless but for the record of used fields' token specs."""
 
     def __init__(self, admission: Admission, keys: KeySource) -> None:
         self._admission = admission
@@ -98,8 +98,8 @@ class TokenizationService:
         finish: Callable[[Conversion[T]], R],
     ) -> R:
         """Converts a column on its field's path, and writes the call's audit record."""
-        shape = self._token_specs.of(permit.space, permit.field)
-        path = _PATHS[permit.field.storage](self._keys, permit, shape)
+        token_spec = self._token_specs.of(permit.space, permit.field)
+        path = _PATHS[permit.field.storage](self._keys, permit, token_spec)
         # What needs no transaction is done before there is one to hold open.
         convert = self._admission.attempt(permit, lambda: prepare(path))
 
@@ -109,7 +109,7 @@ class TokenizationService:
             return made
 
         answer = self._admission.carry_out(permit, items, work, finish)
-        shape.remember()
+        token_spec.remember()
         return answer
 
     def _record(self, transaction: Transaction, permit: FieldPermit, made: Conversion[T]) -> None:

@@ -23,7 +23,7 @@ from vault.service.reading import describe_rows, open_rows, view_maker
 from vault.service.results import TokenDescription
 from vault.service.stored_rows import UNOPENED
 from vault.service.token_creation import TokenRequest, ensure_tokens, matches_value
-from vault.service.token_specs import FieldShape
+from vault.service.token_specs import FieldTokenSpec
 
 __all__ = ["VaultedPath"]
 
@@ -36,13 +36,13 @@ _EXHAUSTED = Failure(
 class VaultedPath:
     """One call's way to a vaulted field."""
 
-    def __init__(self, keys: KeySource, permit: FieldPermit, shape: FieldShape) -> None:
+    def __init__(self, keys: KeySource, permit: FieldPermit, token_spec: FieldTokenSpec) -> None:
         self._keys = keys
         self._space = permit.space
         self._field = permit.field
         self._view = permit.view
         self._deadline = permit.caller.deadline
-        self._shape = shape
+        self._token_spec = token_spec
 
     def tokenize(self, values: Sequence[str], parse: Parse) -> Work[str]:
         """As ``ConversionPath``."""
@@ -111,7 +111,7 @@ class VaultedPath:
         """Returns each core's token, found or made, and the key versions behind them."""
         if not cores:
             return [], frozenset()
-        version = self._shape.claim(transaction)
+        version = self._token_spec.claim(transaction)
         minted = ensure_tokens(
             transaction.tokens,
             self._keys,

@@ -12,7 +12,7 @@ from vault.service.ports import KeySource, Transaction
 from vault.service.reading import describe_vaultless, view_maker
 from vault.service.results import TokenDescription
 from vault.service.token_creation import VAULTLESS_KEY_VERSION
-from vault.service.token_specs import FieldShape
+from vault.service.token_specs import FieldTokenSpec
 from vault.service.vaultless_columns import (
     VAULTLESS_KEY_VERSIONS,
     detokenize_column,
@@ -26,25 +26,25 @@ __all__ = ["VaultlessPath"]
 class VaultlessPath:
     """One call's way to a vaultless field. The transaction is for its tweak version alone."""
 
-    def __init__(self, keys: KeySource, permit: FieldPermit, shape: FieldShape) -> None:
+    def __init__(self, keys: KeySource, permit: FieldPermit, token_spec: FieldTokenSpec) -> None:
         self._keys = keys
         self._space = permit.space
         self._field = permit.field
         self._view = permit.view
         self._deadline = permit.caller.deadline
-        self._shape = shape
+        self._token_spec = token_spec
 
     def tokenize(self, values: Sequence[str], parse: Parse) -> Work[str]:
         """As ``ConversionPath``."""
 
         def work(transaction: Transaction) -> Conversion[str]:
             key, field = self._key(), self._field
-            version = self._shape.version(transaction) or field.tweak_version
+            version = self._token_spec.version(transaction) or field.tweak_version
             deadline = self._deadline
             made = tokenize_column(key, field, version, values, parse, deadline=deadline)
             if not len(made.tokens):
                 return made
-            claimed = self._shape.claim(transaction)
+            claimed = self._token_spec.claim(transaction)
             if claimed == version:
                 return made
             return tokenize_column(key, field, claimed, values, parse, deadline=deadline)
@@ -61,7 +61,7 @@ class VaultlessPath:
 
         def work(transaction: Transaction) -> Conversion[str]:
             key, field = self._key(), self._field
-            version = self._shape.version(transaction)
+            version = self._token_spec.version(transaction)
             if version is None:
                 return no_tokens(tokens)
             return detokenize_column(

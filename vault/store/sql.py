@@ -143,7 +143,7 @@ RETURNING seconds, used,
 
 RECORDED_TOKEN_SPECS = "SELECT field, shape FROM field_shapes WHERE tenant = %(tenant)b"
 RECORD_TOKEN_SPEC = """
-INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(shape)b)
+INSERT INTO field_shapes (tenant, field, shape) VALUES (%(tenant)b, %(field)b, %(token_spec)b)
 ON CONFLICT (tenant, field) DO NOTHING
 """
 # Servers report the newest tweak version they can read, and a foreign key keeps the versions
@@ -153,7 +153,7 @@ DELETE FROM tweak_versions
 WHERE version < %(newest)b
   AND NOT EXISTS (SELECT FROM policy_servers WHERE tweak_version < %(newest)b)
 """
-RECORD_NEWEST_SHAPE = """
+RECORD_NEWEST_TOKEN_SPEC = """
 INSERT INTO field_shapes (tenant, field, shape)
 SELECT %(tenant)b, %(field)b,
        CASE WHEN EXISTS (SELECT FROM tweak_versions WHERE version < %(newest)b)
@@ -161,7 +161,7 @@ SELECT %(tenant)b, %(field)b,
                      SELECT FROM data_keys AS k, tweak_versions AS v
                      WHERE k.tenant = %(tenant)b AND k.field = %(field)b AND k.purpose = 'field'
                        AND v.version = %(newest)b AND k.created < v.since)
-            THEN %(older)b ELSE %(shape)b END
+            THEN %(older)b ELSE %(token_spec)b END
 ON CONFLICT (tenant, field) DO NOTHING
 """
 TOKEN_SPEC = "SELECT shape FROM field_shapes WHERE tenant = %(tenant)b AND field = %(field)b"

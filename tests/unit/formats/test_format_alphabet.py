@@ -234,7 +234,7 @@ def test_options_that_do_not_fit_are_named(option: str, options: OptionValues) -
     assert caught.value.option == option
 
 
-def test_shape_has_what_decides_tokens_and_no_bounds() -> None:
+def test_the_token_spec_has_what_decides_tokens_and_no_bounds() -> None:
     assert plain().token_spec() == plain(low=8, high=9).token_spec()
-    shapes = [plain(), plain("digits"), plain(first=1), plain(last=1), plain(separators="/")]
-    assert len({tuple(made.token_spec().items()) for made in shapes}) == len(shapes)
+    specs = [plain(), plain("digits"), plain(first=1), plain(last=1), plain(separators="/")]
+    assert len({tuple(made.token_spec().items()) for made in specs}) == len(specs)

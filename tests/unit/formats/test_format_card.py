@@ -206,7 +206,7 @@ def test_options_that_do_not_fit_are_named(option: str, options: OptionValues) -
     assert caught.value.option == option
 
 
-def test_shape_has_what_decides_tokens_and_no_bounds() -> None:
+def test_the_token_spec_has_what_decides_tokens_and_no_bounds() -> None:
     assert card(last=4).token_spec() == card(low=15, last=4).token_spec()
-    shapes = [card(), card(first=6), card(last=4), card(luhn="valid"), card(luhn="any")]
-    assert len({tuple(made.token_spec().items()) for made in shapes}) == len(shapes)
+    specs = [card(), card(first=6), card(last=4), card(luhn="valid"), card(luhn="any")]
+    assert len({tuple(made.token_spec().items()) for made in specs}) == len(specs)

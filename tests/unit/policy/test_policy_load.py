@@ -438,7 +438,7 @@ def test_a_principal_is_listed_once() -> None:
     assert "here twice" in only_problem(text).message
 
 
-def test_the_shape_is_canonical_and_leaves_out_what_does_not_decide_tokens() -> None:
+def test_the_token_spec_is_canonical_and_leaves_out_what_does_not_decide_tokens() -> None:
     plain = load(policy("  f: {format: us_ssn, generator: ff1}\n")).fields["f"]
     viewed = load(
         policy("  f: {views: {v: {show_last: 4}}, generator: ff1, format: us_ssn, scope: field}\n")
@@ -459,9 +459,9 @@ def test_the_shape_is_canonical_and_leaves_out_what_does_not_decide_tokens() -> 
         "format: us_ssn, keep: {last: 3}, generator: ff1",
     ],
 )
-def test_the_shape_shows_what_decides_tokens(other: str) -> None:
-    shapes = {
+def test_the_token_spec_shows_what_decides_tokens(other: str) -> None:
+    specs = {
         load(policy(f"  f: {{{body}}}\n")).fields["f"].token_spec
         for body in ("format: us_ssn, generator: ff1", other)
     }
-    assert len(shapes) == 2
+    assert len(specs) == 2

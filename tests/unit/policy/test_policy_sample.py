@@ -36,7 +36,7 @@ def test_the_sample_uses_ff3_1_only_where_it_may(sample: Policy) -> None:
     assert not any(field.acknowledged for field in sample.fields.values())
 
 
-def test_a_ttl_is_not_part_of_a_fields_shape(sample: Policy) -> None:
+def test_a_ttl_is_not_part_of_a_fields_token_spec(sample: Policy) -> None:
     assert sample.fields["email"].ttl == timedelta(days=365)
     without = parse_policy(sample.document.replace("    ttl: 365d\n", ""), "policy.yaml")
     assert without.fields["email"].ttl is None

@@ -1,4 +1,4 @@
-"""When a field's shape and tweak version are recorded, and what a recorded version decides."""
+"""When a field's token spec and tweak version are recorded, and what a recorded version decides."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VALUES = ["0012345678", "00123 45678", "1234567890123"]
 
 def recorded(harness: ServiceHarness) -> dict[str, int]:
     """Returns the recorded tweak version of every used field."""
-    shapes = harness.work._tables.token_specs
-    return {space.field: json.loads(shape)["tweak_inputs"] for space, shape in shapes.items()}
+    specs = harness.work._tables.token_specs
+    return {space.field: json.loads(spec)["tweak_inputs"] for space, spec in specs.items()}
 
 
 def used_before(harness: ServiceHarness, field: str) -> None:
@@ -128,11 +128,11 @@ def test_tokens_are_made_anew_where_another_version_was_recorded_meanwhile(
     harness: ServiceHarness,
 ) -> None:
     """An older server is live, so the store records the older version."""
-    shapes = harness.policy.fields["account"].token_specs
+    specs = harness.policy.fields["account"].token_specs
     store = harness.work._tables.token_specs
     with patch(
         "vault.testing.store._TokenSpecs.record",
-        lambda _self, space, _shape, **_: store.setdefault(space, shapes[1]),
+        lambda _self, space, _spec, **_: store.setdefault(space, specs[1]),
     ):
         made = harness.tokenize("account", ["0012345678"]).values
     assert made == account_tokens(1, ["0012345678"])
@@ -140,10 +140,10 @@ def test_tokens_are_made_anew_where_another_version_was_recorded_meanwhile(
 
 
 def test_a_record_of_a_version_that_nobody_knows_is_refused(harness: ServiceHarness) -> None:
-    shape = harness.policy.fields["account"].token_spec.replace(
+    spec = harness.policy.fields["account"].token_spec.replace(
         '"tweak_inputs":2', '"tweak_inputs":3'
     )
-    harness.work._tables.token_specs[ACCOUNT] = shape
+    harness.work._tables.token_specs[ACCOUNT] = spec
     for call in (harness.tokenize, harness.detokenize, harness.lookup):
         with pytest.raises(PolicyError, match="account"):
             call("account", ["0012345678"])
@@ -151,7 +151,7 @@ def test_a_record_of_a_version_that_nobody_knows_is_refused(harness: ServiceHarn
         check(harness)
 
 
-def test_both_versions_are_shapes_of_one_policy(harness: ServiceHarness) -> None:
+def test_both_versions_are_token_specs_of_one_policy(harness: ServiceHarness) -> None:
     harness.tokenize("card", ["4111111111111111"])
     used_before(harness, "account")
     check(harness)

@@ -306,7 +306,7 @@ def test_keys_gone_fails_the_call_audited_and_nothing_is_written(harness: Servic
     assert harness.work.events[-1].reason == "KEYS_UNAVAILABLE"
 
 
-def test_a_used_field_keeps_its_shape(harness: ServiceHarness) -> None:
+def test_a_used_field_keeps_its_token_spec(harness: ServiceHarness) -> None:
     harness.tokenize("ssn", ["123-45-6789"])
     changed = harness.policy.document.replace(
         "format: us_ssn, generator: ff1, views", "format: us_ssn, generator: random, views"

@@ -31,14 +31,14 @@ def stored(backend: Backend, space: TokenSpace) -> list[tuple[int, str, bool, in
     ]
 
 
-def test_the_first_shape_stays(backend: Backend, space: TokenSpace) -> None:
+def test_the_first_token_spec_stays(backend: Backend, space: TokenSpace) -> None:
     other = TokenSpace(space.tenant, "us_ssn")
-    shapes = [(space, "one"), (space, "two"), (other, "three")]
+    specs = [(space, "one"), (space, "two"), (other, "three")]
 
-    def recorded(at: TokenSpace, shape: str) -> str:
-        return backend.work.run(lambda transaction: transaction.token_specs.record(at, shape))
+    def recorded(at: TokenSpace, spec: str) -> str:
+        return backend.work.run(lambda transaction: transaction.token_specs.record(at, spec))
 
-    answers = [recorded(at, shape) for at, shape in shapes]
+    answers = [recorded(at, spec) for at, spec in specs]
     assert answers == ["one", "one", "three"]
     known = backend.work.run(lambda transaction: transaction.token_specs.recorded(space.tenant))
     assert known == {space.field: "one", "us_ssn": "three"}
