@@ -83,7 +83,7 @@ class AuditAccess:
         position = self._reader.position_of(search.wanted.writer, search.wanted.number)
         found: list[GlobalRecord] = []
         if position is not None:
-            page = self._reader.page(position, 1, glance=False)
+            page = self._reader.page(position, 1, quick_check=False)
             found = _wanted(search, _without_gaps(page, 1))
         return AuditPage(found, start.seen + 1, start.lag, start.findings, 1, start.seen)
 
@@ -93,7 +93,7 @@ class AuditAccess:
         at = search.position
         while at <= end and time.monotonic() < until:
             many = min(_CHUNK, end - at + 1)
-            page = self._reader.page(at, many, glance=False)
+            page = self._reader.page(at, many, quick_check=False)
             found += _wanted(search, _without_gaps(page, many))
             at += many
             if len(found) >= search.limit:
@@ -108,7 +108,7 @@ class AuditAccess:
         at = top
         while at > 1 and time.monotonic() < until:
             first = max(1, at - _CHUNK)
-            page = self._reader.page(first, at - first, glance=False)
+            page = self._reader.page(first, at - first, quick_check=False)
             found = [*_wanted(search, _without_gaps(page, at - first)), *found]
             at = first
             if len(found) >= search.limit:

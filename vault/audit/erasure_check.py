@@ -59,7 +59,7 @@ _PLANS = text("SELECT set_config('enable_seqscan', 'off', true)")
 class ErasureCheck:
     """Checks every list against its record and every token in it, beside a verification.
 
-    Records and lists are both read whole and put together here: which are looked at is not left
+    Records and lists are both read whole and put together here: which are checked is not left
     to what runs in the database. In memory are a few lists at a time. Raises what the driver
     raises, AuditUnavailable at ``deadline``, KeysUnavailable.
     """
@@ -76,9 +76,9 @@ class ErasureCheck:
         self._next = next(self._lists, None)
         self._records: Iterator[Record] = iter(())
 
-    def watch(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Passes the records on, by writer and number, and looks at each."""
-        self._records = self._watched(records)
+    def inspect(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Passes the records on, by writer and number, and checks each."""
+        self._records = self._inspected(records)
         return self._records
 
     def findings(self) -> list[Finding]:
@@ -90,7 +90,7 @@ class ErasureCheck:
         self._findings += self._waiting.check(self._connection)
         return self._findings[:_MOST]
 
-    def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _inspected(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
             place = (record.writer, record.number)
             while self._next is not None and (self._next.writer, self._next.number) < place:
@@ -107,7 +107,7 @@ class ErasureCheck:
         return kept
 
     def close(self) -> None:
-        """Lets go of the lists that are still being read."""
+        """Closes the lists that are still being read."""
         self._lists.close()
 
     def _stream(self) -> Generator[ErasureList, None, None]:

@@ -1,7 +1,7 @@
-"""Giving every record of every writer its place in the log, one integrator at a time.
+"""Gives every record of every writer its position in the log, one integrator at a time.
 
-All servers take turns by themselves; an advisory lock lets one work. Whoever finds that
-another has just done the work leaves it to that one. What the lock would let through, the
+Every server tries; an advisory lock lets one work at a time. A server that finds that
+another has just done the work does nothing. What the lock would let through, the
 log's primary key stops: no position is ever given twice.
 """
 
@@ -39,25 +39,25 @@ __all__ = ["IntegrationStatus", "Integrator"]
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
 
-_RETRY_STALLED = 30.0  # seconds: a record that was mended goes on by itself
-_LOOK = 5.0  # seconds after which a server looks for itself, whoever does the work
-_STEPS = 10  # transactions of a turn: a long backlog must not starve the calls of this process
+_RETRY_STALLED = 30.0  # seconds: a record that was put right is integrated without further ado
+_OBSERVE_INTERVAL = 5.0  # seconds after which a server observes the log itself, whoever works
+_STEPS = 10  # transactions of a round: a long backlog must not starve this process's calls
 _LOGGED = 100  # bad records of one transaction that are logged one by one
 
 
 @dataclass(frozen=True, slots=True)
 class IntegrationStatus:
-    """How the log stands after a turn.
+    """The state of the log after a round.
 
     Attributes:
-        integrated: records that this turn gave a position.
-        behind: records without a position, those of stalled writers too.
+        integrated: records that this round gave a position.
+        waiting: records without a position, those of stalled writers too.
         oldest: seconds for which the oldest of them has waited, stalled writers left out.
         stalled: writers that are stopped, and the record that does not verify.
     """
 
     integrated: int = 0
-    behind: int = 0
+    waiting: int = 0
     oldest: float = 0.0
     stalled: Mapping[UUID, Finding] = field(default_factory=dict)
 
@@ -115,18 +115,18 @@ class Integrator:
         self._batch = batch
         self._clock = clock
         self._tip = _Tip()
-        self._standing = IntegrationStatus()
-        self._looked = -float("inf")
+        self._status = IntegrationStatus()
+        self._observed_at = -float("inf")
         self._stalled: dict[UUID, Finding] = {}
         self._retry = -float("inf")
 
     def seen(self) -> CheckpointLog | None:
-        """Returns the log as of the last turn, None for an empty one. For any thread."""
+        """Returns the log as of the last round, None for an empty one. For any thread."""
         tree = self._tip.tree
         return CheckpointLog(tree.size, tree.root()) if tree.size else None
 
-    def turn(self) -> IntegrationStatus:
-        """Integrates what there is, unless another server is at it.
+    def integrate(self) -> IntegrationStatus:
+        """Runs one round: integrates what there is, unless another server does.
 
         Raises:
             AuditUnavailable: the database is away, or the log itself was tampered with
@@ -137,9 +137,9 @@ class Integrator:
         for _ in range(_STEPS):
             done = self._step()
             integrated += done
-            if not done or not self._standing.behind:
+            if not done or not self._status.waiting:
                 break
-        return replace(self._standing, integrated=integrated)
+        return replace(self._status, integrated=integrated)
 
     def _step(self) -> int:
         """Runs one transaction; returns how many records it integrated."""
@@ -148,7 +148,7 @@ class Integrator:
             end = self._end(connection)
             others_work = not alone or end.tip.tree.size > self._tip.tree.size
             done = _Done(end.tip)
-            if not others_work or self._clock() - self._looked >= _LOOK:
+            if not others_work or self._clock() - self._observed_at >= _OBSERVE_INTERVAL:
                 if alone:
                     done = self._integrate(connection, end)
                 self._observe(connection, end.pending - done.count, done.findings)
@@ -182,7 +182,7 @@ class Integrator:
         retry = self._clock() >= self._retry
         if not (end.pending or retry):
             return _Done(end.tip)
-        writers = self._behind(connection, () if retry else self._stalled)
+        writers = self._backlogs(connection, () if retry else self._stalled)
         if retry:
             self._retry = self._clock() + _RETRY_STALLED
             self._stalled.clear()
@@ -197,9 +197,9 @@ class Integrator:
         tip = self._append(connection, end.tip, in_order(good)) if good else end.tip
         return _Done(tip, len(good), findings)
 
-    def _behind(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:
+    def _backlogs(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:
         parameters = {"stalled": list(without), "most": self._batch}
-        rows = _execute(connection, sql.BEHIND, parameters)
+        rows = _execute(connection, sql.BACKLOGS, parameters)
         return [WriterBacklog(*cast("tuple[UUID, int, int, bytes]", row)) for row in rows]
 
     def _fetch(
@@ -240,12 +240,12 @@ class Integrator:
             raise _tampered("the database did not add all entries to the log")
         return _Tip(tree, root.mac)
 
-    # -- what is told -----------------------------------------------------------------
+    # -- what is reported -----------------------------------------------------------------
 
     def _observe(
-        self, connection: Connection, behind: int, findings: Mapping[UUID, Finding]
+        self, connection: Connection, waiting: int, findings: Mapping[UUID, Finding]
     ) -> None:
-        known = self._standing.stalled.values()
+        known = self._status.stalled.values()
         new = [finding for finding in findings.values() if finding not in known]
         for finding in new[:_LOGGED]:
             _log.error(
@@ -256,9 +256,9 @@ class Integrator:
                 problem=finding.message,
             )
         self._stalled.update(findings)
-        oldest = self._oldest(connection) if behind > 0 else 0.0
-        self._standing = IntegrationStatus(0, max(0, behind), oldest, dict(self._stalled))
-        self._looked = self._clock()
+        oldest = self._oldest(connection) if waiting > 0 else 0.0
+        self._status = IntegrationStatus(0, max(0, waiting), oldest, dict(self._stalled))
+        self._observed_at = self._clock()
 
     def _oldest(self, connection: Connection) -> float:
         rows = _execute(connection, sql.WAITING, {"stalled": list(self._stalled)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["APPEND", "BEGIN", "BEHIND", "RECORDS", "TIP", "WAITING"]
+__all__ = ["APPEND", "BACKLOGS", "BEGIN", "RECORDS", "TIP", "WAITING"]
 
 # Settings for this transaction only (see vault.store.sql). A position must not be lost in a
 # crash either: a checkpoint may have gone out with it. The lock ends with the transaction;
@@ -29,7 +29,7 @@ FROM (VALUES (1)) one LEFT JOIN audit_roots r
 ORDER BY r.size
 """
 
-BEHIND = """
+BACKLOGS = """
 SELECT h.writer, h.number, coalesce(l.number, 0), coalesce(l.mac, ''::bytea)
 FROM audit_heads h LEFT JOIN LATERAL (
     SELECT number, mac FROM audit_log WHERE writer = h.writer ORDER BY number DESC LIMIT 1

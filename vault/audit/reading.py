@@ -27,7 +27,7 @@ __all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
 
 T = TypeVar("T")
 Check = Callable[[Connection], Iterable[Finding]]
-"""Looks at something in the snapshot that is read. Raises what the driver raises."""
+"""Checks something in the snapshot that is read. Raises what the driver raises."""
 
 _FETCH = 1000  # records held in memory at once
 _WRITERS = text("SELECT ordinal, writer, server FROM audit_writers ORDER BY ordinal")
@@ -113,11 +113,11 @@ class PostgresAuditReader:
         witness: AuditWitness = lambda: NOTHING_KNOWN,
         checks: Sequence[Check] = (),
     ) -> None:
-        """Takes where the audit key of a version is (see ``verify``).
+        """Takes what returns the audit key of a version (see ``verify``).
 
         Args:
-            witness: tells what this process knows of the audit by itself.
-            checks: look at what lies around the audit, in the snapshot that is read.
+            witness: returns what this process knows of the audit by itself.
+            checks: run on what lies around the audit, in the snapshot that is read.
         """
         self._engine = engine
         self._key_of = key_of
@@ -133,16 +133,16 @@ class PostgresAuditReader:
         """
         knowledge = self._witness()
         with _our_errors(), self._snapshot() as connection:
-            around = self._around(connection)
+            around = self._run_checks(connection)
             snapshot = _snapshot(connection, deadline)
             with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
-                snapshot = replace(snapshot, records=erasures.watch(iter(snapshot.records)))
+                snapshot = replace(snapshot, records=erasures.inspect(iter(snapshot.records)))
                 report = verify(snapshot, self._key_of, checkpoint, knowledge)
                 undone = erasures.findings()
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
-    def look(self, writers: Sequence[UUID]) -> tuple[Sequence[Finding], dict[UUID, int]]:
-        """Returns what is wrong at a glance: around the audit, and at the ends of our chains.
+    def quick_check(self, writers: Sequence[UUID]) -> tuple[Sequence[Finding], dict[UUID, int]]:
+        """Returns what is wrong around the audit, and at the ends of this process's chains.
 
         With it the number of each writer's last record in the log. Raises AuditUnavailable.
         """
@@ -151,20 +151,20 @@ class PostgresAuditReader:
             connection.execute(_BOUNDS)
             rows = connection.execute(_LOGGED, {"writers": list(writers)})
             logged = {row[0]: row[1] for row in rows}
-            return self._glance(connection, knowledge), logged
+            return self._quick_check(connection, knowledge), logged
 
     def checkpoint(self) -> tuple[Checkpoint | None, Sequence[Finding]]:
         """Returns heads and log as of now, None where nothing was ever written.
 
-        With them what ``look`` finds. What this server knows is in the checkpoint, whether or
-        not the database has it. Of all else, verify first: a checkpoint says what is there,
+        With them what ``quick_check`` finds. What this server knows is in the checkpoint, whether
+        or not the database has it. Verify all else first: a checkpoint says what is there,
         not that it is right. Raises AuditUnavailable, also where a head or the log's root is
         not a server's (INTERNAL): nothing forged must leave under our MAC. Raises
         KeysUnavailable.
         """
         knowledge = self._witness()
         with _our_errors(), self._snapshot() as connection:
-            findings = self._glance(connection, knowledge)
+            findings = self._quick_check(connection, knowledge)
             now = connection.execute(_NOW).scalar_one()
             stored = [Head(*row) for row in connection.execute(_LISTED_HEADS)]
             root = connection.execute(_LAST_ROOT).one_or_none()
@@ -190,11 +190,11 @@ class PostgresAuditReader:
             position: int | None = connection.execute(_POSITION, found).scalar_one_or_none()
             return position
 
-    def page(self, first: int, limit: int, *, glance: bool = True) -> LogPage:
+    def page(self, first: int, limit: int, *, quick_check: bool = True) -> LogPage:
         """Returns entries from a position on; from 0, the last ``limit``.
 
         Args:
-            glance: look for findings too.
+            quick_check: return findings too.
 
         Raises AuditUnavailable, KeysUnavailable.
         """
@@ -204,14 +204,14 @@ class PostgresAuditReader:
             seen = max(last, knowledge.log.size if knowledge.log else 0)
             first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
-            findings = self._glance(connection, knowledge) if glance else ()
+            findings = self._quick_check(connection, knowledge) if quick_check else ()
         records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
         return LogPage(first, records, max(0, written - last), seen, findings)
 
-    def _glance(self, connection: Connection, knowledge: Knowledge) -> Sequence[Finding]:
-        return [*self._around(connection), *find_missing(connection, knowledge)]
+    def _quick_check(self, connection: Connection, knowledge: Knowledge) -> Sequence[Finding]:
+        return [*self._run_checks(connection), *find_missing(connection, knowledge)]
 
-    def _around(self, connection: Connection) -> Sequence[Finding]:
+    def _run_checks(self, connection: Connection) -> Sequence[Finding]:
         return [finding for check in self._checks for finding in check(connection)]
 
     def _logged(self, entry: LogEntry, columns: Sequence[Any]) -> LoggedRecord:

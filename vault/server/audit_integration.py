@@ -1,6 +1,6 @@
-"""The background thread that integrates audit records, and the probe of how that goes.
+"""The background thread that integrates audit records, and the probe that reports its state.
 
-Now and then it also checks the audit as an auditor would, and reports what is missing of what
+Periodically it also checks the audit as an auditor would, and reports what is missing of what
 this process wrote. Calls never wait for it: they write their records whether or not these get
 positions.
 """
@@ -16,7 +16,7 @@ from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable, VaultError
 from vault.periodic_task import PeriodicTask
 from vault.service.audit_access import Finding
-from vault.telemetry.logging import first_failure_logged, get_log
+from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
 
 __all__ = ["AuditIntegration", "AuditIntegrator"]
@@ -30,31 +30,31 @@ _log = get_log(__name__)
 
 
 class AuditIntegrator(Protocol):
-    """What integrates. Raises VaultError."""
+    """Gives audit records their positions. Raises VaultError."""
 
-    def turn(self) -> IntegrationStatus:
+    def integrate(self) -> IntegrationStatus:
         """Integrates what there is."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the last rounds came to.
+class _LastRound:
+    """The result of the last rounds.
 
     Attributes:
         at: when the last good one ended.
-        trouble: why the last one failed, or empty.
+        problem: why the last one failed, or empty.
     """
 
     status: IntegrationStatus
     at: float
-    trouble: str = ""
+    problem: str = ""
 
 
 class AuditIntegration:
     """Integrates until it is closed.
 
     Args:
-        check: returns what is wrong with the audit at a glance. Raises VaultError.
+        check: returns what a quick check of the audit finds wrong. Raises VaultError.
         patience: seconds for which records may wait before the probe fails.
         clock: seconds on a monotonic clock.
     """
@@ -76,16 +76,21 @@ class AuditIntegration:
         self._patience = patience
         self._clock = clock
         # One object, so that the probe's thread never sees half of it.
-        self._seen = _Seen(IntegrationStatus(), clock())
+        self._last = _LastRound(IntegrationStatus(), clock())
         self._check = check
         self._checked_at = clock()
         self._found: Sequence[Finding] = ()
         self._task = PeriodicTask(
             "audit",
-            self.turn,
-            lambda _: self._after_failure if self._seen.trouble else self._interval,
-            failed=first_failure_logged(_log, "audit integration failed"),
+            self._run_round,
+            lambda failures: self._after_failure if failures else self._interval,
+            failed=self._failed,
+            recovered=lambda _: _log.info("audit integration goes on"),
             at_end=True,
+        )
+        # Run within a round, and never started: a check that fails must not fail the round.
+        self._check_task = PeriodicTask(
+            "audit check", self._run_check, _CHECK_INTERVAL, failed=self._check_failed
         )
 
     def start(self) -> None:
@@ -98,8 +103,8 @@ class AuditIntegration:
 
     def probe(self) -> None:
         """Raises AuditUnavailable where records are bad or wait for too long."""
-        seen = self._seen
-        stalled = seen.status.stalled
+        last = self._last
+        stalled = last.status.stalled
         if stalled:
             first = next(iter(stalled.values()))
             more = f" (and {len(stalled) - 1} more writers)" if len(stalled) > 1 else ""
@@ -114,35 +119,42 @@ class AuditIntegration:
                 f"{found[0].kind}: {place}{found[0].message}{more}:"
                 " calls go on; run `tokenvault audit verify`"
             )
-        waited = self._waited(seen)
+        waited = self._waited(last)
         if waited > self._patience:
-            why = seen.trouble or "records come faster than they are integrated"
+            why = last.problem or "records come faster than they are integrated"
             raise AuditUnavailable(f"audit records wait since {waited:.0f} s for a position: {why}")
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Runs one round, counts it and logs a failure."""
-        before = self._seen
+        self._task.run_once()
+
+    def _run_round(self) -> None:
         try:
-            status = self._integrator.turn()
-        except VaultError as error:
-            self._failed(before, error.message)
-        except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
-            self._failed(before, type(error).__name__)
-        else:
-            self._succeeded(before, status)
-        if self._clock() - self._checked_at >= _CHECK_INTERVAL:
-            self._run_check()
+            self._succeeded(self._integrator.integrate())
+        finally:
+            if self._clock() - self._checked_at >= _CHECK_INTERVAL:
+                self._checked_at = self._clock()
+                self._check_task.run_once()
+
+    def _succeeded(self, status: IntegrationStatus) -> None:
+        known = self._last.status.stalled.values()
+        bad = sum(finding not in known for finding in status.stalled.values())
+        self._last = _LastRound(status, self._clock())
+        self._metrics.count_round(status.integrated, bad)
+        self._metrics.set_backlog(status.waiting, status.oldest, len(status.stalled))
+
+    def _failed(self, error: Exception, _: int) -> None:
+        before = self._last
+        problem = error.message if isinstance(error, VaultError) else type(error).__name__
+        self._last = _LastRound(before.status, before.at, problem)
+        self._metrics.count_round(0, 1)
+        status = before.status
+        self._metrics.set_backlog(status.waiting, self._waited(self._last), len(status.stalled))
+        if problem != before.problem:
+            _log.error("audit integration failed", problem=problem)
 
     def _run_check(self) -> None:
-        try:
-            found = self._check()
-        except VaultError:
-            return  # the database is away, which the round has logged; what was found still holds
-        except Exception as error:  # noqa: BLE001 - a dead thread would integrate nothing
-            _log.error("the look at the audit failed", problem=type(error).__name__)
-            return
-        finally:
-            self._checked_at = self._clock()
+        found = self._check()
         new = [finding for finding in found if finding not in self._found]
         for finding in new[:_LOGGED]:
             _log.error(
@@ -154,23 +166,11 @@ class AuditIntegration:
             )
         self._found = found
 
-    def _succeeded(self, before: _Seen, status: IntegrationStatus) -> None:
-        self._seen = _Seen(status, self._clock())
-        known = before.status.stalled.values()
-        bad = sum(finding not in known for finding in status.stalled.values())
-        self._metrics.count_round(status.integrated, bad)
-        self._metrics.set_backlog(status.behind, status.oldest, len(status.stalled))
-        if before.trouble:
-            _log.info("audit integration goes on")
+    def _check_failed(self, error: Exception, _: int) -> None:
+        # What was found still holds. That the database is away is logged by the round.
+        if not isinstance(error, VaultError):
+            _log.error("the check of the audit failed", problem=type(error).__name__)
 
-    def _failed(self, before: _Seen, trouble: str) -> None:
-        self._seen = _Seen(before.status, before.at, trouble)
-        self._metrics.count_round(0, 1)
-        status = before.status
-        self._metrics.set_backlog(status.behind, self._waited(self._seen), len(status.stalled))
-        if trouble != before.trouble:
-            _log.error("audit integration failed", problem=trouble)
-
-    def _waited(self, seen: _Seen) -> float:
+    def _waited(self, last: _LastRound) -> float:
         # While rounds fail nobody knows what waits: the time since the last good one counts.
-        return seen.status.oldest + (self._clock() - seen.at if seen.trouble else 0.0)
+        return last.status.oldest + (self._clock() - last.at if last.problem else 0.0)

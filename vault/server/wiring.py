@@ -16,12 +16,12 @@ from sqlalchemy import Connection, Engine
 from vault.audit.access import AuditAccess
 from vault.audit.chain import Kind
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.erasure_watch import ErasureWatch
+from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
+from vault.audit.monitor import AuditMonitor
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedKeys
-from vault.audit.watch import Watch
 from vault.audit.witness import Knowledge
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
@@ -181,7 +181,10 @@ def open_backend(
             )
             for each in (engine, side)
         ]
-        checks = [Watch(readers[1], chain_heads.seen).look, ErasureWatch(side, audit_key_of).look]
+        checks = [
+            AuditMonitor(readers[1], chain_heads.seen).check,
+            ErasureMonitor(side, audit_key_of).check,
+        ]
         integration = AuditIntegration(
             integrator, audit_metrics, lambda: [found for check in checks for found in check()]
         )

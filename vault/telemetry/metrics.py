@@ -124,7 +124,7 @@ class AuditMetrics:
     """The state of the audit's integration. Workers share one log: the latest figure is right."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._behind = Gauge(
+        self._waiting = Gauge(
             "tokenvault_audit_lag_records",
             "Audit records without a global position.",
             registry=registry,
@@ -162,9 +162,9 @@ class AuditMetrics:
         if failures:
             self._failures.inc(failures)
 
-    def set_backlog(self, behind: int, oldest: float, stalled: int) -> None:
+    def set_backlog(self, waiting: int, oldest: float, stalled: int) -> None:
         """Sets what is left after a round."""
-        self._behind.set(behind)
+        self._waiting.set(waiting)
         self._oldest.set(oldest)
         self._stalled.set(stalled)
 

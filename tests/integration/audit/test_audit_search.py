@@ -47,7 +47,7 @@ def engine(database: Database) -> Iterator[Engine]:
             request_id=f"r{number}",
         )
         work.run(partial(append, event))
-    Integrator(made, lambda: KEY, lambda _: KEY).turn()
+    Integrator(made, lambda: KEY, lambda _: KEY).integrate()
     yield made
     made.dispose()
 

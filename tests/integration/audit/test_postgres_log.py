@@ -112,8 +112,8 @@ def assert_in_order(owner: Owner) -> None:
 
 
 def test_nothing_written_is_nothing_integrated(engine: Engine, reader: PostgresAuditReader) -> None:
-    standing = integrator(engine).turn()
-    assert (standing.integrated, standing.behind, standing.oldest) == (0, 0, 0.0)
+    status = integrator(engine).integrate()
+    assert (status.integrated, status.waiting, status.oldest) == (0, 0, 0.0)
     assert reader.verify().findings == []
     assert (list(reader.page(0, 10).records), reader.page(0, 10).first) == ([], 1)
 
@@ -123,8 +123,8 @@ def test_records_of_all_writers_get_positions_in_batches(
 ) -> None:
     call(7, "a")
     call(4, "b")
-    standing = integrator(engine, batch=4).turn()
-    assert (standing.integrated, standing.behind) == (13, 0)
+    status = integrator(engine, batch=4).integrate()
+    assert (status.integrated, status.waiting) == (13, 0)
     assert_in_order(owner)
     assert findings(reader) == set()
     roots = owner.execute("SELECT size FROM audit_roots ORDER BY size").fetchall()
@@ -138,7 +138,7 @@ def test_writers_are_merged_by_time(
     for _ in range(3):
         call(1, "a")
         call(1, "b")
-    integrator(engine).turn()
+    integrator(engine).integrate()
     rows = owner.execute(
         "SELECT r.body FROM audit_log JOIN audit_records r USING (writer, number) ORDER BY position"
     )
@@ -151,11 +151,11 @@ def test_another_turn_goes_on_where_the_last_ended(
 ) -> None:
     call(3)
     first = integrator(engine)
-    assert first.turn().integrated == 4
-    assert first.turn().integrated == 0
+    assert first.integrate().integrated == 4
+    assert first.integrate().integrated == 0
     call(2)
     # A process that knows nothing yet, as after a restart.
-    assert integrator(engine).turn().integrated == 2
+    assert integrator(engine).integrate().integrated == 2
     assert_in_order(owner)
     assert findings(reader) == set()
 
@@ -167,7 +167,7 @@ def running(*integrators: Integrator) -> Iterator[None]:
 
     def take_turns(one: Integrator) -> None:
         while not stop.is_set():
-            one.turn()
+            one.integrate()
             time.sleep(0.01)
 
     with ThreadPoolExecutor(len(integrators)) as pool:
@@ -187,7 +187,7 @@ def test_two_integrators_under_the_load_of_four_writers(
         list(pool.map(lambda server: call(60, server), "abcd"))
     clock = Clock()
     last = Integrator(engine, lambda: KEY, key_of, clock=clock)
-    assert last.turn().behind == 0
+    assert last.integrate().waiting == 0
     assert_in_order(owner)
     assert len(log(owner)) == 4 * 61
     assert findings(reader) == set()
@@ -198,14 +198,14 @@ def test_while_another_works_nobody_else_does(
 ) -> None:
     call(3)
     clock = Clock()
-    waiting = Integrator(engine, lambda: KEY, key_of, clock=clock)
+    blocked = Integrator(engine, lambda: KEY, key_of, clock=clock)
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        standing = waiting.turn()
-        assert (standing.integrated, standing.behind) == (0, 4)
-        assert standing.oldest > 0
+        status = blocked.integrate()
+        assert (status.integrated, status.waiting) == (0, 4)
+        assert status.oldest > 0
     # Its death frees the lock.
-    assert waiting.turn().integrated == 4
+    assert blocked.integrate().integrated == 4
 
 
 def test_a_crash_between_work_and_commit_leaves_nothing_behind(
@@ -226,13 +226,13 @@ def test_a_crash_between_work_and_commit_leaves_nothing_behind(
 
     dying._append = killed  # type: ignore[assignment, method-assign]
     with pytest.raises(AuditUnavailable):
-        dying.turn()
+        dying.integrate()
     assert log(owner) == []
-    assert integrator(engine).turn().integrated == 4
+    assert integrator(engine).integrate().integrated == 4
     dying._append = append  # type: ignore[method-assign]
     call(1)
     # Its first turn finds that another works, the second that nobody does.
-    assert [dying.turn().integrated for _ in range(2)] == [0, 1]
+    assert [dying.integrate().integrated for _ in range(2)] == [0, 1]
     assert_in_order(owner)
     assert findings(reader) == set()
 
@@ -245,7 +245,7 @@ def test_without_a_key_nothing_is_integrated(
 
     call(1)
     with pytest.raises(KeysUnavailable):
-        Integrator(engine, sealed, key_of).turn()
+        Integrator(engine, sealed, key_of).integrate()
     assert log(owner) == []
 
 
@@ -274,33 +274,33 @@ def test_a_bad_record_stops_its_writer_only(
     owner.execute(f"{statement} WHERE writer = %s AND number = 3".encode(), (bad,))
     clock = Clock()
     one = Integrator(engine, lambda: KEY, key_of, clock=clock)
-    standing = one.turn()
-    (finding,) = standing.stalled.values()
+    status = one.integrate()
+    (finding,) = status.stalled.values()
     assert (finding.writer, finding.number, finding.kind) == (bad, number, kind)
-    assert (standing.integrated, standing.behind) == (7, 3)
+    assert (status.integrated, status.waiting) == (7, 3)
     call(2, "a")
     call(2, "b")
-    assert one.turn().integrated == 2
+    assert one.integrate().integrated == 2
     assert [entry[2] for entry in log(owner) if entry[1] == good] == [1, 2, 3, 4, 5, 6, 7]
     # Mended, it goes on by itself.
     assert row is not None
     owner.execute("DELETE FROM audit_records WHERE writer = %s AND number = 3", (bad,))
     owner.execute("INSERT INTO audit_records VALUES (%s, %s, %s, %s, %s, %s)", row)
     clock.now += 31
-    healed = one.turn()
-    assert (healed.integrated, healed.behind, dict(healed.stalled)) == (5, 0, {})
+    healed = one.integrate()
+    assert (healed.integrated, healed.waiting, dict(healed.stalled)) == (5, 0, {})
     assert_in_order(owner)
 
 
 def test_a_head_put_back_is_named(engine: Engine, owner: Owner, call: Callable[..., None]) -> None:
     call(4)
     one = integrator(engine)
-    one.turn()
+    one.integrate()
     owner.execute("UPDATE audit_heads SET number = 2")
     call(1, "b")
-    standing = one.turn()
-    assert standing.integrated == 2
-    (finding,) = standing.stalled.values()
+    status = one.integrate()
+    assert status.integrated == 2
+    (finding,) = status.stalled.values()
     assert (finding.writer, finding.number, finding.kind) == (writers(owner)[0], 3, "TRUNCATED")
 
 
@@ -309,10 +309,10 @@ def test_a_deleted_head_does_not_hide_new_records(
 ) -> None:
     call(9, "a")
     one = integrator(engine)
-    one.turn()
+    one.integrate()
     owner.execute("DELETE FROM audit_heads")
     call(2, "b")
-    assert one.turn().integrated == 3
+    assert one.integrate().integrated == 3
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_the_service_can_only_add_to_the_log(
     engine: Engine, call: Callable[..., None], statement: str
 ) -> None:
     call(1)
-    integrator(engine).turn()
+    integrator(engine).integrate()
     with engine.connect() as connection, pytest.raises(ProgrammingError, match="denied"):
         connection.exec_driver_sql(statement)
 
@@ -414,13 +414,13 @@ def test_what_the_owner_did_to_the_log_is_named(
 ) -> None:
     one = integrator(engine)
     call(5, "a")
-    one.turn()
+    one.integrate()
     call(1, "b")
     old = owner.execute("SELECT mac, head_mac FROM audit_heads ORDER BY number").fetchone()
     assert old is not None
-    one.turn()
+    one.integrate()
     call(2, "b")
-    one.turn()
+    one.integrate()
     names = writers(owner)
     assert findings(reader) == set()
     parameters = dict(zip(("mac", "head_mac", "a", "b"), [*old, *names], strict=True))
@@ -437,7 +437,7 @@ def test_a_swap_with_leaves_made_anew_is_still_noticed(
     """The owner knows how leaves are made; roots he cannot make."""
     call(2, "a")
     call(2, "b")
-    integrator(engine).turn()
+    integrator(engine).integrate()
     entries = {logged.entry.position: logged.entry for logged in reader.page(1, 10).records}
     for statement in SWAP.format(3, 4).split(";"):
         owner.execute(statement.encode())
@@ -463,12 +463,12 @@ def test_a_log_that_was_tampered_with_is_not_continued(
 ) -> None:
     call(3)
     one = integrator(engine)
-    one.turn()
+    one.integrate()
     owner.execute(statement.encode())
     call(1)
     before = log(owner)
     with pytest.raises(AuditUnavailable, match="audit verify") as caught:
-        one.turn()
+        one.integrate()
     assert caught.value.reason is Reason.INTERNAL
     assert log(owner) == before
 
@@ -478,17 +478,17 @@ def test_a_log_put_back_is_shown_by_a_checkpoint(
 ) -> None:
     one = integrator(engine)
     call(3, "a")
-    one.turn()
+    one.integrate()
     call(2, "b")
     call(2, "a")
-    one.turn()
+    one.integrate()
     checkpoint, _ = reader.checkpoint()
     assert checkpoint is not None
     assert checkpoint.log is not None
     assert checkpoint.log.size == 9
     assert findings(reader, checkpoint) == set()
     call(3, "b")
-    one.turn()
+    one.integrate()
     assert findings(reader, checkpoint) == set()
     owner.execute("DELETE FROM audit_log WHERE position > 4")
     owner.execute("DELETE FROM audit_roots WHERE size > 4")
@@ -496,8 +496,8 @@ def test_a_log_put_back_is_shown_by_a_checkpoint(
     assert findings(reader, checkpoint) == {("", 0, "TRUNCATED")}
     # Integrated once more, in another order: only somebody who remembers can tell.
     with pytest.raises(AuditUnavailable):
-        one.turn()
-    integrator(engine, batch=3).turn()
+        one.integrate()
+    integrator(engine, batch=3).integrate()
     assert findings(reader) == set()
 
 
@@ -506,14 +506,14 @@ def test_a_log_in_another_order_is_not_the_checkpoints(
 ) -> None:
     one = integrator(engine)
     call(3, "a")
-    one.turn()
+    one.integrate()
     call(2, "b")
-    one.turn()
+    one.integrate()
     call(2, "a")
-    one.turn()
+    one.integrate()
     checkpoint, _ = reader.checkpoint()
     owner.execute("TRUNCATE audit_log, audit_roots")
-    integrator(engine, batch=2).turn()  # alternates between writers
+    integrator(engine, batch=2).integrate()  # alternates between writers
     assert findings(reader) == set()
     assert findings(reader, checkpoint) == {("", 0, "EDITED")}
 
@@ -522,7 +522,7 @@ def test_a_forged_root_gets_no_mac_of_ours(
     engine: Engine, reader: PostgresAuditReader, owner: Owner, call: Callable[..., None]
 ) -> None:
     call(3)
-    integrator(engine).turn()
+    integrator(engine).integrate()
     owner.execute("UPDATE audit_roots SET root = sha256('x')")
     with pytest.raises(AuditUnavailable, match="root was edited"):
         reader.checkpoint()
@@ -532,7 +532,7 @@ def test_pages_show_what_is_there_and_what_is_not(
     engine: Engine, reader: PostgresAuditReader, owner: Owner, call: Callable[..., None]
 ) -> None:
     call(6)
-    integrator(engine).turn()
+    integrator(engine).integrate()
     call(2)
     page = reader.page(0, 3)
     assert ([each.entry.position for each in page.records], page.lag) == ([5, 6, 7], 2)

@@ -14,8 +14,8 @@ from vault.audit.chain import Kind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.integrator import Integrator
+from vault.audit.monitor import AuditMonitor
 from vault.audit.reading import PostgresAuditReader
-from vault.audit.watch import Watch
 from vault.audit.witness import Knowledge
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import SERVICE, Database
@@ -60,7 +60,7 @@ class Server:
         self.integrator = Integrator(self.engine, lambda: KEY, key_of, clock=lambda: self.now)
         self.reader = PostgresAuditReader(self.engine, key_of, self.knowledge, [altered])
         self.access = AuditAccess(self.reader, lambda: KEY, key_of)
-        self.watch = Watch(self.reader, self.chain_heads.seen, clock=lambda: self.now)
+        self.monitor = AuditMonitor(self.reader, self.chain_heads.seen, clock=lambda: self.now)
 
     def knowledge(self) -> Knowledge:
         return Knowledge(self.chain_heads.seen(), self.integrator.seen())
@@ -123,14 +123,14 @@ def test_a_sound_audit_is_sound_to_every_server(start: Callable[..., Server]) ->
     first, second = start("a"), start("b")
     for server in (first, second, first):
         server.call(3)
-        server.integrator.turn()
+        server.integrator.integrate()
     for server in (first, second):
         assert server.kinds() == set()
         assert server.access.tail(0, 10).findings == []
         made = server.access.checkpoint()
         assert made.findings == []
         assert server.kinds(made.text) == set()
-        assert server.watch.look() == []
+        assert server.monitor.check() == []
 
 
 def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
@@ -139,10 +139,10 @@ def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
     """The owner's attack of the issue: all who read agree that nothing is wrong."""
     old, new = start("a"), start("b")
     old.call(2)
-    old.integrator.turn()
+    old.integrator.integrate()
     new.call(4)
-    new.integrator.turn()
-    assert new.integrator.turn().behind == 0
+    new.integrator.integrate()
+    assert new.integrator.integrate().waiting == 0
     shown, hidden = writers(owner)
     hide(owner, f"'{hidden}'")
 
@@ -175,7 +175,7 @@ def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
     assert content.log == new.integrator.seen()
     # It convicts the database from any other server too.
     assert (hidden, 0, "UNKNOWN_WRITER") in stranger.kinds(made.text)
-    assert {kind for _, _, kind in named(new.watch.look())} >= {"TRUNCATED", "ALTERED_TABLE"}
+    assert {kind for _, _, kind in named(new.monitor.check())} >= {"TRUNCATED", "ALTERED_TABLE"}
 
 
 def test_another_servers_records_are_missed_as_far_as_the_log_was_seen(
@@ -184,7 +184,7 @@ def test_another_servers_records_are_missed_as_far_as_the_log_was_seen(
     one, other = start("a"), start("b")
     one.call()
     other.call(3)
-    one.integrator.turn()
+    one.integrator.integrate()
     hide(owner, f"'{writers(owner)[1]}'")
     assert ("", 0, "TRUNCATED") in one.kinds()
     assert ("", 0, "TRUNCATED") in named(one.access.tail(1, 10).findings)
@@ -196,7 +196,7 @@ def test_without_row_level_security_hiding_for_a_moment_is_named_too(
 ) -> None:
     server = start()
     server.call(3)
-    server.integrator.turn()
+    server.integrator.integrate()
     (writer,) = writers(owner)
     kept = owner.execute("SELECT * FROM audit_records WHERE number > 2").fetchall()
     head = owner.execute("SELECT number, mac, head_mac FROM audit_heads").fetchone()
@@ -232,10 +232,10 @@ def test_what_is_taken_from_the_end_is_seen_at_a_glance(
 ) -> None:
     server = start()
     server.call(3)
-    server.integrator.turn()
-    assert server.watch.look() == []
+    server.integrator.integrate()
+    assert server.monitor.check() == []
     owner.execute(statement.encode())
-    assert kind in {each.kind for each in server.watch.look()}
+    assert kind in {each.kind for each in server.monitor.check()}
     assert kind in {each.kind for each in server.access.tail(0, 5).findings}
     assert server.kinds() != set()
 
@@ -245,7 +245,7 @@ def test_an_audit_emptied_under_a_server_is_still_in_its_checkpoint(
 ) -> None:
     server = start()
     server.call(3)
-    server.integrator.turn()
+    server.integrator.integrate()
     owner.execute("TRUNCATE audit_writers, audit_heads, audit_records, audit_log, audit_roots")
     made = server.access.checkpoint()
     content = Checkpoint.from_json(made.text, key_of)
@@ -277,17 +277,17 @@ def test_records_hidden_from_every_integrator_are_missed_by_the_server_that_wrot
         "current_setting('transaction_read_only') = 'on'"
         " OR current_setting('jit') = 'on') WITH CHECK (true)".encode()
     )
-    assert server.integrator.turn().integrated == 0
+    assert server.integrator.integrate().integrated == 0
 
     def forgotten() -> set[tuple[str, int, str]]:
-        return {each for each in named(server.watch.look()) if each[2] != "ALTERED_TABLE"}
+        return {each for each in named(server.monitor.check()) if each[2] != "ALTERED_TABLE"}
 
     assert forgotten() == set()
     server.now += 31
     assert forgotten() == {(writers(owner)[0], 1, "TRUNCATED")}
     owner.execute("ALTER TABLE audit_heads DISABLE ROW LEVEL SECURITY")
     server.now += 31
-    assert server.integrator.turn().integrated == 3
+    assert server.integrator.integrate().integrated == 3
     assert forgotten() == set()
 
 
@@ -298,8 +298,8 @@ def test_a_server_that_writes_on_and_on_is_not_taken_for_forgotten(
     for _ in range(5):
         server.call()
         server.now += 20
-        assert server.watch.look() == []
-        server.integrator.turn()
+        assert server.monitor.check() == []
+        server.integrator.integrate()
 
 
 def test_a_transaction_in_doubt_accuses_nobody(start: Callable[..., Server], owner: Owner) -> None:
@@ -308,7 +308,7 @@ def test_a_transaction_in_doubt_accuses_nobody(start: Callable[..., Server], own
     chain_head = server.chain_heads.lease()
     assert chain_head is not None  # given up: nobody knows whether its last record was committed
     server.call(2)
-    server.integrator.turn()
+    server.integrator.integrate()
     assert server.kinds() == set()
     owner.execute("DELETE FROM audit_records WHERE writer = %s", (chain_head.writer,))
     assert str(chain_head.writer) in {writer for writer, _, _ in server.kinds()}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.conftest import AUDIT_KEY
 from vault.audit.erasure_check import ErasureCheck, sample_erasures
-from vault.audit.erasure_watch import ErasureWatch
+from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.reading import PostgresAuditReader
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 
@@ -196,19 +196,19 @@ def test_a_server_that_found_one_looks_at_it_until_it_is_mended(
     owner.execute(COPY)
     for token in tokens:
         harness.erase("kept", tokens=[token])
-    watch = ErasureWatch(engine, key_of)
-    assert watch.look() == []
+    monitor = ErasureMonitor(engine, key_of)
+    assert monitor.check() == []
     owner.execute(PUT_BACK + " AND t.token = %s", [tokens[7]])
     end = time.monotonic() + 30
-    while not (found := watch.look()):
+    while not (found := monitor.check()):
         assert time.monotonic() < end
     for _ in range(20):
-        assert watch.look() == found
+        assert monitor.check() == found
     owner.execute("UPDATE tokens SET state = 'erased', ciphertext = NULL WHERE state = 'live'")
-    assert watch.look() == []
+    assert monitor.check() == []
     owner.execute("ALTER TABLE audit_erasures RENAME TO away")
     with pytest.raises(AuditUnavailable):
-        watch.look()
+        monitor.check()
 
 
 def test_many_erasures_are_verified_within_bounds(

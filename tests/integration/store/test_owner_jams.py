@@ -138,7 +138,7 @@ def test_a_key_that_is_said_to_be_used_up_is_followed_by_another(
 def test_forged_ends_of_the_log_are_named(start: Start, owner: Owner) -> None:
     def refusal() -> str:
         with pytest.raises(VaultError) as caught:
-            Integrator(start.engine, lambda: AUDIT_KEY, lambda _: AUDIT_KEY).turn()
+            Integrator(start.engine, lambda: AUDIT_KEY, lambda _: AUDIT_KEY).integrate()
         return caught.value.message
 
     owner.execute(f"INSERT INTO audit_heads VALUES ('{UUID(int=1)}', {MOST}, '', 1, '')")

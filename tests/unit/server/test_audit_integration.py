@@ -28,14 +28,14 @@ class Clock:
         return self.now
 
 
-class Turns:
+class Rounds:
     """Gives the prepared standings, then raises what is prepared."""
 
     def __init__(self) -> None:
         self.taken = 0
         self.next: Callable[[], IntegrationStatus] = IntegrationStatus
 
-    def turn(self) -> IntegrationStatus:
+    def integrate(self) -> IntegrationStatus:
         self.taken += 1
         return self.next()
 
@@ -46,8 +46,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def turns() -> Turns:
-    return Turns()
+def rounds() -> Rounds:
+    return Rounds()
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def integration(turns: Turns, registry: CollectorRegistry, clock: Clock) -> AuditIntegration:
-    return AuditIntegration(turns, AuditMetrics(registry), interval=0.001, clock=clock)
+def integration(rounds: Rounds, registry: CollectorRegistry, clock: Clock) -> AuditIntegration:
+    return AuditIntegration(rounds, AuditMetrics(registry), interval=0.001, clock=clock)
 
 
 def page(registry: CollectorRegistry) -> dict[str, float]:
@@ -71,11 +71,11 @@ def away() -> IntegrationStatus:
 
 
 def test_what_was_done_and_what_waits_is_counted(
-    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry
+    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry
 ) -> None:
-    turns.next = lambda: IntegrationStatus(5, 2, 0.5)
-    integration.turn()
-    integration.turn()
+    rounds.next = lambda: IntegrationStatus(5, 2, 0.5)
+    integration.run_once()
+    integration.run_once()
     shown = page(registry)
     assert shown["tokenvault_audit_integrated_total"] == 10
     assert shown["tokenvault_audit_lag_records"] == 2
@@ -85,65 +85,65 @@ def test_what_was_done_and_what_waits_is_counted(
 
 
 def test_a_bad_record_is_told_and_counted_once(
-    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry
+    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry
 ) -> None:
-    turns.next = lambda: BAD
-    integration.turn()
-    integration.turn()
+    rounds.next = lambda: BAD
+    integration.run_once()
+    integration.run_once()
     assert page(registry)["tokenvault_audit_integration_failures_total"] == 1
     assert page(registry)["tokenvault_audit_stalled_writers"] == 1
     with pytest.raises(AuditUnavailable, match=rf"record 9 of writer {WRITER} is EDITED"):
         integration.probe()
-    turns.next = IntegrationStatus
-    integration.turn()
+    rounds.next = IntegrationStatus
+    integration.run_once()
     integration.probe()
 
 
-def test_waiting_for_too_long_is_told(integration: AuditIntegration, turns: Turns) -> None:
-    turns.next = lambda: IntegrationStatus(0, 1, 30.0)
-    integration.turn()
+def test_waiting_for_too_long_is_told(integration: AuditIntegration, rounds: Rounds) -> None:
+    rounds.next = lambda: IntegrationStatus(0, 1, 30.0)
+    integration.run_once()
     integration.probe()
-    turns.next = lambda: IntegrationStatus(1000, 70_000, 31.0)
-    integration.turn()
+    rounds.next = lambda: IntegrationStatus(1000, 70_000, 31.0)
+    integration.run_once()
     with pytest.raises(AuditUnavailable, match=r"since 31 s .* faster"):
         integration.probe()
 
 
 def test_failing_for_too_long_is_told_with_its_cause(
-    integration: AuditIntegration, turns: Turns, registry: CollectorRegistry, clock: Clock
+    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry, clock: Clock
 ) -> None:
-    integration.turn()
-    turns.next = away
+    integration.run_once()
+    rounds.next = away
     clock.now += 29
-    integration.turn()
+    integration.run_once()
     integration.probe()
     clock.now += 2
-    integration.turn()
+    integration.run_once()
     with pytest.raises(AuditUnavailable, match=r"since 31 s .*: the database is away"):
         integration.probe()
     assert page(registry)["tokenvault_audit_lag_seconds"] == 31
     assert page(registry)["tokenvault_audit_integration_failures_total"] == 2
-    turns.next = IntegrationStatus
-    integration.turn()
+    rounds.next = IntegrationStatus
+    integration.run_once()
     integration.probe()
 
 
-def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, turns: Turns) -> None:
+def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, rounds: Rounds) -> None:
     def broken() -> IntegrationStatus:
-        turns.next = IntegrationStatus
+        rounds.next = IntegrationStatus
         raise ZeroDivisionError
 
     integration._after_failure = 0.001
-    turns.next = broken
+    rounds.next = broken
     integration.start()
     end = time.monotonic() + 10
-    while turns.taken < 3:
+    while rounds.taken < 3:
         assert time.monotonic() < end
         time.sleep(0.001)
     integration.close()
-    taken = turns.taken
+    taken = rounds.taken
     time.sleep(0.02)
-    assert turns.taken == taken
+    assert rounds.taken == taken
     assert not integration._task.running
 
 
@@ -151,7 +151,7 @@ LACK = Finding(str(WRITER), 4, "TRUNCATED", "record 4, which this server wrote, 
 
 
 def test_what_a_look_finds_is_told_by_the_probe_until_it_is_gone(
-    turns: Turns,
+    rounds: Rounds,
     registry: CollectorRegistry,
     clock: Clock,
     capsys: pytest.CaptureFixture[str],
@@ -164,34 +164,34 @@ def test_what_a_look_finds_is_told_by_the_probe_until_it_is_gone(
         looks += 1
         return list(found)
 
-    integration = AuditIntegration(turns, AuditMetrics(registry), look, clock=clock)
-    integration.turn()
+    integration = AuditIntegration(rounds, AuditMetrics(registry), look, clock=clock)
+    integration.run_once()
     assert looks == 0
     found.append(LACK)
     for _ in range(3):
         clock.now += 11
-        integration.turn()
+        integration.run_once()
         with pytest.raises(AuditUnavailable, match=r"TRUNCATED: writer .*record 4.*audit verify"):
             integration.probe()
     assert looks == 3
     assert capsys.readouterr().out.count("audit is not as this server knows it") == 1
     found.clear()
     clock.now += 11
-    integration.turn()
+    integration.run_once()
     integration.probe()
 
 
 def test_a_look_that_fails_forgets_nothing_and_ends_nothing(
-    turns: Turns, registry: CollectorRegistry, clock: Clock
+    rounds: Rounds, registry: CollectorRegistry, clock: Clock
 ) -> None:
     answers: list[Callable[[], Sequence[Finding]]] = [lambda: [LACK], unreachable, broken]
 
     integration = AuditIntegration(
-        turns, AuditMetrics(registry), lambda: answers.pop(0)(), clock=clock
+        rounds, AuditMetrics(registry), lambda: answers.pop(0)(), clock=clock
     )
     for _ in range(3):
         clock.now += 11
-        integration.turn()
+        integration.run_once()
         with pytest.raises(AuditUnavailable, match="record 4"):
             integration.probe()
     assert answers == []

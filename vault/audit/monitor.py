@@ -1,6 +1,6 @@
-"""A server's own look at the audit now and then, so that no auditor need ask first.
+"""A server checks the audit periodically, before any auditor asks.
 
-It reads as auditors read. Besides what they would be told, it finds records of this
+It reads as auditors read. Besides what they would find, it finds records of this
 server that get no position: whoever hides them from every integrator hides them from the
 log, and from all other servers.
 """
@@ -16,16 +16,16 @@ from vault.audit.chain_heads import ChainHead
 from vault.audit.reading import PostgresAuditReader
 from vault.service.audit_access import Finding
 
-__all__ = ["Watch"]
+__all__ = ["AuditMonitor"]
 
 _PATIENCE = 30.0  # seconds within which every record has its position
 
 
-class Watch:
-    """The looks of one process. For one thread.
+class AuditMonitor:
+    """The checks of one process. For one thread.
 
     Args:
-        chains: tells this process's writers and the last record of each.
+        chains: returns this process's writers and the last record of each.
         patience: seconds for which a record may wait for its position.
         clock: seconds on a monotonic clock.
     """
@@ -45,10 +45,10 @@ class Watch:
         # By writer: a record without a position, and when it was first seen so.
         self._waiting: dict[UUID, tuple[int, float]] = {}
 
-    def look(self) -> Sequence[Finding]:
+    def check(self) -> Sequence[Finding]:
         """Returns what is wrong. Raises AuditUnavailable."""
         chains = self._chains()
-        findings, logged = self._reader.look([chain.writer for chain in chains])
+        findings, logged = self._reader.quick_check([chain.writer for chain in chains])
         return [*findings, *self._forgotten(chains, logged)]
 
     def _forgotten(self, chains: Sequence[ChainHead], logged: dict[UUID, int]) -> list[Finding]:

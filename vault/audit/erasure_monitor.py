@@ -1,4 +1,4 @@
-"""A server's own looks at erased tokens now and then, so that no auditor need ask first."""
+"""A server checks a sample of erased tokens periodically, before any auditor asks."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from vault.errors import AuditUnavailable
 from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
 from vault.service.audit_access import Finding
 
-__all__ = ["ErasureWatch"]
+__all__ = ["ErasureMonitor"]
 
-_KEPT = 3  # lists that are looked at again, whole, until they are in order
+_KEPT = 3  # lists that are checked again, whole, until they are in order
 
 
-class ErasureWatch:
-    """The looks of one process, each at a few lists. For one thread.
+class ErasureMonitor:
+    """The checks of one process, each of a few lists. For one thread.
 
-    What was found once is looked at again: a sample that misses it does not mend it.
+    What was found once is checked again: a sample that misses it proves nothing.
     """
 
     def __init__(self, engine: Engine, key_of: KeyOf) -> None:
-        """Takes where the audit key of a version is."""
+        """Takes what returns the audit key of a version."""
         self._engine = engine
         self._key_of = key_of
         self._wrong: list[tuple[UUID, int]] = []
 
-    def look(self) -> Sequence[Finding]:
+    def check(self) -> Sequence[Finding]:
         """Returns what is wrong. Raises AuditUnavailable, KeysUnavailable."""
         failure: AuditUnavailable
         try:
