@@ -78,7 +78,7 @@ def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[TokenIdenti
     with ExitStack() as stack:
         issuers = tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
         for each in issuers:
-            watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.trouble)
+            watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.problem)
         yield TokenIdentifier(issuers)
 
 

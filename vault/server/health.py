@@ -70,7 +70,7 @@ class HealthServer:
     ) -> None:
         self._ready = ready
         self._found = found
-        self._troubles: Mapping[str, str] | None = None
+        self._problems: Mapping[str, str] | None = None
         # Keeps a round's answers from following the drain's.
         self._lock = threading.Lock()
         self._draining = False
@@ -115,20 +115,20 @@ class HealthServer:
 
     def _answer(self, found: Mapping[str, str]) -> None:
         """Answers according to a round; logs only what has changed."""
-        troubles = {name: text for name, text in found.items() if text}
+        problems = {name: text for name, text in found.items() if text}
         # Seconds that are counted down are no change.
-        gist = {name: _NUMBER.sub("#", text) for name, text in troubles.items()}
+        gist = {name: _NUMBER.sub("#", text) for name, text in problems.items()}
         with self._lock:
             self._found(found)
-            if self._draining or gist == self._troubles:
+            if self._draining or gist == self._problems:
                 return
-            self._troubles = gist
-            ready = troubles.keys() <= ADVISORY
+            self._problems = gist
+            ready = problems.keys() <= ADVISORY
             self._set(ready=ready)
             for name, text in found.items():
                 self._statuses.set(name, serving=not text)
-        if troubles:
-            _log.warning("ready, with a trouble" if ready else "not ready", **troubles)
+        if problems:
+            _log.warning("ready, with a trouble" if ready else "not ready", **problems)
         else:
             _log.info("ready")
 

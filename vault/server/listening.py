@@ -38,11 +38,11 @@ def bind(
         # gRPC raises RuntimeError where binding fails; older ones answered port 0.
         bound = add(_address(host, port))
     except OSError as error:
-        raise ConfigError(f"{key}: {_trouble(host, port, error.strerror or 'unknown')}") from None
+        raise ConfigError(f"{key}: {_problem(host, port, error.strerror or 'unknown')}") from None
     except RuntimeError:
-        raise ConfigError(f"{key}: {_trouble(host, port, 'gRPC cannot bind it')}") from None
+        raise ConfigError(f"{key}: {_problem(host, port, 'gRPC cannot bind it')}") from None
     if bound != port:
-        raise ConfigError(f"{key}: {_trouble(host, port, 'gRPC bound another')}")
+        raise ConfigError(f"{key}: {_problem(host, port, 'gRPC bound another')}")
 
 
 @contextmanager
@@ -60,14 +60,14 @@ def reserved(key: str, host: str, port: int) -> Iterator[None]:
         family, kind, protocol, _, address = _resolve(host, port)
         place = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"{key}: {_trouble(host, port, error.strerror or 'unknown')}") from None
+        raise ConfigError(f"{key}: {_problem(host, port, error.strerror or 'unknown')}") from None
     with place:
         try:
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             place.bind(address)
         except OSError as error:
             why = error.strerror or "unknown"
-            raise ConfigError(f"{key}: {_trouble(host, port, why)}") from None
+            raise ConfigError(f"{key}: {_problem(host, port, why)}") from None
         yield
 
 
@@ -91,5 +91,5 @@ def _address(host: str, port: int) -> str:
         return f"{host}:{port}"
 
 
-def _trouble(host: str, port: int, why: str) -> str:
+def _problem(host: str, port: int, why: str) -> str:
     return f"cannot listen on {host}:{port} ({why}); stop what listens there or choose another port"

@@ -72,6 +72,6 @@ def _run(probe: Probe) -> str:
         probe()
     except VaultError as error:
         return for_operators(error)
-    except Exception as error:  # noqa: BLE001 - a broken probe is a trouble, not the end of probing
+    except Exception as error:  # noqa: BLE001 - a broken probe must not end probing
         return f"probe failed: {type(error).__name__}"
     return ""

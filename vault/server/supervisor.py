@@ -260,9 +260,9 @@ class Supervisor:
 
     def _probe(self, name: str) -> None:
         found = [report.probes.get(name, "") for _, report in self._reports()]
-        troubles = [text for text in found if text]
-        if troubles:
-            raise VaultError(f"{troubles[0]} ({len(troubles)} of {len(found)} workers)")
+        problems = [text for text in found if text]
+        if problems:
+            raise VaultError(f"{problems[0]} ({len(problems)} of {len(found)} workers)")
 
     def _probe_workers(self) -> None:
         """While one worker serves the port is served: a dead one gets no connections.

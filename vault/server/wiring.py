@@ -272,6 +272,6 @@ def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:
     keys, server = keyring.status(), wrapper.status()
     if not keys.ready:
         raise KeysUnavailable(f"the keys have ended, calls fail: {keys.message}")
-    trouble = keys.message or server.message
-    if trouble:
-        raise KeysUnavailable(f"{trouble}; keys serve {keys.seconds_left:.0f} s from memory")
+    problem = keys.message or server.message
+    if problem:
+        raise KeysUnavailable(f"{problem}; keys serve {keys.seconds_left:.0f} s from memory")

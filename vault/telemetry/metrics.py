@@ -215,8 +215,8 @@ class StateMetrics:
 
     def probes(self, found: Mapping[str, str]) -> None:
         """Sets by name what is wrong, "" where all is well."""
-        for name, trouble in found.items():
-            self._probes.labels(name).set(not trouble)
+        for name, problem in found.items():
+            self._probes.labels(name).set(not problem)
 
     def workers(self, count: int) -> None:
         """Sets how many workers serve."""

@@ -105,7 +105,7 @@ class RemoteKeys:
         self._keys: KeySet = MappingProxyType({})
         self._read_at = 0.0
         self._tried_at = float("-inf")
-        self._trouble = ""
+        self._problem = ""
         self._task = PeriodicTask(
             "jwks",
             self._read,
@@ -131,9 +131,9 @@ class RemoteKeys:
                 self._wait_for_keys()
             return self._current().get(kid)
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Returns why the last read failed, or an empty text."""
-        return self._trouble
+        return self._problem
 
     def _wait_for_keys(self) -> None:
         if not self._wanted:
@@ -167,17 +167,17 @@ class RemoteKeys:
     def _read_failed(self, error: Exception, failures: int) -> None:
         # requests' errors are OSErrors too, and quote addresses; ours quote nothing.
         ours = isinstance(error, ValueError) and not isinstance(error, OSError)
-        trouble = str(error) if ours else type(error).__name__
+        problem = str(error) if ours else type(error).__name__
         if failures == 1:
-            _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=trouble)
-        self._settle(trouble)
+            _log.error("keys of a JWT issuer cannot be read", issuer=self._issuer, detail=problem)
+        self._settle(problem)
 
     def _recovered(self, _: int) -> None:
         _log.info("keys of a JWT issuer are read again", issuer=self._issuer)
 
-    def _settle(self, trouble: str) -> None:
+    def _settle(self, problem: str) -> None:
         """Ends the wait of the calls that asked for this read."""
         with self._changed:
-            self._trouble = trouble
+            self._problem = problem
             self._wanted = False
             self._changed.notify_all()

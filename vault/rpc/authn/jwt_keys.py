@@ -48,7 +48,7 @@ class IssuerKeys(Protocol):
     def find(self, kid: str) -> VerificationKey | None:
         """Returns the key of that name as the issuer publishes it now, or None."""
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Returns why the keys cannot be read now, or an empty text."""
 
 
@@ -66,9 +66,9 @@ class FileKeys:
         """Returns the key of that name, or None."""
         return self._keys.current().get(kid)
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Returns why the file as it is now is refused, or an empty text."""
-        return self._keys.trouble()
+        return self._keys.problem()
 
 
 def _read(path: Path) -> KeySet:

@@ -39,7 +39,7 @@ class Reloading(Generic[T]):
         self._lock = threading.Lock()
         self._stamp = self._look()
         self._value = read()
-        self._trouble = ""
+        self._problem = ""
 
     def current(self) -> T:
         """Returns the value of the files as they are, or as they last were good."""
@@ -51,23 +51,23 @@ class Reloading(Generic[T]):
                 self._reload()
             return self._value
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Returns why the files as they are now are refused, or an empty text."""
         self.current()
-        return self._trouble
+        return self._problem
 
     def _reload(self) -> None:
         try:
             self._value = self._read()
         except ConfigError as error:
-            self._trouble = error.message
+            self._problem = error.message
             _log.error(
                 "changed files are refused, the old ones stay",
                 what=self._what,
                 detail=error.message,
             )
         else:
-            self._trouble = ""
+            self._problem = ""
             _log.info("reloaded", what=self._what)
 
     def _look(self) -> _Stamp:
@@ -84,13 +84,13 @@ class FileWatch:
     def __init__(self) -> None:
         self._watched: list[tuple[str, Callable[[], str]]] = []
 
-    def add(self, what: str, trouble: Callable[[], str]) -> None:
+    def add(self, what: str, problem: Callable[[], str]) -> None:
         """Adds what tells why something is refused now, or an empty text."""
-        self._watched.append((what, trouble))
+        self._watched.append((what, problem))
 
     def probe(self) -> None:
         """Raises ConfigError where something is refused."""
-        found = [(what, trouble()) for what, trouble in self._watched]
+        found = [(what, problem()) for what, problem in self._watched]
         # The same file may serve two listeners.
         told = dict.fromkeys(f"{what}: {problem}" for what, problem in found if problem)
         if told:

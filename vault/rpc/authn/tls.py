@@ -43,7 +43,7 @@ def server_credentials(
 
     paths = (settings.cert, settings.key, settings.client_ca)
     files = Reloading("certificates of the mTLS listener", paths, read)
-    (watch or FileWatch()).add("certificates of the mTLS listener", files.trouble)
+    (watch or FileWatch()).add("certificates of the mTLS listener", files.problem)
     return _reloaded(files, ask_for_certificate=True)
 
 
@@ -61,7 +61,7 @@ def token_listener_credentials(
 
     paths = (settings.cert, settings.key)
     files = Reloading("certificate of the JWT listener", paths, read)
-    (watch or FileWatch()).add("certificate of the JWT listener", files.trouble)
+    (watch or FileWatch()).add("certificate of the JWT listener", files.problem)
     return _reloaded(files, ask_for_certificate=False)
 
 

@@ -130,12 +130,12 @@ def test_keys_outlive_an_issuer_that_is_away_and_it_is_told_once(
         address.error, reads = error, address.reads
         eventually(lambda: address.reads > reads + 3)
         assert keys.find("a") is KEY
-        assert keys.trouble()
-        assert "secret" not in keys.trouble()
+        assert keys.problem()
+        assert "secret" not in keys.problem()
         address.error = None
         address.publish("b")
         eventually(lambda: keys.find("b") is KEY)
-        assert keys.trouble() == ""
+        assert keys.problem() == ""
     told = "".join(capsys.readouterr())
     assert told.count("cannot be read") == 1
     assert "secret" not in told

@@ -47,7 +47,7 @@ class Keys:
     def find(self, kid: str) -> VerificationKey | None:
         return self.keys.get(kid)
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         return ""
 
 

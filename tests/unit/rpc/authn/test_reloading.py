@@ -61,7 +61,7 @@ def test_a_refused_file_shows_until_it_is_mended_though_nobody_asks_for_it(tmp_p
     path.write_text("1")
     files = Reloading("a number", [path], lambda: number(path))
     watch = FileWatch()
-    watch.add("numbers of the first endpoint", files.trouble)
+    watch.add("numbers of the first endpoint", files.problem)
     watch.add("numbers of the second endpoint", lambda: "")
     watch.probe()
     path.write_text("none")
