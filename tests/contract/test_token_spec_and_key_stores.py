@@ -86,7 +86,7 @@ def test_uses_of_an_unknown_version_are_refused(backend: Backend, space: TokenSp
 
 
 def test_an_epoch_is_begun_once_with_its_keys(backend: Backend, space: TokenSpace) -> None:
-    here = backend.data_keys.counting().here
+    here = backend.data_keys.database_identity().current
     assert here
     backend.data_keys.add([key(space, 1)])
     backend.data_keys.begin_epoch(f"before {space.tenant}", [])
@@ -96,8 +96,8 @@ def test_an_epoch_is_begun_once_with_its_keys(backend: Backend, space: TokenSpac
     assert [row[:3:2] for row in stored(backend, space)] == [(1, False), (2, True)]
     marked = [r.restored for r in backend.data_keys.all() if r.tenant == space.tenant]
     assert marked == [False, True]
-    counting = backend.data_keys.counting()
-    assert counting.here == counting.recorded == here
+    identity = backend.data_keys.database_identity()
+    assert identity.current == identity.recorded == here
 
 
 def test_the_last_generation_of_the_manifest_is_in_force(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from vault.audit.chain import KeyOf, Kind
+from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.reading import LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
@@ -57,7 +57,7 @@ class AuditAccess:
             if earlier is None:
                 raise InvalidRequest("that is no checkpoint of this audit, or it was changed")
         report = self._reader.verify(earlier, deadline=deadline)
-        lost = [Finding("", 0, Kind.KEY_LOST.value, text) for text in self._lost_keys()]
+        lost = [Finding("", 0, FindingKind.KEY_LOST.value, text) for text in self._lost_keys()]
         return replace(report, findings=[*lost, *report.findings][:MAX_FINDINGS])
 
     def tail(self, position: int, limit: int) -> AuditPage:

@@ -18,13 +18,13 @@ from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
 from vault.service.audit_access import Finding
 
-__all__ = ["Chain", "KeyOf", "Kind"]
+__all__ = ["Chain", "FindingKind", "KeyOf"]
 
 KeyOf = Callable[[int], MacKey]
 _MAX_GAP = 10_000  # numbers of a gap that are looked at one by one
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What can be wrong with the audit."""
 
     EDITED = "EDITED"
@@ -115,32 +115,32 @@ class Chain:
 
     def _head_findings(self, head: Head | None, trusted: Head | None) -> Iterator[Finding]:
         if head is None:
-            yield self._finding(Kind.DELETED, 0, "the writer's head is missing")
+            yield self._finding(FindingKind.DELETED, 0, "the writer's head is missing")
             return
         number, mac = self._last_good
         if trusted is None:
-            yield self._finding(Kind.EDITED, head.number, "the writer's head was edited")
+            yield self._finding(FindingKind.EDITED, head.number, "the writer's head was edited")
         elif trusted.number < number:
             text = f"the head was put back from record {number} to {trusted.number}"
-            yield self._finding(Kind.EDITED, trusted.number, text)
+            yield self._finding(FindingKind.EDITED, trusted.number, text)
         elif trusted.number == number and trusted.mac != mac:
-            yield self._finding(Kind.EDITED, number, "the head is of another record")
+            yield self._finding(FindingKind.EDITED, number, "the head is of another record")
 
     def _misplaced_findings(self, trusted: Head | None) -> Iterator[Finding]:
         stated = self._stated
         for number in self._bad:
             beyond = trusted is not None and number > trusted.number
             if number in stated or beyond:
-                yield self._finding(Kind.INSERTED, number, "a record that no server wrote")
+                yield self._finding(FindingKind.INSERTED, number, "a record that no server wrote")
             else:
-                yield self._finding(Kind.EDITED, number, "the record was edited")
+                yield self._finding(FindingKind.EDITED, number, "the record was edited")
         for number in self._forked:
             text = "the record is of another history than its neighbours"
-            yield self._finding(Kind.EDITED, number, text)
+            yield self._finding(FindingKind.EDITED, number, text)
         copies = {at for at, place in self._moved.items() if self._in_place(place)}
         for number in sorted(copies):
             text = f"a copy of record {self._moved[number].number}"
-            yield self._finding(Kind.INSERTED, number, text)
+            yield self._finding(FindingKind.INSERTED, number, text)
         yield from self._moved_findings(copies)
 
     def _moved_findings(self, copies: set[int]) -> Iterator[Finding]:
@@ -157,7 +157,7 @@ class Chain:
             text = f"record {place.number} of writer {place.writer} stands here"
             if rest:
                 text = f"{text}, and {len(rest)} more moved with it"
-            yield self._finding(Kind.REORDERED, first, text)
+            yield self._finding(FindingKind.REORDERED, first, text)
 
     def _in_place(self, place: StatedPlace) -> bool:
         return (
@@ -175,16 +175,16 @@ class Chain:
         genuine_end = last if trusted else self.highest
         pushed_aside = [at for at in self._moved if at not in stated and at <= genuine_end]
         for number, length in _runs([*pushed_aside, *self._gap_numbers(stated)]):
-            yield self._finding(Kind.DELETED, number, _missing(number, length))
+            yield self._finding(FindingKind.DELETED, number, _missing(number, length))
         if last > end:
             text = f"{_missing(end + 1, last - end)} at the end"
-            yield self._finding(Kind.TRUNCATED, end + 1, text)
+            yield self._finding(FindingKind.TRUNCATED, end + 1, text)
 
     def _gap_numbers(self, stated: set[int]) -> Iterator[int]:
         for gap in self._gaps:
             yield from (number for number in gap[:_MAX_GAP] if number not in stated)
 
-    def _finding(self, kind: Kind, number: int, message: str) -> Finding:
+    def _finding(self, kind: FindingKind, number: int, message: str) -> Finding:
         return Finding(str(self.writer), number, kind.value, message)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from vault.audit.json_text import read_json, whole
+from vault.audit.json_text import read_count, read_json
 from vault.audit.record import canonical_json
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
@@ -93,16 +93,16 @@ def _genuine_content(text: str, keys: Callable[[int], MacKey]) -> Mapping[str, o
     """Returns what a server MACed. Raises ValueError, KeyError, DecryptionFailed."""
     document = dict(_object(read_json(text)))
     mac = _bytes(document.pop("mac"))
-    key = keys(whole(document["key_version"], least=1))
+    key = keys(read_count(document["key_version"], least=1))
     message = length_prefixed(_LABEL, canonical_json(document).encode())
-    if not key.verify(message, mac) or whole(document["v"]) not in (_WITHOUT_LOG, _VERSION):
+    if not key.verify(message, mac) or read_count(document["v"]) not in (_WITHOUT_LOG, _VERSION):
         raise ValueError("not made by a server, or by one of another release")
     return document
 
 
 def _head(value: object) -> CheckpointHead:
     head = _object(value)
-    number = whole(head["number"], least=1)
+    number = read_count(head["number"], least=1)
     return CheckpointHead(UUID(_text(head["writer"])), number, _bytes(head["mac"]))
 
 
@@ -110,7 +110,7 @@ def _log(value: object) -> CheckpointLog | None:
     if value is None:
         return None
     log = _object(value)
-    return CheckpointLog(whole(log["size"], least=1), _bytes(log["root"]))
+    return CheckpointLog(read_count(log["size"], least=1), _bytes(log["root"]))
 
 
 def _time(value: object) -> datetime:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from vault.audit.chain import KeyOf, Kind
+from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.erasures import ErasureList
 from vault.audit.record import Record
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
@@ -199,14 +199,14 @@ def _compare(
         yield _edited(kept.writer, kept.number)
     elif kept is not None and record is None:
         text_ = "a list of erased tokens whose record names none, or is gone"
-        yield Finding(str(kept.writer), kept.number, Kind.INSERTED.value, text_)
+        yield Finding(str(kept.writer), kept.number, FindingKind.INSERTED.value, text_)
     elif record is not None and _genuine(record, key_of):  # else its chain says so
         digest = _stated_digest(record.body)
         if kept is not None and digest != kept.digest:
             yield _edited(record.writer, record.number)
         elif kept is None and digest:
             text_ = "the list of the tokens that this call erased is gone"
-            yield Finding(str(record.writer), record.number, Kind.DELETED.value, text_)
+            yield Finding(str(record.writer), record.number, FindingKind.DELETED.value, text_)
 
 
 def _genuine(record: Record, key_of: KeyOf) -> bool:
@@ -230,14 +230,14 @@ def _found(writer: UUID, number: int, live: bool, field_name: str, count: int) -
             f"{tokens} of {field_name} that this call erased can be detokenized again: "
             "somebody put the rows back; erase them anew"
         )
-        return Finding(str(writer), number, Kind.BROUGHT_BACK.value, text_)
+        return Finding(str(writer), number, FindingKind.BROUGHT_BACK.value, text_)
     text_ = f"the tombstones of {tokens} of {field_name} are gone: they may be issued again"
-    return Finding(str(writer), number, Kind.DELETED.value, text_)
+    return Finding(str(writer), number, FindingKind.DELETED.value, text_)
 
 
 def _edited(writer: UUID, number: int) -> Finding:
     text_ = "the list of the tokens that this call erased was edited"
-    return Finding(str(writer), number, Kind.EDITED.value, text_)
+    return Finding(str(writer), number, FindingKind.EDITED.value, text_)
 
 
 def _refuse_late(deadline: float | None) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from vault.audit.chain import KeyOf, Kind
+from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.json_text import read_json
 from vault.audit.record import NO_MAC, Record
 from vault.errors import DecryptionFailed
 from vault.service.audit_access import Finding
 
-__all__ = ["WriterBacklog", "in_order", "take", "time_of"]
+__all__ = ["WriterBacklog", "merge_by_time", "time_of", "verified_prefix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class WriterBacklog:
         return WriterBacklog(self.writer, self.head, records[-1].number, records[-1].mac)
 
 
-def take(
+def verified_prefix(
     writer: WriterBacklog, records: Sequence[Record], key_of: KeyOf
 ) -> tuple[Sequence[Record], Finding | None]:
     """Takes a writer's next records up to the first that does not verify.
@@ -56,7 +56,7 @@ def take(
     """
     if writer.head < writer.integrated:
         text = f"the head was put back to {writer.head}, the log has record {writer.integrated}"
-        return (), _finding(writer, writer.head + 1, Kind.TRUNCATED, text)
+        return (), _finding(writer, writer.head + 1, FindingKind.TRUNCATED, text)
     if writer.waiting and not records:
         return (), _missing(writer)
     good: list[Record] = []
@@ -69,7 +69,7 @@ def take(
     return good, None
 
 
-def in_order(records: Iterable[Record]) -> list[Record]:
+def merge_by_time(records: Iterable[Record]) -> list[Record]:
     """Merges writers' records by their times; each writer's own order stays.
 
     Times are when transactions began, so a writer's may step back; such a record counts as
@@ -109,7 +109,7 @@ def _wrong_with(record: Record, writer: WriterBacklog, key_of: KeyOf) -> Finding
         text = "the record is of another history than the one before it"
     else:
         return None
-    return _finding(writer, record.number, Kind.EDITED, text)
+    return _finding(writer, record.number, FindingKind.EDITED, text)
 
 
 def _verifies(record: Record, key_of: KeyOf) -> bool:
@@ -122,8 +122,8 @@ def _verifies(record: Record, key_of: KeyOf) -> bool:
 
 def _missing(writer: WriterBacklog) -> Finding:
     number = writer.integrated + 1
-    return _finding(writer, number, Kind.DELETED, f"record {number} is missing")
+    return _finding(writer, number, FindingKind.DELETED, f"record {number} is missing")
 
 
-def _finding(writer: WriterBacklog, number: int, kind: Kind, text: str) -> Finding:
+def _finding(writer: WriterBacklog, number: int, kind: FindingKind, text: str) -> Finding:
     return Finding(str(writer.writer), number, kind.value, text)

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine
 from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointLog
-from vault.audit.integration_batch import WriterBacklog, in_order, take, time_of
+from vault.audit.integration_batch import WriterBacklog, merge_by_time, time_of, verified_prefix
 from vault.audit.log import LogRoot, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
@@ -190,11 +190,11 @@ class Integrator:
         findings: dict[UUID, Finding] = {}
         fetched = self._fetch(connection, writers)
         for writer in writers:
-            records, finding = take(writer, fetched.get(writer.writer, ()), self._key_of)
+            records, finding = verified_prefix(writer, fetched.get(writer.writer, ()), self._key_of)
             good += records
             if finding is not None:
                 findings[writer.writer] = finding
-        tip = self._append(connection, end.tip, in_order(good)) if good else end.tip
+        tip = self._append(connection, end.tip, merge_by_time(good)) if good else end.tip
         return _Done(tip, len(good), findings)
 
     def _backlogs(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-__all__ = ["read_json", "whole"]
+__all__ = ["read_count", "read_json"]
 
 _BIGGEST = 2**63 - 1
 
@@ -24,7 +24,7 @@ def read_json(text: str) -> object:
     raise ValueError("nested too deeply")
 
 
-def whole(value: object, *, least: int = 0) -> int:
+def read_count(value: object, *, least: int = 0) -> int:
     """Returns a number that fits Postgres's bigint. Raises ValueError, for booleans too."""
     if type(value) is not int or not least <= value <= _BIGGEST:
         raise ValueError("not a number in its range")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import merge
 from uuid import UUID
 
-from vault.audit.chain import KeyOf, Kind
+from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.merkle import EMPTY, Tree
@@ -91,7 +91,9 @@ class LogCheck:
     def _enter(self, logged: Logged) -> None:
         entry, position = logged.entry, logged.entry.position
         if position > self._position + 1:
-            self._find("", 0, Kind.DELETED, f"{_range(self._position + 1, position - 1)} missing")
+            self._find(
+                "", 0, FindingKind.DELETED, f"{_range(self._position + 1, position - 1)} missing"
+            )
             self._tree, self._leaves = None, []
         self._position = position
         if entry.leaf != entry.leaf_at(position):
@@ -109,12 +111,12 @@ class LogCheck:
         number, _ = self.last.get(entry.writer, (0, b""))
         if entry.number <= number:
             text = f"position {entry.position} of the log comes after that of record {number}"
-            self._find(str(entry.writer), entry.number, Kind.REORDERED, text)
+            self._find(str(entry.writer), entry.number, FindingKind.REORDERED, text)
             return
         self.last[entry.writer] = entry.number, entry.mac
         if logged.record_mac not in (None, entry.mac) and len(self.replaced) < _MOST:
             text = f"not the record that was given position {entry.position}"
-            finding = Finding(str(entry.writer), entry.number, Kind.EDITED.value, text)
+            finding = Finding(str(entry.writer), entry.number, FindingKind.EDITED.value, text)
             self.replaced.append(finding)
 
     def _stop(self, stop: LogRoot | KnownLog) -> None:
@@ -127,14 +129,14 @@ class LogCheck:
     def _confirm(self, root: LogRoot) -> None:
         tree, size = root.tree(self.key_of), root.size
         if tree is None:
-            self._find("", 0, Kind.EDITED, f"the log's root over {size} entries was edited")
+            self._find("", 0, FindingKind.EDITED, f"the log's root over {size} entries was edited")
             return
         if self._position < size:
             self._claimed = max(self._claimed, size)
             return
         if (self._tree is None or self._tree.root() != root.root) and not self._told:
             text = f"{_range(self._confirmed + 1, size)} not what was integrated there"
-            self._find("", 0, Kind.EDITED, text)
+            self._find("", 0, FindingKind.EDITED, text)
         self._tree, self._confirmed, self._told = tree, size, False
 
     def _compare(self, known: KnownLog) -> None:
@@ -143,16 +145,16 @@ class LogCheck:
             self._claimed = max(self._claimed, size)
         elif self._tree is not None and self._tree.root() != known.log.root:
             text = f"the log's first {size} entries are not those of {known.witness}"
-            self._find("", 0, Kind.EDITED, text)
+            self._find("", 0, FindingKind.EDITED, text)
 
     def _end(self) -> None:
         self._grow()
         if self._position < self._claimed:
             text = f"{_range(self._position + 1, self._claimed)} missing at the end"
-            self._find("", 0, Kind.TRUNCATED, text)
+            self._find("", 0, FindingKind.TRUNCATED, text)
         elif self._confirmed < self._position and not self._told:
             text = f"{_range(self._confirmed + 1, self._position)} under no root"
-            self._find("", 0, Kind.INSERTED, text)
+            self._find("", 0, FindingKind.INSERTED, text)
         self.findings += self._displaced_findings()
 
     def _displaced_findings(self) -> Iterator[Finding]:
@@ -160,17 +162,17 @@ class LogCheck:
             places = (at for at in self._displaced if entry.leaf_at(at) == entry.leaf)
             if (place := next(places, None)) is not None:
                 text = f"position {place} of the log stands at {position}"
-                yield Finding(str(entry.writer), entry.number, Kind.REORDERED.value, text)
+                yield Finding(str(entry.writer), entry.number, FindingKind.REORDERED.value, text)
             else:
                 text = f"position {position} of the log was edited"
-                yield Finding(str(entry.writer), entry.number, Kind.EDITED.value, text)
+                yield Finding(str(entry.writer), entry.number, FindingKind.EDITED.value, text)
 
     def _grow(self) -> None:
         if self._tree is not None:
             self._tree = self._tree.grown(self._leaves)
         self._leaves = []
 
-    def _find(self, writer: str, number: int, kind: Kind, text: str) -> None:
+    def _find(self, writer: str, number: int, kind: FindingKind, text: str) -> None:
         self._told = True
         if len(self.findings) < _MOST:
             self.findings.append(Finding(writer, number, kind.value, text))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from vault.audit.chain import Kind
+from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHead
 from vault.audit.reading import PostgresAuditReader
 from vault.service.audit_access import Finding
@@ -61,5 +61,7 @@ class AuditMonitor:
             self._waiting[chain.writer] = number, since
             if number > last and now - since > self._patience:
                 message = f"record {last + 1}, which this server wrote, gets no position in the log"
-                found.append(Finding(str(chain.writer), last + 1, Kind.TRUNCATED.value, message))
+                found.append(
+                    Finding(str(chain.writer), last + 1, FindingKind.TRUNCATED.value, message)
+                )
         return found

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from vault.audit.json_text import read_json, whole
+from vault.audit.json_text import read_count, read_json
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.model import AuditEvent, PolicyChange
@@ -212,7 +212,9 @@ def read_opening(body: str) -> Opening:
         raise ValueError("not the opening of a writer")
     previous, lost = _seen(document.get("previous", ...)), _seen(document.get("lost"))
     keys = _named_keys(document.get("keys"))
-    return Opening(whole(document.get("ordinal")), previous, lost, "lost" not in document, keys)
+    return Opening(
+        read_count(document.get("ordinal")), previous, lost, "lost" not in document, keys
+    )
 
 
 def stated_place(body: str) -> StatedPlace | None:
@@ -272,7 +274,7 @@ def _named_keys(value: object) -> NamedKeys | None:
         case None:
             return None
         case {"generation": generation, "mac": str(mac)}:
-            return NamedKeys(whole(generation, least=1), bytes.fromhex(mac))
+            return NamedKeys(read_count(generation, least=1), bytes.fromhex(mac))
     raise ValueError("not a key manifest")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
-from vault.audit.chain import Chain, KeyOf, Kind
+from vault.audit.chain import Chain, FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.log import LogRoot
 from vault.audit.log_check import KnownLog, LogCheck, Logged
@@ -186,8 +186,8 @@ def _opening_findings(
         before.add(writer.writer)
         if wrong_place or another:
             text = f"the list of writers was edited: this one was opened as {opening.ordinal}"
-            yield Finding(str(writer.writer), 1, Kind.EDITED.value, text)
+            yield Finding(str(writer.writer), 1, FindingKind.EDITED.value, text)
 
 
 def _unknown(writer: str, message: str) -> Finding:
-    return Finding(writer, 0, Kind.UNKNOWN_WRITER.value, message)
+    return Finding(writer, 0, FindingKind.UNKNOWN_WRITER.value, message)

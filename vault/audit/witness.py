@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from vault.audit.chain import Kind
+from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
 from vault.service.audit_access import Finding
@@ -75,25 +75,25 @@ def _chain_findings(chain: ChainHead, row: _Chain) -> Iterator[Finding]:
     writer, number = str(chain.writer), chain.number
     if not listed:
         message = "this server's writer is missing from the list of writers"
-        yield Finding(writer, 0, Kind.UNKNOWN_WRITER.value, message)
+        yield Finding(writer, 0, FindingKind.UNKNOWN_WRITER.value, message)
     if mac is None:
         message = f"record {number}, which this server wrote, is missing"
-        yield Finding(writer, number, Kind.TRUNCATED.value, message)
+        yield Finding(writer, number, FindingKind.TRUNCATED.value, message)
     elif mac != chain.mac:
         message = f"record {number} is not the one that this server wrote"
-        yield Finding(writer, number, Kind.EDITED.value, message)
+        yield Finding(writer, number, FindingKind.EDITED.value, message)
     if head is None:
         message = "the head of this server's writer is missing"
-        yield Finding(writer, 0, Kind.DELETED.value, message)
+        yield Finding(writer, 0, FindingKind.DELETED.value, message)
     elif head < number:
         message = f"the head was put back to {head}; this server wrote record {number}"
-        yield Finding(writer, head, Kind.EDITED.value, message)
+        yield Finding(writer, head, FindingKind.EDITED.value, message)
 
 
 def _log_findings(log: CheckpointLog, last: int, root: bytes | None) -> Iterator[Finding]:
     if last < log.size:
         message = f"the log ends at position {last}; this server saw it with {log.size}"
-        yield Finding("", 0, Kind.TRUNCATED.value, message)
+        yield Finding("", 0, FindingKind.TRUNCATED.value, message)
     elif root != log.root:
         message = f"the log's first {log.size} entries are not those that this server saw"
-        yield Finding("", 0, Kind.EDITED.value, message)
+        yield Finding("", 0, FindingKind.EDITED.value, message)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.client.transport import Contact, failed
+from vault.client.transport import Contact, transport_failure
 
 __all__ = ["CallError", "ItemError", "call_error", "retry_delay"]
 
@@ -118,7 +118,7 @@ def call_error(error: grpc.RpcError) -> CallError:
         reason, retryable = "BATCH_TOO_LARGE", False
     else:
         reason, retryable = _REASONS.get(code, "INTERNAL"), code in _RETRYABLE
-        told = failed(code, message)
+        told = transport_failure(code, message)
         contact, message, details = told.contact, told.text, told.details
     request_id = _metadata(error, _REQUEST_ID_KEY)
     return CallError(code.name, reason, message, retryable, request_id, contact, details)

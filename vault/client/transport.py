@@ -10,7 +10,7 @@ from enum import Enum
 
 import grpc
 
-__all__ = ["Contact", "Failed", "explain_status", "failed"]
+__all__ = ["Contact", "TransportFailure", "explain_status", "transport_failure"]
 
 
 class Contact(Enum):
@@ -24,7 +24,7 @@ class Contact(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TransportFailure:
     """What became of such a call.
 
     Attributes:
@@ -82,16 +82,16 @@ _ENDED = (
 _LATE = "no answer came in time"
 
 
-def failed(code: grpc.StatusCode, details: str) -> Failed:
+def transport_failure(code: grpc.StatusCode, details: str) -> TransportFailure:
     """Returns the message for a failure that carries no reason of the server's own."""
     contact, words = _found(code, details)
     text = f"{words} ({details})" if words and details else words or details
-    return Failed(contact, text, details)
+    return TransportFailure(contact, text, details)
 
 
 def explain_status(code: grpc.StatusCode, details: str) -> str:
     """Returns the text alone."""
-    return failed(code, details).text
+    return transport_failure(code, details).text
 
 
 def _found(code: grpc.StatusCode, details: str) -> tuple[Contact, str]:

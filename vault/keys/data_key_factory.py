@@ -45,15 +45,15 @@ class DataKeyFactory:
 
         A restored database may have counted fewer uses than there were.
         """
-        counting = self._store.counting()
-        if counting.here == counting.recorded:
+        identity = self._store.database_identity()
+        if identity.current == identity.recorded:
             return False
         highest: dict[KeyId, int] = {}
         for record in records:
             if record.purpose == Purpose.FIELD.value:
                 highest[key_id(record)] = max(record.version, highest.get(key_id(record), 0))
         begun = self._make([(key, last + 1) for key, last in highest.items()], restored=True)
-        if self._store.begin_epoch(counting.here, begun) and begun:
+        if self._store.begin_epoch(identity.current, begun) and begun:
             _log.warning("database_restored", new_key_versions=len(begun))
         return True
 

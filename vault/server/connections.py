@@ -26,7 +26,7 @@ from vault.rpc.peers import address_of, endpoint_of, plain_host
 from vault.telemetry.log_samples import Samples
 from vault.telemetry.logging import get_log
 
-__all__ = ["Bounds", "Connections", "accepted_connections"]
+__all__ = ["ConnectionLimits", "Connections", "accepted_connections"]
 
 # Why a connection is closed: for the log and a metric.
 _SILENT = "no call of a known caller in time"
@@ -46,7 +46,7 @@ _log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ConnectionLimits:
     """What a listener has room for.
 
     Attributes:
@@ -133,7 +133,7 @@ class Connections:
         listener: str,
         host: str,
         port: int,
-        bounds: Bounds,
+        bounds: ConnectionLimits,
         counted: Callable[[int], None] = lambda _: None,
         closed: Callable[[str], None] = lambda _: None,
     ) -> None:

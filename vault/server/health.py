@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from vault.rpc.receiving import Receiver
-from vault.server.connections import Bounds, Connections, accepted_connections
+from vault.server.connections import ConnectionLimits, Connections, accepted_connections
 from vault.server.health_calls import WATCHES, HealthCalls, ServingStatuses
 from vault.server.listening import bind
 from vault.server.probing import ADVISORY, Probe, Prober
@@ -37,7 +37,7 @@ _log = get_log(__name__)
 _AWAITED = 128
 _PATIENCE = 2.0
 _SWEEP_INTERVAL = 0.2
-_BOUNDS = Bounds(total=512, each=64, first_call=5.0, known=False)
+_BOUNDS = ConnectionLimits(total=512, each=64, first_call=5.0, known=False)
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4096),

@@ -18,7 +18,7 @@ from vault.periodic_task import PeriodicTask
 from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
-from vault.service.policy_standing import FileState, PolicyStanding
+from vault.service.policy_status import FileState, PolicyStatus
 from vault.store.policy_coordinator import Agreement, SealedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 
@@ -106,7 +106,7 @@ class PolicySource:
         self._problems: dict[str, str] = {}
         self._waiting: tuple[str, ...] = ()
         self._agreement: Agreement | None = None
-        self._standing = PolicyStanding(first.digest)
+        self._status = PolicyStatus(first.digest)
         self._read_again = False
         self._task = PeriodicTask(
             "policy", self._run_once, interval, failed=first_failure_logged(_log, _UNCONFIRMED)
@@ -120,7 +120,7 @@ class PolicySource:
             StoreUnavailable, KeysUnavailable: Postgres or the keys are away.
         """
         self._report()
-        self._note_standing()
+        self._note_status()
         self._task.start()
 
     def current(self) -> Policy:
@@ -144,19 +144,19 @@ class PolicySource:
             problem = self._problems.get(_UNCONFIRMED, "")
             raise StoreUnavailable(": ".join(filter(None, [error.message, problem]))) from None
 
-    def standing(self) -> PolicyStanding:
+    def status(self) -> PolicyStatus:
         """Returns how the file compares with the policy in force, as of the last check."""
-        return self._standing
+        return self._status
 
     def probe_file(self) -> None:
         """Raises PolicyError where the file is refused, or does not come into force."""
-        standing = self._standing
-        since = standing.differs_since
+        status = self._status
+        since = status.differs_since
         if since is None:
             return
-        if standing.state is FileState.REFUSED or self._now() - since > _PATIENCE:
+        if status.state is FileState.REFUSED or self._now() - since > _PATIENCE:
             text = f"since {since:%Y-%m-%d %H:%M:%S} UTC the policy file is not what is in force"
-            raise PolicyError(f"{text}: {standing.problem}")
+            raise PolicyError(f"{text}: {status.problem}")
 
     def reload(self) -> None:
         """Reads the file again now, changed or not. Safe in a signal handler."""
@@ -179,7 +179,7 @@ class PolicySource:
             self._complain(_UNCONFIRMED, type(error).__name__)
         else:
             self._problems.pop(_UNCONFIRMED, None)
-        self._note_standing()
+        self._note_status()
 
     def _check_file(self) -> None:
         if not (self._read_again or self._file.changed()):
@@ -241,14 +241,14 @@ class PolicySource:
         self._in_force = policy
         _log.info(IN_FORCE, policy=policy.digest)
 
-    def _note_standing(self) -> None:
+    def _note_status(self) -> None:
         state, problem = self._file_state()
-        before = self._standing.differs_since
+        before = self._status.differs_since
         since = None if state is FileState.IN_FORCE else before or self._now()
-        if before is not None and since is None and self._standing.digest == self._in_force.digest:
+        if before is not None and since is None and self._status.digest == self._in_force.digest:
             _log.info(BACK, policy=self._in_force.digest)
         agreement = self._agreement
-        self._standing = PolicyStanding(
+        self._status = PolicyStatus(
             self._in_force.digest,
             agreement.since if agreement else None,
             agreement.servers if agreement else (),

@@ -21,7 +21,7 @@ from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.permissions import permissions
 from vault.rpc.pipeline import Limits, Pipeline
 from vault.rpc.refusals import RefusalCounter
-from vault.server.connections import Bounds, Connections
+from vault.server.connections import ConnectionLimits, Connections
 from vault.server.endpoints import Endpoint, open_endpoints
 from vault.server.hardening import forbid_dumps
 from vault.server.health import HealthServer
@@ -259,7 +259,7 @@ def _listener(
         endpoint.name,
         endpoint.host,
         endpoint.port,
-        Bounds(
+        ConnectionLimits(
             server.max_connections,
             server.address_share,
             server.first_call_timeout.total_seconds(),

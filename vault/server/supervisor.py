@@ -35,7 +35,7 @@ from vault.telemetry.metrics_page import serve_metrics
 
 __all__ = ["Supervisor", "restart_delay"]
 
-Work = Callable[[int, Path, Connection], None]
+WorkerMain = Callable[[int, Path, Connection], None]
 """What a worker process does until SIGTERM: its number, where counts go, where reports go.
 
 Must survive pickling.
@@ -75,7 +75,7 @@ class _Worker:
 class Supervisor:
     """The workers of one server."""
 
-    def __init__(self, settings: Settings, work: Work) -> None:
+    def __init__(self, settings: Settings, work: WorkerMain) -> None:
         self._settings = settings
         self._work = work
         self._workers = [_Worker(number) for number in range(settings.server.workers)]

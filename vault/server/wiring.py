@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine
 
 from vault.audit.access import AuditAccess
-from vault.audit.chain import Kind
+from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.integrator import Integrator
@@ -201,7 +201,7 @@ def open_backend(
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring)),
                 audit_rpcs(AuditService(admission, audit_access)),
-                policy_rpcs(PolicyService(admission, policies.standing)),
+                policy_rpcs(PolicyService(admission, policies.status)),
             ),
             policy=policies.current,
             reload=policies.reload,
@@ -220,7 +220,7 @@ def open_backend(
 
 def _altered_tables(connection: Connection) -> Sequence[Finding]:
     found = find_tampering(connection)
-    return [Finding("", 0, Kind.ALTERED_TABLE.value, each) for each in found]
+    return [Finding("", 0, FindingKind.ALTERED_TABLE.value, each) for each in found]
 
 
 def _engine(settings: DatabaseSettings, connections: int, application: str) -> Engine:

@@ -18,7 +18,15 @@ from vault.model import Failure
 from vault.policy.model import Field
 from vault.service.deadline import in_time
 
-__all__ = ["NOT_LIVE", "NO_TOKEN", "Answers", "Column", "laid_out", "parse_column", "parse_tokens"]
+__all__ = [
+    "NOT_LIVE",
+    "NO_TOKEN",
+    "Answers",
+    "ParsedColumn",
+    "laid_out",
+    "parse_column",
+    "parse_tokens",
+]
 
 # One failure, word for word, for every string that is not a live token of the field:
 # of another form, of another field or tenant, or never issued.
@@ -33,7 +41,7 @@ Answers = Sequence[str | Failure]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ParsedColumn:
     """A parsed column.
 
     Attributes:
@@ -84,7 +92,7 @@ def parse_column(
     malformed: Failure | None = None,
     share: bool = True,
     deadline: float | None = None,
-) -> Column:
+) -> ParsedColumn:
     """Parses a column item by item.
 
     Args:
@@ -114,10 +122,12 @@ def parse_column(
         if slot == len(cores):
             cores.append(item.core)
         places.append((index, slot, item.layout))
-    return Column(len(texts), cores, places, failures)
+    return ParsedColumn(len(texts), cores, places, failures)
 
 
-def parse_tokens(tokens: Sequence[str], token_format: Format, deadline: float | None) -> Column:
+def parse_tokens(
+    tokens: Sequence[str], token_format: Format, deadline: float | None
+) -> ParsedColumn:
     """Parses a column of tokens. Raises Unavailable (DEADLINE_EXCEEDED)."""
     return parse_column(tokens, token_format.parse_token, malformed=NO_TOKEN, deadline=deadline)
 
@@ -143,7 +153,7 @@ def _already(text: str, parse_token: Callable[[str], Parsed]) -> str | None:
     return _ALREADY
 
 
-def laid_out(column: Column, field: Field, view: str) -> Column:
+def laid_out(column: ParsedColumn, field: Field, view: str) -> ParsedColumn:
     """Returns the column as a view of it is answered: what is written anew has no layout."""
     shown = field.views.get(view)
     if shown is None or not shown.write:

@@ -11,7 +11,7 @@ from vault.formats import token_recogniser
 from vault.model import Action, Failure, Scope, Storage, StoredToken, TokenState
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
-from vault.service.columns import NO_TOKEN, NOT_LIVE, Column, parse_column, parse_tokens
+from vault.service.columns import NO_TOKEN, NOT_LIVE, ParsedColumn, parse_column, parse_tokens
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
@@ -101,7 +101,7 @@ class ErasureService:
         self,
         transaction: Transaction,
         permit: FieldPermit,
-        column: Column,
+        column: ParsedColumn,
         found: Sequence[StoredToken | Failure],
     ) -> ErasureResult:
         """Erases what was found and writes the call's audit record."""

@@ -1,4 +1,4 @@
-"""What a caller may learn of the policy. Audited, as every call is."""
+"""What callers may read of the policy. Audited, as every call is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vault.model import Action
 from vault.policy.model import Policy
 from vault.service.admission import Admission
 from vault.service.call import Call
-from vault.service.policy_standing import PolicyStanding
+from vault.service.policy_status import PolicyStatus
 
 __all__ = ["PolicyService"]
 
@@ -16,13 +16,13 @@ __all__ = ["PolicyService"]
 class PolicyService:
     """The use cases of those who read the policy."""
 
-    def __init__(self, admission: Admission, standing: Callable[[], PolicyStanding]) -> None:
-        """Takes what audits, and how this server's policy file stands."""
+    def __init__(self, admission: Admission, status: Callable[[], PolicyStatus]) -> None:
+        """Takes what decides and audits, and what returns the status of this server's file."""
         self._admission = admission
-        self._standing = standing
+        self._status = status
 
-    def get_policy(self, call: Call) -> tuple[Policy, PolicyStanding]:
-        """Returns the policy in force, and how this server's file stands to it."""
+    def get_policy(self, call: Call) -> tuple[Policy, PolicyStatus]:
+        """Returns the policy in force, and how this server's file compares with it."""
         permit = self._admission.admit(call, Action.READ_POLICY)
         self._admission.record(permit.event)
-        return call.policy, self._standing()
+        return call.policy, self._status()

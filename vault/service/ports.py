@@ -25,9 +25,9 @@ from vault.model import (
 
 __all__ = [
     "AuditLog",
-    "Counting",
     "DataKeyRecord",
     "DataKeyStore",
+    "DatabaseIdentity",
     "IndexPlace",
     "KeyManifest",
     "KeySource",
@@ -277,16 +277,16 @@ class DataKeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class DatabaseIdentity:
     """Where the uses of the data keys are counted.
 
     Attributes:
-        here: the identity of the database as it is now.
+        current: the identity of the database as it is now.
         recorded: the identity of the database that has counted so far; None before the
             first server, empty when an operator said that the database was restored.
     """
 
-    here: str
+    current: str
     recorded: str | None
 
 
@@ -322,7 +322,7 @@ class DataKeyStore(Protocol):
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
         """Adds ``uses`` to a version's counter and returns the new total."""
 
-    def counting(self) -> Counting:
+    def database_identity(self) -> DatabaseIdentity:
         """Tells which database counts now, and which one has counted so far."""
 
     def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:

@@ -26,7 +26,7 @@ from vault.service.stored_rows import open_row
 __all__ = [
     "MAX_ATTEMPTS",
     "VAULTLESS_KEY_VERSION",
-    "Minted",
+    "EnsuredTokens",
     "TokenRequest",
     "encipher_cores",
     "ensure_tokens",
@@ -50,18 +50,18 @@ class TokenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class EnsuredTokens:
     """What ``ensure_tokens`` found or made.
 
     Attributes:
         tokens: one token core per wanted value, None where there is none.
-        unopened: positions whose index row leads to a token of another value; for the
+        mismatched: positions whose index row leads to a token of another value; for the
             others without a token the space is exhausted.
         key_versions: versions of the field key behind them, for the audit.
     """
 
     tokens: list[str | None] = field(repr=False)
-    unopened: frozenset[int]
+    mismatched: frozenset[int]
     key_versions: frozenset[int]
 
 
@@ -74,7 +74,7 @@ def ensure_tokens(
     tweak_version: int,
     *,
     deadline: float | None = None,
-) -> Minted:
+) -> EnsuredTokens:
     """Finds or makes a token for every wanted value of a vaulted field.
 
     Args:
@@ -93,7 +93,7 @@ def ensure_tokens(
         if not missing:
             break
         missing = batch.find(batch.insert(missing, attempt))
-    return Minted(batch.tokens, frozenset(batch.unopened), frozenset(batch.key_versions))
+    return EnsuredTokens(batch.tokens, frozenset(batch.mismatched), frozenset(batch.key_versions))
 
 
 class _Batch:
@@ -119,7 +119,7 @@ class _Batch:
         self._index_version = keys.index(space).version if field.scope is Scope.FIELD else 0
         self.tokens: list[str | None] = [None] * len(wanted)
         self.key_versions: set[int] = set()
-        self.unopened: set[int] = set()
+        self.mismatched: set[int] = set()
 
     def find(self, positions: Sequence[int], *, extend: timedelta | None = None) -> list[int]:
         """Takes over the tokens that others stored; returns the positions without one."""
@@ -135,7 +135,7 @@ class _Batch:
             if row is None:
                 missing.append(at)
             elif not matches_value(self._keys, self._space, row, self._wanted[at].core):
-                self.unopened.add(at)
+                self.mismatched.add(at)
             else:
                 self.tokens[at] = row.token
                 self.key_versions.add(row.key_version)

@@ -11,7 +11,7 @@ from vault.service.admission import FieldPermit
 from vault.service.columns import (
     NOT_LIVE,
     Answers,
-    Column,
+    ParsedColumn,
     laid_out,
     parse_column,
     parse_tokens,
@@ -93,7 +93,7 @@ class VaultedPath:
 
         return work
 
-    def _parse(self, values: Sequence[str], parse: Parse, *, share: bool = True) -> Column:
+    def _parse(self, values: Sequence[str], parse: Parse, *, share: bool = True) -> ParsedColumn:
         return parse_column(
             values,
             parse,
@@ -102,7 +102,7 @@ class VaultedPath:
             deadline=self._deadline,
         )
 
-    def _parse_tokens(self, tokens: Sequence[str]) -> Column:
+    def _parse_tokens(self, tokens: Sequence[str]) -> ParsedColumn:
         return parse_tokens(tokens, self._field.format, self._deadline)
 
     def _ensure(
@@ -112,7 +112,7 @@ class VaultedPath:
         if not cores:
             return [], frozenset()
         version = self._token_spec.claim(transaction)
-        minted = ensure_tokens(
+        ensured = ensure_tokens(
             transaction.tokens,
             self._keys,
             self._space,
@@ -122,10 +122,10 @@ class VaultedPath:
             deadline=self._deadline,
         )
         tokens = [
-            (UNOPENED if at in minted.unopened else _EXHAUSTED) if token is None else token
-            for at, token in enumerate(minted.tokens)
+            (UNOPENED if at in ensured.mismatched else _EXHAUSTED) if token is None else token
+            for at, token in enumerate(ensured.tokens)
         ]
-        return tokens, minted.key_versions
+        return tokens, ensured.key_versions
 
     def _requests(self, cores: Sequence[str]) -> list[TokenRequest]:
         scope = self._field.scope
@@ -158,7 +158,7 @@ class VaultedPath:
         return row.token if matches_value(self._keys, self._space, row, core) else UNOPENED
 
     def _conversion(
-        self, column: Column, answers: Answers, tokens: Answers, versions: frozenset[int]
+        self, column: ParsedColumn, answers: Answers, tokens: Answers, versions: frozenset[int]
     ) -> Conversion[str]:
         rendered, failures = column.answer(self._field.format, answers)
         found = [token for token in tokens if isinstance(token, str)]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from vault.errors import Reason, StoreUnavailable
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.transaction import execute, retried, transaction
-from vault.service.ports import Counting, DataKeyRecord, KeyManifest
+from vault.service.ports import DatabaseIdentity, DataKeyRecord, KeyManifest
 
 __all__ = ["PostgresDataKeyStore"]
 
@@ -56,7 +56,7 @@ RETURNING uses
 # A dump restored elsewhere changes the cluster or the database, one restored over the old
 # tables changes the table, and every promotion or point-in-time recovery the timeline.
 # The walfile's name has the timeline in force; the control file's may be a checkpoint late.
-_COUNTING = """
+_DATABASE_IDENTITY = """
 SELECT concat_ws(':',
            (SELECT system_identifier FROM pg_control_system()),
            left(pg_walfile_name(pg_current_wal_lsn()), 8),
@@ -117,7 +117,7 @@ class PostgresDataKeyStore:
     def add(self, records: Sequence[DataKeyRecord]) -> None:
         """Adds versions that are not there yet; a key's highest version becomes active."""
         if records:
-            self._in_turn(lambda connection: _write(connection, records))
+            self._exclusively(lambda connection: _write(connection, records))
 
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
         """Adds ``uses`` to a version's counter and returns the new total."""
@@ -135,10 +135,10 @@ class PostgresDataKeyStore:
             )
         return cast("int", rows[0][0])
 
-    def counting(self) -> Counting:
+    def database_identity(self) -> DatabaseIdentity:
         """Tells which database counts now, and which one has counted so far."""
-        rows = self._run(lambda connection: execute(connection, _COUNTING, {}))
-        return Counting(*cast("tuple[str, str | None]", rows[0]))
+        rows = self._run(lambda connection: execute(connection, _DATABASE_IDENTITY, {}))
+        return DatabaseIdentity(*cast("tuple[str, str | None]", rows[0]))
 
     def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
         """Adds the versions and records the identity, unless it is recorded already."""
@@ -156,7 +156,7 @@ class PostgresDataKeyStore:
             _write(connection, records)
             return True
 
-        return self._in_turn(begin)
+        return self._exclusively(begin)
 
     def manifest(self, tenant: str) -> KeyManifest | None:
         """Returns the manifest's last generation, None where there is none."""
@@ -176,7 +176,7 @@ class PostgresDataKeyStore:
         rows = self._run(lambda connection: execute(connection, _USED, parameters))
         return {str(field) for (field,) in rows}
 
-    def _in_turn(self, work: Callable[[Connection], T]) -> T:
+    def _exclusively(self, work: Callable[[Connection], T]) -> T:
         def locked(connection: Connection) -> T:
             # Rare, so replicas take turns: the statements need not be clever.
             execute(connection, _LOCK, {"lock": int(AdvisoryLock.DATA_KEYS)})

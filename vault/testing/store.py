@@ -16,7 +16,7 @@ from typing import TypeVar, overload
 from vault.errors import Reason, StoreUnavailable
 from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
 from vault.service.ports import (
-    Counting,
+    DatabaseIdentity,
     DataKeyRecord,
     IndexPlace,
     KeyManifest,
@@ -316,10 +316,10 @@ class MemoryDataKeyStore:
             self._records[tenant, field, purpose, version] = replace(record, uses=total)
             return total
 
-    def counting(self) -> Counting:
+    def database_identity(self) -> DatabaseIdentity:
         """Tells which database counts now, and which one has counted so far."""
         with self._lock:
-            return Counting(self.identity, self._counted)
+            return DatabaseIdentity(self.identity, self._counted)
 
     def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
         """Adds the versions and records the identity, unless it is recorded already."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from vault.audit.access import AuditAccess
-from vault.audit.chain import Kind
+from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.integrator import Integrator
@@ -41,7 +41,7 @@ def key_of(version: int) -> MacKey:
 
 def altered(connection: Connection) -> Sequence[Finding]:
     found = find_tampering(connection)
-    return [Finding("", 0, Kind.ALTERED_TABLE.value, each) for each in found]
+    return [Finding("", 0, FindingKind.ALTERED_TABLE.value, each) for each in found]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from vault.store.data_keys import PostgresDataKeyStore
 def identity(database: Database) -> str:
     engine = make_engine(database.service_url)
     try:
-        return PostgresDataKeyStore(engine).counting().here
+        return PostgresDataKeyStore(engine).database_identity().current
     finally:
         engine.dispose()
 
@@ -66,7 +66,7 @@ def test_a_restored_dump_is_another_database(
 def test_the_services_role_may_add_epochs_and_change_none(database: Database) -> None:
     engine = make_engine(database.service_url)
     store = PostgresDataKeyStore(engine)
-    here = store.counting().here
+    here = store.database_identity().current
     assert store.begin_epoch(here, [])
     assert store.begin_epoch("", [])
     assert store.begin_epoch(here, [])
@@ -84,7 +84,7 @@ def test_an_epoch_whose_keys_are_refused_is_not_begun(database: Database) -> Non
     store = PostgresDataKeyStore(engine)
     broken = DataKeyRecord("default", "card", "field", 0, "vault:v1:x", active=True, uses=0)
     with pytest.raises(StoreUnavailable):
-        store.begin_epoch(store.counting().here, [broken])
-    assert store.counting().recorded is None
+        store.begin_epoch(store.database_identity().current, [broken])
+    assert store.database_identity().recorded is None
     assert store.all() == []
     engine.dispose()

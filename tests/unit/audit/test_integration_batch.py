@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from vault.audit.integration_batch import WriterBacklog, in_order, take, time_of
+from vault.audit.integration_batch import WriterBacklog, merge_by_time, time_of, verified_prefix
 from vault.audit.record import NO_MAC, Record, event_body, make_record
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, KeysUnavailable
@@ -38,11 +38,11 @@ def chain(writer: UUID, times: list[int]) -> list[Record]:
 
 def test_good_records_are_taken_from_any_point_on() -> None:
     records = chain(A, [1, 2, 3, 4])
-    assert take(WriterBacklog(A, 4), records, key_of) == (records, None)
-    taken, finding = take(WriterBacklog(A, 4, 2, records[1].mac), records[2:], key_of)
+    assert verified_prefix(WriterBacklog(A, 4), records, key_of) == (records, None)
+    taken, finding = verified_prefix(WriterBacklog(A, 4, 2, records[1].mac), records[2:], key_of)
     assert (list(taken), finding) == (records[2:], None)
     # A bounded page ends before the head does.
-    assert take(WriterBacklog(A, 4), records[:2], key_of) == (records[:2], None)
+    assert verified_prefix(WriterBacklog(A, 4), records[:2], key_of) == (records[:2], None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_good_records_are_taken_from_any_point_on() -> None:
 def test_the_first_bad_record_ends_it(change: dict[str, object], kind: str) -> None:
     records = chain(A, [1, 2, 3, 4])
     records[2] = replace(records[2], **change)  # type: ignore[arg-type]
-    taken, finding = take(WriterBacklog(A, 4), records, key_of)
+    taken, finding = verified_prefix(WriterBacklog(A, 4), records, key_of)
     assert list(taken) == records[:2]
     assert finding is not None
     assert (finding.writer, finding.number, finding.kind) == (str(A), 3, kind)
@@ -65,17 +65,17 @@ def test_the_first_bad_record_ends_it(change: dict[str, object], kind: str) -> N
 
 def test_a_genuine_record_of_another_history_is_not_taken() -> None:
     records, other = chain(A, [1, 2, 3]), chain(A, [9, 8])
-    taken, finding = take(WriterBacklog(A, 3), [*other, records[2]], key_of)
+    taken, finding = verified_prefix(WriterBacklog(A, 3), [*other, records[2]], key_of)
     assert list(taken) == other
     assert finding is not None
     assert "another history" in finding.message
 
 
 def test_missing_records_are_named() -> None:
-    _, finding = take(WriterBacklog(A, 3, 1, b"mac"), [], key_of)
+    _, finding = verified_prefix(WriterBacklog(A, 3, 1, b"mac"), [], key_of)
     assert finding is not None
     assert (finding.number, finding.kind) == (2, "DELETED")
-    _, finding = take(WriterBacklog(A, 1, 3, b"mac"), [], key_of)
+    _, finding = verified_prefix(WriterBacklog(A, 1, 3, b"mac"), [], key_of)
     assert finding is not None
     assert (finding.number, finding.kind) == (2, "TRUNCATED")
 
@@ -85,12 +85,12 @@ def test_without_keys_nothing_is_judged() -> None:
         raise KeysUnavailable("sealed")
 
     with pytest.raises(KeysUnavailable):
-        take(WriterBacklog(A, 1), chain(A, [1]), sealed)
+        verified_prefix(WriterBacklog(A, 1), chain(A, [1]), sealed)
 
 
 def test_time_merges_writers_and_never_turns_one_around() -> None:
     # A's second call began before its first, and committed after it.
-    records = in_order([*chain(A, [5, 1, 7]), *chain(B, [2, 6])])
+    records = merge_by_time([*chain(A, [5, 1, 7]), *chain(B, [2, 6])])
     order = [(record.writer, record.number) for record in records]
     assert order == [(B, 1), (A, 1), (A, 2), (B, 2), (A, 3)]
 

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from vault.cli.exits import explain
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.retry import RetryPolicy
-from vault.client.transport import Contact, explain_status, failed
+from vault.client.transport import Contact, explain_status, transport_failure
 
 ONCE = RetryPolicy(attempts=1)
 NOW = dt.datetime.now(dt.UTC)
@@ -223,7 +223,7 @@ def test_a_caller_without_a_certificate_is_not_told_about_it(town: Town, tmp_pat
 
 def test_a_token_that_cannot_be_read_is_no_matter_of_the_address() -> None:
     details = "Getting metadata from plugin failed with error: the token's file t cannot be taken"
-    told = failed(grpc.StatusCode.UNAVAILABLE, details)
+    told = transport_failure(grpc.StatusCode.UNAVAILABLE, details)
     assert told.contact is Contact.NONE
     assert told.text == f"the call could not be prepared ({details})"
 
@@ -233,7 +233,7 @@ def test_a_server_that_hangs_is_named_as_such(town: Town) -> None:
     assert not error.message.startswith(("failed to connect", "Deadline"))
     begin = "failed to connect to all addresses; last error: INTERNAL: ipv4:127.0.0.1:1: "
     frozen = f"{begin}Handshake read failed (Endpoint closing)"
-    told = failed(grpc.StatusCode.UNAVAILABLE, frozen)
+    told = transport_failure(grpc.StatusCode.UNAVAILABLE, frozen)
     assert told.text == f"something listens there and says nothing: it hangs ({frozen})"
     assert told.contact is Contact.NOBODY
     late = explain_status(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, TokenSpace
-from vault.service.ports import Counting, DataKeyRecord, KeyManifest
+from vault.service.ports import DatabaseIdentity, DataKeyRecord, KeyManifest
 from vault.testing.keys import LocalKeys
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
@@ -53,8 +53,8 @@ class Table:
         self.records[place] = replace(self.records[place], uses=self.records[place].uses + uses)
         return self.records[place].uses
 
-    def counting(self) -> Counting:
-        return Counting(self.identity, self.counted)
+    def database_identity(self) -> DatabaseIdentity:
+        return DatabaseIdentity(self.identity, self.counted)
 
     def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
         if self.counted == identity:

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 
 from vault.rpc.peers import address_of, endpoint_of, peer_address, plain_host
 from vault.server import connections as module
-from vault.server.connections import Bounds, Connections, accepted_connections
+from vault.server.connections import ConnectionLimits, Connections, accepted_connections
 
-ROOMY = Bounds(total=100, each=100, first_call=60.0)
+ROOMY = ConnectionLimits(total=100, each=100, first_call=60.0)
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Place:
     closed: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
-    def connections(self, bounds: Bounds) -> Connections:
+    def connections(self, bounds: ConnectionLimits) -> Connections:
         return Connections("mtls", "::", self.port, bounds, self.counts.append, self.closed.append)
 
     def stranger(self, stack: ExitStack, host: str = "127.0.0.1") -> socket.socket:
@@ -86,7 +86,7 @@ def is_open(connection: socket.socket) -> bool:
 
 def test_strangers_are_closed_in_time_and_callers_stay(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(100, 100, first_call=0.2))
+        connections = place.connections(ConnectionLimits(100, 100, first_call=0.2))
         stranger = place.stranger(stack)
         connections.called(call(stack, place))
         connections.close_excess()
@@ -104,7 +104,7 @@ def test_strangers_are_closed_in_time_and_callers_stay(place: Place) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_a_call_is_known_to_its_connection(place: Place, host: str) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(100, 100, first_call=0.0))
+        connections = place.connections(ConnectionLimits(100, 100, first_call=0.0))
         connections.called(call(stack, place, host))
         connections.close_excess()
         assert place.closed == []
@@ -113,13 +113,13 @@ def test_a_call_is_known_to_its_connection(place: Place, host: str) -> None:
 def test_who_only_makes_refused_calls_is_a_stranger(place: Place) -> None:
     with ExitStack() as stack:
         call(stack, place)
-        place.connections(Bounds(100, 100, first_call=0.0)).close_excess()
+        place.connections(ConnectionLimits(100, 100, first_call=0.0)).close_excess()
         assert len(place.closed) == 1
 
 
 def test_an_address_has_its_share_and_strangers_go_first(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(100, each=3, first_call=60.0))
+        connections = place.connections(ConnectionLimits(100, each=3, first_call=60.0))
         connections.called(call(stack, place))
         for _ in range(5):
             place.stranger(stack)
@@ -133,7 +133,7 @@ def test_an_address_has_its_share_and_strangers_go_first(place: Place) -> None:
 
 def test_of_callers_the_one_who_called_longest_ago_goes(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(100, each=1, first_call=60.0))
+        connections = place.connections(ConnectionLimits(100, each=1, first_call=60.0))
         first = call(stack, place)
         second = call(stack, place)
         connections.called(second)
@@ -145,7 +145,7 @@ def test_of_callers_the_one_who_called_longest_ago_goes(place: Place) -> None:
 
 def test_there_is_always_room_for_those_who_call(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(total=8, each=8, first_call=60.0))
+        connections = place.connections(ConnectionLimits(total=8, each=8, first_call=60.0))
         for _ in range(8):
             place.stranger(stack)
         time.sleep(0.1)
@@ -159,7 +159,7 @@ def test_the_log_has_one_line_for_an_address(place: Place) -> None:
             place.stranger(stack)
         time.sleep(0.1)
         with capture_logs() as logs:
-            place.connections(Bounds(100, 100, first_call=0.0)).close_excess()
+            place.connections(ConnectionLimits(100, 100, first_call=0.0)).close_excess()
         assert len(place.closed) == 5
         assert [line["event"] for line in logs] == ["connection closed"]
 
@@ -168,7 +168,7 @@ def test_other_sockets_of_the_process_are_left_alone(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as stack:
         near = stack.enter_context(socket.create_connection(other.getsockname()))
         far = stack.enter_context(other.accept()[0])
-        place.connections(Bounds(100, 0, first_call=0.0)).close_excess()
+        place.connections(ConnectionLimits(100, 0, first_call=0.0)).close_excess()
         near.sendall(b"x")
         assert far.recv(1) == b"x"
         assert call(stack, place)
@@ -184,7 +184,7 @@ def test_a_connection_of_our_own_with_the_ports_number_is_left_alone() -> None:
         ours.bind(("127.0.0.2", port))  # as the kernel might choose
         ours.connect(elsewhere.getsockname())
         closed: list[str] = []
-        bounds = Bounds(100, 0, first_call=0.0)
+        bounds = ConnectionLimits(100, 0, first_call=0.0)
         Connections("mtls", "127.0.0.1", port, bounds, closed=closed.append).close_excess()
         assert closed == []
 
@@ -236,7 +236,7 @@ def test_an_address_over_its_share_has_no_grace(
         for _ in range(5):
             place.stranger(stack)
         time.sleep(0.1)
-        place.connections(Bounds(100, each=2, first_call=60.0)).close_excess()
+        place.connections(ConnectionLimits(100, each=2, first_call=60.0)).close_excess()
         assert place.closed == ["too many connections of one address"] * 3
 
 
@@ -244,7 +244,7 @@ def test_who_has_just_come_is_heard_before_old_callers_stay(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(total=8, each=8, first_call=60.0))
+        connections = place.connections(ConnectionLimits(total=8, each=8, first_call=60.0))
         for _ in range(8):
             connections.called(call(stack, place))
         time.sleep(0.1)
@@ -262,14 +262,16 @@ def test_where_room_is_short_those_leave_who_take_most_of_it(place: Place) -> No
         for _ in range(9):
             place.stranger(stack)
         time.sleep(0.1)
-        place.connections(Bounds(total=8, each=100, first_call=60.0)).close_excess()
+        place.connections(ConnectionLimits(total=8, each=100, first_call=60.0)).close_excess()
         assert len(place.closed) == 4
         assert is_open(alone)
 
 
 def test_on_a_port_without_identity_a_call_protects_nobody(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(total=8, each=8, first_call=60.0, known=False))
+        connections = place.connections(
+            ConnectionLimits(total=8, each=8, first_call=60.0, known=False)
+        )
         for _ in range(8):
             connections.called(call(stack, place))
         connections.close_excess()
@@ -278,7 +280,7 @@ def test_on_a_port_without_identity_a_call_protects_nobody(place: Place) -> None
 
 def test_callers_leave_only_where_there_is_no_room_at_all(place: Place) -> None:
     with ExitStack() as stack:
-        connections = place.connections(Bounds(total=4, each=8, first_call=60.0))
+        connections = place.connections(ConnectionLimits(total=4, each=8, first_call=60.0))
         for _ in range(6):
             connections.called(call(stack, place))
         connections.close_excess()

@@ -19,7 +19,7 @@ from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
-from vault.service.policy_standing import FileState
+from vault.service.policy_status import FileState
 from vault.store.policy_coordinator import Agreement, SealedPolicy
 
 
@@ -80,7 +80,7 @@ class PolicyHarness:
             now=lambda: self.today,
         )
         source._report()
-        source._note_standing()
+        source._note_status()
         return source
 
 
@@ -301,12 +301,12 @@ def test_a_refused_file_shows_until_it_is_mended(harness: PolicyHarness) -> None
     for _ in range(3):
         harness.today += MINUTE
         source._run_once()
-    standing = source.standing()
-    assert standing.state is FileState.REFUSED
-    assert standing.digest == source.current().digest != standing.file_digest
-    assert standing.file_digest == hashlib.sha256(harness.path.read_bytes()).hexdigest()
-    assert "did you mean 'us_ssn'" in standing.problem
-    assert standing.differs_since == began
+    status = source.status()
+    assert status.state is FileState.REFUSED
+    assert status.digest == source.current().digest != status.file_digest
+    assert status.file_digest == hashlib.sha256(harness.path.read_bytes()).hexdigest()
+    assert "did you mean 'us_ssn'" in status.problem
+    assert status.differs_since == began
     assert harness.differs == [None] + 4 * [began]
     with pytest.raises(PolicyError, match=r"2026-01-01 00:01:00 UTC .* did you mean 'us_ssn'"):
         source.probe_file()
@@ -314,7 +314,7 @@ def test_a_refused_file_shows_until_it_is_mended(harness: PolicyHarness) -> None
     source.probe()
     harness.path.write_text(text(1))
     source._run_once()
-    assert (source.standing().state, source.standing().problem) == (FileState.IN_FORCE, "")
+    assert (source.status().state, source.status().problem) == (FileState.IN_FORCE, "")
     assert harness.differs[-1] is None
     source.probe_file()
 
@@ -332,8 +332,8 @@ def test_every_way_to_be_refused_shows(harness: PolicyHarness, gone: str) -> Non
         source._run_once()
         harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
     source._run_once()
-    assert source.standing().state is FileState.REFUSED
-    assert source.standing().problem
+    assert source.status().state is FileState.REFUSED
+    assert source.status().problem
     with pytest.raises(PolicyError):
         source.probe_file()
 
@@ -345,8 +345,8 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
     harness.board.others = ("other:1", "third:1")
     harness.path.write_text(text(2))
     source._run_once()
-    assert source.standing().state is FileState.WAITING
-    assert source.standing().problem == "it waits for other servers: other:1, third:1"
+    assert source.status().state is FileState.WAITING
+    assert source.status().problem == "it waits for other servers: other:1, third:1"
     assert harness.differs[-1] == harness.today
     source.probe_file()
     harness.today += 3 * MINUTE
@@ -354,7 +354,7 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
     with pytest.raises(PolicyError, match="other:1"):
         source.probe_file()
     # A newcomer with the newer file says so from its start.
-    assert harness.source().standing().state is FileState.WAITING
+    assert harness.source().status().state is FileState.WAITING
 
 
 def test_the_last_reason_shows_where_there_were_several(harness: PolicyHarness) -> None:
@@ -364,10 +364,10 @@ def test_the_last_reason_shows_where_there_were_several(harness: PolicyHarness) 
     harness.unfit = KeysUnavailable("sealed")
     harness.path.write_text(text(2))
     source._run_once()
-    assert (source.standing().state, source.standing().problem) == (FileState.DELAYED, "sealed")
+    assert (source.status().state, source.status().problem) == (FileState.DELAYED, "sealed")
     harness.path.write_text("version: 3\n")
     source._run_once()
-    assert source.standing().state is FileState.REFUSED
+    assert source.status().state is FileState.REFUSED
 
 
 def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
@@ -382,7 +382,7 @@ def test_a_file_that_breaks_its_reader_is_refused_and_costs_no_report(
     harness.path.write_text(text(2))
     harness.now += 10
     assert events(source._run_once) == ["policy file refused, the policy before it stays"]
-    assert source.standing().problem == "RecursionError"
+    assert source.status().problem == "RecursionError"
     harness.now += 10
     source.current()
 
@@ -400,8 +400,8 @@ def test_what_is_no_file_is_refused_and_not_waited_for(harness: PolicyHarness, k
     began = time.monotonic()
     source._run_once()
     assert time.monotonic() - began < 5
-    assert source.standing().state is FileState.REFUSED
-    problem = source.standing().problem
+    assert source.status().state is FileState.REFUSED
+    problem = source.status().problem
     assert "is no regular file" in problem or "Is a directory" in problem
 
 
@@ -410,9 +410,9 @@ def test_a_file_of_gigabytes_is_not_read(harness: PolicyHarness) -> None:
     with harness.path.open("wb") as file:
         file.truncate(8 << 30)
     source._run_once()
-    assert source.standing().state is FileState.REFUSED
-    assert "larger than" in source.standing().problem
-    assert source.standing().file_digest == ""
+    assert source.status().state is FileState.REFUSED
+    assert "larger than" in source.status().problem
+    assert source.status().file_digest == ""
 
 
 def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_values(
@@ -427,7 +427,7 @@ def test_a_file_of_people_in_the_place_of_the_policy_is_refused_without_its_valu
     ):
         harness.path.write_text(content)
         source._run_once()
-        problem = source.standing().problem
-        assert source.standing().state is FileState.REFUSED
+        problem = source.status().problem
+        assert source.status().state is FileState.REFUSED
         for value in ("4111", "1111", "536", "4399", "jane", "Jane"):
             assert value not in problem, problem

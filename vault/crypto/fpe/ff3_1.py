@@ -1,7 +1,7 @@
 """FF3-1 as in the February 2019 draft of SP 800-38G Rev. 1, section 5.2.
 
-NIST withdrew FF3-1 in the draft of February 2025: FF1 is the standing method. The
-readable form over Python integers; ff3_1_batch.py is proven equal to it.
+NIST withdrew FF3-1 in the draft of February 2025: FF1 remains the standard. This is
+the readable form over Python integers; ff3_1_batch.py is proven equal to it.
 
 Instead of reversing strings and blocks (REV, REVB) the halves are kept as the numbers
 of their reversed numerals, and blocks are written and read little-endian.

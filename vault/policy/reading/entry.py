@@ -76,7 +76,7 @@ class Entry:
         """Returns whether the entry is a mapping; records nothing."""
         return isinstance(self._node, yaml.MappingNode) and self._node.tag == f"{_TAG}map"
 
-    def named(self) -> dict[str, Entry]:
+    def mapping(self) -> dict[str, Entry]:
         """Returns a mapping's entries by key, in file order; empty after a problem."""
         if not self.is_mapping():
             self._mistaken("a mapping")
@@ -111,7 +111,7 @@ class Entry:
         if not self.is_mapping():
             self._mistaken("a mapping")
             return {}
-        entries = self.named()
+        entries = self.mapping()
         for name in required:
             if name not in entries:
                 self.fail(f"has no {quoted(name)}: add it")

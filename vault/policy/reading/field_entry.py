@@ -42,7 +42,7 @@ _KEYS = OPTION_KEYS | {
 def read_fields(entry: Entry) -> dict[str, Field | None]:
     """Returns every field by name; None for one that has a problem (recorded)."""
     before = entry.problems
-    named = entry.named()
+    named = entry.mapping()
     if not named and entry.problems == before:
         entry.fail("has no field: add at least one")
     return {name: _read_field(name, each) for name, each in named.items()}

@@ -54,7 +54,7 @@ def _places(at: Entry, entries: Mapping[str, Entry]) -> tuple[str, dict[str, Ent
     places = _beside_format(entries)
     if not at.is_mapping():
         return at.one_of({name: name for name in FORMATS}) or "", places
-    if _TEMPLATE in at.named():
+    if _TEMPLATE in at.mapping():
         return _TEMPLATE, places | at.section({_TEMPLATE})
     for key, each in at.section({_ALPHABET, "min", "max"}, required=(_ALPHABET,)).items():
         if key in places:

@@ -25,7 +25,7 @@ def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Ro
         fields: every field of the file by name; None for one that has a problem.
     """
     roles: dict[str, Role] = {}
-    for name, each in entry.named().items():
+    for name, each in entry.mapping().items():
         if not NAME.fullmatch(name):
             each.fail(f"a role's name {NAME_RULE}")
         rules = tuple(_read_rule(rule, fields) for rule in each.items())

@@ -27,7 +27,7 @@ def read_views(entry: Entry | None, form: Format | None, mask: Entry | None) -> 
     """
     default = _read_mask(mask) or DEFAULT_MASK
     views = dict(built_in_views(form, default)) if form else {}
-    for name, each in entry.named().items() if entry else ():
+    for name, each in entry.mapping().items() if entry else ():
         if not NAME.fullmatch(name):
             each.fail(f"a view's name {NAME_RULE}")
         if name in RESERVED:

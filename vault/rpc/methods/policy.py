@@ -17,22 +17,22 @@ def policy_rpcs(service: PolicyService) -> Sequence[Row]:
     """Returns the RPCs on the policy."""
 
     def get_policy(call: Call, _: pb.GetPolicyRequest) -> Answer:
-        current, standing = service.get_policy(call)
+        current, status = service.get_policy(call)
         # Another policy may have come into force since the call began.
-        since = standing.since if standing.digest == current.digest else None
+        since = status.since if status.digest == current.digest else None
         return Answer.of(
             pb.GetPolicyResponse(
                 digest=current.digest,
                 document=current.document,
                 effective_time=timestamp(since),
                 servers=[
-                    pb.PolicyServer(name=name, digest=digest) for name, digest in standing.servers
+                    pb.PolicyServer(name=name, digest=digest) for name, digest in status.servers
                 ],
                 file=pb.PolicyFile(
-                    digest=standing.file_digest,
-                    state=standing.state.value,
-                    problem=standing.problem,
-                    differs_since_time=timestamp(standing.differs_since),
+                    digest=status.file_digest,
+                    state=status.state.value,
+                    problem=status.problem,
+                    differs_since_time=timestamp(status.differs_since),
                 ),
             )
         )

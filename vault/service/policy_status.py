@@ -1,4 +1,4 @@
-"""How a server's policy file stands to the policy in force."""
+"""How a server's policy file compares with the policy in force."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-__all__ = ["FileState", "PolicyStanding"]
+__all__ = ["FileState", "PolicyStatus"]
 
 
 class FileState(StrEnum):
-    """What became of a policy file."""
+    """Whether a policy file is in force, and if not why."""
 
     IN_FORCE = "IN_FORCE"
     WAITING = "WAITING"  # for other servers
@@ -19,7 +19,7 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyStanding:
+class PolicyStatus:
     """One server's file, and the policy that all servers serve.
 
     Attributes:
