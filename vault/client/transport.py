@@ -38,14 +38,13 @@ class TransportFailure:
 
 
 _UNKNOWN_AUTHORITY = "the server's certificate is not of the authority given"
+_WRONG_HOST = "the host of the address is not in the server's certificate"
+_UNKNOWN_HOST = "the host's name is not known"
 # The first that fits. A server refuses a certificate by closing the connection: of TLS 1.3
 # the caller sees no more than that.
 _WORDS = (
-    (
-        "Hostname Verification",
-        Contact.OTHER,
-        "the host of the address is not in the server's certificate",
-    ),
+    ("Hostname Verification", Contact.OTHER, _WRONG_HOST),
+    ("is not in peer certificate", Contact.OTHER, _WRONG_HOST),  # gRPC 1.76
     ("certificate has expired", Contact.OTHER, "the server's certificate has expired"),
     ("certificate is not yet valid", Contact.OTHER, "the server's certificate is not valid yet"),
     ("CERTIFICATE_VERIFY_FAILED", Contact.OTHER, _UNKNOWN_AUTHORITY),
@@ -56,7 +55,8 @@ _WORDS = (
     ),
     ("TSI_PROTOCOL_FAILURE", Contact.OTHER, "the TLS handshake failed"),
     ("Connection refused", Contact.NOBODY, "nothing listens there"),
-    ("lookup", Contact.NOBODY, "the host's name is not known"),
+    ("lookup", Contact.NOBODY, _UNKNOWN_HOST),
+    ("DNS resolution failed", Contact.NOBODY, _UNKNOWN_HOST),  # gRPC 1.76
     ("No route to host", Contact.NOBODY, "the host cannot be reached"),
     ("unreachable", Contact.NOBODY, "the host cannot be reached"),
     ("Endpoint closing", Contact.NOBODY, "something listens there and says nothing: it hangs"),

@@ -171,6 +171,25 @@ def test_an_unknown_host_is_named_as_such(town: Town) -> None:
 
 
 @pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+            "Peer name 127.0.0.1 is not in peer certificate",
+            "the host of the address is not in the server's certificate",
+        ),
+        (
+            "DNS resolution failed for nowhere.invalid:1: C-ares status is not ARES_SUCCESS "
+            "qtype=AAAA name=nowhere.invalid is_balancer=0: Domain name not found",
+            "the host's name is not known",
+        ),
+    ],
+)
+def test_what_older_grpc_says_is_known_too(details: str, words: str) -> None:
+    assert explain_status(grpc.StatusCode.UNAVAILABLE, details) == f"{words} ({details})"
+
+
+@pytest.mark.parametrize(
     "details",
     [
         "Socket closed",
