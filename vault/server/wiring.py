@@ -53,10 +53,10 @@ from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
 from vault.service.audit_access import AuditService, Finding
 from vault.service.encryption import EncryptionService
-from vault.service.erasure import ErasureService
-from vault.service.expiry import ExpiryService
+from vault.service.erasure.erase import ErasureService
+from vault.service.erasure.expiry import ExpiryService
+from vault.service.erasure.spellings import SpellingService
 from vault.service.policy_access import PolicyService
-from vault.service.spellings import SpellingService
 from vault.service.token_space import token_space_left
 from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService

@@ -10,11 +10,11 @@ from vault.policy.reading.load import parse_policy
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
 from vault.service.call import Call
-from vault.service.erasure import ErasureResult, ErasureService
-from vault.service.expiry import ExpiryService
+from vault.service.erasure.erase import ErasureResult, ErasureService
+from vault.service.erasure.expiry import ExpiryService
+from vault.service.erasure.spellings import SpellingPage, SpellingService
 from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
-from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.testing.keys import LocalKeys

@@ -20,9 +20,9 @@ from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.rpc.permissions import permissions
 from vault.service.audit_access import AuditService
 from vault.service.encryption import EncryptionService
-from vault.service.erasure import ErasureService
+from vault.service.erasure.erase import ErasureService
+from vault.service.erasure.spellings import SpellingService
 from vault.service.policy_access import PolicyService
-from vault.service.spellings import SpellingService
 from vault.service.tokenization import TokenizationService
 
 

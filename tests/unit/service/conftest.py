@@ -16,11 +16,11 @@ from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
-from vault.service.erasure import ErasureResult, ErasureService
-from vault.service.expiry import ExpiryService
+from vault.service.erasure.erase import ErasureResult, ErasureService
+from vault.service.erasure.expiry import ExpiryService
+from vault.service.erasure.spellings import SpellingPage, SpellingService
 from vault.service.ports import unchanged
 from vault.service.results import BytesResult, ColumnResult, DescribeResult
-from vault.service.spellings import SpellingPage, SpellingService
 from vault.service.tokenization import TokenizationService
 from vault.testing.store import MemoryUnitOfWork
 

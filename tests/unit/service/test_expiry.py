@@ -9,7 +9,7 @@ import pytest
 
 from vault.errors import KeysUnavailable, Reason
 from vault.model import TokenState
-from vault.service.expiry import REAPER
+from vault.service.erasure.expiry import REAPER
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness

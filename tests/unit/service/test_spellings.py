@@ -11,8 +11,8 @@ import pytest
 from vault.errors import Denied, InvalidRequest, LimitExceeded, Reason
 from vault.model import TokenSpace, TokenState
 from vault.policy.reading.load import parse_policy
+from vault.service.erasure.spellings import SpellingService
 from vault.service.ports import unchanged
-from vault.service.spellings import SpellingService
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness

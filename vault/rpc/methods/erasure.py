@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from vault.rpc.methods.messages import item_errors
 from vault.rpc.methods.registry import Answer, Row, Rpc
 from vault.service.call import Call
-from vault.service.erasure import ErasureResult, ErasureService
-from vault.service.spellings import SpellingPage, SpellingService
+from vault.service.erasure.erase import ErasureResult, ErasureService
+from vault.service.erasure.spellings import SpellingPage, SpellingService
 from vault.v1 import tokenization_service_pb2 as pb
 
 __all__ = ["erasure_rpcs"]

@@ -13,11 +13,11 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.columns import NO_TOKEN, NOT_LIVE, ParsedColumn, parse_column, parse_tokens
 from vault.service.deadline import in_time
+from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
 from vault.service.stored_rows import UNOPENED
 from vault.service.token_creation import matches_value
-from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["ErasureResult", "ErasureService"]
 

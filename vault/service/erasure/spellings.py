@@ -21,10 +21,10 @@ from vault.model import Action, Failure, Storage, StoredToken, TokenSpace, Token
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.columns import parse_column
+from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
 from vault.service.stored_rows import open_row
-from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["SpellingPage", "SpellingService"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from vault.model import AuditEvent, TokenState
 from vault.policy.model import Policy
+from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction, UnitOfWork
-from vault.service.tombstones import tombstone, with_tokens
 
 __all__ = ["REAPER", "ExpiryService"]
 
