@@ -7,7 +7,7 @@ a logger's habit of printing objects cannot leak them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,13 +23,14 @@ __all__ = [
     "Failure",
     "Generator",
     "Group",
-    "NewToken",
+    "NewTokens",
     "Outcome",
     "PolicyChange",
     "Principal",
     "Scope",
     "Storage",
     "StoredToken",
+    "StoredTokens",
     "TokenSpace",
     "TokenState",
 ]
@@ -154,26 +155,26 @@ class TokenSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token about to be stored.
+class NewTokens:
+    """Tokens about to be stored: columns of one length, and what all have in common.
 
     Attributes:
-        token: the token's core (no separators, case folded where the format folds).
-        ciphertext: AES-256-GCM ciphertext of the value's core, bound to the token.
-        mac: blind index of the value, or None for scope ``none``.
-        index_version: version of the index key the mac was made under.
-        tweak_counter: what the tweak was varied by to make the token, from 0.
-        ttl: how long the token lives from now by the store's clock, or None for ever.
+        tokens: the tokens' cores (no separators, case folded where the format folds).
+        ciphertexts: AES-256-GCM ciphertexts of the values' cores, bound to the tokens.
+        macs: blind indexes of the values, or None for scope ``none``.
+        tweak_counters: what the tweaks were varied by to make the tokens, from 0.
+        index_version: version of the index key the macs were made under.
+        ttl: how long the tokens live from now by the store's clock, or None for ever.
     """
 
-    token: str = field(repr=False)
-    ciphertext: bytes = field(repr=False)
-    mac: bytes | None = field(repr=False)
+    tokens: Sequence[str] = field(repr=False)
+    ciphertexts: Sequence[bytes] = field(repr=False)
+    macs: Sequence[bytes] | None = field(repr=False)
+    tweak_counters: Sequence[int]
     index_version: int
     key_version: int
     generator: Generator
     scope: Scope
-    tweak_counter: int = 0
     ttl: timedelta | None = None
 
 
@@ -189,6 +190,26 @@ class StoredToken:
     state: TokenState
     created: datetime
     expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTokens:
+    """Rows of ``tokens`` as columns, an entry a row: no more than what it takes to open them.
+
+    Attributes:
+        at: positions, in what was asked for, of what the rows were found by.
+        ciphertexts: empty for what is not live.
+    """
+
+    at: Sequence[int]
+    tokens: Sequence[str] = field(repr=False)
+    ciphertexts: Sequence[bytes] = field(repr=False)
+    key_versions: Sequence[int]
+    states: Sequence[TokenState]
+
+    def __len__(self) -> int:
+        """Returns how many rows there are."""
+        return len(self.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 
 import pytest
 
-from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from tests.token_rows import NewToken, insert_rows, rows_by_mac
+from vault.model import Generator, Scope, StoredToken, TokenSpace, TokenState
 from vault.service.ports import IndexPlace, TokenStore, UnitOfWork
 
 T = TypeVar("T")
@@ -56,16 +57,14 @@ def store(backend: Backend, work: Callable[[TokenStore], T]) -> T:
 
 
 def insert(backend: Backend, space: TokenSpace, *new: NewToken) -> frozenset[str]:
-    return store(backend, lambda tokens: tokens.insert(space, new))
+    return store(backend, lambda tokens: insert_rows(tokens, space, new))
 
 
 def find(
     backend: Backend, space: TokenSpace, values: Sequence[str], version: int = 1
 ) -> dict[str, StoredToken]:
     macs = {mac_of(value): value for value in values}
-    found = store(
-        backend, lambda tokens: tokens.find_by_mac(space, Scope.FIELD, version, list(macs))
-    )
+    found = store(backend, lambda tokens: rows_by_mac(tokens, space, list(macs), version=version))
     return {macs[mac]: row for mac, row in found.items()}
 
 
@@ -74,7 +73,7 @@ def test_an_inserted_token_is_found_by_value_and_by_token(
 ) -> None:
     assert insert(backend, space, new_token("7001", "a", counter=2**61)) == {"7001"}
     by_value = find(backend, space, ["a", "unknown"])
-    by_token = store(backend, lambda tokens: tokens.find_by_token(space, ["7001", "9999"]))
+    by_token = store(backend, lambda tokens: tokens.rows_by_token(space, ["7001", "9999"]))
     assert by_value.keys() == {"a"}
     assert by_token == {"7001": by_value["a"]}
     row = by_value["a"]
@@ -87,14 +86,14 @@ def test_an_inserted_token_is_found_by_value_and_by_token(
 def test_empty_batches_are_answered(backend: Backend, space: TokenSpace) -> None:
     assert insert(backend, space) == frozenset()
     assert find(backend, space, []) == {}
-    assert store(backend, lambda tokens: tokens.find_by_token(space, [])) == {}
+    assert store(backend, lambda tokens: tokens.rows_by_token(space, [])) == {}
 
 
 def test_a_value_that_has_a_token_keeps_it(backend: Backend, space: TokenSpace) -> None:
     insert(backend, space, new_token("7001", "a"))
     assert insert(backend, space, new_token("7002", "a"), new_token("7003", "b")) == {"7003"}
     assert find(backend, space, ["a", "b"])["a"].token == "7001"
-    assert store(backend, lambda tokens: tokens.find_by_token(space, ["7002"])) == {}
+    assert store(backend, lambda tokens: tokens.rows_by_token(space, ["7002"])) == {}
 
 
 def test_a_taken_token_string_is_left_out_with_its_index(
@@ -121,7 +120,7 @@ def test_spaces_and_index_versions_are_apart(backend: Backend, space: TokenSpace
 def test_scope_none_gives_one_value_many_tokens(backend: Backend, space: TokenSpace) -> None:
     assert insert(backend, space, new_token("1", None), new_token("2", None)) == {"1", "2"}
     assert insert(backend, space, new_token("2", None), new_token("3", None)) == {"3"}
-    rows = store(backend, lambda tokens: tokens.find_by_token(space, ["1", "2", "3"]))
+    rows = store(backend, lambda tokens: tokens.rows_by_token(space, ["1", "2", "3"]))
     assert {row.scope for row in rows.values()} == {Scope.NONE}
 
 
@@ -136,42 +135,40 @@ def test_an_expired_token_answers_as_expired_and_never_comes_back(
     insert(backend, space, new_token("7001", "a"), new_token("7002", "b"))
     backend.expire(space, "7001")
     assert find(backend, space, ["a", "b"]).keys() == {"b"}
-    row = store(backend, lambda tokens: tokens.find_by_token(space, ["7001"]))["7001"]
+    row = store(backend, lambda tokens: tokens.rows_by_token(space, ["7001"]))["7001"]
     assert (row.state, row.ciphertext) == (TokenState.EXPIRED, b"")
 
     def tokenize_again(tokens: TokenStore) -> frozenset[str]:
-        assert tokens.find_by_mac(space, Scope.FIELD, 1, [mac_of("a")]) == {}
-        return tokens.insert(space, [new_token("7003", "a")])
+        assert rows_by_mac(tokens, space, [mac_of("a")]) == {}
+        return insert_rows(tokens, space, [new_token("7003", "a")])
 
     assert store(backend, tokenize_again) == {"7003"}
     assert find(backend, space, ["a"])["a"].token == "7003"
-    row = store(backend, lambda tokens: tokens.find_by_token(space, ["7001"]))["7001"]
+    row = store(backend, lambda tokens: tokens.rows_by_token(space, ["7001"]))["7001"]
     assert (row.state, row.ciphertext) == (TokenState.EXPIRED, b"")
     assert insert(backend, space, new_token("7001", "c")) == frozenset()
 
 
 def test_a_failed_transaction_leaves_nothing(backend: Backend, space: TokenSpace) -> None:
     def fail(tokens: TokenStore) -> None:
-        assert tokens.insert(space, [new_token("7001", "a")]) == {"7001"}
+        assert insert_rows(tokens, space, [new_token("7001", "a")]) == {"7001"}
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
         store(backend, fail)
     assert find(backend, space, ["a"]) == {}
-    assert store(backend, lambda tokens: tokens.find_by_token(space, ["7001"])) == {}
+    assert store(backend, lambda tokens: tokens.rows_by_token(space, ["7001"])) == {}
 
 
 def row_of(backend: Backend, space: TokenSpace, token: str) -> StoredToken:
-    return store(backend, lambda tokens: tokens.find_by_token(space, [token]))[token]
+    return store(backend, lambda tokens: tokens.rows_by_token(space, [token]))[token]
 
 
 def find_extended(
     backend: Backend, space: TokenSpace, value: str, ttl: timedelta
 ) -> StoredToken | None:
     mac = mac_of(value)
-    return store(
-        backend, lambda tokens: tokens.find_by_mac(space, Scope.FIELD, 1, [mac], extend=ttl)
-    ).get(mac)
+    return store(backend, lambda tokens: rows_by_mac(tokens, space, [mac], extend=ttl)).get(mac)
 
 
 def place(token: str, value: str, version: int = 1) -> IndexPlace:
@@ -218,8 +215,8 @@ def test_what_has_expired_is_not_extended(backend: Backend, space: TokenSpace) -
     assert row_of(backend, space, "1").state is TokenState.EXPIRED
 
     def tokenize_again(tokens: TokenStore) -> frozenset[str]:
-        assert tokens.find_by_mac(space, Scope.FIELD, 1, [mac_of("a")], extend=YEAR) == {}
-        return tokens.insert(space, [new_token("2", "a", ttl=YEAR)])
+        assert rows_by_mac(tokens, space, [mac_of("a")], extend=YEAR) == {}
+        return insert_rows(tokens, space, [new_token("2", "a", ttl=YEAR)])
 
     assert store(backend, tokenize_again) == {"2"}
     assert find(backend, space, ["a"])["a"].token == "2"
@@ -248,8 +245,8 @@ def test_an_index_row_left_behind_leads_nowhere(backend: Backend, space: TokenSp
     erase(backend, space, "1")
 
     def tokenize_again(tokens: TokenStore) -> frozenset[str]:
-        assert tokens.find_by_mac(space, Scope.FIELD, 1, [mac_of("a")]) == {}
-        return tokens.insert(space, [new_token("2", "a")])
+        assert rows_by_mac(tokens, space, [mac_of("a")]) == {}
+        return insert_rows(tokens, space, [new_token("2", "a")])
 
     assert store(backend, tokenize_again) == {"2"}
     assert find(backend, space, ["a"])["a"].token == "2"

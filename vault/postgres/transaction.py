@@ -164,7 +164,7 @@ def execute(
     """
     failure: VaultError
     try:
-        cursor = driver_of(connection).execute(statement, parameters)
+        cursor = driver_of(connection).execute(statement, parameters, binary=True)
         rows: Sequence[Columns] = cursor.fetchall() if cursor.description else ()
     except DRIVER_ERRORS as error:
         failure = failure_of(error)

@@ -16,9 +16,10 @@ from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.model import (
     Action,
     AuditEvent,
-    NewToken,
+    NewTokens,
     Scope,
     StoredToken,
+    StoredTokens,
     TokenSpace,
     TokenState,
 )
@@ -70,19 +71,23 @@ class TokenStore(Protocol):
         macs: Sequence[bytes],
         *,
         extend: timedelta | None = None,
-    ) -> Mapping[bytes, StoredToken]:
+    ) -> StoredTokens:
         """Returns the live, unexpired tokens of the given blind indexes, without the absent.
 
         Args:
+            macs: distinct.
             extend: moves the expiry of each token found to so long from now, to within a
                 second, unless it is later already or there is none.
         """
 
-    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
-        """Returns the rows (tombstones too) of the given token cores; absent ones are left out.
+    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
+        """Returns the rows (tombstones too) of distinct token cores; absent ones are left out.
 
         A live row past its expiry comes back with state EXPIRED.
         """
+
+    def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+        """Returns what ``find_by_token`` does, and all else that is known of each."""
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
         """Returns the live, unexpired tokens that follow a token core, in order.
@@ -90,7 +95,7 @@ class TokenStore(Protocol):
         At most ``limit``; fewer are the field's last. Before all there are comes "".
         """
 
-    def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+    def insert(self, space: TokenSpace, new: NewTokens) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted.
 
         A token is left out, with nothing of it stored, when its string is taken (a

@@ -1,52 +1,36 @@
-"""From tokens to values: opening stored rows, deciphering vaultless tokens, views, describing."""
+"""From tokens to values: tombstones, deciphering vaultless tokens, views, describing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.field_key import FieldKey, TweakInput
-from vault.errors import DecryptionFailed, FormatError, Reason
+from vault.errors import FormatError, Reason
 from vault.formats import Plan
-from vault.model import Failure, StoredToken, TokenSpace, TokenState
+from vault.model import Failure, StoredToken, TokenState
 from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN
 from vault.service.deadline import in_time
-from vault.service.ports import KeySource
 from vault.service.results import TokenDescription
-from vault.service.stored_rows import UNOPENED, open_row
 from vault.service.token_creation import VAULTLESS_KEY_VERSION
 
-__all__ = ["decipher_tokens", "describe_rows", "describe_vaultless", "open_rows", "view_maker"]
+__all__ = [
+    "TOMBSTONES",
+    "decipher_tokens",
+    "describe_rows",
+    "describe_vaultless",
+    "view_maker",
+]
 
-_TOMBSTONES = {
+TOMBSTONES = {
     TokenState.EXPIRED: Failure(Reason.TOKEN_EXPIRED, "the token has expired"),
     TokenState.ERASED: Failure(Reason.TOKEN_ERASED, "the token's value was erased"),
 }
 
 
-def open_rows(
-    keys: KeySource,
-    space: TokenSpace,
-    tokens: Iterable[str],
-    rows: Mapping[str, StoredToken],
-) -> list[str | Failure]:
-    """Returns the value core behind each token core, in order."""
-    return [_open(keys, space, rows.get(token)) for token in tokens]
-
-
-def _open(keys: KeySource, space: TokenSpace, row: StoredToken | None) -> str | Failure:
-    gone = _gone(row)
-    if row is None or gone is not None:
-        return gone or NO_TOKEN
-    try:
-        return open_row(keys, space, row).decode()
-    except DecryptionFailed:
-        return UNOPENED
-
-
 def _gone(row: StoredToken | None) -> Failure | None:
-    return NO_TOKEN if row is None else _TOMBSTONES.get(row.state)
+    return NO_TOKEN if row is None else TOMBSTONES.get(row.state)
 
 
 def decipher_tokens(

@@ -2,17 +2,107 @@
 
 from __future__ import annotations
 
-from vault.errors import Reason
-from vault.model import Failure, StoredToken, TokenSpace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from hmac import compare_digest
+
+from vault.crypto.encoding import utf8_each
+from vault.errors import DecryptionFailed, Reason
+from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace
+from vault.service.deadline import in_time
 from vault.service.ports import KeySource
 
-__all__ = ["UNOPENED", "open_row"]
+__all__ = ["UNOPENED", "match_each", "matches_value", "open_each", "open_row"]
 
 # One failure, word for word, for every ciphertext that does not open.
 UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
+
+# How many rows are opened between two looks at the clock.
+_AT_ONCE = 512
 
 
 def open_row(keys: KeySource, space: TokenSpace, row: StoredToken) -> bytes:
     """Returns the value core behind a live row, as UTF-8. Raises DecryptionFailed."""
     key = keys.version(space, row.key_version)
     return key.open(row.ciphertext, scope=row.scope.value, token=row.token)
+
+
+def matches_value(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
+    """Returns whether a token that the index led to is this value's.
+
+    The index is only rows in a database; the ciphertext is bound to the token by its AAD,
+    so whoever can edit rows cannot make one value answer with another's token.
+    """
+    try:
+        return compare_digest(open_row(keys, space, row), core.encode())
+    except DecryptionFailed:
+        return False
+
+
+def match_each(
+    keys: KeySource,
+    space: TokenSpace,
+    scope: Scope,
+    rows: StoredTokens,
+    cores: Sequence[bytes],
+    deadline: float | None = None,
+) -> list[bool]:
+    """Returns ``matches_value`` of each row and the core in UTF-8 that it was found by.
+
+    Args:
+        cores: by the positions that ``rows.at`` has.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
+    """
+    opened = open_each(keys, space, scope, rows, deadline)
+    return [
+        value is not None and compare_digest(value, cores[at])
+        for at, value in zip(rows.at, opened, strict=True)
+    ]
+
+
+def open_each(
+    keys: KeySource,
+    space: TokenSpace,
+    scope: Scope,
+    rows: StoredTokens,
+    deadline: float | None = None,
+) -> list[bytes | None]:
+    """Returns the value core behind each row, as UTF-8; None for what does not open.
+
+    Args:
+        scope: the field's, to which its rows are bound.
+
+    Raises:
+        Unavailable: DEADLINE_EXCEEDED.
+    """
+    opened: list[bytes | None] = [None] * len(rows)
+    tokens = utf8_each(rows.tokens)
+    for version, places in _by_version(rows).items():
+        try:
+            key = keys.version(space, version)
+        except DecryptionFailed:
+            continue
+        for start in in_time(range(0, len(places), _AT_ONCE), deadline):
+            part = places[start : start + _AT_ONCE]
+            ciphertexts = [rows.ciphertexts[place] for place in part]
+            bound = [tokens[place] for place in part]
+            values = key.open_each(ciphertexts, scope=scope.value, tokens=bound)
+            for place, value in zip(part, values, strict=True):
+                opened[place] = value
+    return opened
+
+
+def _by_version(rows: StoredTokens) -> Mapping[int, Sequence[int]]:
+    """Returns the places of each version's live rows; mostly all rows are of one version."""
+    versions = set(rows.key_versions)
+    if len(versions) == 1 and all(rows.ciphertexts):
+        return dict.fromkeys(versions, range(len(rows)))
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, (version, ciphertext) in enumerate(
+        zip(rows.key_versions, rows.ciphertexts, strict=True)
+    ):
+        if ciphertext:
+            places[version].append(place)
+    return places

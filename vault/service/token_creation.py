@@ -10,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hmac import compare_digest
 from secrets import randbits
+from typing import NamedTuple, TypeVar
 
 from vault.crypto.alphabet import Alphabet
+from vault.crypto.encoding import utf8_each
 from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.randomness import random_text
-from vault.errors import DecryptionFailed
-from vault.model import Generator, NewToken, Scope, Storage, StoredToken, TokenSpace
+from vault.model import Generator, NewTokens, Scope, Storage, TokenSpace
 from vault.policy.model import Field
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, TokenStore
-from vault.service.stored_rows import open_row
+from vault.service.stored_rows import match_each
 
 __all__ = [
     "MAX_ATTEMPTS",
     "VAULTLESS_KEY_VERSION",
     "EnsuredTokens",
-    "TokenRequest",
     "encipher_cores",
     "ensure_tokens",
-    "matches_value",
 ]
+
+T = TypeVar("T")
 
 MAX_ATTEMPTS = 8
 _COUNTED_ATTEMPTS = 3
@@ -39,14 +39,7 @@ _COUNTED_ATTEMPTS = 3
 # first; moving it to another key is what Retokenize is for.
 VAULTLESS_KEY_VERSION = 1
 _COUNTER_BITS = 32  # the width of the counter in the tweak
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A value that needs a token: its core, and its blind index where it keeps one token."""
-
-    core: str = field(repr=False)
-    mac: bytes | None = field(repr=False)
+_AT_ONCE = 512  # rows that are sealed between two looks at the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class EnsuredTokens:
     """What ``ensure_tokens`` found or made.
 
     Attributes:
-        tokens: one token core per wanted value, None where there is none.
+        tokens: one token core per value, None where there is none.
         mismatched: positions whose index row leads to a token of another value; for the
             others without a token the space is exhausted.
         key_versions: versions of the field key behind them, for the audit.
@@ -70,25 +63,25 @@ def ensure_tokens(
     keys: KeySource,
     space: TokenSpace,
     field: Field,
-    wanted: Sequence[TokenRequest],
+    cores: Sequence[str],
     tweak_version: int,
     *,
     deadline: float | None = None,
 ) -> EnsuredTokens:
-    """Finds or makes a token for every wanted value of a vaulted field.
+    """Finds or makes a token for every value of a vaulted field.
 
     Args:
+        cores: distinct for scope ``field``.
         tweak_version: the one that is recorded for the field.
-        wanted: values with distinct macs (scope ``field``), or without macs (scope ``none``).
         deadline: ``time.monotonic()`` at which the answer is worthless.
 
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    batch = _Batch(store, keys, space, field, wanted, tweak_version, deadline)
+    batch = _Batch(store, keys, space, field, cores, tweak_version, deadline)
     # Before anything is inserted: what is locked to be extended is locked in order. What
     # a later look finds has just been made.
-    missing = batch.find(range(len(wanted)), extend=field.ttl)
+    missing = batch.find(range(len(cores)), extend=field.ttl)
     for attempt in range(MAX_ATTEMPTS):
         if not missing:
             break
@@ -97,7 +90,7 @@ def ensure_tokens(
 
 
 class _Batch:
-    """One call's wanted values and how far they are."""
+    """One call's values and how far they are."""
 
     def __init__(
         self,
@@ -105,7 +98,7 @@ class _Batch:
         keys: KeySource,
         space: TokenSpace,
         field: Field,
-        wanted: Sequence[TokenRequest],
+        cores: Sequence[str],
         tweak_version: int,
         deadline: float | None,
     ) -> None:
@@ -113,61 +106,68 @@ class _Batch:
         self._keys = keys
         self._space = space
         self._field = field
-        self._wanted = wanted
+        self._cores = cores
+        self._values = utf8_each(cores)
         self._tweak_version = tweak_version
         self._deadline = deadline
-        self._index_version = keys.index(space).version if field.scope is Scope.FIELD else 0
-        self.tokens: list[str | None] = [None] * len(wanted)
+        self._macs: Sequence[bytes] | None = None
+        self._index_version = 0
+        if field.scope is Scope.FIELD:
+            index = keys.index(space)
+            self._index_version = index.version
+            self._macs = index.macs(field.scope.value, cores)
+        self.tokens: list[str | None] = [None] * len(cores)
         self.key_versions: set[int] = set()
         self.mismatched: set[int] = set()
 
-    def find(self, positions: Sequence[int], *, extend: timedelta | None = None) -> list[int]:
+    def find(self, positions: Sequence[int], *, extend: timedelta | None = None) -> Sequence[int]:
         """Takes over the tokens that others stored; returns the positions without one."""
-        macs = [mac for at in positions if (mac := self._wanted[at].mac) is not None]
-        if not macs:
-            return list(positions)
-        stored = self._store.find_by_mac(
-            self._space, self._field.scope, self._index_version, macs, extend=extend
+        if self._macs is None or not positions:
+            return positions
+        scope = self._field.scope
+        found = self._store.find_by_mac(
+            self._space, scope, self._index_version, _at(self._macs, positions), extend=extend
         )
-        missing = []
-        for at in in_time(positions, self._deadline):
-            row = stored.get(self._wanted[at].mac or b"")
-            if row is None:
-                missing.append(at)
-            elif not matches_value(self._keys, self._space, row, self._wanted[at].core):
-                self.mismatched.add(at)
+        values = _at(self._values, positions)
+        own = match_each(self._keys, self._space, scope, found, values, self._deadline)
+        for row, (at, matches) in enumerate(zip(found.at, own, strict=True)):
+            if matches:
+                self.tokens[positions[at]] = found.tokens[row]
+                self.key_versions.add(found.key_versions[row])
             else:
-                self.tokens[at] = row.token
-                self.key_versions.add(row.key_version)
-        return missing
+                self.mismatched.add(positions[at])
+        return self._missing(positions)
 
-    def insert(self, positions: Sequence[int], attempt: int) -> list[int]:
+    def insert(self, positions: Sequence[int], attempt: int) -> Sequence[int]:
         """Makes and stores tokens; returns the positions whose token was not stored."""
         key = self._keys.for_encryption(self._space, len(positions))
         candidates = self._candidates(positions, attempt)
-        new = {
-            token: self._seal(key, at, token, counter)
-            for token, at, counter in in_time(candidates, self._deadline)
-        }
-        stored = self._store.insert(self._space, list(new.values())) if new else frozenset()
-        for token, at, _ in candidates:
+        stored: frozenset[str] = frozenset()
+        if candidates.tokens:
+            stored = self._store.insert(self._space, self._sealed(key, candidates))
+        for token, at in zip(candidates.tokens, candidates.positions, strict=True):
             if token in stored:
                 self.tokens[at] = token
-                self.key_versions.add(key.version)
-        return [at for at in positions if self.tokens[at] is None]
+        if stored:
+            self.key_versions.add(key.version)
+        return self._missing(positions)
 
-    def _candidates(self, positions: Sequence[int], attempt: int) -> list[tuple[str, int, int]]:
-        """Returns (token core, position, tweak counter); cores distinct, never the value."""
-        cores = [self._wanted[at].core for at in positions]
-        counters = [self._counter(attempt) for _ in positions]
+    def _missing(self, positions: Sequence[int]) -> Sequence[int]:
+        return [at for at in positions if self.tokens[at] is None and at not in self.mismatched]
+
+    def _candidates(self, positions: Sequence[int], attempt: int) -> _Candidates:
+        """Returns tokens to store; cores distinct, never the value."""
+        cores = _at(self._cores, positions)
+        counters = self._counters(attempt, len(positions))
         # Rows are sealed under the active key, whose uses are counted; ciphers need no count.
         maker = self._keys.for_tokens(self._space)
         tokens = self._generate(maker, cores, counters, attempt)
-        distinct: dict[str, tuple[str, int, int]] = {}
-        for at, core, token, counter in zip(positions, cores, tokens, counters, strict=True):
+        chosen: dict[str, int] = {}
+        for at, (token, core) in enumerate(zip(tokens, cores, strict=True)):
             if token != core:
-                distinct.setdefault(token, (token, at, counter))
-        return list(distinct.values())
+                chosen.setdefault(token, at)
+        places = list(chosen.values())
+        return _Candidates(list(chosen), _at(positions, places), _at(counters, places))
 
     def _generate(
         self, key: FieldKey, cores: Sequence[str], counters: Sequence[int], attempt: int
@@ -180,37 +180,47 @@ class _Batch:
             return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
         return encipher_cores(key, field, self._tweak_version, cores, counters, self._deadline)
 
-    def _counter(self, attempt: int) -> int:
+    def _counters(self, attempt: int, count: int) -> list[int]:
         # Scope `none` promises a new token every call, so its tweak must never repeat. A
         # value that was erased or expired often has left its first tokens behind.
-        counted = self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS
-        return attempt if counted else randbits(_COUNTER_BITS)
+        if self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS:
+            return [attempt] * count
+        return [randbits(_COUNTER_BITS) for _ in range(count)]
 
-    def _seal(self, key: FieldKey, at: int, token: str, counter: int) -> NewToken:
-        wanted, scope = self._wanted[at], self._field.scope
-        return NewToken(
-            token=token,
-            ciphertext=key.seal(wanted.core.encode(), scope=scope.value, token=token),
-            mac=wanted.mac,
+    def _sealed(self, key: FieldKey, candidates: _Candidates) -> NewTokens:
+        field = self._field
+        values = _at(self._values, candidates.positions)
+        named = utf8_each(candidates.tokens)
+        ciphertexts: list[bytes] = []
+        for start in in_time(range(0, len(values), _AT_ONCE), self._deadline):
+            part = slice(start, start + _AT_ONCE)
+            ciphertexts += key.seal_each(values[part], scope=field.scope.value, tokens=named[part])
+        return NewTokens(
+            tokens=candidates.tokens,
+            ciphertexts=ciphertexts,
+            macs=None if self._macs is None else _at(self._macs, candidates.positions),
+            tweak_counters=candidates.counters,
             index_version=self._index_version,
             key_version=key.version,
-            generator=self._field.generator,
-            scope=scope,
-            tweak_counter=counter,
-            ttl=self._field.ttl,
+            generator=field.generator,
+            scope=field.scope,
+            ttl=field.ttl,
         )
 
 
-def matches_value(keys: KeySource, space: TokenSpace, row: StoredToken, core: str) -> bool:
-    """Tells whether a token that the index led to is this value's.
+class _Candidates(NamedTuple):
+    """Tokens to store, the positions of their values, and the tweaks' counters."""
 
-    The index is only rows in a database; the ciphertext is bound to the token by its AAD,
-    so whoever can edit rows cannot make one value answer with another's token.
-    """
-    try:
-        return compare_digest(open_row(keys, space, row), core.encode())
-    except DecryptionFailed:
-        return False
+    tokens: Sequence[str]
+    positions: Sequence[int]
+    counters: Sequence[int]
+
+
+def _at(items: Sequence[T], positions: Sequence[int]) -> Sequence[T]:
+    """Returns the items at rising positions; mostly those are all."""
+    if len(positions) == len(items):
+        return items
+    return [items[at] for at in positions]
 
 
 def encipher_cores(

@@ -38,5 +38,5 @@ def token_space_left(
 
 def _free(store: TokenStore, space: TokenSpace, plan: RandomPlan, draws: int) -> float:
     drawn = {plan.build(random_text(plan.alphabet, plan.length)) for _ in range(draws)}
-    taken = store.find_by_token(space, sorted(drawn))
+    taken = store.rows_by_token(space, sorted(drawn))
     return 1 - len(taken) / len(drawn)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from vault.crypto.encoding import utf8_each
 from vault.errors import InvalidRequest, Reason
 from vault.formats import token_recogniser
-from vault.model import Failure, Scope, StoredToken
+from vault.model import Failure, Scope, StoredTokens
 from vault.service.admission import FieldPermit
 from vault.service.columns import (
+    NO_TOKEN,
     NOT_LIVE,
     Answers,
     ParsedColumn,
@@ -17,12 +19,11 @@ from vault.service.columns import (
     parse_tokens,
 )
 from vault.service.conversion import Conversion, Parse, Work
-from vault.service.deadline import in_time
 from vault.service.ports import KeySource, Transaction
-from vault.service.reading import describe_rows, open_rows, view_maker
+from vault.service.reading import TOMBSTONES, describe_rows, view_maker
 from vault.service.results import TokenDescription
-from vault.service.stored_rows import UNOPENED
-from vault.service.token_creation import TokenRequest, ensure_tokens, matches_value
+from vault.service.stored_rows import UNOPENED, match_each, open_each
+from vault.service.token_creation import ensure_tokens
 from vault.service.token_specs import FieldTokenSpec
 
 __all__ = ["VaultedPath"]
@@ -71,13 +72,12 @@ class VaultedPath:
 
         def work(transaction: Transaction) -> Conversion[str]:
             rows = transaction.tokens.find_by_token(self._space, column.cores)
-            cores = in_time(column.cores, self._deadline)
-            values = open_rows(self._keys, self._space, cores, rows)
+            values = self._values_of(rows, len(column.cores))
             shown = [
                 value if isinstance(value, Failure) else show(token, value)
                 for token, value in zip(column.cores, values, strict=True)
             ]
-            return self._conversion(column, shown, column.cores, _versions(rows.values()))
+            return self._conversion(column, shown, column.cores, frozenset(rows.key_versions))
 
         return work
 
@@ -86,10 +86,11 @@ class VaultedPath:
         column = self._parse_tokens(tokens)
 
         def work(transaction: Transaction) -> Conversion[TokenDescription | None]:
-            rows = transaction.tokens.find_by_token(self._space, column.cores)
+            rows = transaction.tokens.rows_by_token(self._space, column.cores)
             described = describe_rows(self._field, column.cores, rows)
             answers, failures = column.place(described)
-            return Conversion(answers, failures, column.cores, _versions(rows.values()))
+            versions = frozenset(row.key_version for row in rows.values())
+            return Conversion(answers, failures, column.cores, versions)
 
         return work
 
@@ -117,7 +118,7 @@ class VaultedPath:
             self._keys,
             self._space,
             self._field,
-            self._requests(cores),
+            cores,
             version,
             deadline=self._deadline,
         )
@@ -126,13 +127,6 @@ class VaultedPath:
             for at, token in enumerate(ensured.tokens)
         ]
         return tokens, ensured.key_versions
-
-    def _requests(self, cores: Sequence[str]) -> list[TokenRequest]:
-        scope = self._field.scope
-        if scope is Scope.NONE:
-            return [TokenRequest(core, None) for core in cores]
-        macs = self._keys.index(self._space).macs(scope.value, cores)
-        return [TokenRequest(core, mac) for core, mac in zip(cores, macs, strict=True)]
 
     def _live(
         self, transaction: Transaction, cores: Sequence[str]
@@ -146,16 +140,20 @@ class VaultedPath:
         index = self._keys.index(self._space)
         macs = index.macs(scope.value, cores)
         rows = transaction.tokens.find_by_mac(self._space, scope, index.version, macs)
-        tokens = [
-            self._live_token(rows.get(mac), core)
-            for core, mac in in_time(zip(cores, macs, strict=True), self._deadline)
-        ]
-        return tokens, _versions(rows.values())
+        own = match_each(self._keys, self._space, scope, rows, utf8_each(cores), self._deadline)
+        tokens: list[str | Failure] = [NOT_LIVE] * len(cores)
+        for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):
+            tokens[at] = token if matches else UNOPENED
+        return tokens, frozenset(rows.key_versions)
 
-    def _live_token(self, row: StoredToken | None, core: str) -> str | Failure:
-        if row is None:
-            return NOT_LIVE
-        return row.token if matches_value(self._keys, self._space, row, core) else UNOPENED
+    def _values_of(self, rows: StoredTokens, tokens: int) -> Answers:
+        """Returns the value core behind each token that was asked for."""
+        opened = open_each(self._keys, self._space, self._field.scope, rows, self._deadline)
+        values: list[str | Failure] = [NO_TOKEN] * tokens
+        for at, value, state in zip(rows.at, opened, rows.states, strict=True):
+            gone = TOMBSTONES.get(state)
+            values[at] = gone or (UNOPENED if value is None else value.decode())
+        return values
 
     def _conversion(
         self, column: ParsedColumn, answers: Answers, tokens: Answers, versions: frozenset[int]
@@ -163,7 +161,3 @@ class VaultedPath:
         rendered, failures = column.answer(self._field.format, answers)
         found = [token for token in tokens if isinstance(token, str)]
         return Conversion(rendered, failures, found, versions)
-
-
-def _versions(rows: Iterable[StoredToken]) -> frozenset[int]:
-    return frozenset(row.key_version for row in rows)

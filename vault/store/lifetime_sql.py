@@ -6,7 +6,7 @@ deletes an index row that leads to a token holds that token's lock.
 
 from __future__ import annotations
 
-from vault.store.sql import COLUMNS, PAST
+from vault.store.sql import COLUMNS, PAST, SEALED
 
 __all__ = [
     "FIND_AND_EXTEND",
@@ -71,11 +71,9 @@ WITH found AS MATERIALIZED (
       AND t.state = 'live' AND t.expires > now() AND t.expires < now() + %(ttl)b::interval
     RETURNING t.token, t.expires
 )
-SELECT t.mac, {COLUMNS}, {PAST} AS past FROM found t WHERE NOT t.touch
+SELECT t.mac, {SEALED} FROM found t WHERE NOT t.touch
 UNION ALL
-SELECT t.mac, t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created,
-       coalesce(extended.expires, t.expires), {PAST} AS past
-FROM locked t LEFT JOIN extended USING (token)
+SELECT t.mac, {SEALED} FROM locked t
 """  # noqa: S608 - constants only
 
 # One transaction at a time, over all servers: those who come to nothing try again later.

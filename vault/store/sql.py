@@ -27,6 +27,8 @@ __all__ = [
     "RECORDED_TOKEN_SPECS",
     "RECORD_TOKEN_SPEC",
     "REPORT",
+    "ROWS_BY_TOKEN",
+    "SEALED",
     "SERVERS",
     "SHORT_LOCK_TIMEOUT",
     "TOKEN_SPEC",
@@ -44,8 +46,12 @@ COLUMNS = (
 )
 PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
 
+# What it takes to open rows, as ``StoredTokens`` has it.
+SEALED = f"""t.token, CASE WHEN NOT {PAST} THEN t.ciphertext END, t.key_version,
+       CASE WHEN t.state = 'live' AND {PAST} THEN 'expired' ELSE t.state END"""
+
 FIND_BY_MAC = f"""
-SELECT u.mac, {COLUMNS}, {PAST} AS past
+SELECT u.mac, {SEALED}
 FROM unnest(%(macs)b::bytea[]) AS u (mac)
 CROSS JOIN LATERAL (
     SELECT i.token FROM token_index i
@@ -58,14 +64,15 @@ CROSS JOIN LATERAL (
     LIMIT 1) t
 """  # noqa: S608 - constants only
 
-FIND_BY_TOKEN = f"""
-SELECT {COLUMNS}, {PAST} AS past
+_BY_TOKEN = """
 FROM unnest(%(tokens)b::text[]) AS u (token)
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
     LIMIT 1) t
-"""  # noqa: S608 - constants only
+"""
+FIND_BY_TOKEN = f"SELECT {SEALED} {_BY_TOKEN}"
+ROWS_BY_TOKEN = f"SELECT {COLUMNS}, {PAST} AS past {_BY_TOKEN}"
 
 # The next live tokens of a field in the order of their strings.
 LIVE_AFTER = f"""

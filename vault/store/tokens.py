@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
 
 from vault.errors import Reason, StoreUnavailable
-from vault.model import Generator, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from vault.model import (
+    Generator,
+    NewTokens,
+    Scope,
+    StoredToken,
+    StoredTokens,
+    TokenSpace,
+    TokenState,
+)
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
@@ -20,6 +27,8 @@ from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
 
 __all__ = ["PostgresTokenStore"]
+
+K = TypeVar("K", str, bytes)
 
 
 class _Index(NamedTuple):
@@ -38,23 +47,15 @@ class _Index(NamedTuple):
         }
 
 
-class _Kind(NamedTuple):
-    """What the tokens of one INSERT have in common; one call's have all of it in common."""
-
-    scope: Scope
-    index_version: int
-    generator: Generator
-    key_version: int
-    indexed: bool
-    ttl: timedelta | None
-
-
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
 _STATES = {each.value: each for each in TokenState}
+_NO_TOKENS = StoredTokens((), (), (), (), ())
 _Counted = tuple[tuple[list[str], list[int], list[int], list[int], list[int]]]
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
+_Sealed = tuple[tuple[str, ...], tuple[bytes | None, ...], tuple[int, ...], tuple[str, ...]]
+_LIVE = TokenState.LIVE
 
 
 class PostgresTokenStore:
@@ -68,7 +69,7 @@ class PostgresTokenStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stale: dict[_Index, dict[bytes, str]] = {}
-        self._held: set[tuple[_Index, bytes]] = set()
+        self._held: dict[_Index, set[bytes]] = {}
 
     def find_by_mac(
         self,
@@ -78,32 +79,43 @@ class PostgresTokenStore:
         macs: Sequence[bytes],
         *,
         extend: timedelta | None = None,
-    ) -> Mapping[bytes, StoredToken]:
+    ) -> StoredTokens:
         """Returns the live, unexpired tokens of the given blind indexes, extended if asked to.
 
         Remembers index rows that lead to tombstones: ``insert`` clears them away.
         """
         if not macs:
-            return {}
+            return _NO_TOKENS
         index = _Index(space, scope, index_version)
         statement = sql.FIND_BY_MAC if extend is None else lifetime_sql.FIND_AND_EXTEND
         parameters = {**index.parameters(), "macs": list(macs), "ttl": extend}
         rows = execute(self._connection, statement, parameters)
-        found: dict[bytes, StoredToken] = {}
-        for row in rows:
-            mac, token = row[0], _stored_token(row[1:])
-            if token.state is TokenState.LIVE:
-                found[cast("bytes", mac)] = token
-            else:
-                self._stale.setdefault(index, {})[cast("bytes", mac)] = token.token
-        return found
+        found = _by_mac(macs, rows)
+        if found.states.count(_LIVE) == len(found):
+            return found
+        gone = [place for place, state in enumerate(found.states) if state is not _LIVE]
+        stale = self._stale.setdefault(index, {})
+        stale.update((macs[found.at[place]], found.tokens[place]) for place in gone)
+        return _by_mac(macs, [row for row in rows if row[-1] == _LIVE])
 
-    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
+        """Returns the rows, tombstones too, of the given token cores."""
+        if not tokens:
+            return _NO_TOKENS
+        named = list(tokens)
+        parameters = {"tenant": space.tenant, "field": space.field, "tokens": named}
+        rows = execute(self._connection, sql.FIND_BY_TOKEN, parameters)
+        if not rows:
+            return _NO_TOKENS
+        columns = cast("_Sealed", tuple(zip(*rows, strict=True)))
+        return _stored_tokens(_positions(named, columns[0]), columns)
+
+    def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return {}
         parameters = {"tenant": space.tenant, "field": space.field, "tokens": list(tokens)}
-        rows = execute(self._connection, sql.FIND_BY_TOKEN, parameters)
+        rows = execute(self._connection, sql.ROWS_BY_TOKEN, parameters)
         return {row.token: row for row in map(_stored_token, rows)}
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
@@ -113,59 +125,55 @@ class PostgresTokenStore:
         rows = execute(self._connection, sql.LIVE_AFTER, parameters)
         return [_stored_token(row) for row in rows]
 
-    def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+    def insert(self, space: TokenSpace, new: NewTokens) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted.
 
         Raises Conflict where going on could deadlock: index rows are waited for in order,
         but who lost a race to a token that was erased at once still holds those of its
         first insert. It waits for a moment only.
         """
-        asked = {(_index(space, each), each.mac) for each in new if each.mac is not None}
-        if self._held and not asked <= self._held:
-            return self._insert_soon(space, new)
-        return self._insert_all(space, new)
+        if not new.tokens:
+            return frozenset()
+        index = _Index(space, new.scope, new.index_version)
+        held = self._held.get(index, set())
+        if self._held and new.macs is not None and not held.issuperset(new.macs):
+            return self._insert_soon(index, new)
+        return self._insert(index, new)
 
-    def _insert_soon(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
+    def _insert_soon(self, index: _Index, new: NewTokens) -> frozenset[str]:
         ((before, _),) = execute(self._connection, sql.SHORT_LOCK_TIMEOUT, {})
         with suppress(LockTimeout):
-            stored = self._insert_all(space, new)
+            stored = self._insert(index, new)
             execute(self._connection, sql.LOCK_TIMEOUT, {"timeout": before})
             return stored
         raise Conflict("another transaction was quicker")
 
-    def _insert_all(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
-        stored: set[str] = set()
-        for kind, group in groupby(sorted(new, key=_order), _kind):
-            stored |= self._insert(space, kind, list(group))
-        return frozenset(stored)
-
-    def _insert(self, space: TokenSpace, kind: _Kind, new: Sequence[NewToken]) -> set[str]:
-        index = _Index(space, kind.scope, kind.index_version)
+    def _insert(self, index: _Index, new: NewTokens) -> frozenset[str]:
         parameters: dict[str, object] = {
             **index.parameters(),
-            "generator": kind.generator.value,
-            "key_version": kind.key_version,
-            "ttl": kind.ttl,
-            "tokens": [token.token for token in new],
-            "ciphertexts": [token.ciphertext for token in new],
-            "counters": [token.tweak_counter for token in new],
+            "generator": new.generator.value,
+            "key_version": new.key_version,
+            "ttl": new.ttl,
+            "tokens": list(new.tokens),
+            "ciphertexts": list(new.ciphertexts),
+            "counters": list(new.tweak_counters),
         }
-        if not kind.indexed:
+        if new.macs is None:
             rows = execute(self._connection, sql.INSERT_UNINDEXED, parameters)
-            return {cast("str", token) for (token,) in rows}
+            return frozenset(cast("str", token) for (token,) in rows)
         self._clear_stale(index)
-        parameters["macs"] = [token.mac for token in new]
+        parameters["macs"] = list(new.macs)
         return self._insert_indexed(index, parameters)
 
-    def _insert_indexed(self, index: _Index, parameters: Parameters) -> set[str]:
+    def _insert_indexed(self, index: _Index, parameters: Parameters) -> frozenset[str]:
         rows = execute(self._connection, sql.INSERT_INDEXED, parameters)
-        self._held.update((index, cast("bytes", mac)) for _, mac, _ in rows)
+        self._held.setdefault(index, set()).update(cast("bytes", mac) for _, mac, _ in rows)
         collided = [mac for _, mac, stored in rows if not stored]
         if collided:
             gone = execute(self._connection, sql.UNINDEX, {**parameters, "macs": collided})
             if len(gone) != len(collided):
                 raise _not_done()
-        return {cast("str", token) for token, _, stored in rows if stored}
+        return frozenset(cast("str", token) for token, _, stored in rows if stored)
 
     def _clear_stale(self, index: _Index) -> None:
         """Drops the index rows that lead to expired tokens and tombstones.
@@ -243,7 +251,7 @@ class PostgresTokenStore:
         if len(linked) != len(unlinked) or len(indexed) != len(unindexed):
             raise _not_done()
         if missed := set(tokens).difference(dead):
-            rows = self.find_by_token(space, sorted(missed))
+            rows = self.rows_by_token(space, sorted(missed))
             if any(token not in rows or rows[token].ciphertext for token in missed) or any(
                 row.state is not TokenState.ERASED for row in rows.values()
             ):
@@ -261,18 +269,28 @@ def _not_done() -> StoreUnavailable:
     return error
 
 
-def _kind(new: NewToken) -> _Kind:
-    indexed = new.mac is not None
-    return _Kind(new.scope, new.index_version, new.generator, new.key_version, indexed, new.ttl)
+def _by_mac(macs: Sequence[bytes], rows: Sequence[Columns]) -> StoredTokens:
+    if not rows:
+        return _NO_TOKENS
+    found, *columns = zip(*rows, strict=True)
+    at = _positions(macs, cast("Sequence[bytes]", found))
+    return _stored_tokens(at, cast("_Sealed", tuple(columns)))
 
 
-def _index(space: TokenSpace, new: NewToken) -> _Index:
-    return _Index(space, new.scope, new.index_version)
+def _positions(asked: Sequence[K], found: Sequence[K]) -> Sequence[int]:
+    places = {key: at for at, key in enumerate(asked)}
+    return [places[key] for key in found]
 
 
-def _order(new: NewToken) -> tuple[str | int | bool | timedelta, ...]:
-    kind = _kind(new)
-    return (*kind[:-1], kind.ttl or timedelta(0))
+def _stored_tokens(at: Sequence[int], columns: _Sealed) -> StoredTokens:
+    tokens, ciphertexts, versions, states = columns
+    return StoredTokens(
+        at=at,
+        tokens=tokens,
+        ciphertexts=[each or b"" for each in ciphertexts],
+        key_versions=versions,
+        states=[_STATES[state] for state in states],
+    )
 
 
 def _locked_token(columns: Columns) -> StoredToken:

@@ -14,7 +14,15 @@ from threading import RLock
 from typing import TypeVar, overload
 
 from vault.errors import Reason, StoreUnavailable
-from vault.model import AuditEvent, NewToken, Scope, StoredToken, TokenSpace, TokenState
+from vault.model import (
+    AuditEvent,
+    NewTokens,
+    Scope,
+    StoredToken,
+    StoredTokens,
+    TokenSpace,
+    TokenState,
+)
 from vault.service.ports import (
     DatabaseIdentity,
     DataKeyRecord,
@@ -61,13 +69,21 @@ class _Tokens:
         macs: Sequence[bytes],
         *,
         extend: timedelta | None = None,
-    ) -> Mapping[bytes, StoredToken]:
+    ) -> StoredTokens:
+        found = self._live_by_mac(space, scope, index_version, macs)
+        if extend is not None:
+            found = {mac: self._extend(space, row, extend) for mac, row in found.items()}
+        return _columns([(at, found[mac]) for at, mac in enumerate(macs) if mac in found])
+
+    def _live_by_mac(
+        self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
+    ) -> dict[bytes, StoredToken]:
         found = {}
         for mac in macs:
             token = self._tables.index.get((space, scope, index_version, mac))
             row = None if token is None else self._row(space, token)
             if row is not None and row.state is TokenState.LIVE:
-                found[mac] = row if extend is None else self._extend(space, row, extend)
+                found[mac] = row
         return found
 
     def _extend(self, space: TokenSpace, row: StoredToken, ttl: timedelta) -> StoredToken:
@@ -84,7 +100,7 @@ class _Tokens:
     def lock_by_mac(
         self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
     ) -> Mapping[bytes, StoredToken]:
-        return self.find_by_mac(space, scope, index_version, macs)
+        return self._live_by_mac(space, scope, index_version, macs)
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         past = [
@@ -120,7 +136,11 @@ class _Tokens:
         past = row.expires is not None and row.expires <= self._now
         return replace(row, state=TokenState.EXPIRED) if past and row.state is _LIVE else row
 
-    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
+    def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
+        rows = self.rows_by_token(space, tokens)
+        return _columns([(at, rows[token]) for at, token in enumerate(tokens) if token in rows])
+
+    def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         rows = ((token, self._row(space, token)) for token in tokens)
         return {token: row for token, row in rows if row is not None}
 
@@ -130,21 +150,25 @@ class _Tokens:
         live = [row for row in rows if row is not None and row.state is TokenState.LIVE]
         return live[:limit]
 
-    def insert(self, space: TokenSpace, new: Sequence[NewToken]) -> frozenset[str]:
-        return frozenset(token.token for token in new if self._insert(space, token))
+    def insert(self, space: TokenSpace, new: NewTokens) -> frozenset[str]:
+        macs = [None] * len(new.tokens) if new.macs is None else new.macs
+        rows = zip(new.tokens, new.ciphertexts, macs, strict=True)
+        return frozenset(row[0] for row in rows if self._insert(space, new, *row))
 
-    def _insert(self, space: TokenSpace, new: NewToken) -> bool:
-        if (space, new.token) in self._tables.tokens:
+    def _insert(
+        self, space: TokenSpace, new: NewTokens, token: str, ciphertext: bytes, mac: bytes | None
+    ) -> bool:
+        if (space, token) in self._tables.tokens:
             return False
-        if new.mac is not None:
-            index = (space, new.scope, new.index_version, new.mac)
-            if self.find_by_mac(*index[:3], [new.mac]):
+        if mac is not None:
+            index = (space, new.scope, new.index_version, mac)
+            if self._live_by_mac(*index[:3], [mac]):
                 return False
             self._tombstone(space, self._tables.index.get(index))
-            self._tables.index[index] = new.token
-        self._tables.tokens[space, new.token] = StoredToken(
-            token=new.token,
-            ciphertext=new.ciphertext,
+            self._tables.index[index] = token
+        self._tables.tokens[space, token] = StoredToken(
+            token=token,
+            ciphertext=ciphertext,
             scope=new.scope,
             key_version=new.key_version,
             generator=new.generator,
@@ -166,6 +190,16 @@ class _Tokens:
         row = None if token is None else self._row(space, token)
         if row is not None:
             self._tables.tokens[space, row.token] = row
+
+
+def _columns(rows: Sequence[tuple[int, StoredToken]]) -> StoredTokens:
+    return StoredTokens(
+        at=[at for at, _ in rows],
+        tokens=[row.token for _, row in rows],
+        ciphertexts=[row.ciphertext for _, row in rows],
+        key_versions=[row.key_version for _, row in rows],
+        states=[row.state for _, row in rows],
+    )
 
 
 class _TokenSpecs:

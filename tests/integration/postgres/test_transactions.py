@@ -15,10 +15,11 @@ import pytest
 from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Engine
 
+from tests.token_rows import NewToken, insert_rows
 from vault.audit.chain_heads import ChainHeadPool
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
-from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.model import AuditEvent, Generator, Scope, TokenSpace
 from vault.postgres.engine import make_engine
 from vault.postgres.transaction import MAX_ATTEMPTS, execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
@@ -73,7 +74,7 @@ def test_a_failing_statement_never_quotes_its_parameters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(StoreUnavailable) as caught:
-        work.run(lambda transaction: transaction.tokens.insert(SPACE, [token]))
+        work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, [token]))
     assert caught.value.reason is Reason.INTERNAL
     assert not caught.value.retryable
     output = capsys.readouterr()
@@ -101,7 +102,7 @@ def test_a_deadlock_is_run_again(work: PostgresUnitOfWork) -> None:
 
     macs = [bytes([n] * 32) for n in (1, 2)]
     new = [new_token(mac.hex(), mac) for mac in macs]
-    work.run(lambda transaction: transaction.tokens.insert(SPACE, new))
+    work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, new))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(client, [macs, macs[::-1]]))
     assert len(attempts) > 2
@@ -110,7 +111,7 @@ def test_a_deadlock_is_run_again(work: PostgresUnitOfWork) -> None:
 def in_two_inserts(transaction: Transaction) -> None:
     """As a call does whose second value was another's for a moment, and erased at once."""
     for mac in (bytes([1] * 32), bytes([2] * 32)):
-        assert transaction.tokens.insert(SPACE, [new_token(mac.hex(), mac)]) == {mac.hex()}
+        assert insert_rows(transaction.tokens, SPACE, [new_token(mac.hex(), mac)]) == {mac.hex()}
 
 
 def backend_of(engine: Engine) -> int:
@@ -135,7 +136,7 @@ def test_a_second_insert_goes_on_where_nobody_is_in_the_way(work: PostgresUnitOf
 
     assert work.run(waits) == ("5s", "5s")
     tokens = [bytes([n] * 32).hex() for n in (1, 2)]
-    found = work.run(lambda transaction: transaction.tokens.find_by_token(SPACE, tokens))
+    found = work.run(lambda transaction: transaction.tokens.rows_by_token(SPACE, tokens))
     assert found.keys() == set(tokens)
 
 
@@ -150,7 +151,7 @@ def test_index_rows_are_not_waited_for_long_while_others_are_held(
 
     with transaction(engine) as other:
         mac = bytes([2] * 32)
-        PostgresTokenStore(other.connection).insert(SPACE, [new_token(mac.hex(), mac)])
+        insert_rows(PostgresTokenStore(other.connection), SPACE, [new_token(mac.hex(), mac)])
         began = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             work.run(counted)
@@ -158,7 +159,7 @@ def test_index_rows_are_not_waited_for_long_while_others_are_held(
     assert caught.value.retryable
     assert len(attempts) == MAX_ATTEMPTS
     first = bytes([1] * 32).hex()
-    assert work.run(lambda other: other.tokens.find_by_token(SPACE, [first])) == {}
+    assert work.run(lambda other: other.tokens.rows_by_token(SPACE, [first])) == {}
 
 
 def test_runs_again_are_bounded(engine: Engine, work: PostgresUnitOfWork) -> None:
@@ -206,7 +207,7 @@ def test_a_failed_statement_cannot_be_swallowed(work: PostgresUnitOfWork, owner:
     def swallow(transaction: Transaction) -> str:
         append(transaction)
         with pytest.raises(StoreUnavailable):
-            transaction.tokens.insert(SPACE, [new_token("7", b"short")])
+            insert_rows(transaction.tokens, SPACE, [new_token("7", b"short")])
         return "an answer without a record"
 
     with pytest.raises(StoreUnavailable):
@@ -255,7 +256,7 @@ def test_a_connection_lost_at_work_is_unavailable(
     def lose(transaction: Transaction) -> None:
         append(transaction)
         owner.execute(KILL)
-        transaction.tokens.find_by_token(SPACE, ["7"])
+        transaction.tokens.rows_by_token(SPACE, ["7"])
 
     with pytest.raises(StoreUnavailable) as caught:
         work.run(lose)
@@ -286,7 +287,7 @@ def test_without_the_audit_there_is_no_answer(work: PostgresUnitOfWork, owner: O
     owner.execute("REVOKE INSERT ON audit_records FROM tokenvault")
 
     def tokenize(transaction: Transaction) -> None:
-        assert transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]) == {"7"}
+        assert insert_rows(transaction.tokens, SPACE, [new_token("7", bytes(32))]) == {"7"}
         append(transaction)
 
     with pytest.raises(AuditUnavailable):
@@ -317,7 +318,7 @@ def test_without_its_record_nothing_is_committed(
     owner.execute(SWALLOW.format(what, table))
 
     def tokenize(transaction: Transaction) -> None:
-        assert transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]) == {"7"}
+        assert insert_rows(transaction.tokens, SPACE, [new_token("7", bytes(32))]) == {"7"}
         append(transaction)
 
     with pytest.raises(AuditUnavailable, match="chain"):
@@ -342,7 +343,9 @@ def test_a_read_only_database_is_unavailable(
 ) -> None:
     owner.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
     with pytest.raises(StoreUnavailable, match="read-only") as caught:
-        work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", bytes(32))]))
+        work.run(
+            lambda transaction: insert_rows(transaction.tokens, SPACE, [new_token("7", bytes(32))])
+        )
     assert caught.value.retryable
 
 
@@ -384,7 +387,7 @@ def test_a_beginning_that_failed_stays_failed(work: PostgresUnitOfWork, owner: O
     def swallow(transaction: Transaction) -> str:
         for _ in range(2):
             with suppress(StoreUnavailable):
-                transaction.tokens.find_by_token(SPACE, ["7"])
+                transaction.tokens.rows_by_token(SPACE, ["7"])
                 reached.append("a statement")
         return "an answer"
 
@@ -403,7 +406,7 @@ def test_the_finish_is_made_once_the_commit_is_on_its_way(
     seen: list[tuple[str, int]] = []
 
     def tokenize(transaction: Transaction) -> str:
-        transaction.tokens.insert(SPACE, [new_token("7", bytes(32))])
+        insert_rows(transaction.tokens, SPACE, [new_token("7", bytes(32))])
         append(transaction)
         return "answer"
 
@@ -473,7 +476,7 @@ def test_what_a_call_had_in_hand_does_not_wait_for_the_garbage_collector(
         if ends == "by a bug":
             raise LookupError
         if ends == "refused by the database":
-            transaction.tokens.insert(SPACE, [new_token("7", b"short: violates a check")])
+            insert_rows(transaction.tokens, SPACE, [new_token("7", b"short: violates a check")])
         return written
 
     gc.collect()

@@ -14,8 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.token_rows import NewToken, insert_rows
 from vault.dev.postgres import Database
-from vault.model import AuditEvent, Generator, NewToken, Scope, TokenSpace
+from vault.model import AuditEvent, Generator, Scope, TokenSpace
 from vault.postgres.transaction import transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
@@ -44,12 +45,13 @@ def tokenize(
         store = transaction.tokens
 
         def find() -> dict[int, str]:
-            rows = store.find_by_mac(SPACE, Scope.FIELD, 1, list(macs))
-            return {macs[mac]: row.token for mac, row in rows.items()}
+            asked = list(macs)
+            rows = store.find_by_mac(SPACE, Scope.FIELD, 1, asked)
+            return {macs[asked[at]]: token for at, token in zip(rows.at, rows.tokens, strict=True)}
 
         found = find()
         missing = [value for value in values if value not in found]
-        stored = store.insert(SPACE, [new_token(token_of(value), value) for value in missing])
+        stored = insert_rows(store, SPACE, [new_token(token_of(value), value) for value in missing])
         if len(stored) < len(missing):
             found = find()
         else:
@@ -95,7 +97,7 @@ def test_a_batch_costs_a_fixed_number_of_statements(
     assert len(statements) == 3
     statements.clear()
     work.run(
-        lambda transaction: transaction.tokens.find_by_token(SPACE, [str(n) for n in range(size)])
+        lambda transaction: transaction.tokens.rows_by_token(SPACE, [str(n) for n in range(size)])
     )
     assert len(statements) == 2
 
@@ -103,10 +105,10 @@ def test_a_batch_costs_a_fixed_number_of_statements(
 def test_a_token_collision_costs_one_statement_more(
     work: PostgresUnitOfWork, statements: list[str], owner: Owner
 ) -> None:
-    work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", 1)]))
+    work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, [new_token("7", 1)]))
     statements.clear()
     new = [new_token("7", 2), new_token("8", 3)]
-    assert work.run(lambda transaction: transaction.tokens.insert(SPACE, new)) == {"8"}
+    assert work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, new)) == {"8"}
     assert len(statements) == 3
     macs = owner.execute("SELECT mac FROM token_index").fetchall()
     assert {cast("bytes", mac) for (mac,) in macs} == {mac_of(1), mac_of(3)}
@@ -179,7 +181,7 @@ def test_the_insert_joins_large_batches_by_hash(engine: Engine) -> None:
 def test_the_schema_refuses_a_tombstone_with_a_ciphertext(
     work: PostgresUnitOfWork, owner: Owner
 ) -> None:
-    work.run(lambda transaction: transaction.tokens.insert(SPACE, [new_token("7", 1)]))
+    work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, [new_token("7", 1)]))
     for change in ("state = 'erased'", "ciphertext = NULL"):
         with pytest.raises(psycopg.errors.CheckViolation):
             owner.execute(f"UPDATE tokens SET {change}")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.token_rows import NewToken, insert_rows
 from vault.crypto.randomness import random_text
 from vault.formats import FORMATS, FiniteTokenSpace, OptionValues, build_format
-from vault.model import DEFAULT_TENANT, Generator, NewToken, Scope, TokenSpace
+from vault.model import DEFAULT_TENANT, Generator, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
 from vault.service.token_space import token_space_left
 from vault.testing.store import MemoryUnitOfWork
@@ -35,7 +36,9 @@ def left(work: MemoryUnitOfWork, policy: Policy) -> Mapping[str, float]:
 
 
 def fill(work: MemoryUnitOfWork, space: TokenSpace, tokens: list[str]) -> None:
-    work.run(lambda transaction: transaction.tokens.insert(space, [new(each) for each in tokens]))
+    work.run(
+        lambda transaction: insert_rows(transaction.tokens, space, [new(each) for each in tokens])
+    )
 
 
 def new(token: str) -> NewToken:

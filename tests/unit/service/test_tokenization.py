@@ -148,7 +148,7 @@ def test_vaultless_tokens_store_nothing_and_come_back(harness: ServiceHarness) -
     assert harness.lookup("account", values).values == tokens.values
     assert (
         harness.work.run(
-            lambda tx: tx.tokens.find_by_token(TokenSpace("default", "account"), tokens.values)
+            lambda tx: tx.tokens.rows_by_token(TokenSpace("default", "account"), tokens.values)
         )
         == {}
     )

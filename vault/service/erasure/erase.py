@@ -16,8 +16,7 @@ from vault.service.deadline import in_time
 from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
-from vault.service.stored_rows import UNOPENED
-from vault.service.token_creation import matches_value
+from vault.service.stored_rows import UNOPENED, matches_value
 
 __all__ = ["ErasureResult", "ErasureService"]
 
