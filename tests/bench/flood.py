@@ -30,6 +30,7 @@ from vault.v1 import tokenization_service_pb2 as messages
 _CONNECTIONS = 32  # of each process
 _UNDER_WAY = 1500  # calls of each process
 _TIMEOUT = 10.0
+_REFUSED_STREAM = "RST_STREAM with error code 7"  # RFC 9113, section 8.7
 
 
 class _Answer(Protocol):
@@ -48,7 +49,8 @@ class Told:
         withheld: calls that were due and not sent: too many under way already.
         outcomes: calls by outcome: OK, REFUSED (OVERLOADED with RetryInfo), BARE (refused
             by gRPC without a reason), CANCELLED (dropped by gRPC's core before Python had
-            seen it), or another status.
+            seen it), REFUSED_STREAM (the same, as HTTP/2 says it: nothing was begun), or
+            another status and its message.
         latencies: seconds, by outcome.
     """
 
@@ -140,12 +142,16 @@ def _outcome(call: _Answer) -> str:
 
 
 def refusal(error: BaseException) -> str:
-    """REFUSED, BARE, or the status of any other failure."""
+    """The outcome of a failed call: see ``Told``; else its status with what it says."""
     # What gRPC raises is a call as well, which its types do not say.
     call = cast("grpc.Call", error)
     code: grpc.StatusCode = call.code()
-    if code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code is grpc.StatusCode.CANCELLED:
         return code.name
+    if code is grpc.StatusCode.UNAVAILABLE and _REFUSED_STREAM in (call.details() or ""):
+        return "REFUSED_STREAM"
+    if code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return f"{code.name}: {call.details()}"
     raw = dict(call.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     details = status_pb2.Status.FromString(raw).details
