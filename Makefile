@@ -12,7 +12,7 @@ stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check lowest test bench bench-columns bench-vaulted bench-server bench-overload soak demo clean
+.PHONY: install lock lock-check proto proto-check check lowest test test-fast bench bench-columns bench-vaulted bench-server bench-overload soak demo clean
 
 install: $(VENV)/.installed
 
@@ -75,8 +75,16 @@ lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
 	$(VENV)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/unit tests/contract
 	COMMAND_UNDER_TEST=$(CURDIR)/$(VENV)/lowest-plain/bin/tokenvault $(BIN)/pytest -q tests/e2e/test_cli_files.py
 
+# A file's tests share their servers, so a file is what a process takes.
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not soak and not bench and not alone"
+	$(BIN)/pytest -m alone
+
+# What needs no server.
+test-fast: install
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit tests/property tests/vectors
 
 bench: install
 	$(BIN)/pytest -m bench

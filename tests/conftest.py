@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vault.config import KeysSettings
 from vault.dev.authority import Authority
@@ -17,6 +18,10 @@ from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 # A shell without job control ignores SIGINT for what it starts in the background, and every
 # child inherits that: tests of Ctrl-C would press it in vain. A handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example takes as long as the machine lets it: no test is about the wall clock.
+settings.register_profile("tokenvault", deadline=None)
+settings.load_profile("tokenvault")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, StartServer
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 5.0
 SMALL = {
     "max_workers": 4,

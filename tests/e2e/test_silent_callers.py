@@ -31,6 +31,8 @@ from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
+pytestmark = pytest.mark.alone
+
 SILENT = 200
 ISSUER = "https://idp.example.org"
 TOKENIZE = "/vault.v1.TokenizationService/Tokenize"
