@@ -135,7 +135,7 @@ class Server:
                 [sys.executable, "-m", self.module, "--config", self.settings],
                 stderr=log,
                 cwd=Path(__file__).parents[2],
-                env={**os.environ, **self.environment},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment},
             )
         self.await_health("readiness", serving=True)
 
@@ -149,7 +149,7 @@ class Server:
                 return error.code().name
             return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
-    def await_health(self, service: str, *, serving: bool, seconds: float = 30) -> None:
+    def await_health(self, service: str, *, serving: bool, seconds: float = 60) -> None:
         """Waits until a health service answers so."""
         wanted = "SERVING" if serving else "NOT_SERVING"
         end = time.monotonic() + seconds
@@ -162,9 +162,14 @@ class Server:
         return Client(self.address, self.site.tls(identity), batch_size=batch_size)
 
     def stop(self) -> int:
-        """Sends SIGTERM and returns the exit code."""
+        """Sends SIGTERM and returns the exit code; one that hangs leaves its threads in the log."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(10)
+            pytest.fail(f"the server did not stop:\n{self.log.read_text()}")
 
     def lines(self) -> list[dict[str, object]]:
         """The log so far."""
