@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from importlib import metadata
 
 import pytest
+import typer
 
+from vault.cli.main import app
 from vault.distribution import DISTRIBUTION, install_hint
 
 # Imported where they are, but not by us: by gRPC, and by every start of Python.
@@ -58,6 +60,24 @@ def modules_left_out() -> set[str]:
 
 
 LEFT_OUT = modules_left_out()
+# Commands that work with a plain install: whatever else there is says which extra it needs.
+PLAIN = {"tokenize", "detokenize", "erase", "policy show"} | {
+    f"audit {name}" for name in ("verify", "tail", "checkpoint", "export")
+}
+NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
+    (("serve", "--config", "server.toml"), "server"),
+    (("migrate", "--config", "server.toml", "--owner", "owner"), "server"),
+    (("health",), "server"),
+    (("keys", "list", "--config", "server.toml"), "server"),
+    (("keys", "restored", "--config", "server.toml"), "server"),
+    (("keys", "accept", "--config", "server.toml"), "server"),
+    (("policy", "check", "policy.yaml"), "server"),
+    (
+        ("policy", "explain", "policy.yaml", "--principal", "i#s", "--action", "tokenize"),
+        "server",
+    ),
+    (("dev",), "dev"),
+]
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -133,29 +153,33 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     assert "Usage: tokenvault" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "extra"),
-    [
-        (("serve", "--config", "server.toml"), "server"),
-        (("migrate", "--config", "server.toml", "--owner", "owner"), "server"),
-        (("health",), "server"),
-        (("keys", "list", "--config", "server.toml"), "server"),
-        (("keys", "restored", "--config", "server.toml"), "server"),
-        (("keys", "accept", "--config", "server.toml"), "server"),
-        (("policy", "check", "policy.yaml"), "server"),
-        (
-            ("policy", "explain", "policy.yaml", "--principal", "i#s", "--action", "tokenize"),
-            "server",
-        ),
-        (("dev",), "dev"),
-    ],
-)
+@pytest.mark.parametrize(("words", "extra"), NEEDS_EXTRA)
 def test_a_server_command_says_which_extra_it_needs(words: tuple[str, ...], extra: str) -> None:
     done = run(COMMAND, *words)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(r"tokenvault: \w+ is missing: (.*)", line)
     assert line.endswith(install_hint(extra))
+
+
+def commands(group: typer.Typer) -> Iterator[str]:
+    for each in group.registered_commands:
+        assert each.callback
+        yield each.name or each.callback.__name__
+    for part in group.registered_groups:
+        assert part.typer_instance
+        yield from (f"{part.name} {name}" for name in commands(part.typer_instance))
+
+
+def test_every_command_is_tried_with_a_plain_install_or_works_with_one() -> None:
+    every = set(commands(app))
+    tried = {
+        each
+        for each in every
+        for words, _ in NEEDS_EXTRA
+        if f"{' '.join(words)} ".startswith(f"{each} ")
+    }
+    assert every - tried == PLAIN
 
 
 def test_a_fault_of_our_own_is_not_explained_by_an_extra() -> None:
