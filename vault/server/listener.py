@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import grpc
 
 from vault.config import ServerSettings
 from vault.rpc.pipeline import DENIALS, Pipeline
 from vault.rpc.receiving import Receiver
+from vault.server.call_threads import CallThreads
 from vault.server.connections import Connections, accepted_connections
 from vault.server.endpoints import Endpoint
 from vault.server.listening import bind
@@ -47,13 +49,14 @@ class Listener:
         connections: Connections,
     ) -> None:
         threads = settings.max_concurrent_rpcs + _awaited(settings) + DENIALS + _SPARE_THREADS
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"{endpoint.name} call")
+        self._threads = CallThreads(threads, f"{endpoint.name} call")
         self._sweeper = sweeper(
             f"{endpoint.name} watch", _SWEEP_INTERVAL, awaiting.expire, connections.close_excess
         )
         self._grace = settings.drain.total_seconds()
         self._server = grpc.server(
-            self._pool,
+            # All that gRPC does with an executor is to submit calls to it.
+            cast("ThreadPoolExecutor", self._threads),
             handlers=[pipeline],
             options=_options(settings),
             maximum_concurrent_rpcs=threads + _AWAITING_REFUSAL,
@@ -74,7 +77,7 @@ class Listener:
     def stop(self) -> None:
         """Refuses new calls and waits for those under way, within the drain time."""
         self._server.stop(self._grace).wait()
-        self._pool.shutdown()
+        self._threads.shutdown()
         self._sweeper.stop()
 
 
