@@ -9,7 +9,6 @@ before its request is here (``receiving``).
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -32,6 +31,7 @@ from vault.rpc.authn.identity import Identify
 from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import BoundCall, Method
 from vault.rpc.peers import peer_address
+from vault.rpc.random_ids import RandomIds
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import MinuteBudget, RefusalCounter
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
@@ -83,7 +83,7 @@ class _CallInfo:
     rpc: str
     peer: str
     deadline: float
-    request_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    request_id: str
     started: float = field(default_factory=time.perf_counter)
     principal: str = ""
     field_name: str = ""
@@ -124,7 +124,6 @@ class Pipeline(_BytesHandler):
         called: Callable[[str], None],
         spans: Spans = OFF,
     ) -> None:
-        self._methods = methods
         self._permissions = permissions
         self._policy = policy
         self._limits = limits
@@ -139,16 +138,21 @@ class Pipeline(_BytesHandler):
         self._denials = ConcurrencyLimiter(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
         self._denial_records = MinuteBudget(_DENIALS_A_MINUTE)
         self._spans = spans
+        self._request_id = RandomIds()
+        # A logger that finds its configuration for each line costs as much as the line.
+        self._log = _log.bind()
+        # gRPC asks for each call.
+        self._handlers = {name: self._handler(name, method) for name, method in methods.items()}
+        self._unknown = self._handler(_UNKNOWN, None)
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """Returns the handler of a method; unknown ones share one, so that they are audited."""
-        name = handler_call_details.method
-        method = self._methods.get(name)
-        if method is None:
-            # Its name is the caller's to choose, and reaches nobody.
-            name = _UNKNOWN
+        # An unknown one's name is the caller's to choose, and reaches nobody.
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+    def _handler(self, name: str, method: Method | None) -> grpc.RpcMethodHandler[bytes, bytes]:
         return grpc.stream_unary_rpc_method_handler(partial(self._serve, name, method))
 
     # -- errors and metrics -----------------------------------------------------------
@@ -161,7 +165,12 @@ class Pipeline(_BytesHandler):
         context: grpc.ServicerContext,
     ) -> bytes:
         remaining = min(context.time_remaining() or 0.0, self._limits.max_deadline)
-        info = _CallInfo(name.rpartition("/")[2], context.peer(), time.monotonic() + remaining)
+        info = _CallInfo(
+            name.rpartition("/")[2],
+            context.peer(),
+            time.monotonic() + remaining,
+            self._request_id.next(),
+        )
         with self._spans.call(name, context.invocation_metadata) as span:
             try:
                 encoded = self._answer(info, name, method, sent, context)
@@ -199,7 +208,7 @@ class Pipeline(_BytesHandler):
         # A flood must not fill the log either: it has a count a minute for these, and one
         # of each address, by which its sender can be found and asked.
         sampled = not info.counted or self._samples.take(peer_address(info.peer))
-        log = _log.info if sampled else _log.debug
+        log = self._log.info if sampled else self._log.debug
         log(
             "call",
             rpc=info.rpc,
