@@ -43,6 +43,7 @@ NO_MAC = b""  # what the first record of a writer names as its predecessor
 _RECORD_LABEL = b"tokenvault/v1/audit-record"
 _HEAD_LABEL = b"tokenvault/v1/audit-head"
 _BODY_VERSION = 1
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _MAX_SERVERS = 100  # named in one record
 # What the database says is under no MAC until it is in a record: only what it should hold.
 _DIGEST = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
@@ -235,7 +236,7 @@ def canonical_json(document: Mapping[str, object]) -> str:
     Raises ValueError for what is nested too deeply, as only a caller's own document is.
     """
     try:
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return _CANONICAL.encode(document)
     except RecursionError:
         pass
     raise ValueError("nested too deeply")

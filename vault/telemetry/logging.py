@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONEncoder
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -19,6 +20,8 @@ from vault.telemetry.log_repeats import Repeats
 __all__ = ["configure_logging", "first_failure_logged", "frames_of", "get_log"]
 
 _OURS = "vault"
+# One for all lines: json.dumps makes one for each. Objects of other types by their repr.
+_JSON = JSONEncoder(default=repr)
 
 
 def get_log(name: str) -> FilteringBoundLogger:
@@ -41,7 +44,7 @@ def configure_logging(level: str, *, worker: int | None = None) -> None:
         *([_naming(worker)] if worker is not None else []),
     )
     structlog.configure(
-        processors=[Repeats(), *shared, structlog.processors.JSONRenderer()],
+        processors=[Repeats(), *shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # Writes a line with its end at once: workers share standard error.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -53,6 +56,10 @@ def configure_logging(level: str, *, worker: int | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger(_OURS).setLevel(number)
+
+
+def _render(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    return _JSON.encode(event)
 
 
 def _naming(worker: int) -> Processor:
@@ -97,7 +104,6 @@ class _LibraryFormatter(logging.Formatter):
     def __init__(self, processors: Sequence[Processor]) -> None:
         super().__init__()
         self._processors = processors
-        self._render = structlog.processors.JSONRenderer()
 
     def format(self, record: logging.LogRecord) -> str:
         """Renders the record; of a library's record only the template."""
@@ -111,4 +117,4 @@ class _LibraryFormatter(logging.Formatter):
         for process in self._processors:
             processed = process(None, level, event)
             event = dict(processed) if isinstance(processed, Mapping) else event
-        return str(self._render(None, level, event))
+        return _JSON.encode(event)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import (
@@ -53,6 +54,11 @@ class Metrics:
             ["rpc", "field", "outcome"],
             registry=self.registry,
         )
+        # What every call counts, found once: labels are checked and looked up under a lock. They
+        # are of fixed sets, so these are as few as the page's lines.
+        self._calls_of = cache(self._calls.labels)
+        self._seconds_of = cache(self._seconds.labels)
+        self._items_of = cache(self._items.labels)
         self._reaped = Counter(
             "tokenvault_tokens_reaped",
             "Tokens past their expiry that were made tombstones.",
@@ -103,13 +109,13 @@ class Metrics:
 
     def call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
-        self._calls.labels(rpc, code).inc()
-        self._seconds.labels(rpc).observe(seconds)
+        self._calls_of(rpc, code).inc()
+        self._seconds_of(rpc).observe(seconds)
 
     def items(self, rpc: str, field: str, counts: Mapping[str, int]) -> None:
         """Counts a batch's items by outcome."""
         for outcome, count in counts.items():
-            self._items.labels(rpc, field, outcome).inc(count)
+            self._items_of(rpc, field, outcome).inc(count)
 
     def reaped(self, count: int) -> None:
         """Counts expired tokens that were made tombstones."""

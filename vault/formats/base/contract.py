@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from functools import cache
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from vault.crypto.alphabet import Alphabet
 from vault.errors import FormatError, Reason
@@ -234,8 +235,14 @@ class RecognisesTokens(Protocol):
 
 def token_recogniser(form: Format) -> Callable[[str], Parsed]:
     """Returns the parser that decides whether a refused value looks like a token."""
-    own: object = form
-    return own.recognise if isinstance(own, RecognisesTokens) else form.parse_token
+    if _recognises(type(form)):
+        return cast("RecognisesTokens", form).recognise
+    return form.parse_token
+
+
+@cache  # asked of a type at each call, it would be as much work as an item
+def _recognises(kind: type[object]) -> bool:
+    return issubclass(kind, RecognisesTokens)
 
 
 def check_random_storage(generator: Generator, storage: Storage) -> str | None:
