@@ -1,7 +1,7 @@
-"""What this project is called where packages come from: not as its command is.
+"""The name of this project's distribution, which is not that of its command.
 
 ``tokenvault`` on PyPI is somebody else's package. Every hint to install something is made
-here, so that none leads there.
+here, so that no hint names it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The error tree, and the reasons that callers may rely on.
 
 Every message here may leave the process: none carries a value, a token or a key.
-Three roots by who can mend it: ``RequestError`` (the caller), ``Unavailable`` (wait, or
-the operator), ``SetupError`` (the operator, before the server serves).
+Three roots, by who can correct the fault: ``RequestError`` (the caller), ``Unavailable``
+(the operator, or time), ``SetupError`` (the operator, before the server serves).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class VaultError(Exception):
 
 
 class Explained(Exception):
-    """What a driver's error was made into: its text is ours, and may be told.
+    """A driver's error in our own words, which may be shown.
 
     Attributes:
         where: addresses, role and database, for operators.
@@ -95,7 +95,7 @@ def for_operators(error: VaultError) -> str:
 
 
 class RequestError(VaultError):
-    """The caller can mend it."""
+    """The caller can correct it."""
 
     reason = Reason.INVALID_REQUEST
 
@@ -138,7 +138,7 @@ class Denied(RequestError):
 
 
 class LimitExceeded(RequestError):
-    """The caller has used up what the policy lets it have in this window of time.
+    """The caller has used up its quota for this window of time.
 
     Attributes:
         retry_after: seconds until the window ends, or None where no window is long enough.
@@ -153,7 +153,7 @@ class LimitExceeded(RequestError):
 
 
 class Unavailable(VaultError):
-    """Something the service needs is away; the same call may succeed later."""
+    """Something that the service needs is unavailable; the same call may succeed later."""
 
     retryable = True
 
@@ -186,7 +186,7 @@ class AuditUnavailable(Unavailable):
 
 
 class SetupError(VaultError):
-    """The operator must mend it before the server serves."""
+    """The operator must correct it before the server serves."""
 
 
 class ConfigError(SetupError):

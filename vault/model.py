@@ -68,7 +68,7 @@ class Storage(StrEnum):
 
 
 class Scope(StrEnum):
-    """Within what a value keeps one token."""
+    """Where a value keeps one token: within its field, or nowhere."""
 
     FIELD = "field"
     NONE = "none"
@@ -148,7 +148,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TokenSpace:
-    """Within what token strings are unique: one field of one tenant."""
+    """Where token strings are unique: one field of one tenant."""
 
     tenant: str
     field: str
@@ -219,7 +219,7 @@ class AuditEvent:
     Attributes:
         outcome: ``allowed``, ``denied`` or ``failed``.
         reason: reason of a call that was not allowed or failed, else empty.
-        detail: what the refused calls that one record counts were told, else empty.
+        detail: the message that the refused calls of one record were answered with, else empty.
         counts: items per outcome: ``ok`` and one entry per Reason.
         roles: the caller's roles under the policy, sorted.
         token_digest: keyed digest of the set of tokens answered or asked, or empty.

@@ -1,4 +1,4 @@
-"""The audit as the use cases see it: pages, searches, verification and checkpoints."""
+"""The audit reader of the use cases: pages, searches, verification and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vault.service.audit_access import (
 
 __all__ = ["AuditAccess"]
 
-_CHUNK = 1000  # records of one look into the log
+_CHUNK = 1000  # records read from the log at once
 _SEARCH_SECONDS = 2.0
 
 
@@ -37,10 +37,10 @@ class AuditAccess:
         key_of: KeyOf,
         lost_keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Takes where the active audit key is, and that of a version.
+        """Takes what returns the active audit key, and that of a version.
 
         Args:
-            lost_keys: tells which data keys are not stored as they must be. An audit whose
+            lost_keys: returns which data keys are not stored as they must be. An audit whose
                 keys are gone with the next restart is not in order.
         """
         self._reader = reader

@@ -1,8 +1,8 @@
-"""Judging one writer's chain: what stands where, and what does not stand at all.
+"""Checks one writer's chain: which records are in place, moved, edited or missing.
 
 A record's MAC covers its writer and number, so a genuine record that was moved still
-says where it belongs. That tells a moved record from an edited one, an inserted one
-from the genuine one it pushed aside, and a gap from a shift.
+says where it belongs. That distinguishes a moved record from an edited one, an
+inserted one from the genuine one that it displaced, and a gap from a shift.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vault.service.audit_access import Finding
 __all__ = ["Chain", "FindingKind", "KeyOf"]
 
 KeyOf = Callable[[int], MacKey]
-_MAX_GAP = 10_000  # numbers of a gap that are looked at one by one
+_MAX_GAP = 10_000  # numbers of a gap that are checked one by one
 
 
 class FindingKind(StrEnum):

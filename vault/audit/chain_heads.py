@@ -46,7 +46,7 @@ class ChainHeadPool:
         key: Callable[[], MacKey],
         keys: Callable[[], NamedKeys | None] = lambda: None,
     ) -> None:
-        """Takes this process's name for the records, and where the active audit key is.
+        """Takes this process's name for the records, and what returns the active audit key.
 
         ``key`` may raise KeysUnavailable.
 
@@ -69,8 +69,8 @@ class ChainHeadPool:
     def lease(self) -> ChainHead | None:
         """Takes a free chain head, None where a new one must be opened.
 
-        So it must where a chain head was lost, or the key manifest is a new one: only the
-        opening of another can name it.
+        A new one must be opened where a chain head was lost, or the key manifest is new: only an
+        opening can name them.
         """
         if self._lost or self.keys() != self._keys_named:
             return None
@@ -100,7 +100,7 @@ class ChainHeadPool:
         self._keys_named = keys
 
     def give_back(self, chain_head: ChainHead) -> None:
-        """Makes a chain head free again, as it stands after its transaction."""
+        """Makes a chain head free again, as it is after its transaction."""
         # First: whoever leases it next may have moved it on by the time this thread goes on.
         self._seen[chain_head.writer] = chain_head
         self._free.append(chain_head)

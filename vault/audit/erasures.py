@@ -1,4 +1,4 @@
-"""What was erased or has expired, as a list with each record: which tokens must stay tombstones.
+"""Lists of erased and expired tokens, one with each record: they must stay tombstones.
 
 Whoever owns the database can copy a tombstone's ciphertext back. The list names its token
 for ever. It is sealed under the audit key and bound to its record, whose body, and so the

@@ -1,4 +1,4 @@
-"""What of the writers' new records may get a position, and in which order."""
+"""Which of the writers' new records may get a position, and in which order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WriterBacklog:
 def verified_prefix(
     writer: WriterBacklog, records: Sequence[Record], key_of: KeyOf
 ) -> tuple[Sequence[Record], Finding | None]:
-    """Takes a writer's next records up to the first that does not verify.
+    """Returns a writer's next records up to the first that does not verify.
 
     Args:
         records: by number, from the first that is not in the log.

@@ -1,7 +1,7 @@
-"""Reading JSON that somebody else may have written: a document, or ValueError.
+"""Reads JSON from an untrusted writer: returns a document, or raises ValueError.
 
-Python's parser alone also raises RecursionError, takes NaN and infinity, and of a name
-that stands twice takes the last, where a person reading it may see the first.
+Python's parser alone also raises RecursionError, accepts NaN and infinity, and takes
+the last of two equal names, where a person may read the first.
 """
 
 from __future__ import annotations

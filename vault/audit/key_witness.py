@@ -1,7 +1,8 @@
-"""What the audit says of the key manifest: every writer's opening names the one in force.
+"""The key manifests that the audit names: every writer's opening names the one in force.
 
-The owner of the database can remove the manifest, and with it what tells a lost key from a
-new one. The audit is under a MAC and a chain of its own, and cannot go unseen.
+The owner of the database can remove the manifest, and with it what
+distinguishes a lost key from a new one. The audit has a MAC and a chain of its own, and cannot
+be removed unseen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Judging the log: its positions, its leaves, its roots, and the records it speaks of.
+"""Checks the log: its positions, leaves and roots, and the records that it names.
 
 Every root is compared with the leaves below it, so that a change is found between two
-roots. After a change the next genuine root is where judging goes on, so that one changed
+roots. After a change checking goes on from the next genuine root, so that one changed
 entry does not put everything after it under suspicion.
 """
 
@@ -25,7 +25,7 @@ _MOST = 1000  # findings of a kind, and leaves held at once
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An entry of the log, and the MAC of the record it speaks of, None where that is gone."""
+    """An entry of the log, and the MAC of the record that it names, None where that is gone."""
 
     entry: LogEntry
     record_mac: bytes | None
@@ -33,7 +33,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class KnownLog:
-    """The log as somebody saw it.
+    """The log as a witness saw it.
 
     Attributes:
         witness: who, for the findings.
@@ -61,7 +61,7 @@ class LogCheck:
     replaced: list[Finding] = field(default_factory=list)
     _position: int = 0
     _confirmed: int = 0
-    _told: bool = False
+    _reported: bool = False
     _tree: Tree | None = EMPTY
     _leaves: list[bytes] = field(default_factory=list)
     _displaced: dict[int, LogEntry] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class LogCheck:
 
     @property
     def sound(self) -> bool:
-        """Tells whether the log itself is as servers made it."""
+        """Returns whether the log itself is as servers made it."""
         return not self.findings
 
     def run(self, entries: Iterable[Logged], roots: Iterable[LogRoot]) -> None:
@@ -97,7 +97,7 @@ class LogCheck:
             self._tree, self._leaves = None, []
         self._position = position
         if entry.leaf != entry.leaf_at(position):
-            self._told = True
+            self._reported = True
             if len(self._displaced) < _MOST:
                 self._displaced[position] = entry
         else:
@@ -134,10 +134,10 @@ class LogCheck:
         if self._position < size:
             self._claimed = max(self._claimed, size)
             return
-        if (self._tree is None or self._tree.root() != root.root) and not self._told:
+        if (self._tree is None or self._tree.root() != root.root) and not self._reported:
             text = f"{_range(self._confirmed + 1, size)} not what was integrated there"
             self._find("", 0, FindingKind.EDITED, text)
-        self._tree, self._confirmed, self._told = tree, size, False
+        self._tree, self._confirmed, self._reported = tree, size, False
 
     def _compare(self, known: KnownLog) -> None:
         size = known.log.size
@@ -152,7 +152,7 @@ class LogCheck:
         if self._position < self._claimed:
             text = f"{_range(self._position + 1, self._claimed)} missing at the end"
             self._find("", 0, FindingKind.TRUNCATED, text)
-        elif self._confirmed < self._position and not self._told:
+        elif self._confirmed < self._position and not self._reported:
             text = f"{_range(self._confirmed + 1, self._position)} under no root"
             self._find("", 0, FindingKind.INSERTED, text)
         self.findings += self._displaced_findings()
@@ -173,7 +173,7 @@ class LogCheck:
         self._leaves = []
 
     def _find(self, writer: str, number: int, kind: FindingKind, text: str) -> None:
-        self._told = True
+        self._reported = True
         if len(self.findings) < _MOST:
             self.findings.append(Finding(writer, number, kind.value, text))
 

@@ -42,7 +42,7 @@ CloseWith = Callable[
 class Started(Protocol):
     """The transaction that the record is written in. Both raise StoreUnavailable.
 
-    Asked for as late as may be, because its BEGIN is still on its way then.
+    Read as late as possible: until then its BEGIN may be unanswered.
     """
 
     @property

@@ -61,7 +61,7 @@ class NamedKeys(NamedTuple):
     mac: bytes
 
 
-"""A writer, the number of its last record as somebody saw it, and that record's MAC."""
+"""A writer, the number of its last record as a witness saw it, and that record's MAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Record:
     body: str
 
     def verifies(self, key: MacKey, writer: UUID, number: int) -> bool:
-        """Tells whether the record is genuine as that writer's record of that number."""
+        """Returns whether the record is genuine as that writer's record of that number."""
         message = _record_message(writer, number, self.key_version, self.previous, self.body)
         return key.verify(message, self.mac)
 
@@ -101,7 +101,7 @@ class Head:
     head_mac: bytes
 
     def verifies(self, key: MacKey) -> bool:
-        """Tells whether the head is genuine."""
+        """Returns whether the head is genuine."""
         return key.verify(
             _head_message(self.writer, self.number, self.key_version, self.mac), self.head_mac
         )
@@ -117,7 +117,7 @@ class StatedPlace:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first record of a writer says: its ordinal, and chains that its server knew.
+    """The contents of a writer's first record: its ordinal, and chains that its server knew.
 
     Attributes:
         previous: the writer before, its last number and that record's MAC; None for the first.

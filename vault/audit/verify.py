@@ -100,7 +100,7 @@ def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Op
             if record.verifies(key_of(record.key_version), record.writer, 1):
                 openings[record.writer] = read_opening(record.body)
         except (DecryptionFailed, ValueError):
-            continue  # its chain's judgement says what is wrong with it
+            continue  # the check of its chain says what is wrong with it
     return openings
 
 
@@ -177,7 +177,7 @@ def _opening_findings(
     for writer in writers:
         opening = openings.get(writer.writer)
         if opening is None:
-            continue  # its chain's judgement says why
+            continue  # the check of its chain says why
         previous = opening.previous[0] if opening.previous else None
         wrong_place = opening.ordinal != writer.ordinal
         another = at.get(writer.ordinal - 1, previous) != previous

@@ -1,4 +1,4 @@
-"""What a running server knows of the audit by itself, and what the database lacks of it.
+"""What a running server knows of the audit itself, and what of it the database lacks.
 
 The database's owner can hide rows from whoever reads the audit, or put them back to an
 older state. A process remembers the last record that it committed to each of its chains,
@@ -37,7 +37,7 @@ class Knowledge:
 
 NOTHING_KNOWN = Knowledge()
 AuditWitness = Callable[[], Knowledge]
-"""Asked before the audit is read: what it knows is committed, so the reader must find it."""
+"""Called before the audit is read: what it returns is committed, so the reader must find it."""
 
 _CHAINS = text("""
 SELECT u.writer, w.writer IS NOT NULL, h.number, r.mac

@@ -1,6 +1,6 @@
-"""Signs that a file means something else than strict reading finds.
+"""Signs that a file means something else than strict parsing finds.
 
-Strict reading finds every quote that is wrong by itself. Two stray quotes can make a pair:
+Strict parsing finds every quote that is wrong by itself. Two stray quotes can make a pair:
 then rows stand in one cell, as CSV has it, and nobody converts the values in them. And a file
 without a header loses its first row to it. Both show by what the chosen columns hold.
 """
@@ -34,7 +34,7 @@ _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class ValueProfile:
-    """What the values of one column look like. Nothing is worked out before it is asked."""
+    """What the values of one column look like; computed on first use."""
 
     def __init__(self, values: Iterable[str]) -> None:
         self._given = values

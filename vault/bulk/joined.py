@@ -1,10 +1,10 @@
-"""Rows that two stray quotes join: seen by what the lines of a cell can be, not by what they hold.
+"""Finds rows that two stray quotes joined, by the layout of a cell's lines, not by its contents.
 
 A pair of quotes that was never meant as one puts the end of a row, any rows after it and the
 beginning of another into one cell, and CSV has nothing against that. The record has the
 header's width only if the pair opens and closes in the same column. So some line of the cell
 has as many delimiters as a row has behind that column, and a later line as many as a row
-has before it. Honest text seldom has both in that order; where it does, nobody can tell.
+has before it. Ordinary text seldom has both in that order; where it does, it is ambiguous.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LINE_END = re.compile("\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Whether a record may begin or end inside a row, as the records beside it tell."""
+    """Whether a record may begin or end inside a row, judging by the records beside it."""
 
     begins_inside: bool = False
     ends_inside: bool = False

@@ -1,4 +1,4 @@
-"""How one file is laid out: what it is, where its header is, how its cells are separated."""
+"""The layout of one file: its type, where its header is, how its cells are separated."""
 
 from __future__ import annotations
 
@@ -116,17 +116,17 @@ def _late_header(header: Record, source: TextIO, options: CsvOptions) -> str:
         what = "empty"
     elif header.values[0].lstrip().startswith("#"):
         what = "a comment"
-    told = f"; line {header.line} is {what}" if what else ""
+    hint = f"; line {header.line} is {what}" if what else ""
     following = islice(source, _MOST_BEFORE_HEADER)
     for number, line in enumerate(following, header.line + header.height):
         delimiters = re.escape(options.delimiter) if options.delimiter else "[,;|\t]"
         cells = {cell.strip().strip('"') for cell in re.split(delimiters, line)}
         if cells.issuperset(options.columns):
             return (
-                f"{told}; the header seems to be in line {number}: leave out what stands before "
+                f"{hint}; the header seems to be in line {number}: leave out what stands before "
                 f"it, as with tail -n +{number} FILE"
             )
-    return told
+    return hint
 
 
 def _shown(delimiter: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run over a file is asked to do, and what it did. Nothing here holds a value."""
+"""Options of a run over a file, and its summary. Nothing here holds a value."""
 
 from __future__ import annotations
 

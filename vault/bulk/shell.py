@@ -1,4 +1,4 @@
-"""Text as a shell reads it back: what a message shows can be pasted."""
+"""Quotes text for a shell: what a message shows can be pasted."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _NAMED = "tokenvault.services-named"
 
 
 def one_service(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401
-    """Refuses --dev beside an option that names a service: which of them gets the values?
+    """Refuses --dev beside an option that names a service: it would be unclear which is meant.
 
     Only what the command line says counts: variables of the environment lose to --dev.
     """

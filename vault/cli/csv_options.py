@@ -1,4 +1,4 @@
-"""What the commands over CSV files take: the file, its columns, how it is written."""
+"""Options of the commands on CSV files: the file, its columns, how it is written."""
 
 from __future__ import annotations
 

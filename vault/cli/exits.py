@@ -17,7 +17,7 @@ __all__ = ["ExitCode", "explain"]
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _INVALID = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
 _AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
-# Somebody answered, so the address is right: what is said is what is in the way.
+# Something answered, so the address is right: the message says what is in the way.
 _NOT_NOW = "the service cannot answer now"
 _AWAY_WORDS = {
     "STORE_UNAVAILABLE": "the service runs, and its database is in trouble",

@@ -35,7 +35,7 @@ def health(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 3.0,
     dev: DevOption = None,
 ) -> None:
-    """Prints how a server stands. Exit code 0 if it serves, 1 if not, 4 if it does not answer."""
+    """Prints a server's health. Exit code 0 if it serves, 1 if not, 4 if it does not answer."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 

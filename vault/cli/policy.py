@@ -114,7 +114,7 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Tells how a call would be decided, and by which rules; exit code 1 if not allowed."""
+    """Shows how a call would be decided, and by which rules; exit code 1 if not allowed."""
     from vault.policy.decide import Deny
     from vault.policy.explain import explain as explained
     from vault.policy.roles import FIELDLESS

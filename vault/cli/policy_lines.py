@@ -1,4 +1,4 @@
-"""How a service's policy stands, as lines for people."""
+"""The status of a service's policy, as lines for people."""
 
 from __future__ import annotations
 

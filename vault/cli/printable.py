@@ -1,7 +1,7 @@
-"""What the command line prints holds no escape sequences but its own.
+"""Keeps escape sequences out of what the command line prints.
 
 Names of columns, answers of the service and text of the database may hold escape sequences,
-and a terminal does what they say: it hides lines, or writes others over them.
+and a terminal obeys them: it hides lines, or overwrites others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Addresses as they have to be written: gRPC takes 443 for a port that is left out."""
+"""Checks addresses: gRPC would take port 443 where none is given."""
 
 from __future__ import annotations
 

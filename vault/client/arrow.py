@@ -1,4 +1,4 @@
-"""From an Arrow array to its buffers and back. pyarrow is imported only when it is asked for."""
+"""From an Arrow array to its buffers and back. pyarrow is imported only when it is used."""
 
 from __future__ import annotations
 

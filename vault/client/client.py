@@ -296,7 +296,7 @@ class Client:
     ) -> audit.TailAuditResponse:
         """Returns audit records from a position on; from 0, the last ones. 0 means 100 records.
 
-        Every call is a record itself: who follows the audit should look gently.
+        Every call is a record itself: poll the audit gently.
 
         Args:
             wanted: which records; the server searches for two seconds or so and says how far

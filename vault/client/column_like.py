@@ -1,4 +1,4 @@
-"""A caller's column as people have it: a list, a pandas Series, a NumPy or an Arrow array.
+"""Columns that callers may pass: lists, pandas Series, NumPy and Arrow arrays.
 
 None of those libraries is needed: a column is known by its methods, a null by what it is.
 """
@@ -102,7 +102,7 @@ def _remedy(item: object, kinds: tuple[type, ...]) -> str:
     return ': read the column as text (dtype=str), or make text of it (.astype("string"))'
 
 
-# Whoever holds an item of NumPy's or pandas' has imported them, and nobody else needs them.
+# A caller with an item of NumPy's or pandas' has imported them; others do not need them.
 
 
 def _is_fixed_width_bytes(column: object) -> bool:

@@ -1,4 +1,4 @@
-"""What the client answers: columns in the caller's order, and sparse errors."""
+"""The client's results: columns in the caller's order, and sparse errors."""
 
 from __future__ import annotations
 

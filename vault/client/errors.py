@@ -1,4 +1,4 @@
-"""What a call can fail with: as a whole (``CallError``) or item by item (``ItemError``)."""
+"""Errors of a call: as a whole (``CallError``) or item by item (``ItemError``)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CallError(Exception):
         message: for people; never a value.
         retryable: whether the same call may succeed later, unchanged.
         request_id: the server's id of the call, for its operators, or empty.
-        contact: how far the call came.
+        contact: how far the call got.
         details: gRPC's own text where the server gave no reason.
     """
 
@@ -118,8 +118,8 @@ def call_error(error: grpc.RpcError) -> CallError:
         reason, retryable = "BATCH_TOO_LARGE", False
     else:
         reason, retryable = _REASONS.get(code, "INTERNAL"), code in _RETRYABLE
-        told = transport_failure(code, message)
-        contact, message, details = told.contact, told.text, told.details
+        failure = transport_failure(code, message)
+        contact, message, details = failure.contact, failure.text, failure.details
     request_id = _metadata(error, _REQUEST_ID_KEY)
     return CallError(code.name, reason, message, retryable, request_id, contact, details)
 

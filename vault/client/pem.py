@@ -1,4 +1,4 @@
-"""A caller's PEM files, each read once and taken for what it should be.
+"""Reads a caller's PEM files, each once, and checks that it holds what it should.
 
 gRPC would only say, many times over, that it cannot connect.
 """

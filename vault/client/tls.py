@@ -1,4 +1,4 @@
-"""Who a caller is by its certificate."""
+"""Callers with a certificate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ClientTls"]
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """PEM files of a caller: whom to trust, and who it is."""
+    """A caller's PEM files: the authority to trust, and its own certificate and key."""
 
     ca: Path
     cert: Path

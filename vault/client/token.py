@@ -23,7 +23,7 @@ _NO_CERTIFICATE = (
 
 @dataclass(frozen=True, slots=True)
 class ClientToken:
-    """Whom to trust (PEM), and the file with the caller's token.
+    """The authority to trust (PEM), and the file with the caller's token.
 
     The token is read for every request, so that whoever renews it (a sidecar, the
     platform) only has to replace the file. Nobody but its owner may be able to.

@@ -1,4 +1,4 @@
-"""What gRPC says where no answer of the server came, in words that say what to do.
+"""Explains gRPC failures that carry no answer of the server, in words that say what to do.
 
 gRPC's own text stays, in parentheses: it names addresses and TLS errors, never a value.
 """
@@ -14,7 +14,7 @@ __all__ = ["Contact", "TransportFailure", "explain_status", "transport_failure"]
 
 
 class Contact(Enum):
-    """How far a call came that has no answer of the server's own."""
+    """How far a call got that has no answer of the server's own."""
 
     NOBODY = "nobody answered there"
     CLOSED = "somebody answered and closed the connection, as a server does that refuses a caller"
@@ -25,10 +25,10 @@ class Contact(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TransportFailure:
-    """What became of such a call.
+    """A failure without an answer of the server's own.
 
     Attributes:
-        text: what to tell, with gRPC's own text in parentheses.
+        text: the message, with gRPC's own text in parentheses.
         details: gRPC's own text.
     """
 

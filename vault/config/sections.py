@@ -109,7 +109,7 @@ class ServerSettings(_Section):
     first_call_timeout: Duration = timedelta(seconds=20)
     """How long a connection may be without a call of a caller who has a role."""
     max_connection_idle: Duration = timedelta(minutes=5)
-    """Connections without calls for so long are closed; clients connect anew by themselves."""
+    """Connections without calls for so long are closed; clients reconnect by themselves."""
     receive_timeout: Duration = timedelta(seconds=5)
     """How long a request may take to arrive, at most ``max_deadline``."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 10_000

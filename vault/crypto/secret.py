@@ -1,4 +1,4 @@
-"""What every object that holds a key has in common: it does not leave the process."""
+"""The base of every object that holds a key: it does not leave the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call in a development environment: one client certificate a role."""
+"""Callers of a development environment: one client certificate per role."""
 
 from __future__ import annotations
 

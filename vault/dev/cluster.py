@@ -15,7 +15,7 @@ from vault.errors import SetupError
 
 __all__ = ["OTHER_USERS_HOME", "Cluster"]
 
-# Where another user's data and programs go: he cannot pass through a 0700 directory of root's.
+# Where another user's data and programs go: it cannot pass through a 0700 directory of root's.
 OTHER_USERS_HOME = Path("/var/lib/tokenvault-dev")
 _STALE_TIMEOUT = 15.0
 

@@ -1,4 +1,4 @@
-"""Runs one program and ends it when whoever asked for it goes away.
+"""Runs one program and ends it when its parent goes away.
 
 Started by ``vault.dev.child`` as a script of its own, with the standard library alone.
 Its parent holds the write end of a pipe: closing it, on purpose or by being killed, is

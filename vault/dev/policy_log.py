@@ -1,4 +1,4 @@
-"""What happened to a changed policy file, read from the server's log for the console."""
+"""Follows a changed policy file in the server's log, for the console."""
 
 from __future__ import annotations
 

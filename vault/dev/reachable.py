@@ -1,4 +1,4 @@
-"""Postgres's programs where the user they run as can reach them.
+"""Copies Postgres's programs to where the user that runs them can reach them.
 
 Root runs them as another user where user namespaces are forbidden, and that user cannot
 pass through a checkout or a home directory that is root's alone.

@@ -1,4 +1,4 @@
-"""Under which identity a server runs that refuses to run as root."""
+"""The user that runs programs which refuse to run as root."""
 
 from __future__ import annotations
 

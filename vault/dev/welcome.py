@@ -1,4 +1,4 @@
-"""What a started development environment says: where it is, and what to try next."""
+"""The message of a started development environment: where it is, and what to try next."""
 
 from __future__ import annotations
 

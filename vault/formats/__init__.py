@@ -1,4 +1,4 @@
-"""What each kind of value looks like, and what its tokens look like. Pure."""
+"""Formats: what each kind of value, and its tokens, look like. Pure."""
 
 from __future__ import annotations
 

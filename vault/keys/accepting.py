@@ -1,4 +1,4 @@
-"""Accepting, as an operator, that the keys that are stored now are right.
+"""Declares, for an operator, that the keys stored now are the right ones.
 
 For what no backup brings back: a manifest that is gone or was edited, and keys that are lost
 for good. Needs the key server, and so more than the database's owner has.

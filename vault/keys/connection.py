@@ -1,4 +1,4 @@
-"""The wire to a HashiCorp Vault or OpenBao: hvac behind types, and one kind of error.
+"""The connection to a HashiCorp Vault or OpenBao: hvac behind types, and one kind of error.
 
 hvac's exceptions hold response bodies, and requests' hold addresses and headers; neither
 leaves this module.
@@ -65,8 +65,8 @@ _FAULTS: Mapping[type[Exception], Fault] = {
 }
 
 
-# What Transit says of a ciphertext's version, the same in HashiCorp Vault and OpenBao. Only
-# looked for: the body itself goes nowhere.
+# What Transit says of a ciphertext's version, the same in HashiCorp Vault and OpenBao. The
+# response is searched for these texts, and never passed on.
 _VERSION_FAULTS: Mapping[str, Fault] = {
     "version is too new": Fault.TOO_NEW,
     "disallowed by policy (too old)": Fault.TOO_OLD,
@@ -93,7 +93,7 @@ class KeyServerConnection:
             namespace: HashiCorp Vault Enterprise or OpenBao namespace.
         """
         session = requests.Session()
-        # The environment shall not add a proxy, a CA bundle or a .netrc password.
+        # The environment must not add a proxy, a CA bundle or a .netrc password.
         session.trust_env = False
         session.verify = str(ca) if ca is not None else _system_authorities()
         # The adapter rather than hvac.Client, which reads tokens and certificates from the

@@ -77,7 +77,7 @@ class Keyring:
             lifetime: seconds from the moment unwrapping began until keys may not be used.
             block: encryptions reserved at a time.
             max_uses: encryptions of one version before a new one is made.
-            witness: asked before the first load which manifests there were.
+            witness: returns, before the first load, which manifests there were.
             clock: seconds on a monotonic clock.
         """
         self._loader = KeyLoader(store, wrapper, tenant, witness)
@@ -110,13 +110,13 @@ class Keyring:
         self._refresher.start()
 
     def close(self) -> None:
-        """Stops refreshing and lets go of all keys."""
+        """Stops refreshing and drops all keys."""
         self._refresher.stop()
         self._snapshot = None
         self._problem = "the keyring is closed"
 
     def ensure(self, fields: Iterable[str]) -> None:
-        """Gets keys for these fields too, as a new policy needs before it is in force.
+        """Loads keys for these fields too, as a new policy needs before it is in force.
 
         Raises KeysUnavailable or StoreUnavailable.
         """
@@ -138,7 +138,7 @@ class Keyring:
             self._problem = ""
 
     def status(self) -> KeyringStatus:
-        """Returns the state of the keys; asks nobody."""
+        """Returns the state of the keys, from memory alone."""
         snapshot = self._snapshot
         left = 0.0 if snapshot is None else max(0.0, snapshot.ends - self._clock())
         return KeyringStatus(left > 0, self._problem, left)

@@ -1,4 +1,4 @@
-"""Loading the stored keys: opened, compared with the manifest, completed, and listed."""
+"""Loads the stored keys: opens them, compares them with the manifest, makes missing ones."""
 
 from __future__ import annotations
 

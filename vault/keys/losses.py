@@ -1,7 +1,7 @@
 """Data keys that are lost: which they are, what is wrong with them, and what to do.
 
 A key made in the place of a lost one would read other values from the tokens there are, give
-known values second tokens, and seem to succeed. So nothing is made and nothing is loaded.
+known values second tokens, and seem to succeed. So no key is made and none is loaded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ways to log in to the key server: each turns files into a token.
 
-Files are read at each login, so that whoever replaces them need not restart the service.
+Files are read at each login: replacing them needs no restart of the service.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class KeyRefresher:
     Args:
         snapshot: returns the keys in memory, None where there are none.
         reload: loads all keys. Raises KeysUnavailable or StoreUnavailable.
-        drop: lets go of keys whose lifetime has ended.
+        drop: drops the keys whose lifetime has ended.
         lifetime: seconds that keys live.
         clock: seconds on a monotonic clock.
     """

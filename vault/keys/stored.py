@@ -1,4 +1,4 @@
-"""What is stored of a tenant's keys, read and opened, not yet judged."""
+"""A tenant's stored keys, read and opened, not yet checked."""
 
 from __future__ import annotations
 

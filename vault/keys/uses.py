@@ -1,6 +1,6 @@
 """Counting encryptions: blocks reserved in Postgres before they are used.
 
-AES-GCM under random nonces bears 2^32 encryptions a key (NIST SP 800-38D, 8.3). A block
+AES-GCM under random nonces allows 2^32 encryptions a key (NIST SP 800-38D, 8.3). A block
 that was reserved and not used up is lost with the process, which errs on the safe side.
 """
 
@@ -19,7 +19,7 @@ MAX_USES = 2**31
 
 
 class Charge(Enum):
-    """What came of a charge."""
+    """The result of a charge."""
 
     TAKEN = auto()
     USED_UP = auto()

@@ -22,7 +22,7 @@ class Allow:
     """The call may go on.
 
     Attributes:
-        roles: the caller's roles that permission it, sorted.
+        roles: the caller's roles that allow it, sorted.
         view: what to answer: ``full``, ``token``, a view of the field, or empty for an
             action that answers no value.
     """
@@ -33,7 +33,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The call ends here. The message tells no more than the reason needs."""
+    """The call is refused. The message reveals no more than the reason needs."""
 
     reason: Reason
     message: str

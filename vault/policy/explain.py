@@ -1,4 +1,4 @@
-"""Why a call is decided as it is: the decision, the rules that bear on it, the limits."""
+"""Explains a decision: the rules that apply to the call, and the limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Effect", "Explanation", "Ground", "explain"]
 
 
 class Effect(StrEnum):
-    """What an entry does for a call; in the order in which it counts."""
+    """The effect of an entry on a call; in the order of precedence."""
 
     DENIES = "denies"
     ALLOWS = "allows"
@@ -27,7 +27,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """An entry of the policy that bears on a call.
+    """An entry of the policy that applies to a call.
 
     Attributes:
         line: where it is in the file, from 1.

@@ -1,9 +1,9 @@
-"""Field names of data that may not be kept at all, tokenized or not.
+"""Field names of data that must not be kept at all, tokenized or not.
 
 PCI DSS 4.0.1, requirement 3.3.1: sensitive authentication data (full track data, card
 verification codes, PINs and PIN blocks) is not retained after authorisation, even
-encrypted. Only the name tells the policy what a field holds, so the name is what is
-judged, word by word: ``pin_block`` is refused, ``shipping`` and ``pinterest`` are not.
+encrypted. Only the name shows what a field holds, so the name is checked,
+word by word: ``pin_block`` is refused, ``shipping`` and ``pinterest`` are not.
 """
 
 from __future__ import annotations

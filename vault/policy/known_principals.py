@@ -1,4 +1,4 @@
-"""Whether a policy knows a principal, and whom it knows that is nearest."""
+"""Whether a policy knows a principal, and the nearest one that it knows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def unknown(policy: Policy, principal: Principal) -> Iterator[str]:
     if principal.issuer == _SPIFFE:
         known = {str(each.principal): each for each in _principals(policy)}
         if str(principal) not in known:
-            told = f"the policy does not know {principal}"
-            yield told + _nearest(str(principal), known, "principal with a certificate")
+            problem = f"the policy does not know {principal}"
+            yield problem + _nearest(str(principal), known, "principal with a certificate")
         return
     groups = {_text(group): each for each, group in _groups(policy)}
     given = {_text(group) for group in principal.groups}

@@ -1,7 +1,7 @@
 """How many values a principal may have worked on, per field, action and window of time.
 
-Whoever may tokenize or look up can try every value of a small field: a limit is what
-makes that take longer than it is worth.
+Whoever may tokenize or look up can try every value of a small field: a limit makes
+that take longer than it is worth.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a policy may say, and had better not: the warnings of ``tokenvault policy check``.
+"""Warnings about a policy that is valid but weak: ``tokenvault policy check``.
 
-What is unsafe is refused when the file is read; what is here is allowed but weak, or
-probably not what its author meant.
+What is unsafe is refused when the file is read; what is found here is allowed but weak,
+or probably not what its author meant.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _oracle_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, st
 
 
 def _is_codebook(field: Field) -> bool:
-    """Returns whether the values are few, and what is answered for one tells it again."""
+    """Returns whether the values are few, and the answer for a value always the same."""
     # Of random tokens the domain is the number of tokens, which says nothing of the values.
     few = field.generator is not Generator.RANDOM and field.effective_domain < LOW_ENTROPY
     return few and field.scope is not Scope.NONE
@@ -141,8 +141,8 @@ def _is_codebook(field: Field) -> bool:
 def _can_be_filled(field: Field) -> bool:
     """Returns whether one caller can use up all tokens of some values.
 
-    Who has may then tell a known value, which keeps its token, from a new one. With scope
-    none a known value gets none either.
+    A caller who did can distinguish known values, which keep their tokens, from new ones.
+    With scope none a known value gets none either.
     """
     form: object = field.format
     few = field.generator is Generator.RANDOM and field.effective_domain <= _SOON_FILLED

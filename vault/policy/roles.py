@@ -1,4 +1,4 @@
-"""Roles, who holds them, and the table of rights that a set of roles comes to.
+"""Roles, who holds them, and the rights that a set of roles gives.
 
 The table is made once per policy and set of roles, so that a decision is a lookup.
 """

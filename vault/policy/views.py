@@ -1,4 +1,4 @@
-"""What a reader gets of a value: all of it, or the part that a view leaves readable.
+"""Views: how much of a value a reader gets, all of it or the part that stays readable.
 
 Every format brings views that need no definition; a policy may define its own besides, or
 others under their names.
@@ -42,9 +42,9 @@ class View:
         show_first: characters shown at the start, from 0.
         show_last: characters shown at the end, from 0.
         mask: the one character that stands for a hidden one.
-        parts: names of the parts shown instead, of those that ``form`` tells apart.
+        parts: names of the parts shown instead, of those that ``form`` distinguishes.
         form: the field's format, where there are parts.
-        worded: the field's format, where values are words.
+        has_words: the field's format, where values are words.
         write: what is answered instead of a masked value: texts and, between them, names of
             parts, by turns, a text first and last.
     """
@@ -54,7 +54,7 @@ class View:
     mask: str = DEFAULT_MASK
     parts: tuple[str, ...] = ()
     form: HasParts | None = field(default=None, compare=False, repr=False)
-    worded: HasWords | None = field(default=None, compare=False, repr=False)
+    has_words: HasWords | None = field(default=None, compare=False, repr=False)
     write: tuple[str, ...] = ()
 
     def apply(self, core: str) -> str:
@@ -64,8 +64,8 @@ class View:
         digits shown of a five-digit value are the value. At most the first six and the last
         four are shown of 15 characters and more.
         """
-        if self.worded is not None:
-            words = self.worded.words(core)
+        if self.has_words is not None:
+            words = self.has_words.words(core)
             if self.parts == (INITIALS,):
                 return self._show_initials(words)
             core = "".join(words)
@@ -110,7 +110,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class _Shown:
     """What a built-in view shows."""
 
     first: int = 0
@@ -118,17 +118,17 @@ class _Sight:
     part: str = ""
 
 
-_MASKED: Mapping[str, _Sight] = {"masked": _Sight()}
-_LAST4 = {"last4": _Sight(last=4)}
-_COUNTRY = {"country_only": _Sight(part="country")}
-_BUILT_IN: Mapping[str, Mapping[str, _Sight]] = {
+_MASKED: Mapping[str, _Shown] = {"masked": _Shown()}
+_LAST4 = {"last4": _Shown(last=4)}
+_COUNTRY = {"country_only": _Shown(part="country")}
+_BUILT_IN: Mapping[str, Mapping[str, _Shown]] = {
     "alphabet": _LAST4,
-    "card": {**_LAST4, "first6_last4": _Sight(first=6, last=4)},
-    "date": {"year_only": _Sight(part="year")},
+    "card": {**_LAST4, "first6_last4": _Shown(first=6, last=4)},
+    "date": {"year_only": _Shown(part="year")},
     "document_number": _LAST4,
-    "email": {"domain_only": _Sight(part="domain")},
+    "email": {"domain_only": _Shown(part="domain")},
     "iban": {**_LAST4, **_COUNTRY},
-    "person_name": {INITIALS: _Sight(part=INITIALS)},
+    "person_name": {INITIALS: _Shown(part=INITIALS)},
     "phone": {**_LAST4, **_COUNTRY},
     "us_itin": _LAST4,
     "us_routing": _LAST4,
@@ -140,8 +140,8 @@ _BUILT_IN: Mapping[str, Mapping[str, _Sight]] = {
 def built_in_views(form: Format, mask: str = DEFAULT_MASK) -> Mapping[str, View]:
     """Returns the views that a field of a format has without any definition, by name."""
     known: object = form
-    divided = known if isinstance(known, HasParts) else None
-    worded = known if isinstance(known, HasWords) else None
+    has_parts = known if isinstance(known, HasParts) else None
+    has_words = known if isinstance(known, HasWords) else None
     return MappingProxyType(
         {
             name: View(
@@ -149,8 +149,8 @@ def built_in_views(form: Format, mask: str = DEFAULT_MASK) -> Mapping[str, View]
                 sight.last,
                 mask,
                 (sight.part,) if sight.part else (),
-                divided,
-                worded,
+                has_parts,
+                has_words,
             )
             for name, sight in {**_MASKED, **_BUILT_IN.get(form.name, {})}.items()
         }

@@ -1,4 +1,4 @@
-"""The options in the database's address: refused where wrong, warned of where weak."""
+"""The options in the database's address: wrong ones are refused, weak ones warned of."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
 
 # Settings for this transaction only, so that a pooler between us and Postgres cannot
 # mix them up. Plans: an index every time (no sequential scan of a table whose statistics
-# are old), planned for the size of the array at hand (a generic plan takes 10 elements
+# are old), planned for the size of the actual array (a generic plan takes 10 elements
 # for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
 # where the server's default is not: an answer must not outlive its audit record. A server
 # that stands still while it holds locks loses them.
@@ -55,7 +55,7 @@ SELECT set_config('statement_timeout', $1, true),
 
 
 class PendingBegin:
-    """A BEGIN on its way. Work that needs no database is done meanwhile."""
+    """A BEGIN that was sent and not yet answered. Other work is done meanwhile."""
 
     def __init__(self, engine: Engine, connection: Connection, deadline: float | None) -> None:
         """Sends it. Raises StoreUnavailable, as a Conflict where another connection may do."""
@@ -113,7 +113,7 @@ class PendingBegin:
         return self._replaced() if stale else translate(error)
 
     def _replaced(self) -> StoreUnavailable:
-        """Lets go of a connection that had died while it was idle, and of all that are as old.
+        """Drops a connection that died while it was idle, and all that are as old.
 
         SQLAlchemy does it where it finds that out itself; those at work are closed when they
         are given back. Nothing has been done on it: another try gets a fresh one.
@@ -123,12 +123,12 @@ class PendingBegin:
         return Conflict("the database closed an idle connection")
 
     def _demoted(self) -> StoreUnavailable:
-        """Lets go of all connections: this server was the primary and is no more.
+        """Drops all connections: this server was the primary and no longer is.
 
         What it would answer may be old, and every pooled connection leads to it. The next call
         opens a connection to whichever server takes writes by then.
         """
-        # Told by Postgres itself with every change; costs no question.
+        # Postgres reports it with every change; it costs no query.
         standby = driver_of(self._connection).info.parameter_status("in_hot_standby") != "off"
         self._connection.invalidate()
         self._engine.dispose()

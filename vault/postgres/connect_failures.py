@@ -19,7 +19,7 @@ __all__ = ["Cause", "ConnectFailed", "connect_failed"]
 
 
 class Cause(StrEnum):
-    """What was in the way of a connection; the text is for an operator."""
+    """Why a connection failed; the text is for an operator."""
 
     UNRESOLVED = "its host name cannot be resolved: check database.url and the resolver"
     NOTHING_LISTENS = "nothing listens at its address: check host and port, and that it runs"
@@ -90,7 +90,7 @@ class ConnectFailed(psycopg.OperationalError, Explained):
 
     Attributes:
         sqlstate: what the server refused it with, as far as its text shows.
-        causes: what was in the way, one for each address tried.
+        causes: the cause for each address tried.
         where: addresses, role and database: for operators, and not for callers.
     """
 

@@ -1,4 +1,4 @@
-"""A connection that does not wait for ever.
+"""A connection that never waits beyond a limit.
 
 ``statement_timeout`` is kept by Postgres, so a server that hangs (stopped, its storage gone,
 the network cut behind a proxy) does not keep it: without a limit of our own every thread of
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class DeadlineConnection(psycopg.Connection[TupleRow]):
-    """Gives up, and closes itself, when an answer does not come in time.
+    """A connection that closes itself when an answer does not come in time.
 
     Attributes:
         answer_by: ``time.monotonic()`` until which answers are waited for.

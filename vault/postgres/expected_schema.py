@@ -1,4 +1,4 @@
-"""What the migrations make, as ``schema_check.describe`` tells it; a test holds the two together.
+"""What the migrations make, as ``schema_check.describe`` describes it; a test compares them.
 
 A line each: table, kind, and what it is in Postgres's own words. A migration adds its lines
 here; the test shows which.

@@ -87,7 +87,7 @@ _SETUP = {"42501", "42P01", "42P10"}
 
 
 class Conflict(StoreUnavailable):
-    """The transaction was rolled back through no fault of its own: run it again."""
+    """The transaction was rolled back because of others: run it again."""
 
 
 class LockTimeout(StoreUnavailable):
@@ -115,7 +115,7 @@ def connection_failure(error: psycopg.Error, options: Mapping[str, object]) -> C
 
 
 def read_only_server(standby: bool) -> StoreUnavailable:
-    """Makes the error of a server that takes no writes: a standby, or one that is told so."""
+    """Makes the error of a server that takes no writes: a standby, or one set to read-only."""
     return StoreUnavailable(_MESSAGES["25006"] if standby else _TOLD_READ_ONLY)
 
 
@@ -129,7 +129,7 @@ def deadline_exceeded() -> StoreUnavailable:
 
 
 def _place(error: BaseException | None) -> str:
-    """Tells the table and the constraint of an error: names of the schema, and no values."""
+    """Returns the table and the constraint of an error: names of the schema, and no values."""
     if not isinstance(error, psycopg.Error):
         return ""
     named = (("table", error.diag.table_name), ("constraint", error.diag.constraint_name))
@@ -138,7 +138,7 @@ def _place(error: BaseException | None) -> str:
 
 
 def translate(error: BaseException) -> StoreUnavailable:
-    """Makes our error of a driver's; logs its type and SQLSTATE.
+    """Translates a driver's error into ours; logs its type and SQLSTATE.
 
     Raise the result outside of the ``except`` block: as its context, the driver's error
     would go along.
@@ -170,7 +170,7 @@ def translate(error: BaseException) -> StoreUnavailable:
 
 
 def translate_for_audit(error: BaseException) -> AuditUnavailable:
-    """Makes the audit's error of a driver's, as ``translate`` makes the store's."""
+    """Translates a driver's error into the audit's, as ``translate`` into the store's."""
     state = sqlstate_of(error)
     original = _original(error)
     known = original if isinstance(original, Explained) else None

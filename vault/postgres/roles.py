@@ -1,4 +1,4 @@
-"""Who may do what in Postgres: the service's grants, and the refusal to serve with more."""
+"""The service role's grants in Postgres, and the refusal to serve with more."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def describe(connection: Connection, tables: Sequence[str]) -> Sequence[str]:
 
 
 def compare_schema(connection: Connection, tables: Sequence[str]) -> Iterator[str]:
-    """Tells in words what is not as the migrations make it, of the tables that are there."""
+    """Yields in words what is not as the migrations make it, of the tables that are there."""
     expected = EXPECTED.splitlines()
     columns = {tuple(line.split()[:3]) for line in expected if line.split()[1] == "column"}
     rows = connection.execute(_DESCRIPTION, {"tables": list(tables)}).all()
@@ -102,14 +102,14 @@ def compare_schema(connection: Connection, tables: Sequence[str]) -> Iterator[st
         if _line(row.name, row.kind, row.what) in expected or (row.part and row.kind == "check"):
             continue  # a partition may say its own bounds
         if _harms(row.kind, row.what, ours):
-            told = "column " if row.kind == "column" else ""
-            yield f"table {row.name} has {told}{row.what}, which no migration makes"
+            kind = "column " if row.kind == "column" else ""
+            yield f"table {row.name} has {kind}{row.what}, which no migration makes"
     if connection.scalar(_REPLICA):
         yield "session_replication_role is set: no foreign key is held"
 
 
 def missing_tweak_version(connection: Connection) -> Iterator[str]:
-    """Tells of a lost row of the newest version: no server could report, and so none serve."""
+    """Yields a lost row of the newest version: without it no server can report or serve."""
     newest = connection.scalar(_NEWEST)
     if newest is None or newest < NEWEST_TWEAK_VERSION:
         row = f"INSERT INTO tweak_versions (version) VALUES ({NEWEST_TWEAK_VERSION})"  # noqa: S608
@@ -122,11 +122,11 @@ def _line(name: str, kind: str, what: str) -> str:
 
 def _harms(kind: str, what: str, ours: bool) -> bool:
     match kind:
-        case "column":  # of ours, one that is missing is told
+        case "column":  # one of ours that is missing is reported
             return not ours and "NOT NULL" in what and "DEFAULT" not in what
         case "check":
             return ours
-        case "reference":  # tampering.py tells those that do more than refuse
+        case "reference":  # tampering.py reports those that do more than refuse
             return False
         case _:
             return True

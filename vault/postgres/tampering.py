@@ -1,4 +1,4 @@
-"""What in the database could make a statement of ours see or do other than is written.
+"""What in the database could make our statements see or do something else than they say.
 
 Row-level security hides rows from whoever is not meant to find them; rules and triggers
 turn writes into others; a view, a foreign table or another schema stands in a table's
@@ -173,16 +173,16 @@ def find_tampering(connection: Connection) -> Sequence[str]:
         return ["search_path has a schema before pg_catalog, which can replace anything"]
     parameters = {"tables": list(GRANTS)}
     named = [*connection.scalars(_FOUND, parameters), *compare_schema(connection, list(GRANTS))]
-    # Where even || was replaced, something was found whose name cannot be told.
+    # Where even || was replaced, something was found whose name is unknown.
     found = [each or "a built-in function that makes texts was replaced" for each in named]
     if not any("tweak_versions" in each for each in found):  # else it may not be readable
         found += missing_tweak_version(connection)
-    # Names are whatever their maker likes, and a terminal obeys control characters.
+    # Names may hold anything, and a terminal obeys control characters.
     return ["".join(char if char.isprintable() else "?" for char in each) for each in found]
 
 
 def refuse_tampering(engine: Engine) -> None:
-    """Refuses to serve on tables that somebody has put something on.
+    """Refuses to serve on tables that somebody has altered.
 
     Raises:
         ConfigError: the message names what.

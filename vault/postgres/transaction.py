@@ -56,7 +56,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A statement that goes along with the COMMIT.
+    """A statement that is sent together with the COMMIT.
 
     Attributes:
         refused: makes an error of the driver's, where Postgres did not carry it out.
@@ -67,7 +67,7 @@ class Closing:
 
 
 class OpenTransaction:
-    """A transaction under way. Its BEGIN has been sent and is waited for where it is needed.
+    """An open transaction. Its BEGIN was sent, and its answer is awaited when it is needed.
 
     Attributes:
         closing: the last statement, sent in one round trip with the COMMIT.

@@ -1,8 +1,8 @@
-"""How many calls are here at once, of one caller and of all, and whose waiter it is.
+"""How many calls there are at once, of one caller and of all, and whose turn it is.
 
 gRPC's own bound answers without a reason, and its thread pool queues without one; here
 a call waits at most until its deadline, and one too many is refused at once. Callers
-queue apart and are served in waiter: one that sends a thousand calls has as many places
+queue apart and are served in turn: one that sends a thousand calls has as many places
 as one may have, and delays another caller's call by one call of its own for each that
 is worked on, not by its whole queue.
 """
@@ -89,7 +89,7 @@ class ConcurrencyLimiter:
 
     @contextmanager
     def acquire(self, principal: str, deadline: float) -> Iterator[None]:
-        """Waits for the caller's waiter and holds a worker's slot for the block.
+        """Waits for the caller's turn and holds a worker's slot for the block.
 
         Args:
             deadline: ``time.monotonic()`` until which to wait.
@@ -124,7 +124,7 @@ class ConcurrencyLimiter:
         )
 
     def _release(self) -> None:
-        """Gives a slot to whoever is next: one call of each principal, in waiter."""
+        """Gives a slot to whoever is next: one call of each principal, in turn."""
         for principal, queue in self._queues.items():
             waiter = queue.popleft()
             del self._queues[principal]

@@ -36,7 +36,7 @@ def endpoint_of(peer: str) -> tuple[str, int]:
 
 
 def plain_host(host: str) -> str:
-    """Returns an address as gRPC and the socket write it, without what they write differently.
+    """Returns an address without what gRPC and sockets write differently.
 
     That is brackets, an interface (by name or by number), and IPv4 within IPv6.
     """

@@ -52,7 +52,7 @@ DENIALS = 16
 _DENIALS_EACH = 4
 _DENIALS_WRITTEN = 2
 _DENIAL_SECONDS = 1.0
-# Of one caller without a role in a minute: all day long he may be a program gone wrong.
+# Of one caller without a role in a minute: it may be a program gone wrong, all day long.
 _DENIALS_A_MINUTE = 100
 
 _UNKNOWN = "unknown"  # what log, metrics and audit call an RPC that there is not
@@ -101,9 +101,9 @@ class Pipeline(_BytesHandler):
         methods: the RPCs by full method name.
         permissions: the action each of them needs; one that is missing is refused.
         policy: returns the policy in force; asked at the endpoint, and again for the work.
-        identify: tells who calls on this listener.
+        identify: returns who calls on this listener.
         receiver: where calls are until their request is here.
-        called: is told the peer of each call of a caller who has a role.
+        called: called with the peer of each call of a caller who has a role.
         audit: writes the record of a refused call. Raises VaultError.
         refusals: counts the calls that get no record of their own.
         spans: where traces begin.
@@ -267,7 +267,7 @@ class Pipeline(_BytesHandler):
             return None  # refused where it is recorded
 
     def _enter(self, info: _CallInfo, name: str, caller: Caller) -> None:
-        """Looks whether the caller may be here at all, before anything is waited for."""
+        """Checks whether the caller may call at all, before anything is waited for."""
         call = Call(info.rpc, caller, self._policy())
         try:
             self._permit(name, call)

@@ -3,7 +3,7 @@
 Python's gRPC receives in a thread of its pool, which the caller's silence holds. Such
 threads are bounded here, for each caller and for all; one that waits too long is woken by
 ending its call. Where all are taken, the longest wait of the caller with the most of them
-makes room: who sends his request with his call needs the place for a millisecond.
+makes room: a request sent along with its call needs the place for a millisecond.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vault.rpc.concurrency import Overloaded
 
 __all__ = ["Receiver"]
 
-# Nobody is sent away sooner: a request that was sent is here by then, and the flood that
-# a shorter time would be good for is one of calls, not of silence.
+# No call is ended sooner: a request that was sent has arrived by then, and a shorter time
+# would only help against floods of calls, which are not silent.
 _GRACE = 0.1
 
 
 class _Ends(Protocol):
-    """What of a servicer context is used."""
+    """The part of a servicer context that is used."""
 
     def cancel(self) -> object: ...
 
@@ -50,7 +50,7 @@ class Receiver:
     Args:
         places: requests that may be awaited at once.
         share: how many of them may be one caller's.
-        patience: seconds that a caller has to send his request.
+        patience: seconds that a caller has to send its request.
     """
 
     def __init__(self, places: int, share: int, patience: float) -> None:
@@ -66,7 +66,7 @@ class Receiver:
         """Returns the one message of a call.
 
         Args:
-            holder: whose place it takes: the caller, or the address of one unknown.
+            holder: whose place it takes: the caller, or an unknown caller's address.
 
         Raises:
             Overloaded: too many requests are awaited, of this caller or of all.

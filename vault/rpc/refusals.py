@@ -1,7 +1,7 @@
 """Refused calls that are counted: one audit record per listener, reason, principal and minute.
 
-A stranger can make as many such calls as the network carries; the disk must not fill
-with their records, and none may go unseen. Calls turned away from a full server are
+A stranger can make as many such calls as the network carries: their records must not fill
+the disk, and none may go unrecorded. Calls turned away from a full server are
 counted here too: a record for each would be the load that is being turned away. So are
 those of a caller without a role, once a minute's records of their own are used up.
 """
@@ -108,7 +108,7 @@ class RefusalCounter:
 
 
 class MinuteBudget:
-    """So many events of one source in a minute, and of so many sources; threads share it."""
+    """A limit on events of one source in a minute, and on sources; threads share it."""
 
     def __init__(self, events: int, sources: int = _PRINCIPALS) -> None:
         self._events = events

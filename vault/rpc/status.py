@@ -51,7 +51,7 @@ class CallStatus(grpc.Status):
 
 
 def status_code(reason: Reason) -> grpc.StatusCode:
-    """Returns the gRPC status of a reason; what the caller can mend is INVALID_ARGUMENT."""
+    """Returns the gRPC status of a reason; what the caller can correct is INVALID_ARGUMENT."""
     return _CODES.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
 
 

@@ -1,4 +1,4 @@
-"""Connections: how many of one address, and for how long without a call of a known caller.
+"""Bounds on connections: how many from one address, and how long without a known caller's call.
 
 gRPC for Python does not control who connects: it has a bound for all connections together,
 and none for one address; after the handshake a connection may stay for ever. So a listener's
@@ -35,7 +35,7 @@ _ROOM = "no call of a known caller yet, and little room"
 _FULL = "too many connections, and others called later"
 # gRPC takes so many times what we let stay.
 _HEADROOM = 4
-# Who has just connected may be about to call.
+# A new connection may be about to call.
 _GRACE = 1.0
 # Under pressure unknown callers are closed before their time, so that there is always room.
 _PRESSURE = 0.75
@@ -47,14 +47,14 @@ _log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a listener has room for.
+    """How many connections a listener keeps, and for how long.
 
     Attributes:
         total: connections altogether.
         each: connections of one address.
         first_call: seconds until the first call of a known caller.
-        known: whether calls tell who is known. On a port without identity nobody is: a call
-            is a sign of life, and protects no connection where others need room.
+        known: whether a call proves its caller known. On a port without identity it does not:
+            it is a sign of life, and protects no connection where others need room.
     """
 
     total: int
@@ -87,12 +87,12 @@ class _Connection:
 
     @property
     def quiet_since(self) -> float:
-        """When its last call was, or when it came."""
+        """The time of its last call, or else of its arrival."""
         return self.since if self.called is None else self.called
 
 
-class _Crowd:
-    """Who is still here while it is decided who leaves."""
+class _Remaining:
+    """The connections that stay, while it is decided which are closed."""
 
     def __init__(self, here: Sequence[_Connection]) -> None:
         self.size = len(here)
@@ -100,17 +100,17 @@ class _Crowd:
         self._gone: set[int] = set()
 
     def of(self, connection: _Connection) -> int:
-        """Returns how many connections of the same address are here."""
+        """Returns how many connections of the same address remain."""
         return self._of_address[connection.address]
 
-    def is_crowded(self, connection: _Connection, room: int) -> bool:
-        """Returns whether there are more than ``room``, and its address has more than its share."""
+    def has_excess(self, connection: _Connection, room: int) -> bool:
+        """Returns whether more than ``room`` remain, and its address has more than its share."""
         return self.size > room and self.of(connection) > room / len(self._of_address)
 
-    def leave(
+    def close(
         self, queue: Sequence[_Connection], why: str, must: Callable[[_Connection], bool]
     ) -> Iterator[tuple[_Connection, str]]:
-        """Yields those of a queue that must leave, each of whom makes room for the next."""
+        """Yields those of a queue that must be closed; each makes room for the next."""
         for each in queue:
             if each.inode not in self._gone and must(each):
                 self._gone.add(each.inode)
@@ -145,7 +145,7 @@ class Connections:
         self._closed = closed
         self._samples = Samples()
         self._calls: dict[str, float] = {}
-        # By inode: a descriptor's number is soon another's.
+        # By inode: a descriptor's number is soon reused.
         self._known: dict[int, _Connection | None] = {}
 
     def called(self, peer: str) -> None:
@@ -170,7 +170,7 @@ class Connections:
 
     def _excess(self, here: list[_Connection], now: float) -> Iterator[tuple[_Connection, str]]:
         """Yields what to close: unknown callers first, the longest silent first."""
-        bounds, crowd = self._bounds, _Crowd(here)
+        bounds, remaining = self._bounds, _Remaining(here)
         here = sorted(here, key=lambda each: each.quiet_since)
         arriving = self._arriving(here, now)
         unknown = [each for each in here if self._is_unknown(each) and each.inode not in arriving]
@@ -178,26 +178,30 @@ class Connections:
         overdue = [
             each for each in here if each.called is None and now - each.since >= bounds.first_call
         ]
-        yield from crowd.leave(overdue, _SILENT, lambda _: True)
-        yield from crowd.leave(
-            [*unknown, *callers], _ADDRESS, lambda each: crowd.of(each) > bounds.each
+        yield from remaining.close(overdue, _SILENT, lambda _: True)
+        yield from remaining.close(
+            [*unknown, *callers], _ADDRESS, lambda each: remaining.of(each) > bounds.each
         )
         pressing = int(bounds.total * _PRESSURE)
         settled = [
             each
             for each in unknown
-            if crowd.size > bounds.total or now - each.quiet_since >= _GRACE
+            if remaining.size > bounds.total or now - each.quiet_since >= _GRACE
         ]
         # First of those addresses that have more than their share of the room.
-        yield from crowd.leave(settled, _ROOM, lambda each: crowd.is_crowded(each, pressing))
-        yield from crowd.leave(settled, _ROOM, lambda _: crowd.size > pressing)
-        yield from crowd.leave(callers, _FULL, lambda each: crowd.is_crowded(each, bounds.total))
-        yield from crowd.leave(callers, _FULL, lambda _: crowd.size > bounds.total)
+        yield from remaining.close(
+            settled, _ROOM, lambda each: remaining.has_excess(each, pressing)
+        )
+        yield from remaining.close(settled, _ROOM, lambda _: remaining.size > pressing)
+        yield from remaining.close(
+            callers, _FULL, lambda each: remaining.has_excess(each, bounds.total)
+        )
+        yield from remaining.close(callers, _FULL, lambda _: remaining.size > bounds.total)
 
     def _arriving(self, here: Sequence[_Connection], now: float) -> frozenset[int]:
         """Returns the newest unknown callers of each address, who may be about to call.
 
-        A few of them: who opens many at once has no more than an address's quarter of these.
+        At most a quarter of an address's share: opening many at once gains nothing.
         """
         found: set[int] = set()
         of_address: Counter[str] = Counter()

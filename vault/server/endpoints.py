@@ -1,4 +1,4 @@
-"""The endpoints that callers come in by: mTLS, and beside it JWT where it is configured.
+"""The endpoints of the service: mTLS, and beside it JWT where it is configured.
 
 One endpoint each, because Python's gRPC knows certificates only as required or not asked for.
 At each, one kind of identity counts and the other is not looked at.
@@ -26,7 +26,7 @@ __all__ = ["Endpoint", "keys_of", "open_endpoints"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where callers of one kind come in, and how they are known.
+    """A port for callers of one kind, and how they are identified.
 
     Attributes:
         name: what the audit calls it.
@@ -45,10 +45,10 @@ class Endpoint:
 def open_endpoints(
     settings: Settings, *, allow_development: bool, watch: FileWatch
 ) -> Iterator[tuple[Endpoint, ...]]:
-    """Reads what the endpoints need, and keeps it fresh for the length of the block.
+    """Reads what the endpoints need, and reloads it for the length of the block.
 
     Args:
-        watch: gets each reloadable file and key set, so that one refused later shows.
+        watch: takes each reloadable file and key set, and reports one that is refused later.
 
     Raises:
         ConfigError: a certificate, key, authority or JWKS file is wrong.

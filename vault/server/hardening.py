@@ -12,7 +12,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid_dumps() -> bool:
-    """Forbids core dumps and, on Linux, attaching by processes of the same user.
+    """Forbids core dumps and, on Linux, debuggers of the same user.
 
     Returns:
         Whether everything was forbidden; a platform may lack the means.

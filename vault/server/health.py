@@ -4,8 +4,8 @@ Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes a
 those that only advise), and one per probe. Readiness also fails while the key server is away and
 keys still serve from memory: a monitor sees it before calls begin to fail.
 
-Its port is in the clear and open to whoever reaches it, so silence must hold nothing here
-either: requests are received as on the other listeners (``receiving``), and connections are
+Its port is in plaintext and open to whoever reaches it, so silent clients must hold nothing
+here either: requests are received as on the other listeners (``receiving``), and connections are
 bounded like theirs.
 """
 

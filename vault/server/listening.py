@@ -1,4 +1,4 @@
-"""Ports: proven free before gRPC takes them, so that nobody's calls are shared silently."""
+"""Ports: proven free before gRPC binds them, so that no two servers share calls silently."""
 
 from __future__ import annotations
 

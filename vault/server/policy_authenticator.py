@@ -1,4 +1,4 @@
-"""The MAC that lets a server take a policy out of the database.
+"""The MAC by which a server accepts a policy from the database.
 
 A server that starts with a newer file than the others serves the policy in force until
 they have it too, and gets that policy from Postgres. Whoever can write to the database

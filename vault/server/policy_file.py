@@ -1,4 +1,4 @@
-"""The policy file on disk: read whole, and looked at for changes without reading it."""
+"""The policy file on disk: read whole, and checked for changes without reading it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class PolicySource:
 
     Args:
         first: the file's policy as it was read at start, found good.
-        prepare: checks that a policy could come into force now, and gets the keys of its
+        prepare: checks that a policy could come into force now, and loads the keys of its
             fields. Raises PolicyError (never), or Unavailable (not now).
         differs: called with since when the file differs from what is in force, None if it does not.
         interval: seconds between two checks.
@@ -124,9 +124,9 @@ class PolicySource:
         self._task.start()
 
     def current(self) -> Policy:
-        """Returns the policy in force; a call asks once and keeps it to its end.
+        """Returns the policy in force; a call reads it once and keeps it to its end.
 
-        Raises StoreUnavailable where that is not known: the others may have gone on.
+        Raises StoreUnavailable where that is not known: the others may have moved on.
         """
         # Read before the policy: the other way round, a policy could pass as confirmed
         # by the report that replaced it.

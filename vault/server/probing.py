@@ -32,8 +32,8 @@ class Prober:
     """Runs every probe each ``interval`` seconds and publishes the results.
 
     Args:
-        publish: takes by name what is wrong, "" where all is well. Called by one thread at a
-            time, and not after ``stop`` has returned.
+        publish: takes each probe's problem by name, "" where there is none. Called by one
+            thread at a time, and not after ``stop`` has returned.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """The reaper: a thread that turns tokens past their expiry into tombstones.
 
-A token answers TOKEN_EXPIRED from its expiry on, reaped or not; what the reaper is for is
-that the value is gone then. Every worker of every server has one. Of those that come at
-once one works, by a lock in Postgres.
+A token answers TOKEN_EXPIRED from its expiry on, reaped or not; the reaper removes the
+value. Every worker of every server has one. A lock in Postgres lets one work at a time.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Reaper:
         self._task.start()
 
     def stop(self) -> None:
-        """Ends the thread after the batch at hand."""
+        """Ends the thread after the current batch."""
         self._task.stop()
 
     def run_once(self) -> None:

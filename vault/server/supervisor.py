@@ -59,7 +59,7 @@ def restart_delay(failures: int) -> float:
 
 @dataclass(slots=True)
 class _Worker:
-    """One place among the workers, and the process in it."""
+    """One numbered worker, and the process that currently is it."""
 
     number: int
     process: SpawnProcess | None = None
@@ -272,7 +272,7 @@ class Supervisor:
         if not self._serving():
             raise VaultError("no worker serves")
         now = time.monotonic()
-        silent = [now - heard for heard, _ in self._reports() if now - heard > self._silence]
+        silent = [now - at for at, _ in self._reports() if now - at > self._silence]
         if silent:
             raise VaultError(f"{len(silent)} workers are silent, for up to {max(silent):.0f} s")
 

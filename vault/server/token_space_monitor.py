@@ -36,7 +36,7 @@ class TokenSpaceMonitor:
         )
 
     def start(self) -> None:
-        """Begins to measure."""
+        """Starts the thread."""
         self._task.start()
 
     def stop(self) -> None:

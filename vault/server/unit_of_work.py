@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 class _PostgresTransaction:
-    """What the work is given. Only what it uses waits for the BEGIN."""
+    """The transaction that the work gets. Only what it uses waits for the BEGIN."""
 
     def __init__(self, opened: OpenTransaction, audit: PostgresAuditLog) -> None:
         self._opened = opened
@@ -113,7 +113,7 @@ class PostgresUnitOfWork:
 
 
 def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
-    """Returns the audit of a transaction; it learns how the transaction ends."""
+    """Returns the audit log of a transaction, which is notified how the transaction ends."""
     audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
     return audit

@@ -1,7 +1,7 @@
-"""Principals of a policy that no caller can be, by the settings of the endpoints.
+"""Principals of a policy that no caller can match, given the endpoints' settings.
 
-Most often trust domain or issuer is misspelt, in the settings or in the policy, and then every
-caller is refused and nothing shows why.
+Mostly a trust domain or issuer is misspelt, in the settings or in the policy: every caller is
+then refused, and nothing else shows why.
 """
 
 from __future__ import annotations

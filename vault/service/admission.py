@@ -1,4 +1,4 @@
-"""Who may do what, decided once per call, and the record of every refusal.
+"""Decides once per call whether it is allowed, and records every refusal.
 
 An allowed call writes its record in the transaction of its work; a refused or failed
 one writes it here, in a transaction of its own. Where the record cannot be written
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """An allowed call: who, and what its audit record says so far."""
+    """An allowed call: its caller, and its audit record so far."""
 
     caller: Caller
     event: AuditEvent
@@ -47,7 +47,7 @@ class FieldPermit(Permit):
     """An allowed call on a field, in a view.
 
     Attributes:
-        quotas: what the policy lets the caller have worked on.
+        quotas: the caller's quotas on the field.
     """
 
     action: Action

@@ -1,4 +1,4 @@
-"""What auditors do: read and verify the audit. Audited themselves."""
+"""The use cases of auditors: reading and verifying the audit. They are audited too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which audit records an auditor wants to see.
 
-A filter judges the verified body of a record. What does not verify has none, so nobody
-can tell whether it would have been wanted: it is always shown.
+A filter judges the verified body of a record. A record that does not verify has none: whether
+it was wanted is unknown, so it is always shown.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AuditFilter:
             raise InvalidRequest("a filter's time ends before it begins")
 
     def matches(self, writer: str, number: int, body: str) -> bool:
-        """Tells whether a record is wanted; one without a body always is."""
+        """Returns whether a record is wanted; one without a body always is."""
         if self.writer and writer and writer != self.writer:
             return False
         if self.number and number and number != self.number:

@@ -1,4 +1,4 @@
-"""What every use case is given first: which RPC, who calls, under which policy."""
+"""The first argument of every use case: which RPC, who calls, under which policy."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def parse_column(
     """Parses a column item by item.
 
     Args:
-        parse_token: tells of a value that was refused whether it is a token.
+        parse_token: accepts a refused value that is a token, for the hint.
         malformed: the one failure for whatever does not parse (tokens); None keeps the
             parser's own reason (values).
         share: whether equal cores share a slot.
@@ -154,7 +154,7 @@ def _already(text: str, parse_token: Callable[[str], Parsed]) -> str | None:
 
 
 def laid_out(column: ParsedColumn, field: Field, view: str) -> ParsedColumn:
-    """Returns the column as a view of it is answered: what is written anew has no layout."""
+    """Returns the column with the layouts of a view's answers: a written view has none."""
     shown = field.views.get(view)
     if shown is None or not shown.write:
         return column

@@ -1,4 +1,4 @@
-"""The end of a call's time, looked at between items: what is past it nobody waits for."""
+"""A call's deadline, checked between items: after it nobody waits for the answer."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
-from vault.service.stored_rows import UNOPENED
+from vault.service.stored_rows import DECRYPTION_FAILED
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
 
@@ -85,7 +85,7 @@ class EncryptionService:
             key = self._keys.version(permit.space, key_version_of(ciphertext))
             plaintext = key.decrypt(ciphertext, context)
         except DecryptionFailed:
-            return UNOPENED
+            return DECRYPTION_FAILED
         versions.add(key.version)
         return plaintext
 

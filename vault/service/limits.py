@@ -1,7 +1,7 @@
 """Charges a call's values to its caller's limits: all of them, or the call is refused.
 
 In the transaction of the work, so that the count is exact over every server: calls of one
-principal on one limited field take turns, and a call that fails as a whole is not
+principal on one limited field follow each other, and a call that fails as a whole is not
 charged, because it has answered nothing.
 """
 
@@ -20,7 +20,7 @@ def charge(store: LimitStore, key: LimitKey, quotas: Sequence[Quota], values: in
     """Charges ``values`` to every quota; asks the store nothing where there is none.
 
     Every value of the batch counts, also one that will turn out not to be in the format:
-    a refusal tells something too.
+    a refusal reveals something too.
 
     Raises:
         LimitExceeded: one of them has not enough left. The caller must end the

@@ -49,7 +49,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class IndexPlace:
-    """Where an index row that leads to a token is, if it is there."""
+    """The key of an index row that may lead to a token."""
 
     token: str = dataclass_field(repr=False)
     scope: Scope
@@ -119,7 +119,7 @@ class TokenStore(Protocol):
         """Locks and returns live rows past their expiry, the oldest first, all of one space.
 
         Takes at most ``limit``, as ``lock_by_token`` returns them, and passes over what
-        others have locked. None where there is nothing to do, or another transaction is at it.
+        others have locked. None where there is nothing to do, or another transaction does it.
         """
 
     def tombstone(
@@ -223,7 +223,7 @@ class Transaction(Protocol):
 
 
 def unchanged(result: T) -> T:
-    """Finishes work that is finished."""
+    """Returns the result as it is: the default ``finish``."""
     return result
 
 
@@ -283,7 +283,7 @@ class DataKeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """Where the uses of the data keys are counted.
+    """Which database counts the uses of the data keys.
 
     Attributes:
         current: the identity of the database as it is now.
@@ -328,7 +328,7 @@ class DataKeyStore(Protocol):
         """Adds ``uses`` to a version's counter and returns the new total."""
 
     def database_identity(self) -> DatabaseIdentity:
-        """Tells which database counts now, and which one has counted so far."""
+        """Returns which database this is, and which one has counted so far."""
 
     def begin_epoch(self, identity: str, records: Sequence[DataKeyRecord]) -> bool:
         """Adds the versions and records the identity, both or neither.

@@ -1,4 +1,4 @@
-"""The region that a whole batch is of."""
+"""The region of a whole batch."""
 
 from __future__ import annotations
 

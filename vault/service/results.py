@@ -1,4 +1,4 @@
-"""What the use cases answer: columns in request order, and sparse failures."""
+"""The results of the use cases: columns in request order, and sparse failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening stored rows: one way, for whoever reads a value or checks whose a token is."""
+"""Opens stored rows, for reading a value or checking whose a token is."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource
 
-__all__ = ["UNOPENED", "match_each", "matches_value", "open_each", "open_row"]
+__all__ = ["DECRYPTION_FAILED", "match_each", "matches_value", "open_each", "open_row"]
 
 # One failure, word for word, for every ciphertext that does not open.
-UNOPENED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
+DECRYPTION_FAILED = Failure(Reason.DECRYPTION_FAILED, "decryption failed")
 
 # How many rows are opened between two looks at the clock.
 _AT_ONCE = 512

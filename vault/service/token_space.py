@@ -1,4 +1,4 @@
-"""How much is left of the tokens that a field's values share.
+"""How many tokens are left of those that a field's values share.
 
 Not counted, which would take longer the more there are, but tried: of tokens drawn as new
 ones are drawn, the share that is taken is the chance that a new value meets a collision.

@@ -22,7 +22,7 @@ from vault.service.conversion import Conversion, Parse, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.reading import TOMBSTONES, describe_rows, view_maker
 from vault.service.results import TokenDescription
-from vault.service.stored_rows import UNOPENED, match_each, open_each
+from vault.service.stored_rows import DECRYPTION_FAILED, match_each, open_each
 from vault.service.token_creation import ensure_tokens
 from vault.service.token_specs import FieldTokenSpec
 
@@ -35,7 +35,7 @@ _EXHAUSTED = Failure(
 
 
 class VaultedPath:
-    """One call's way to a vaulted field."""
+    """Converts one call's column of a vaulted field."""
 
     def __init__(self, keys: KeySource, permit: FieldPermit, token_spec: FieldTokenSpec) -> None:
         self._keys = keys
@@ -123,7 +123,9 @@ class VaultedPath:
             deadline=self._deadline,
         )
         tokens = [
-            (UNOPENED if at in ensured.mismatched else _EXHAUSTED) if token is None else token
+            (DECRYPTION_FAILED if at in ensured.mismatched else _EXHAUSTED)
+            if token is None
+            else token
             for at, token in enumerate(ensured.tokens)
         ]
         return tokens, ensured.key_versions
@@ -143,7 +145,7 @@ class VaultedPath:
         own = match_each(self._keys, self._space, scope, rows, utf8_each(cores), self._deadline)
         tokens: list[str | Failure] = [NOT_LIVE] * len(cores)
         for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):
-            tokens[at] = token if matches else UNOPENED
+            tokens[at] = token if matches else DECRYPTION_FAILED
         return tokens, frozenset(rows.key_versions)
 
     def _values_of(self, rows: StoredTokens, tokens: int) -> Answers:
@@ -152,7 +154,7 @@ class VaultedPath:
         values: list[str | Failure] = [NO_TOKEN] * tokens
         for at, value, state in zip(rows.at, opened, rows.states, strict=True):
             gone = TOMBSTONES.get(state)
-            values[at] = gone or (UNOPENED if value is None else value.decode())
+            values[at] = gone or (DECRYPTION_FAILED if value is None else value.decode())
         return values
 
     def _conversion(

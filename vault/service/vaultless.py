@@ -24,7 +24,7 @@ __all__ = ["VaultlessPath"]
 
 
 class VaultlessPath:
-    """One call's way to a vaultless field. The transaction is for its tweak version alone."""
+    """Converts one call's column of a vaultless field; only the tweak version needs Postgres."""
 
     def __init__(self, keys: KeySource, permit: FieldPermit, token_spec: FieldTokenSpec) -> None:
         self._keys = keys
@@ -71,7 +71,7 @@ class VaultlessPath:
         return work
 
     def describe(self, tokens: Sequence[str]) -> Work[TokenDescription | None]:
-        """As ``ConversionPath``; nothing tells the tokens that were handed out from others."""
+        """As ``ConversionPath``; issued tokens cannot be distinguished from others."""
         column = parse_tokens(tokens, self._field.format, self._deadline)
 
         def work(_: Transaction) -> Conversion[TokenDescription | None]:

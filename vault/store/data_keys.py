@@ -136,7 +136,7 @@ class PostgresDataKeyStore:
         return cast("int", rows[0][0])
 
     def database_identity(self) -> DatabaseIdentity:
-        """Tells which database counts now, and which one has counted so far."""
+        """Returns which database this is, and which one has counted so far."""
         rows = self._run(lambda connection: execute(connection, _DATABASE_IDENTITY, {}))
         return DatabaseIdentity(*cast("tuple[str, str | None]", rows[0]))
 

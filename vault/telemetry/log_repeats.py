@@ -1,4 +1,4 @@
-"""Causes that every call meets while something is away, logged once a minute with a count."""
+"""Repeated log events: one cause is logged once a minute, with a count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few of many: which events of a flood are worth a line of their own in the log."""
+"""Samples: which events of a flood get a line of their own in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted.
+"""The metrics.
 
 No label comes from a caller: RPC and code are fixed sets, a field is labelled only
 under a name that is in the policy.
@@ -156,7 +156,7 @@ class AuditMetrics:
         )
         self._failures = Counter(
             "tokenvault_audit_integration_failures",
-            "Turns of the integration that failed, and records found that do not verify; each"
+            "Rounds of the integration that failed, and records found that do not verify; each"
             " worker counts what it sees.",
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""The Prometheus page. Whoever reaches its port may ask; nobody can keep others from it.
+"""The Prometheus page. Whoever reaches its port may read it; no client can keep others from it.
 
 A thread serves each connection, as in prometheus_client's own server; that one waits for
 a request for ever, and makes as many threads as there are connections.

@@ -46,7 +46,7 @@ class CollectorConnection:
         self._channel = grpc.secure_channel(
             f"{host}:{place.port or _DEFAULT_PORT}",
             grpc.ssl_channel_credentials(authority),
-            # The environment shall not add a proxy, nor DNS a retry or load-balancing rule.
+            # The environment must not add a proxy, nor DNS a retry or load-balancing rule.
             options=(("grpc.enable_http_proxy", 0), ("grpc.service_config_disable_resolution", 1)),
         )
         self._export = self._channel.unary_unary(

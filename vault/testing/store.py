@@ -351,7 +351,7 @@ class MemoryDataKeyStore:
             return total
 
     def database_identity(self) -> DatabaseIdentity:
-        """Tells which database counts now, and which one has counted so far."""
+        """Returns which database this is, and which one has counted so far."""
         with self._lock:
             return DatabaseIdentity(self.identity, self._counted)
 

@@ -59,10 +59,10 @@ def test_a_view_of_parts_masks_all_else(
     name: str, options: OptionValues, parts: tuple[str, ...], value: str, shown: str
 ) -> None:
     form = build_format(name, **options)
-    divided: object = form
-    assert isinstance(divided, HasParts)
+    has_parts: object = form
+    assert isinstance(has_parts, HasParts)
     parsed = form.parse(value)
-    core = View(parts=parts, form=divided).apply(parsed.core)
+    core = View(parts=parts, form=has_parts).apply(parsed.core)
     assert form.render(core, parsed.layout) == shown
 
 

@@ -46,7 +46,7 @@ def checked_digits(digits: object, radix: int, shortest: int, longest: int) -> D
 
     Raises TypeError for what is no integer array, ValueError for shape, length or digit.
     """
-    # Under a mask there may be anything.
+    # Masked cells may hold anything.
     if not isinstance(digits, np.ndarray) or isinstance(digits, MaskedArray):
         raise TypeError("digits must be an array of unsigned integers")
     if digits.dtype.kind not in "ui":

@@ -1,4 +1,4 @@
-"""What of FF1 (SP 800-38G, algorithm 7) depends on radix, length and tweak length alone."""
+"""The constants of FF1 (SP 800-38G, algorithm 7) for a radix, length and tweak length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_TWEAK_LENGTH = (1 << 32) - 1
 
 
 class FF1Layout(NamedTuple):
-    """What of FF1 depends on radix, length and tweak length alone.
+    """The constants of FF1 for a radix, length and tweak length.
 
     Attributes:
         u, v: digits of the left and the right half.

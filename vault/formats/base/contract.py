@@ -1,4 +1,4 @@
-"""What every format promises, and the small types it answers with.
+"""The protocol of formats, and the value types that they return.
 
 A value is a *core* (what is looked up, enciphered and stored) and a *layout* (where its
 separators stand, and the case of its letters where the token carries it). The token is

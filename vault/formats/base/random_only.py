@@ -1,4 +1,4 @@
-"""What formats have in common whose tokens are always random."""
+"""The base of formats whose tokens are always random."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What different spellings of one text have in common.
+"""Keys that different spellings of one text share.
 
-Compared with what people mean, too little rather than too much: whatever is found equal
-here may be erased. So compatibility forms and case are folded, and no letter is taken for
-another one (``ß`` is not ``ss``, ``é`` not ``e``).
+Too little is folded rather than too much: what is found equal here may be erased. So
+compatibility forms and case are folded, and no letter is taken for another one (``ß`` is not
+``ss``, ``é`` not ``e``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the prefixes of a dialled number end, and whether such a number is valid.
+"""Prefixes of dialled numbers, and whether such a number is valid.
 
 The prefixes decide what a token keeps, so they follow rules that do not change with a
 release of the numbering tables: ITU-T E.164 country codes and a region's international

@@ -3,7 +3,7 @@
 Most values are nothing but characters of their field's alphabet. Where a format handles
 such values by position alone, a whole column is parsed, enciphered and written
 without a Python object per item. All other items go one by one; ``split_rows`` takes only
-what is proven to come out the same.
+items that provably come out the same.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _FEWEST_ROWS = 24
 
 
 class Segments(NamedTuple):
-    """Which columns of rows are what.
+    """The parts of rows, as ranges of columns.
 
     Attributes:
-        first: the columns before it are kept.
-        free: those from ``first`` to it go through the cipher.
-        end: those from ``free`` to it follow from all others; those after it are kept.
+        first: columns before this one are kept.
+        free: columns from ``first`` up to this one are enciphered.
+        end: columns from ``free`` up to this one are check digits; those after it are kept.
     """
 
     first: int

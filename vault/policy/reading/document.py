@@ -38,8 +38,8 @@ def read_document(text: str, source: str, problems: list[Problem]) -> Entry:
         place = position(error.problem_mark or error.context_mark)
         # PyYAML quotes tags and escapes.
         problem = str(error.problem)
-        told = "not YAML" if has_number(problem) else f"not YAML: {problem}"
-        raise _broken(source, *place, told) from None
+        message = "not YAML" if has_number(problem) else f"not YAML: {problem}"
+        raise _broken(source, *place, message) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")

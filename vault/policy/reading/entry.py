@@ -1,7 +1,7 @@
-"""One value of the policy file: read as what it should be, or a problem recorded.
+"""One value of the policy file: read as the type that is expected, or recorded as a problem.
 
-Problems are collected, not raised one by one: whoever mends the file sees all of them at
-once.
+Problems are collected, not raised one by one: whoever corrects the file sees all of them
+at once.
 """
 
 from __future__ import annotations

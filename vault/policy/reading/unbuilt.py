@@ -1,6 +1,7 @@
-"""What the policy language has a name for and this release does not build yet.
+"""Names of the policy language that this release refuses: they are not built yet.
 
-Each is refused by its name, so that nobody takes it for in force. What gets built leaves the table.
+Each is refused by its name, so that nobody believes it is in force. What gets built leaves
+the table.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Place(Enum):
     ACTION = auto()
 
 
-# What leaving a key out means is told with its refusal.
+# The refusal says what leaving the key out means.
 _TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
     ("purposes", (Place.FILE, Place.RULE), "without it a call needs no purpose"),
     ("approvals", (Place.FILE, Place.RULE), "without it a call needs no approval"),

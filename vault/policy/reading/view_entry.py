@@ -45,18 +45,18 @@ def _read_view(entry: Entry, form: Format | None, default: str) -> View:
         return _read_write(entries["write"], form)
     first, last = [_read_count(entries.get(key)) for key in ("show_first", "show_last")]
     mask = _read_mask(entries.get("mask")) or default
-    divided, worded = _divided(form), _worded(form)
+    has_parts, has_words = _as_parts(form), _as_words(form)
     if "show" in entries:
         if first + last:
             entries["show"].fail("stands alone: remove 'show_first' and 'show_last'")
-        parts = _read_parts(entries["show"], divided, worded) if form else ()
-        return View(mask=mask, parts=parts, form=divided, worded=worded)
+        parts = _read_parts(entries["show"], has_parts, has_words) if form else ()
+        return View(mask=mask, parts=parts, form=has_parts, has_words=has_words)
     if entry.problems == before and first + last == 0:
         entry.fail(
             "shows nothing: set 'show', 'show_first' or 'show_last', or grant the view masked or "
             "token"
         )
-    return View(first, last, mask, worded=worded)
+    return View(first, last, mask, has_words=has_words)
 
 
 def _read_count(entry: Entry | None) -> int:
@@ -75,10 +75,10 @@ def _read_mask(entry: Entry | None) -> str | None:
 
 def _read_write(entry: Entry, form: Format | None) -> View:
     text = entry.text() or ""
-    divided = _divided(form)
+    has_parts = _as_parts(form)
     if form is not None and form.name != _WRITES:
         entry.fail("only values of a template can be written anew: use 'show'")
-        divided = None
+        has_parts = None
     pieces = _PART.split(text)
     parts = pieces[1::2]
     if not parts:
@@ -89,29 +89,29 @@ def _read_write(entry: Entry, form: Format | None) -> View:
         entry.fail(
             f"is visible text of at most {_MOST_WRITTEN} characters, with groups as {{name}}"
         )
-    if divided is not None:
+    if has_parts is not None:
         for name in parts:
-            if name not in divided.parts:
-                entry.fail(_no_part(name, divided.parts))
-        if set(parts) >= set(divided.parts):
+            if name not in has_parts.parts:
+                entry.fail(_no_part(name, has_parts.parts))
+        if set(parts) >= set(has_parts.parts):
             entry.fail("shows every part: grant the view full, or leave one out")
-    return View(form=divided, write=tuple(pieces))
+    return View(form=has_parts, write=tuple(pieces))
 
 
 def _rest(pieces: list[str]) -> str:
     return "".join(pieces[::2])
 
 
-def _divided(form: object) -> HasParts | None:
+def _as_parts(form: object) -> HasParts | None:
     return form if isinstance(form, HasParts) else None
 
 
-def _worded(form: object) -> HasWords | None:
+def _as_words(form: object) -> HasWords | None:
     return form if isinstance(form, HasWords) else None
 
 
-def _read_parts(entry: Entry, form: HasParts | None, worded: HasWords | None) -> tuple[str, ...]:
-    known = form.parts if form else (INITIALS,) if worded else ()
+def _read_parts(entry: Entry, form: HasParts | None, has_words: HasWords | None) -> tuple[str, ...]:
+    known = form.parts if form else (INITIALS,) if has_words else ()
     parts = [(each, each.text()) for each in entry.items()]
     for each, name in parts:
         if name is not None and name not in known:

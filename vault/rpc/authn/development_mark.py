@@ -1,4 +1,4 @@
-"""How a certificate of the development environment is told from a real one.
+"""How certificates of the development environment are distinguished from real ones.
 
 ``serve`` refuses such certificates; only the development server's own entry point may
 allow them.
@@ -13,16 +13,16 @@ __all__ = ["DEVELOPMENT_MARKER", "DEVELOPMENT_ORGANIZATION", "is_development_aut
 
 DEVELOPMENT_ORGANIZATION = "Tokenvault development CA, not for production"
 
-# Under 2.999, the arc kept for examples: nothing else in earnest bears it. Not under 2.25,
+# Under 2.999, the arc kept for examples: no real certificate has it. Not under 2.25,
 # whose UUIDs are numbers too large for Go's parser, so that grpcurl would refuse the CA.
 DEVELOPMENT_MARKER = x509.ObjectIdentifier("2.999.50051.1")
 
 
 def is_development_authority(certificate: x509.Certificate) -> bool:
-    """Tells whether a certificate is a development CA's own or was issued by one.
+    """Returns whether a certificate is a development CA's own or was issued by one.
 
-    Name and private extension each suffice: who means to remove the mark makes a CA of
-    his own anyway; the check is against accidents.
+    Name and private extension each suffice: the check is against accidents. Whoever wants to
+    remove the mark can make another CA anyway.
     """
     names = (certificate.subject, certificate.issuer)
     return _has_marker(certificate) or any(_is_ours(name) for name in names)

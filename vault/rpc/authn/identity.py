@@ -39,11 +39,11 @@ class Identity:
 
 
 Identify = Callable[[grpc.ServicerContext], Identity]
-"""Tells who makes a call. Raises Unauthenticated, with one of a fixed set of messages."""
+"""Returns who makes a call. Raises Unauthenticated, with one of a fixed set of messages."""
 
 
 def identify_by_certificate(trust_domain: str) -> Identify:
-    """Returns how the mTLS listener knows callers: by their certificate and nothing else."""
+    """Returns how the mTLS listener identifies callers: by their certificate and nothing else."""
     known = lru_cache(1024)(lambda pem: identity_of(pem, trust_domain))
 
     def identify(context: grpc.ServicerContext) -> Identity:

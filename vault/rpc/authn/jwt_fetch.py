@@ -49,7 +49,7 @@ class JwksClient:
     def fetch(self) -> KeySet:
         """Returns the keys. Raises OSError or ValueError."""
         with requests.Session() as session:
-            # The environment shall not add a proxy, a CA bundle or a .netrc password, and
+            # The environment must not add a proxy, a CA bundle or a .netrc password, and
             # nobody but the configured address is asked.
             session.trust_env = False
             with session.get(

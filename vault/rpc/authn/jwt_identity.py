@@ -53,14 +53,14 @@ _MALFORMED = "the call's token cannot be read"
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """What of an issuer counts, and where its keys are."""
+    """An issuer's settings and keys."""
 
     settings: JwtIssuerSettings
     keys: IssuerKeys
 
 
 class TokenIdentifier:
-    """Knows callers by their token and by nothing else; certificates do not count."""
+    """Identifies callers by their token and by nothing else; certificates do not count."""
 
     def __init__(self, issuers: tuple[Issuer, ...]) -> None:
         self._issuers: Mapping[str, Issuer] = {each.settings.issuer: each for each in issuers}

@@ -1,7 +1,7 @@
 """Values read from files, and read again once the files have changed.
 
-Whoever asks for the value pays for the look (one ``stat`` a file), so that there is no
-thread, and no moment at which a changed file is known and not yet used.
+Each use of the value checks the files (one ``stat`` each), so that there is no thread,
+and no moment at which a changed file is known and not yet used.
 """
 
 from __future__ import annotations
@@ -75,26 +75,26 @@ class Reloading(Generic[T]):
 
 
 class FileWatch:
-    """What is read again while the server runs, and which of it is refused now.
+    """The files and keys that are read again while the server runs, and which are refused now.
 
-    The old values serve on, so nothing else would tell before they end: a certificate expires,
-    an issuer's keys are changed.
+    The old values stay in use, so nothing else would show it until they end: a certificate
+    expires, an issuer's keys are changed.
     """
 
     def __init__(self) -> None:
         self._watched: list[tuple[str, Callable[[], str]]] = []
 
     def add(self, what: str, problem: Callable[[], str]) -> None:
-        """Adds what tells why something is refused now, or an empty text."""
+        """Adds what returns why something is refused now, or an empty text."""
         self._watched.append((what, problem))
 
     def probe(self) -> None:
         """Raises ConfigError where something is refused."""
         found = [(what, problem()) for what, problem in self._watched]
         # The same file may serve two listeners.
-        told = dict.fromkeys(f"{what}: {problem}" for what, problem in found if problem)
-        if told:
-            raise ConfigError(f"the old ones stay: {'; '.join(told)}")
+        problems = dict.fromkeys(f"{what}: {problem}" for what, problem in found if problem)
+        if problems:
+            raise ConfigError(f"the old ones stay: {'; '.join(problems)}")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

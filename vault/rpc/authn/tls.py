@@ -26,7 +26,7 @@ def server_credentials(
 ) -> grpc.ServerCredentials:
     """Reads the mTLS listener's certificate, key and client authority.
 
-    They are looked at again at every handshake: changed files count from the next one
+    They are checked again at every handshake: changed files count from the next one
     on, and files that are wrong are logged and leave the old ones in force.
 
     Raises:
@@ -72,7 +72,7 @@ def _reloaded(
     in_force = [initial]
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        # None where nothing is new: gRPC would set TLS up anew for every connection.
+        # None where nothing is new: else gRPC would set TLS up again for every connection.
         current = files.current()
         if current is in_force[0]:
             return None

@@ -1,4 +1,4 @@
-"""The one way to register an RPC: a row, whose path and permission the descriptors say."""
+"""The one way to register an RPC: a row; path and permission come from the descriptors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Method = Callable[[bytes], BoundCall]
 
 
 class Row(Protocol):
-    """What the registry asks of an RPC."""
+    """What the registry needs of an RPC."""
 
     @property
     def request(self) -> type[Message]:

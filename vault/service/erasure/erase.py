@@ -16,7 +16,7 @@ from vault.service.deadline import in_time
 from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
-from vault.service.stored_rows import UNOPENED, matches_value
+from vault.service.stored_rows import DECRYPTION_FAILED, matches_value
 
 __all__ = ["ErasureResult", "ErasureService"]
 
@@ -94,7 +94,7 @@ class ErasureService:
         if row is None:
             return NOT_LIVE
         # An index row that somebody pointed elsewhere must not erase another value.
-        return row if matches_value(self._keys, permit.space, row, core) else UNOPENED
+        return row if matches_value(self._keys, permit.space, row, core) else DECRYPTION_FAILED
 
     def _erase(
         self,

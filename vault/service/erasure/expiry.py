@@ -13,11 +13,11 @@ from vault.service.ports import KeySource, Transaction, UnitOfWork
 __all__ = ["REAPER", "ExpiryService"]
 
 REAPER = "tokenvault:reaper"
-"""Who the audit says it was. No caller has this name: theirs are SPIFFE IDs or have a ``#``."""
+"""The principal in the audit. No caller has this name: theirs are SPIFFE IDs or have a ``#``."""
 
 
 class ExpiryService:
-    """What the server does by itself, without a caller.
+    """Expires tokens: what the server does without a caller.
 
     Args:
         policy: returns the policy in force, for the record.
@@ -33,9 +33,9 @@ class ExpiryService:
         self._batch = batch
 
     def reap(self) -> int:
-        """Buries one batch of one field, with its audit record; returns how many tokens.
+        """Makes tombstones of one batch of one field, with its audit record; returns how many.
 
-        0 means that none is left, or that another server is at it.
+        0 means that none is left, or that another server is doing it.
         Raises StoreUnavailable, KeysUnavailable or AuditUnavailable.
         """
         digest = self._policy().digest

@@ -1,4 +1,4 @@
-"""EraseSpellings: the tokens of values in whatever spelling, with or without an index.
+"""EraseSpellings: erases the tokens of values in every spelling, with or without an index.
 
 A blind index leads to one spelling, and whoever owns the database can remove its rows. What
 is found without it is found by opening every row, so a call works through one page of them.
@@ -39,13 +39,13 @@ _SHARE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class SpellingPage:
-    """What one page had.
+    """The result of one page.
 
     Attributes:
         total: number of values.
         found: live tokens of each value that has any here, by index.
         failures: the values that did not parse, by index.
-        following: where to go on, empty at the end.
+        following: the next page's token, empty at the end.
         tokens: live tokens found, each counted once.
         looked_at: live tokens looked at.
     """
@@ -165,7 +165,7 @@ class SpellingService:
         return _Scan(found, identities, after, looked_at)
 
     def _identity(self, space: TokenSpace, form: Format, row: StoredToken) -> str:
-        """Returns a row's; empty, which no value has, where the row does not open."""
+        """Returns a row's identity; empty, which no value has, where the row does not open."""
         try:
             core = open_row(self._keys, space, row).decode()
         except DecryptionFailed:
