@@ -14,7 +14,7 @@ __all__ = [
     "ConfigError",
     "DecryptionFailed",
     "Denied",
-    "Explained",
+    "ExplainedError",
     "FieldNotFound",
     "FormatError",
     "InvalidRequest",
@@ -78,7 +78,7 @@ class VaultError(Exception):
             self.reason = reason
 
 
-class Explained(Exception):
+class ExplainedError(Exception):
     """A driver's error in our own words, which may be shown.
 
     Attributes:

@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from vault.bulk.joined import LINE_END, Ends, joined_cell
+from vault.bulk.joined import LINE_END, JoinedEnds, joined_cell
 from vault.bulk.records import CsvError, Dialect, Record
 
 __all__ = [
@@ -76,7 +76,7 @@ def joined_records(
     width: int,
     dialect: Dialect,
     profiles: Mapping[int, ValueProfile],
-    beside: Ends,
+    beside: JoinedEnds,
 ) -> dict[int, int]:
     """Finds records in whose cells rows may stand: their index, and the place of the cell.
 
@@ -93,7 +93,7 @@ def joined_records(
     known = [at for at, record in enumerate(records) if not is_blank(record, width)]
     bad = {at for at in known if len(records[at].cells) != width}
 
-    def look_at(at: int, ends: Ends) -> None:
+    def look_at(at: int, ends: JoinedEnds) -> None:
         record = records[at]
         if record.height == 1 or at in bad or at in found:
             return
@@ -110,12 +110,12 @@ def joined_records(
     inside = beside.begins_inside
     for at in known:
         before[at] = inside
-        look_at(at, Ends(inside))
+        look_at(at, JoinedEnds(inside))
         inside = at in bad or _touches(records[at], str.endswith, dialect)
     inside = beside.ends_inside
     for at in reversed(known):
         if inside:
-            look_at(at, Ends(before[at], True))
+            look_at(at, JoinedEnds(before[at], True))
         inside = at in bad or _touches(records[at], str.startswith, dialect)
     return found
 

@@ -14,13 +14,13 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["LINE_END", "Ends", "joined_cell"]
+__all__ = ["LINE_END", "JoinedEnds", "joined_cell"]
 
 LINE_END = re.compile("\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class JoinedEnds:
     """Whether a record may begin or end inside a row, judging by the records beside it."""
 
     begins_inside: bool = False
@@ -52,7 +52,7 @@ def joined_cell(
     delimiter: str,
     chosen: Collection[int],
     blank: str,
-    beside: Ends,
+    beside: JoinedEnds,
 ) -> int | None:
     """Returns the place of a cell in which rows may stand with values of chosen columns, or None.
 
@@ -97,7 +97,7 @@ def _cells(values: Sequence[str], delimiter: str) -> list[_Cell]:
     return cells
 
 
-def _read_lines(cell: _Cell, width: int, delimiter: str, beside: Ends) -> None:
+def _read_lines(cell: _Cell, width: int, delimiter: str, beside: JoinedEnds) -> None:
     last, behind = len(cell.lines) - 1, width - 1 - cell.place
     for at, line in enumerate(cell.lines):
         count = line.count(delimiter)

@@ -18,7 +18,7 @@ from vault.bulk.guard import (
     refuse_row_as_header,
     rows_in_cell,
 )
-from vault.bulk.joined import Ends
+from vault.bulk.joined import JoinedEnds
 from vault.bulk.layout import NOT_UTF8, read_layout
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError, Record
@@ -180,7 +180,7 @@ class Run:
             ahead = self._peek() if lines[-1].record.height > 1 else None
             records = [line.record for line in lines]
             broken = ahead is not None and len(ahead.cells) != self._width
-            beside = Ends(self._after_bad, broken)
+            beside = JoinedEnds(self._after_bad, broken)
             found = joined_records(records, self._width, self._dialect, profiles, beside)
             for at, place in found.items():
                 self._mark_malformed(lines[at], rows_in_cell(place))

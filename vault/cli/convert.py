@@ -20,9 +20,9 @@ from vault.cli.csv_options import (
     CsvFileOptions,
     InputArgument,
     RejectsOption,
+    client_with_progress,
     input_source,
     outcome_json,
-    running,
     warning_lines,
 )
 from vault.cli.exits import ExitCode
@@ -72,7 +72,7 @@ def tokenize(
     _refuse_stop_on_stream(on_reject, output)
     regions, region_columns = _regions(region or [])
     options = csv.bulk_options(column, on_reject, region_columns)
-    with running(connection.find(default_role="pipeline"), source, csv.batch_size) as (
+    with client_with_progress(connection.find(default_role="pipeline"), source, csv.batch_size) as (
         client,
         progress,
     ):
@@ -107,7 +107,7 @@ def detokenize(
     """
     _refuse_stop_on_stream(on_reject, output)
     options = csv.bulk_options(column, on_reject)
-    with running(connection.find(), source, csv.batch_size) as (client, progress):
+    with client_with_progress(connection.find(), source, csv.batch_size) as (client, progress):
         summary = detokenize_csv(
             client,
             input_source(source),

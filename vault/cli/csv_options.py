@@ -23,10 +23,10 @@ __all__ = [
     "CsvFileOptions",
     "InputArgument",
     "RejectsOption",
+    "client_with_progress",
     "input_source",
     "outcome_json",
     "parse_columns",
-    "running",
     "warning_lines",
 ]
 
@@ -180,7 +180,7 @@ def outcome_json(summary: Summary) -> dict[str, object]:
 
 
 @contextmanager
-def running(
+def client_with_progress(
     connection: ServiceConnection, source: str, batch_size: int
 ) -> Iterator[tuple[Client, Progress | None]]:
     """Yields a client and, at a terminal, a function that moves the progress bar.

@@ -17,9 +17,9 @@ from vault.cli.csv_options import (
     CsvFileOptions,
     InputArgument,
     RejectsOption,
+    client_with_progress,
     input_source,
     outcome_json,
-    running,
     warning_lines,
 )
 from vault.cli.exits import ExitCode
@@ -75,7 +75,7 @@ def erase(
     options = csv.bulk_options(column, OnReject.EMPTY_CELL)
     found = connection.find(default_role="privacy_officer")
     _confirm(yes, source, options, by_value)
-    with running(found, source, csv.batch_size) as (client, bar):
+    with client_with_progress(found, source, csv.batch_size) as (client, bar):
         eraser = _Eraser(client, all_spellings, counting=by_value and not no_count)
         summary = erase_csv(
             eraser, input_source(source), options, by_value=by_value, rejects=rejects, progress=bar

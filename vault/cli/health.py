@@ -41,13 +41,13 @@ def health(
 
     from vault.cli.exits import ExitCode
     from vault.client.address import address_problem
-    from vault.client.loopback import direct_options
+    from vault.client.loopback import no_proxy_options
     from vault.client.transport import explain_status
 
     address = address or find_health(dev) or _DEFAULT
     if problem := address_problem(address):
         raise typer.BadParameter(problem)
-    with grpc.insecure_channel(address, direct_options(address)) as channel:
+    with grpc.insecure_channel(address, no_proxy_options(address)) as channel:
         ask = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=timeout)

@@ -13,7 +13,7 @@ from vault.client.address import address_problem
 from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
-from vault.client.loopback import direct_options
+from vault.client.loopback import no_proxy_options
 from vault.client.retry import RetryPolicy
 from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
@@ -81,7 +81,7 @@ class Client:
             raise ValueError("batch_size, in_flight and timeout must be positive")
         if problem := address_problem(address):
             raise ValueError(problem)
-        options = (*_OPTIONS, *direct_options(address))
+        options = (*_OPTIONS, *no_proxy_options(address))
         self._channel = grpc.secure_channel(address, tls.credentials(), options=options)
         self._exchange = Exchange(
             batch_size=batch_size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["direct_options"]
+__all__ = ["no_proxy_options"]
 
 _LOOPBACK = re.compile(
     r"(?:(?:dns|ipv4|ipv6):/*)?(?:localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?)(?::[0-9]+)?",
@@ -12,7 +12,7 @@ _LOOPBACK = re.compile(
 )
 
 
-def direct_options(address: str) -> tuple[tuple[str, int], ...]:
+def no_proxy_options(address: str) -> tuple[tuple[str, int], ...]:
     """Returns the channel's options by which gRPC asks no proxy for a loopback address.
 
     It would ask whatever ``https_proxy`` or ``http_proxy`` names, of this machine's own

@@ -24,7 +24,7 @@ from typing import Protocol
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from vault.client.loopback import direct_options
+from vault.client.loopback import no_proxy_options
 from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import choose_callers
 from vault.dev.child import Child
@@ -241,7 +241,7 @@ class DevEnvironment:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT
-        with grpc.insecure_channel(self.health, direct_options(self.health)) as channel:
+        with grpc.insecure_channel(self.health, no_proxy_options(self.health)) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             # In this order: whoever has our certificate got all its ports, so that no other
             # installation answers for it.

@@ -13,7 +13,7 @@ from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.login import Login
-from vault.keys.methods import choose
+from vault.keys.methods import choose_method
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 __all__ = ["HashicorpKeys", "KeyServerStatus"]
@@ -74,7 +74,7 @@ class HashicorpKeys:
             timeout=settings.timeout,
             namespace=settings.namespace,
         )
-        method = choose(settings.auth)
+        method = choose_method(settings.auth)
         self._login = Login(self._connection, method, refuse_root=refuse_root, clock=clock)
         self._datakey = f"{settings.transit_mount}/datakey/wrapped/{settings.key_name}"
         self._decrypt = f"{settings.transit_mount}/decrypt/{settings.key_name}"

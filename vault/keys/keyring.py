@@ -23,7 +23,7 @@ from vault.keys.snapshot import (
     key_id,
 )
 from vault.keys.stored import ManifestWitness, no_witness
-from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, Charge, UseCounter
+from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, ChargeResult, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
 
@@ -164,9 +164,9 @@ class Keyring:
         for _ in range(_MAX_ROTATIONS):
             active = self.active(space)
             charge = self._uses.charge(key, active.version, count)
-            if charge is Charge.TAKEN:
+            if charge is ChargeResult.TAKEN:
                 return active
-            self._rotate(key, active.version, restored=charge is Charge.COUNTER_REGRESSED)
+            self._rotate(key, active.version, restored=charge is ChargeResult.COUNTER_REGRESSED)
         raise KeysUnavailable("every new key version was used up at once; try again")
 
     def active(self, space: TokenSpace) -> FieldKey:

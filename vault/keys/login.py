@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from vault.errors import ConfigError, VaultError
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
-from vault.keys.methods import LoginMethod, part, seconds
+from vault.keys.methods import LoginMethod, object_at, seconds_at
 from vault.periodic_task import PeriodicTask
 
 __all__ = ["Login"]
@@ -108,9 +108,9 @@ class Login:
                 raise
             self._log_in()  # revoked, or past its longest life: no renewal will succeed
             return
-        granted = part(answer, "auth")
+        granted = object_at(answer, "auth")
         self._lease = lease.renewed(
-            seconds(granted, "lease_duration"),
+            seconds_at(granted, "lease_duration"),
             renewable=granted.get("renewable") is True,
             now=self._clock(),
         )

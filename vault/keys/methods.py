@@ -18,13 +18,13 @@ from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 
 __all__ = [
     "AppRole",
-    "Granted",
+    "GrantedLogin",
     "Kubernetes",
     "LoginMethod",
     "TokenFile",
-    "choose",
-    "part",
-    "seconds",
+    "choose_method",
+    "object_at",
+    "seconds_at",
 ]
 
 _KUBERNETES_REFUSED = (
@@ -42,7 +42,7 @@ class _Refused(KeysUnavailable):
     """The key server refused the login."""
 
 
-class Granted(NamedTuple):
+class GrantedLogin(NamedTuple):
     """A login.
 
     Attributes:
@@ -56,13 +56,13 @@ class Granted(NamedTuple):
     policies: frozenset[str]
 
     def __repr__(self) -> str:
-        return f"<Granted {self.seconds} s>"
+        return f"<GrantedLogin {self.seconds} s>"
 
 
 class LoginMethod(Protocol):
     """One way to log in."""
 
-    def log_in(self, connection: KeyServerConnection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> GrantedLogin:
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
 
 
@@ -91,7 +91,7 @@ class AppRole:
         self._refused = b""
         self._not_before = 0.0
 
-    def log_in(self, connection: KeyServerConnection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> GrantedLogin:
         """Logs in. Raises KeysUnavailable, or ConfigError for a secret file."""
         body = {
             "role_id": read_secret(self._role_id_file, "keys.auth.role_id_file"),
@@ -115,7 +115,7 @@ class Kubernetes(NamedTuple):
     role: str
     token_file: Path
 
-    def log_in(self, connection: KeyServerConnection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> GrantedLogin:
         """Logs in. Raises KeysUnavailable, or ConfigError for the token's file."""
         key = "keys.auth.service_account_token_file"
         body = {"role": self.role, "jwt": read_projected_token(self.token_file, key)}
@@ -127,18 +127,18 @@ class TokenFile(NamedTuple):
 
     file: Path
 
-    def log_in(self, connection: KeyServerConnection) -> Granted:
+    def log_in(self, connection: KeyServerConnection) -> GrantedLogin:
         """Looks the token up. Raises KeysUnavailable, or ConfigError for its file."""
         token = read_secret(self.file, "keys.auth.token_file")
         connection.use_token(token)
-        found = part(connection.read("auth/token/lookup-self"), "data")
-        left = seconds(found, "ttl")
+        found = object_at(connection.read("auth/token/lookup-self"), "data")
+        left = seconds_at(found, "ttl")
         # A look-up writes 0 both for "no end" and for "less than a second is left".
         endless = left == 0 and found.get("expire_time") is None
         return _granted(token, None if endless else left, found)
 
 
-def choose(auth: KeyAuthSettings) -> LoginMethod:
+def choose_method(auth: KeyAuthSettings) -> LoginMethod:
     """Returns the method that the settings name. Raises ConfigError for one that lacks a part."""
     mount = auth.mount or auth.method
     match auth.method:
@@ -152,7 +152,7 @@ def choose(auth: KeyAuthSettings) -> LoginMethod:
             raise ConfigError(f"keys.auth: method {auth.method} lacks a setting")
 
 
-def part(answer: Mapping[str, object], key: str) -> Mapping[str, object]:
+def object_at(answer: Mapping[str, object], key: str) -> Mapping[str, object]:
     """Returns an object inside an answer. Raises KeyServerError."""
     found = answer.get(key)
     if not isinstance(found, dict):
@@ -160,7 +160,7 @@ def part(answer: Mapping[str, object], key: str) -> Mapping[str, object]:
     return found
 
 
-def seconds(source: Mapping[str, object], key: str) -> int:
+def seconds_at(source: Mapping[str, object], key: str) -> int:
     """Returns a number of seconds. Raises KeyServerError."""
     found = source.get(key)
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
@@ -170,23 +170,23 @@ def seconds(source: Mapping[str, object], key: str) -> int:
 
 def _exchange(
     connection: KeyServerConnection, mount: str, body: Mapping[str, object], refused: str
-) -> Granted:
+) -> GrantedLogin:
     try:
         answer = connection.write(f"auth/{mount}/login", body)
     except KeyServerError as error:
         if error.fault in {Fault.INVALID, Fault.FORBIDDEN}:
             raise _Refused(refused) from None
         raise
-    granted = part(answer, "auth")
+    granted = object_at(answer, "auth")
     token = granted.get("client_token")
     if not isinstance(token, str) or not token:
         raise KeyServerError(Fault.UNEXPECTED)
-    return _granted(token, seconds(granted, "lease_duration"), granted)
+    return _granted(token, seconds_at(granted, "lease_duration"), granted)
 
 
-def _granted(token: str, left: int | None, source: Mapping[str, object]) -> Granted:
+def _granted(token: str, left: int | None, source: Mapping[str, object]) -> GrantedLogin:
     policies = source.get("policies")
     if not isinstance(policies, list):
         raise KeyServerError(Fault.UNEXPECTED)
     renewable = source.get("renewable") is True
-    return Granted(token, left, renewable, frozenset(str(name) for name in policies))
+    return GrantedLogin(token, left, renewable, frozenset(str(name) for name in policies))

@@ -12,13 +12,13 @@ from threading import Lock
 from vault.keys.snapshot import KeyId
 from vault.service.ports import DataKeyStore
 
-__all__ = ["DEFAULT_BLOCK", "MAX_USES", "Charge", "UseCounter"]
+__all__ = ["DEFAULT_BLOCK", "MAX_USES", "ChargeResult", "UseCounter"]
 
 DEFAULT_BLOCK = 1_000_000
 MAX_USES = 2**31
 
 
-class Charge(Enum):
+class ChargeResult(Enum):
     """The result of a charge."""
 
     TAKEN = auto()
@@ -40,7 +40,7 @@ class UseCounter:
         self._locks: dict[tuple[KeyId, int], Lock] = {}
         self._lock = Lock()
 
-    def charge(self, key: KeyId, version: int, count: int) -> Charge:
+    def charge(self, key: KeyId, version: int, count: int) -> ChargeResult:
         """Takes ``count`` encryptions from a version, or returns why it has no more to give.
 
         Raises StoreUnavailable where it must reserve and cannot.
@@ -55,13 +55,13 @@ class UseCounter:
                 )
                 if total < self._seen.get(place, 0) + wanted:
                     # Restored beneath us, and not to where this process has counted.
-                    return Charge.COUNTER_REGRESSED
+                    return ChargeResult.COUNTER_REGRESSED
                 self._seen[place] = total
                 if total > self._max_uses:
-                    return Charge.USED_UP
+                    return ChargeResult.USED_UP
                 left += wanted
             self._left[place] = left - count
-            return Charge.TAKEN
+            return ChargeResult.TAKEN
 
     def _lock_of(self, place: tuple[KeyId, int]) -> Lock:
         # One lock per key version: a reservation of one field does not hold up the others.

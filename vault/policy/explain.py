@@ -8,12 +8,12 @@ from enum import StrEnum
 
 from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Decision, decide
-from vault.policy.known_principals import unknown
+from vault.policy.known_principals import explain_unknown
 from vault.policy.limits import window_text
 from vault.policy.model import Policy
 from vault.policy.roles import FIELDLESS, VIEWED, Rule
 
-__all__ = ["Effect", "Explanation", "Ground", "explain"]
+__all__ = ["Effect", "Explanation", "RelevantEntry", "explain"]
 
 
 class Effect(StrEnum):
@@ -26,7 +26,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class RelevantEntry:
     """An entry of the policy that applies to a call.
 
     Attributes:
@@ -43,7 +43,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision and its grounds, in the order in which they count.
+    """A decision and the entries that apply, in order of precedence.
 
     Attributes:
         unknown: why the principal has no role, where the policy does not know it.
@@ -51,7 +51,7 @@ class Explanation:
 
     decision: Decision
     roles: tuple[str, ...]
-    grounds: tuple[Ground, ...]
+    entries: tuple[RelevantEntry, ...]
     unknown: tuple[str, ...] = ()
 
     def lines(self, source: str) -> Iterator[str]:
@@ -63,9 +63,9 @@ class Explanation:
             yield f"{self.decision.reason}: {self.decision.message}"
         yield from self.unknown
         yield f"roles: {', '.join(self.roles)}" if self.roles else "roles: none"
-        for ground in self.grounds:
-            yield f"{source}:{ground.line}: {ground.path}: {ground.says}"
-        if self.roles and not any(each.effect is Effect.ALLOWS for each in self.grounds):
+        for entry in self.entries:
+            yield f"{source}:{entry.line}: {entry.path}: {entry.says}"
+        if self.roles and not any(each.effect is Effect.ALLOWS for each in self.entries):
             yield "no rule of these roles allows it"
 
 
@@ -75,26 +75,26 @@ def explain(
     """Decides a call as ``decide`` does, and says why."""
     name = None if action in FIELDLESS else field
     roles = policy.roles_of(principal)
-    grounds = [ground for role in roles for ground in _rules(policy, role, action, name)]
+    entries = [entry for role in roles for entry in _rules(policy, role, action, name)]
     # A deny wins over every allow, so it comes first.
-    grounds.sort(key=lambda ground: ground.effect is not Effect.DENIES)
+    entries.sort(key=lambda entry: entry.effect is not Effect.DENIES)
     decision = decide(policy, principal, action, field, view)
     if isinstance(decision, Allow):
-        grounds.extend(_limits(policy, action, name))
-        grounds.extend(_notes(policy, action, name))
-    return Explanation(decision, roles, tuple(grounds), tuple(unknown(policy, principal)))
+        entries.extend(_limits(policy, action, name))
+        entries.extend(_notes(policy, action, name))
+    return Explanation(decision, roles, tuple(entries), tuple(explain_unknown(policy, principal)))
 
 
-def _rules(policy: Policy, role: str, action: Action, field: str | None) -> Iterator[Ground]:
+def _rules(policy: Policy, role: str, action: Action, field: str | None) -> Iterator[RelevantEntry]:
     for index, rule in enumerate(policy.roles[role].rules):
         path = f"roles.{role}[{index}]"
         if (action, field) in rule.denied():
             says = f"denies {_what(rule, action, field)}; a deny wins"
-            yield Ground(rule.line, path, Effect.DENIES, says)
+            yield RelevantEntry(rule.line, path, Effect.DENIES, says)
         if (action, field) in rule.allowed():
             view = f" with view {rule.view}" if action in VIEWED else ""
             says = f"allows {_what(rule, action, field)}{view}"
-            yield Ground(rule.line, path, Effect.ALLOWS, says)
+            yield RelevantEntry(rule.line, path, Effect.ALLOWS, says)
 
 
 def _what(rule: Rule, action: Action, field: str | None) -> str:
@@ -103,15 +103,15 @@ def _what(rule: Rule, action: Action, field: str | None) -> str:
     return f"{action} on {field}" + (" (by '*')" if rule.every else "")
 
 
-def _limits(policy: Policy, action: Action, field: str | None) -> Iterator[Ground]:
+def _limits(policy: Policy, action: Action, field: str | None) -> Iterator[RelevantEntry]:
     for index, limit in enumerate(policy.limits):
         if limit.concerns(action, field):
             values, window = limit.quota.values, window_text(limit.quota.seconds)
             says = f"at most {values:,} values per {window} and principal"
-            yield Ground(limit.line, f"limits[{index}]", Effect.LIMITS, says)
+            yield RelevantEntry(limit.line, f"limits[{index}]", Effect.LIMITS, says)
 
 
-def _notes(policy: Policy, action: Action, name: str | None) -> Iterator[Ground]:
+def _notes(policy: Policy, action: Action, name: str | None) -> Iterator[RelevantEntry]:
     """Yields what the field itself has to say about an allowed call."""
     field = policy.fields[name] if name is not None else None
     if field is None:
@@ -120,7 +120,7 @@ def _notes(policy: Policy, action: Action, name: str | None) -> Iterator[Ground]
     if action is Action.TOKENIZE and field.ttl is not None:
         lifetime = window_text(int(field.ttl.total_seconds()))
         says = f"a token expires {lifetime} after its value was last tokenized"
-        yield Ground(field.line, path, Effect.NOTES, says)
+        yield RelevantEntry(field.line, path, Effect.NOTES, says)
     if action is Action.ERASE and field.storage is Storage.VAULTLESS:
         says = "vaultless: nothing is stored, so the call is INVALID_REQUEST"
-        yield Ground(field.line, path, Effect.NOTES, says)
+        yield RelevantEntry(field.line, path, Effect.NOTES, says)

@@ -9,14 +9,14 @@ from vault.model import Group, Principal
 from vault.policy.model import Policy
 from vault.policy.roles import Binding
 
-__all__ = ["unknown"]
+__all__ = ["explain_unknown"]
 
 _SPIFFE = "spiffe"
 _SUBJECT = "sub"
 _MOST = 512  # characters of a name that are compared
 
 
-def unknown(policy: Policy, principal: Principal) -> Iterator[str]:
+def explain_unknown(policy: Policy, principal: Principal) -> Iterator[str]:
     """Yields why a principal has no role, nothing where the policy knows it."""
     if principal.issuer == _SPIFFE:
         known = {str(each.principal): each for each in _principals(policy)}

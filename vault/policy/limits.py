@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 from vault.model import Action
 
-__all__ = ["By", "Limit", "Quota", "quotas_of", "window_text"]
+__all__ = ["CountedBy", "Limit", "Quota", "quotas_of", "window_text"]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 
 
-class By(StrEnum):
+class CountedBy(StrEnum):
     """Whose values are counted together."""
 
     PRINCIPAL = "principal"
@@ -48,7 +48,7 @@ class Limit:
     fields: frozenset[str]
     actions: frozenset[Action]
     quota: Quota
-    by: By = By.PRINCIPAL
+    by: CountedBy = CountedBy.PRINCIPAL
     line: int = field(default=0, compare=False)
 
     def concerns(self, action: Action, name: str | None) -> bool:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable
-from vault.postgres.deadlines import bound, driver_of
+from vault.postgres.deadlines import driver_of, set_deadline
 from vault.postgres.failures import (
     DRIVER_ERRORS,
     Conflict,
@@ -67,7 +67,7 @@ class PendingBegin:
         timeouts = _milliseconds(remaining), _milliseconds(min(remaining, _LOCK_TIMEOUT))
         failure: StoreUnavailable
         try:
-            bound(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
+            set_deadline(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
             commands = (_BEGIN, Command(_SETTINGS, timeouts))
             self._trip = PipelinedCommands(driver_of(connection), commands)
         except DRIVER_ERRORS as error:
@@ -105,7 +105,7 @@ class PendingBegin:
         assert now is not None
         if any(read_only):
             return self._demoted()
-        bound(self._connection, answer_by=self._answer_by, patience=_LONGEST_SILENCE)
+        set_deadline(self._connection, answer_by=self._answer_by, patience=_LONGEST_SILENCE)
         return _EPOCH + timedelta(microseconds=int.from_bytes(now, signed=True))
 
     def _translated(self, error: BaseException) -> StoreUnavailable:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import psycopg
 
-from vault.errors import Explained
+from vault.errors import ExplainedError
 
 __all__ = ["Cause", "ConnectFailed", "connect_failed"]
 
@@ -85,7 +85,7 @@ _WORDS: tuple[tuple[str, Cause], ...] = (
 )
 
 
-class ConnectFailed(psycopg.OperationalError, Explained):
+class ConnectFailed(psycopg.OperationalError, ExplainedError):
     """No connection was made. Holds none of the driver's words.
 
     Attributes:

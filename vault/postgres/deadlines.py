@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from vault.postgres.failures import connection_failure
 
-__all__ = ["DeadlineConnection", "bound", "driver_of", "use_deadline_connections"]
+__all__ = ["DeadlineConnection", "driver_of", "set_deadline", "use_deadline_connections"]
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
             raise
 
 
-def bound(connection: Connection, *, answer_by: float, patience: float) -> None:
+def set_deadline(connection: Connection, *, answer_by: float, patience: float) -> None:
     """Limits how long this use of a pooled connection waits for answers."""
     driver = driver_of(connection)
     if isinstance(driver, DeadlineConnection):
@@ -67,7 +67,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def use_deadline_connections(engine: Engine) -> None:
-    """Makes an engine open such connections; without limits until ``bound`` sets some."""
+    """Makes an engine open such connections; without limits until ``set_deadline`` sets some."""
 
     def connect(
         _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]

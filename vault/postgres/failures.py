@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from vault.errors import AuditUnavailable, Explained, Reason, StoreUnavailable
+from vault.errors import AuditUnavailable, ExplainedError, Reason, StoreUnavailable
 from vault.postgres.connect_failures import ConnectFailed, connect_failed
 
 __all__ = [
@@ -173,7 +173,7 @@ def translate_for_audit(error: BaseException) -> AuditUnavailable:
     """Translates a driver's error into the audit's, as ``translate`` into the store's."""
     state = sqlstate_of(error)
     original = _original(error)
-    known = original if isinstance(original, Explained) else None
+    known = original if isinstance(original, ExplainedError) else None
     _log.error("audit not available", **_log_entry(error, state, known))
     if state == _CANCELED:
         late = AuditUnavailable(
@@ -190,6 +190,6 @@ def _original(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def _log_entry(error: BaseException, state: str, known: Explained | None) -> dict[str, str]:
+def _log_entry(error: BaseException, state: str, known: ExplainedError | None) -> dict[str, str]:
     where = {"cause": str(known), "where": known.where} if known else {}
     return {"sqlstate": state, "kind": type(error).__name__, **where}

@@ -36,7 +36,7 @@ from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import MinuteBudget, RefusalCounter
 from vault.rpc.status import REQUEST_ID_KEY, call_status, status_code
 from vault.service.call import Call
-from vault.telemetry.log_samples import Samples
+from vault.telemetry.log_samples import LogSampler
 from vault.telemetry.logging import frames_of, get_log
 from vault.telemetry.metrics import Metrics
 from vault.telemetry.spans import OFF, Attributes, CallSpan, Spans
@@ -134,7 +134,7 @@ class Pipeline(_BytesHandler):
         self._identify = identify
         self._receiver = receiver
         self._called = called
-        self._samples = Samples()
+        self._samples = LogSampler()
         self._denials = ConcurrencyLimiter(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
         self._denial_records = MinuteBudget(_DENIALS_A_MINUTE)
         self._spans = spans

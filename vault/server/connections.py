@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vault.rpc.peers import address_of, endpoint_of, plain_host
-from vault.telemetry.log_samples import Samples
+from vault.telemetry.log_samples import LogSampler
 from vault.telemetry.logging import get_log
 
 __all__ = ["ConnectionLimits", "Connections", "accepted_connections"]
@@ -143,7 +143,7 @@ class Connections:
         self._bounds = bounds
         self._counted = counted
         self._closed = closed
-        self._samples = Samples()
+        self._samples = LogSampler()
         self._calls: dict[str, float] = {}
         # By inode: a descriptor's number is soon reused.
         self._known: dict[int, _Connection | None] = {}

@@ -63,7 +63,7 @@ from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
-from vault.telemetry.spans import OFF, SpannedKeys, Spans
+from vault.telemetry.spans import OFF, Spans, TracedKeyWrapper
 
 __all__ = ["Backend", "open_backend", "replica_name"]
 
@@ -128,7 +128,7 @@ def open_backend(
         wrapper.log_in()
         keyring = Keyring(
             PostgresDataKeyStore(side),
-            SpannedKeys(wrapper, spans),
+            TracedKeyWrapper(wrapper, spans),
             first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
             witness=partial(keys_named, side),

@@ -23,9 +23,9 @@ __all__ = [
     "NO_TOKEN",
     "Answers",
     "ParsedColumn",
-    "laid_out",
     "parse_column",
     "parse_tokens",
+    "with_view_layouts",
 ]
 
 # One failure, word for word, for every string that is not a live token of the field:
@@ -153,7 +153,7 @@ def _already(text: str, parse_token: Callable[[str], Parsed]) -> str | None:
     return _ALREADY
 
 
-def laid_out(column: ParsedColumn, field: Field, view: str) -> ParsedColumn:
+def with_view_layouts(column: ParsedColumn, field: Field, view: str) -> ParsedColumn:
     """Returns the column with the layouts of a view's answers: a written view has none."""
     shown = field.views.get(view)
     if shown is None or not shown.write:

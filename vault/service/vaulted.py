@@ -14,9 +14,9 @@ from vault.service.columns import (
     NOT_LIVE,
     Answers,
     ParsedColumn,
-    laid_out,
     parse_column,
     parse_tokens,
+    with_view_layouts,
 )
 from vault.service.conversion import Conversion, Parse, Work
 from vault.service.ports import KeySource, Transaction
@@ -68,7 +68,7 @@ class VaultedPath:
     def detokenize(self, tokens: Sequence[str]) -> Work[str]:
         """As ``ConversionPath``."""
         show = view_maker(self._field, self._view)
-        column = laid_out(self._parse_tokens(tokens), self._field, self._view)
+        column = with_view_layouts(self._parse_tokens(tokens), self._field, self._view)
 
         def work(transaction: Transaction) -> Conversion[str]:
             rows = transaction.tokens.find_by_token(self._space, column.cores)

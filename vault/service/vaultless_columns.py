@@ -29,7 +29,7 @@ from vault.formats.columnar.rows import (
 from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
-from vault.service.columns import NO_TOKEN, Answers, laid_out, parse_column, parse_tokens
+from vault.service.columns import NO_TOKEN, Answers, parse_column, parse_tokens, with_view_layouts
 from vault.service.conversion import Conversion
 from vault.service.reading import decipher_tokens
 from vault.service.token_creation import VAULTLESS_KEY_VERSION, encipher_cores
@@ -154,7 +154,7 @@ def detokenize_column(
                 texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
                 made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
     column = parse_tokens(_at(tokens, rest), field.format, deadline)
-    column = laid_out(column, field, view)
+    column = with_view_layouts(column, field, view)
     answers = [
         value if isinstance(value, Failure) else show(token, value)
         for token, value in zip(

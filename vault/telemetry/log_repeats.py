@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["Repeats"]
+__all__ = ["RepeatFilter"]
 
 # One of these for each call and each round of a background thread adds nothing to the first.
 _REPEATED = frozenset({"audit not available", "database error", "unexpected error"})
@@ -19,7 +19,7 @@ _OF_THE_CALL = frozenset({"request_id", "timestamp"})
 _MOST_CAUSES = 256
 
 
-class Repeats:
+class RepeatFilter:
     """A structlog processor that drops records logged a moment ago. Threads may share it.
 
     The next one after ``interval`` seconds has in ``repeated`` how many were dropped.

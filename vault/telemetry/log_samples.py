@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-__all__ = ["Samples"]
+__all__ = ["LogSampler"]
 
 
-class Samples:
+class LogSampler:
     """One sample a minute of each source, and of so many sources.
 
     Args:

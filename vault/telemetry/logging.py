@@ -15,7 +15,7 @@ from json import JSONEncoder
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from vault.telemetry.log_repeats import Repeats
+from vault.telemetry.log_repeats import RepeatFilter
 
 __all__ = ["configure_logging", "first_failure_logged", "frames_of", "get_log"]
 
@@ -44,7 +44,7 @@ def configure_logging(level: str, *, worker: int | None = None) -> None:
         *([_naming(worker)] if worker is not None else []),
     )
     structlog.configure(
-        processors=[Repeats(), *shared, _render],
+        processors=[RepeatFilter(), *shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # Writes a line with its end at once: workers share standard error.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from vault.service.ports import KeyWrapper
 
-__all__ = ["OFF", "Attributes", "CallSpan", "Metadata", "SpannedKeys", "Spans"]
+__all__ = ["OFF", "Attributes", "CallSpan", "Metadata", "Spans", "TracedKeyWrapper"]
 
 Attributes = Mapping[str, str | int]
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -62,7 +62,7 @@ class _Off:
 OFF: Spans = _Off()
 
 
-class SpannedKeys:
+class TracedKeyWrapper:
     """A KeyWrapper whose requests to the key server are spans."""
 
     def __init__(self, keys: KeyWrapper, spans: Spans) -> None:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from vault.client.loopback import direct_options
+from vault.client.loopback import no_proxy_options
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from vault.client.loopback import direct_options
      "dns:///localhost:1", "ipv4:127.0.0.1:1", "ipv6:[::1]:1"],
 )  # fmt: skip
 def test_loopback_is_reached_directly(address: str) -> None:
-    assert direct_options(address) == (("grpc.enable_http_proxy", 0),)
+    assert no_proxy_options(address) == (("grpc.enable_http_proxy", 0),)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_loopback_is_reached_directly(address: str) -> None:
     ["tokens.example.org:1", "127.0.0.1.example.org:1", "localhost.example.org", "10.0.0.1"],
 )
 def test_other_addresses_keep_the_environment_s_proxy(address: str) -> None:
-    assert direct_options(address) == ()
+    assert no_proxy_options(address) == ()
 
 
 def test_an_answer_comes_in_spite_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_an_answer_comes_in_spite_of_a_proxy(monkeypatch: pytest.MonkeyPatch) ->
     server.start()
     try:
         ask = health_pb2.HealthCheckRequest()
-        with grpc.insecure_channel(address, direct_options(address)) as channel:
+        with grpc.insecure_channel(address, no_proxy_options(address)) as channel:
             answer = health_pb2_grpc.HealthStub(channel).Check(ask, timeout=5)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError):

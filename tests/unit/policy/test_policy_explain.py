@@ -88,7 +88,7 @@ def test_the_decision_is_the_one_that_calls_get(who: str, action: Action, view: 
         explanation = explain(POLICY, principal, action, field, view)
         assert explanation.decision == decision
         if isinstance(decision, Allow):
-            granting = {ground.path.partition("[")[0] for ground in explanation.grounds}
+            granting = {ground.path.partition("[")[0] for ground in explanation.entries}
             assert {f"roles.{role}" for role in decision.roles} <= granting
 
 

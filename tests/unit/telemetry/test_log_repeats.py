@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from vault.telemetry.log_repeats import Repeats
+from vault.telemetry.log_repeats import RepeatFilter
 
 
 class RepeatsHarness:
     def __init__(self) -> None:
         self.now = 100.0
-        self.repeats = Repeats(60.0, lambda: self.now)
+        self.repeats = RepeatFilter(60.0, lambda: self.now)
 
     def log(self, event: str = "database error", **fields: str) -> object:
         """Returns what is said, None where nothing is."""

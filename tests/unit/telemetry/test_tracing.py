@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from vault.config import TracingSettings
 from vault.errors import ConfigError, KeysUnavailable
-from vault.telemetry.spans import OFF, Metadata, SpannedKeys
+from vault.telemetry.spans import OFF, Metadata, TracedKeyWrapper
 from vault.telemetry.trace_export import CollectorConnection, SpanQueue, read_headers
 from vault.telemetry.tracing import OpenTelemetrySpans
 
@@ -183,7 +183,7 @@ class Keys:
 
 def test_requests_to_the_key_server_are_spans() -> None:
     traced = Traced()
-    keys = SpannedKeys(Keys(), traced.spans)
+    keys = TracedKeyWrapper(Keys(), traced.spans)
     assert keys.generate([b"a"]) == ["wrapped"]
     with pytest.raises(KeysUnavailable):
         keys.unwrap([])

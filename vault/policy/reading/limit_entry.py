@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vault.policy.limits import By, Limit, Quota
+from vault.policy.limits import CountedBy, Limit, Quota
 from vault.policy.model import Field
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry, listed
@@ -36,7 +36,7 @@ def _read_limit(entry: Entry, fields: Mapping[str, Field | None]) -> Limit | Non
         entries["actions"].fail(f"{listed(actions & FIELDLESS)}: works on no values: remove it")
     values = entries["values"].integer(1, _MOST_VALUES) if "values" in entries else None
     seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
-    by = entries["by"].choice(By) if "by" in entries else None
+    by = entries["by"].choice(CountedBy) if "by" in entries else None
     if values is None or seconds is None or by is None:
         return None
     return Limit(names - {EVERY}, actions, Quota(seconds, values), by, entry.line)
