@@ -9,8 +9,7 @@ from sqlalchemy import Engine
 
 from vault.audit.chain import KeyOf
 from vault.audit.erasure_check import check_again, sample_erasures
-from vault.errors import AuditUnavailable
-from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
+from vault.postgres.failures import translate_for_audit, translated
 from vault.service.audit_access import Finding
 
 __all__ = ["ErasureMonitor"]
@@ -30,22 +29,17 @@ class ErasureMonitor:
         self._key_of = key_of
         self._wrong: list[tuple[UUID, int]] = []
 
+    @translated(translate_for_audit)
     def check(self) -> Sequence[Finding]:
         """Returns what is wrong. Raises AuditUnavailable, KeysUnavailable."""
-        failure: AuditUnavailable
-        try:
-            with self._engine.connect() as connection:
-                reading = connection.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
-                found = check_again(reading, self._key_of, self._wrong) if self._wrong else []
-                found += sample_erasures(reading, self._key_of)
-        except DRIVER_ERRORS as error:
-            failure = translate_for_audit(error)
-        else:
-            places = dict.fromkeys((UUID(each.writer), each.number) for each in found)
-            self._wrong = list(places)[:_KEPT]
-            # Of a list that was found whole, a sample says less.
-            first = {(each.writer, each.number, each.kind): each for each in reversed(found)}
-            return list(reversed(first.values()))
-        raise failure
+        with self._engine.connect() as connection:
+            reading = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            found = check_again(reading, self._key_of, self._wrong) if self._wrong else []
+            found += sample_erasures(reading, self._key_of)
+        places = dict.fromkeys((UUID(each.writer), each.number) for each in found)
+        self._wrong = list(places)[:_KEPT]
+        # Of a list that was found whole, a sample says less.
+        first = {(each.writer, each.number, each.kind): each for each in reversed(found)}
+        return list(reversed(first.values()))

@@ -8,8 +8,7 @@ log's primary key stops: no position is ever given twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -28,9 +27,9 @@ from vault.audit.log import LogRoot, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
 from vault.crypto.field_key import MacKey
-from vault.errors import AuditUnavailable, Reason, VaultError
+from vault.errors import AuditUnavailable, Reason
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
+from vault.postgres.failures import translate_for_audit, translated
 from vault.postgres.transaction import execute
 from vault.service.audit_access import Finding
 
@@ -141,9 +140,10 @@ class Integrator:
                 break
         return replace(self._status, integrated=integrated)
 
+    @translated(translate_for_audit)
     def _step(self) -> int:
         """Runs one transaction; returns how many records it integrated."""
-        with self._transaction() as connection:
+        with self._engine.begin() as connection:
             alone = _execute(connection, sql.BEGIN, {"lock": int(AdvisoryLock.INTEGRATION)})[0][-1]
             end = self._end(connection)
             others_work = not alone or end.tip.tree.size > self._tip.tree.size
@@ -265,18 +265,6 @@ class Integrator:
         begun = [(now, time_of(str(body))) for now, body in rows]
         ages = [(cast("datetime", now) - then).total_seconds() for now, then in begun if then]
         return max([0.0, *ages])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        failure: VaultError
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DRIVER_ERRORS as error:
-            failure = translate_for_audit(error)
-        else:
-            return
-        raise failure
 
 
 def _tampered(what: str) -> AuditUnavailable:

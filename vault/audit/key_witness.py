@@ -13,8 +13,8 @@ from sqlalchemy import Engine, text
 
 from vault.audit.chain import KeyOf
 from vault.audit.record import NamedKeys, Record, read_opening
-from vault.errors import AuditUnavailable, DecryptionFailed
-from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
+from vault.errors import DecryptionFailed
+from vault.postgres.failures import translate_for_audit, translated
 
 __all__ = ["keys_named"]
 
@@ -30,22 +30,17 @@ _SETTINGS = text(
 )
 
 
+@translated(translate_for_audit)
 def keys_named(engine: Engine, key_of: KeyOf) -> Sequence[NamedKeys]:
     """Returns the generations that the last writers' genuine openings name.
 
     Raises AuditUnavailable.
     """
-    failure: AuditUnavailable
-    try:
-        with engine.connect() as connection:
-            connection.execute(_SETTINGS)
-            rows = connection.execute(_LAST_OPENINGS, {"most": _MOST}).all()
-    except DRIVER_ERRORS as error:
-        failure = translate_for_audit(error)
-    else:
-        named = {_named(Record(*row), key_of) for row in rows}
-        return [each for each in named if each is not None]
-    raise failure
+    with engine.connect() as connection:
+        connection.execute(_SETTINGS)
+        rows = connection.execute(_LAST_OPENINGS, {"most": _MOST}).all()
+    named = {_named(Record(*row), key_of) for row in rows}
+    return [each for each in named if each is not None]
 
 
 def _named(record: Record, key_of: KeyOf) -> NamedKeys | None:

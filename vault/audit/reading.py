@@ -20,7 +20,7 @@ from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
 from vault.audit.witness import NOTHING_KNOWN, AuditWitness, Knowledge, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
-from vault.postgres.failures import DRIVER_ERRORS, translate_for_audit
+from vault.postgres.failures import translate_for_audit, translated
 from vault.service.audit_access import AuditReport, Finding
 
 __all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
@@ -124,6 +124,7 @@ class PostgresAuditReader:
         self._witness = witness
         self._checks = checks
 
+    @translated(translate_for_audit)
     def verify(
         self, checkpoint: Checkpoint | None = None, *, deadline: float | None = None
     ) -> AuditReport:
@@ -132,7 +133,7 @@ class PostgresAuditReader:
         Raises AuditUnavailable (DEADLINE_EXCEEDED at ``deadline``), KeysUnavailable.
         """
         knowledge = self._witness()
-        with _our_errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             around = self._run_checks(connection)
             snapshot = _snapshot(connection, deadline)
             with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
@@ -141,18 +142,20 @@ class PostgresAuditReader:
                 undone = erasures.findings()
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
+    @translated(translate_for_audit)
     def quick_check(self, writers: Sequence[UUID]) -> tuple[Sequence[Finding], dict[UUID, int]]:
         """Returns what is wrong around the audit, and at the ends of this process's chains.
 
         With it the number of each writer's last record in the log. Raises AuditUnavailable.
         """
         knowledge = self._witness()
-        with _our_errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             connection.execute(_BOUNDS)
             rows = connection.execute(_LOGGED, {"writers": list(writers)})
             logged = {row[0]: row[1] for row in rows}
             return self._quick_check(connection, knowledge), logged
 
+    @translated(translate_for_audit)
     def checkpoint(self) -> tuple[Checkpoint | None, Sequence[Finding]]:
         """Returns heads and log as of now, None where nothing was ever written.
 
@@ -163,7 +166,7 @@ class PostgresAuditReader:
         KeysUnavailable.
         """
         knowledge = self._witness()
-        with _our_errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             findings = self._quick_check(connection, knowledge)
             now = connection.execute(_NOW).scalar_one()
             stored = [Head(*row) for row in connection.execute(_LISTED_HEADS)]
@@ -182,14 +185,16 @@ class PostgresAuditReader:
         made = Checkpoint(now, list(heads.values()), log) if heads or log else None
         return made, findings
 
+    @translated(translate_for_audit)
     def position_of(self, writer: str, number: int) -> int | None:
         """Returns where a record stands in the log. Raises AuditUnavailable."""
-        with _our_errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             connection.execute(_BOUNDS)
             found = {"writer": UUID(writer), "number": number}
             position: int | None = connection.execute(_POSITION, found).scalar_one_or_none()
             return position
 
+    @translated(translate_for_audit)
     def page(self, first: int, limit: int, *, quick_check: bool = True) -> LogPage:
         """Returns entries from a position on; from 0, the last ``limit``.
 
@@ -199,7 +204,7 @@ class PostgresAuditReader:
         Raises AuditUnavailable, KeysUnavailable.
         """
         knowledge = self._witness()
-        with _our_errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             last, written, *_ = connection.execute(_EXTENT).one()
             seen = max(last, knowledge.log.size if knowledge.log else 0)
             first = first or max(1, seen - limit + 1)
@@ -281,14 +286,3 @@ def _snapshot(connection: Connection, deadline: float | None) -> AuditSnapshot:
         log=_in_time((Logged(LogEntry(*row[:5]), row[5]) for row in stream(_LOG)), deadline),
         roots=(LogRoot(*row) for row in stream(_ROOTS)),
     )
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    failure: AuditUnavailable | None = None
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        failure = translate_for_audit(error)
-    if failure is not None:
-        raise failure

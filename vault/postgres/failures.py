@@ -7,14 +7,16 @@ only the SQLSTATE does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from vault.errors import AuditUnavailable, ExplainedError, Reason, StoreUnavailable
+from vault.errors import AuditUnavailable, ExplainedError, Reason, StoreUnavailable, VaultError
 from vault.postgres.connect_failures import ConnectFailed, connect_failed
 
 __all__ = [
@@ -27,9 +29,12 @@ __all__ = [
     "sqlstate_of",
     "translate",
     "translate_for_audit",
+    "translated",
 ]
 
 _log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # ValueError: text that cannot be encoded is refused before it reaches Postgres, by an
 # error that holds the text.
@@ -184,6 +189,28 @@ def translate_for_audit(error: BaseException) -> AuditUnavailable:
         return late
     cause = f": {known}" if known else ""
     return AuditUnavailable(f"the audit cannot be written or read, so there is no answer{cause}")
+
+
+def translated(
+    failure_of: Callable[[BaseException], VaultError] = translate,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Returns a decorator that raises our error where the function raises a driver's.
+
+    The driver's is not even the context of ours, which a context manager cannot prevent.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except DRIVER_ERRORS as error:
+                failure = failure_of(error)
+            raise failure
+
+        return run
+
+    return decorate
 
 
 def _original(error: BaseException) -> BaseException | None:

@@ -13,12 +13,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
 import vault
-from vault.errors import ConfigError, StoreUnavailable
+from vault.errors import ConfigError
 from vault.postgres.address import psycopg_url
 from vault.postgres.address_options import warn_of_weakness
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.deadlines import use_deadline_connections
-from vault.postgres.failures import DRIVER_ERRORS, translate
+from vault.postgres.failures import translated
 from vault.postgres.roles import check_service_role, grant
 
 __all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
@@ -48,7 +48,6 @@ def migrate(
         ConfigError: the service's role is missing, is the owner, or is a superuser.
         StoreUnavailable: the database is away, or a lock was not to be had.
     """
-    report = progress or _silent
     url = psycopg_url(owner_url, password)
     warn_of_weakness(url)
     engine = create_engine(
@@ -58,7 +57,12 @@ def migrate(
         connect_args={"connect_timeout": 5, "application_name": "tokenvault migrate"},
     )
     use_deadline_connections(engine)
-    with _our_errors(), engine.connect() as connection, _exclusive(connection):
+    _migrate(engine, service_role, progress or _silent)
+
+
+@translated()
+def _migrate(engine: Engine, service_role: str, report: Callable[[str], None]) -> None:
+    with engine.connect() as connection, _exclusive(connection):
         check_service_role(connection, service_role)
         before = _revision(connection)
         connection.commit()
@@ -79,12 +83,14 @@ def code_revision() -> str:
     return head
 
 
+@translated()
 def current_revision(engine: Engine) -> str | None:
     """Returns the database's revision, None where there is no schema. Raises StoreUnavailable."""
-    with _our_errors(), engine.connect() as connection:
+    with engine.connect() as connection:
         return _revision(connection)
 
 
+@translated()
 def check_schema(engine: Engine) -> None:
     """Refuses a database whose schema this code cannot serve.
 
@@ -96,7 +102,7 @@ def check_schema(engine: Engine) -> None:
         StoreUnavailable: the database is away.
     """
     wanted = code_revision()
-    with _our_errors(), engine.connect() as connection:
+    with engine.connect() as connection:
         if not connection.scalar(text("SELECT to_regclass('schema_serves') IS NOT NULL")):
             raise ConfigError("the database has no schema: run `tokenvault migrate`")
         serves = set(connection.scalars(text("SELECT revision FROM schema_serves")))
@@ -147,17 +153,6 @@ def _set(connection: Connection, name: str, value: str) -> None:
     connection.execute(
         text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
     )
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    failure: StoreUnavailable | None = None
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        failure = translate(error)
-    if failure is not None:
-        raise failure
 
 
 def _silent(_: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Engine, text
 
-from vault.errors import ConfigError, StoreUnavailable
-from vault.postgres.failures import DRIVER_ERRORS, translate
+from vault.errors import ConfigError
+from vault.postgres.failures import translated
 
 __all__ = ["GRANTS", "check_service_role", "grant", "refuse_privileged"]
 
@@ -103,6 +103,7 @@ def grant(connection: Connection, role: str) -> None:
         connection.execute(text(f"GRANT {', '.join(privileges)} ON {table} TO {quoted}"))
 
 
+@translated()
 def refuse_privileged(engine: Engine) -> None:
     """Refuses to serve as a role that could alter the schema or rewrite the audit.
 
@@ -110,18 +111,11 @@ def refuse_privileged(engine: Engine) -> None:
         ConfigError: the role is an owner or superuser, or may change or remove audit rows.
         StoreUnavailable: the database is away.
     """
-    failure: StoreUnavailable
-    try:
-        with engine.connect() as connection:
-            parameters = {"tables": list(GRANTS), "audit": _AUDIT}
-            excess = list(connection.scalars(_EXCESS, parameters))
-    except DRIVER_ERRORS as error:
-        failure = translate(error)
-    else:
-        if excess:
-            raise ConfigError(
-                f"the database role of `serve` has too many rights ({', '.join(excess[:3])}):"
-                " serve as the role given to `tokenvault migrate`, which has fewer"
-            )
-        return
-    raise failure
+    with engine.connect() as connection:
+        parameters = {"tables": list(GRANTS), "audit": _AUDIT}
+        excess = list(connection.scalars(_EXCESS, parameters))
+    if excess:
+        raise ConfigError(
+            f"the database role of `serve` has too many rights ({', '.join(excess[:3])}):"
+            " serve as the role given to `tokenvault migrate`, which has fewer"
+        )

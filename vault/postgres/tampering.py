@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, text
 
-from vault.errors import ConfigError, StoreUnavailable
-from vault.postgres.failures import DRIVER_ERRORS, translate
+from vault.errors import ConfigError
+from vault.postgres.failures import translated
 from vault.postgres.roles import GRANTS
 from vault.postgres.schema_check import compare_schema, missing_tweak_version
 
@@ -181,6 +181,7 @@ def find_tampering(connection: Connection) -> Sequence[str]:
     return ["".join(char if char.isprintable() else "?" for char in each) for each in found]
 
 
+@translated()
 def refuse_tampering(engine: Engine) -> None:
     """Refuses to serve on tables that somebody has altered.
 
@@ -188,19 +189,12 @@ def refuse_tampering(engine: Engine) -> None:
         ConfigError: the message names what.
         StoreUnavailable: the database is away.
     """
-    failure: StoreUnavailable
-    try:
-        with engine.connect() as connection:
-            found = find_tampering(connection)
-    except DRIVER_ERRORS as error:
-        failure = translate(error)
-    else:
-        if found:
-            more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            raise ConfigError(
-                f"the database was altered: {'; '.join(found[:_SHOWN])}{more}. Rows can be hidden,"
-                " changed or lost by it: find out whose it is, or which restore stopped half-way,"
-                " and have the owner put it right"
-            )
-        return
-    raise failure
+    with engine.connect() as connection:
+        found = find_tampering(connection)
+    if found:
+        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise ConfigError(
+            f"the database was altered: {'; '.join(found[:_SHOWN])}{more}. Rows can be hidden,"
+            " changed or lost by it: find out whose it is, or which restore stopped half-way,"
+            " and have the owner put it right"
+        )
