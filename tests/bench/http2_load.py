@@ -136,7 +136,7 @@ class _Caller:
         )
 
     def receive(self) -> bool:
-        """Takes what has come; tells whether the call has been answered."""
+        """Takes what has come; returns whether the call has been answered."""
         while True:
             try:
                 part = self._socket.recv(65_536)

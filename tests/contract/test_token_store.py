@@ -301,7 +301,7 @@ def test_the_oldest_expired_come_first_and_of_one_space(
 
 
 def drain(backend: Backend) -> list[tuple[TokenSpace, set[str]]]:
-    """Buries what has expired, two at a time; returns the batches."""
+    """Makes tombstones of what has expired, two at a time; returns the batches."""
 
     def batch(tokens: TokenStore) -> tuple[TokenSpace, set[str]] | None:
         taken = tokens.lock_expired(2)

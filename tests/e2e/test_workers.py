@@ -150,7 +150,7 @@ def test_a_second_server_on_the_port_is_refused(server: Server, serve: Serve) ->
         ended = serve(f"second-{workers}", changes, development=True)
         assert ended.returncode != 0
         assert f"another server has port {port}" in ended.stderr
-        # Without the lock file the port itself tells.
+        # Without the lock file the port itself shows it.
         changes["server"]["lock_directory"] = str(server.settings.parent)  # type: ignore[assignment]
         ended = serve(f"second-{workers}", changes, development=True)
         assert ended.returncode != 0

@@ -1,4 +1,4 @@
-"""A smoke alarm for ciphers whose time tells values apart. It proves nothing: see SECURITY.md.
+"""A smoke alarm for ciphers whose time reveals values. It proves nothing: see SECURITY.md.
 
 Two classes of values, one fixed and one random, are enciphered by turns, and the medians of
 their times compared. The bound is far above what is known of Python's integers (a percent or

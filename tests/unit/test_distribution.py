@@ -1,4 +1,4 @@
-"""One name on the package index, and everything that tells people to install is built from it.
+"""One name on the package index, and everything that says what to install is built from it.
 
 The name `tokenvault` there is a stranger's package: whoever follows a hint with that name
 runs a stranger's code where keys and tokens are.

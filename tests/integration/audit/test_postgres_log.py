@@ -431,7 +431,7 @@ def test_what_the_owner_did_to_the_log_is_named(
     assert found == expect
 
 
-def test_a_swap_with_leaves_made_anew_is_still_noticed(
+def test_a_swap_with_recomputed_leaves_is_still_noticed(
     engine: Engine, reader: PostgresAuditReader, owner: Owner, call: Callable[..., None]
 ) -> None:
     """The owner knows how leaves are made; roots he cannot make."""

@@ -152,7 +152,7 @@ def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
     assert [each.entry.position for each in blind.page(0, 9).records] == [1, 2, 3]
 
     # A stranger to these records, as a server would be that was started now: only the
-    # catalog tells.
+    # catalog shows it.
     stranger = start("c")
     assert {kind for _, _, kind in stranger.kinds()} == {"ALTERED_TABLE"}
 

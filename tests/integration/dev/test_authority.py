@@ -61,7 +61,7 @@ def test_a_second_start_keeps_what_is_good(private_tmp: Path) -> None:
     assert (again.certificate_path.read_bytes(), both(client), both(server)) == held
 
 
-def test_all_is_made_anew_with_less_than_a_week_left(private_tmp: Path) -> None:
+def test_all_is_renewed_with_less_than_a_week_left(private_tmp: Path) -> None:
     clock = Clock(dt.datetime.now(dt.UTC))
     first = Authority(private_tmp, clock=clock)
     client = first.issue_client("support", SPIFFE)

@@ -115,7 +115,7 @@ def test_data_of_another_version_is_refused(private_tmp: Path) -> None:
         EmbeddedPostgres(private_tmp).start()
 
 
-def test_an_initdb_that_was_cut_short_is_begun_anew(private_tmp: Path) -> None:
+def test_an_initdb_that_was_cut_short_is_begun_again(private_tmp: Path) -> None:
     (private_tmp / "data.new").mkdir(mode=0o700)
     (private_tmp / "data.new/PG_VERSION").write_text("18\n")
     with EmbeddedPostgres(private_tmp) as server:

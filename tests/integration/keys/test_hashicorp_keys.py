@@ -315,7 +315,7 @@ def test_renews_before_the_login_ends(openbao: DevOpenBao, keys_settings: KeysSe
     keys.close()
 
 
-def test_logs_in_anew_when_renewing_no_longer_extends(
+def test_logs_in_again_when_renewing_no_longer_extends(
     openbao: DevOpenBao, keys_settings: KeysSettings
 ) -> None:
     keys = HashicorpKeys(short_lived(openbao, keys_settings, "2s", "4s"))

@@ -51,7 +51,7 @@ def test_an_erasure_that_does_nothing_is_an_error(
     assert left == [("live", False)] * len(VALUES)
 
 
-def test_erasing_anew_is_none(harness: ServiceHarness) -> None:
+def test_erasing_again_is_none(harness: ServiceHarness) -> None:
     tokens = harness.tokenize("dated", VALUES)
     assert harness.erase("dated", tokens=tokens[:3]).failures == {}
     assert harness.erase("dated", tokens=tokens[:5]).failures == {}

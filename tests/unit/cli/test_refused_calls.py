@@ -1,4 +1,4 @@
-"""A refused call is told with what it was about: names of the command line, never a value."""
+"""A refused call is reported with what it was about: names of the command line, never a value."""
 
 from __future__ import annotations
 

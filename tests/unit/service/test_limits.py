@@ -70,7 +70,7 @@ def test_a_batch_larger_than_the_limit_will_never_fit(limited: ServiceHarness) -
     assert "split it" in error.message
 
 
-def test_a_new_window_begins_anew_and_the_longer_one_goes_on(limited: ServiceHarness) -> None:
+def test_a_new_window_starts_over_and_the_longer_one_goes_on(limited: ServiceHarness) -> None:
     now = datetime(2026, 1, 5, 10, 59, 30, tzinfo=UTC)
     limited.work._clock = lambda: now
     limited.tokenize("ssn", SSNS[:10])

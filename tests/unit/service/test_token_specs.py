@@ -124,7 +124,7 @@ def test_a_field_of_ff3_1_without_a_token_answers_none(harness: ServiceHarness) 
     assert recorded(harness) == {}
 
 
-def test_tokens_are_made_anew_where_another_version_was_recorded_meanwhile(
+def test_tokens_are_made_again_where_another_version_was_recorded_meanwhile(
     harness: ServiceHarness,
 ) -> None:
     """An older server is live, so the store records the older version."""
