@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-__all__ = ["EMPTY", "HASH_BYTES", "Tree", "leaf_hash"]
+__all__ = ["EMPTY", "HASH_BYTES", "Tree", "leaf_hash", "node_hash"]
 
 HASH_BYTES = 32
 _LEAF, _NODE = b"\x00", b"\x01"
@@ -21,7 +21,8 @@ def leaf_hash(content: bytes) -> bytes:
     return sha256(_LEAF + content).digest()
 
 
-def _node_hash(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Returns the hash of a node over its two halves."""
     return sha256(_NODE + left + right).digest()
 
 
@@ -45,7 +46,7 @@ class Tree:
         for leaf in leaves:
             node, rest = leaf, size
             while rest & 1:  # each trailing one is a perfect tree as large as the node's
-                node, rest = _node_hash(peaks.pop(), node), rest >> 1
+                node, rest = node_hash(peaks.pop(), node), rest >> 1
             peaks.append(node)
             size += 1
         return Tree(size, tuple(peaks))
@@ -56,7 +57,7 @@ class Tree:
             return sha256(b"").digest()
         *left, root = self.peaks
         for peak in reversed(left):
-            root = _node_hash(peak, root)
+            root = node_hash(peak, root)
         return root
 
     def to_bytes(self) -> bytes:

@@ -1,0 +1,1 @@
+"""C2SP's formats for transparency logs: notes, checkpoints, tiles, proofs, witnesses. No I/O."""
