@@ -229,7 +229,7 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("policy", Admission, "admit_field"),
     ("transaction and MAC", PostgresUnitOfWork, "run"),
     ("audit record", PostgresAuditLog, "append"),
-    ("parse", vaultless_columns, "_split"),
+    ("parse", vaultless_columns, "split_items"),
     ("cipher", vaultless_columns, "_run"),
     ("render", vaultless_columns, "join_texts"),
     ("token-set digest", conversion, "packed_token_set"),

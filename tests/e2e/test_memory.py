@@ -41,7 +41,8 @@ OVERWRITING = {
     "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
 }
 NAMES = [f"Canarino Quetzal{chr(97 + n % 26)}{chr(97 + n // 26)}q" for n in range(60)]
-IDS = [f"{n:010d}" for n in range(7_000_000_000, 7_000_000_060)]
+# Enough to go as arrays.
+IDS = [f"{n:010d}" for n in range(7_000_000_000, 7_000_000_070)]
 # What a server in use is sure to hold as it is; HMAC keys are hashed at once.
 HELD = (Label.FF1, Label.FF3_1, Label.ROW, Label.MESSAGE)
 

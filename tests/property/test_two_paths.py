@@ -17,6 +17,7 @@ from vault.formats.columnar.text_column import TextColumn
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
 from vault.service import vaultless_columns
+from vault.service.columnar import separator_free
 from vault.service.conversion import Conversion
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set
@@ -57,7 +58,7 @@ FIXED = ["4111111111111111", "5555555555554444", "1234567890123456", "", "αβγ
 @contextmanager
 def arrays_from(fewest: int) -> Iterator[None]:
     with (
-        patch.object(vaultless_columns, "_FEWEST_FOR_ROWS", fewest),
+        patch.object(separator_free, "_FEWEST_FOR_ROWS", fewest),
         patch.object(rows, "_FEWEST_ROWS", 1),
     ):
         yield

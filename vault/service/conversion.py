@@ -17,6 +17,9 @@ __all__ = ["Conversion", "ConversionPath", "Parse", "Work"]
 
 T = TypeVar("T")
 
+# Fewer are sorted as strings before the arrays are made.
+_FEWEST_TO_PACK = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion(Generic[T]):
@@ -36,8 +39,8 @@ class Conversion(Generic[T]):
 
     def token_set(self) -> bytes | memoryview:
         """Returns what the audit's digest is taken over."""
-        if isinstance(self.tokens, TextColumn):
-            return packed_token_set(self.tokens)
+        if isinstance(self.tokens, TextColumn) or len(self.tokens) >= _FEWEST_TO_PACK:
+            return packed_token_set(TextColumn.of(self.tokens))
         return token_set_message(self.tokens)
 
 

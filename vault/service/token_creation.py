@@ -47,13 +47,13 @@ class EnsuredTokens:
     """What ``ensure_tokens`` found or made.
 
     Attributes:
-        tokens: one token core per value, None where there is none.
+        tokens: one token core per value, empty where there is none.
         mismatched: positions whose index row leads to a token of another value; for the
             others without a token the space is exhausted.
         key_versions: versions of the field key behind them, for the audit.
     """
 
-    tokens: list[str | None] = field(repr=False)
+    tokens: list[str] = field(repr=False)
     mismatched: frozenset[int]
     key_versions: frozenset[int]
 
@@ -106,8 +106,8 @@ class _Batch:
         self._keys = keys
         self._space = space
         self._field = field
-        self._cores = cores
-        self._values = utf8_each(cores)
+        self._cores = list(cores)
+        self._values = utf8_each(self._cores)
         self._tweak_version = tweak_version
         self._deadline = deadline
         self._macs: Sequence[bytes] | None = None
@@ -115,8 +115,8 @@ class _Batch:
         if field.scope is Scope.FIELD:
             index = keys.index(space)
             self._index_version = index.version
-            self._macs = index.macs(field.scope.value, cores)
-        self.tokens: list[str | None] = [None] * len(cores)
+            self._macs = index.macs(field.scope.value, self._cores)
+        self.tokens = [""] * len(cores)
         self.key_versions: set[int] = set()
         self.mismatched: set[int] = set()
 
@@ -153,7 +153,7 @@ class _Batch:
         return self._missing(positions)
 
     def _missing(self, positions: Sequence[int]) -> Sequence[int]:
-        return [at for at in positions if self.tokens[at] is None and at not in self.mismatched]
+        return [at for at in positions if not self.tokens[at] and at not in self.mismatched]
 
     def _candidates(self, positions: Sequence[int], attempt: int) -> _Candidates:
         """Returns tokens to store; cores distinct, never the value."""

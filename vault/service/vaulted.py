@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vault.crypto.encoding import utf8_each
 from vault.errors import InvalidRequest, Reason
-from vault.formats import token_recogniser
+from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Scope, StoredTokens
 from vault.service.admission import FieldPermit
-from vault.service.columns import (
-    NO_TOKEN,
-    NOT_LIVE,
-    Answers,
-    ParsedColumn,
-    parse_column,
-    parse_tokens,
-    with_view_layouts,
+from vault.service.columnar.vaulted import (
+    VaultedColumn,
+    parse_vaulted_tokens,
+    parse_vaulted_values,
 )
+from vault.service.columns import NO_TOKEN, NOT_LIVE, parse_tokens
 from vault.service.conversion import Conversion, Parse, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.reading import TOMBSTONES, describe_rows, view_maker
@@ -47,43 +44,42 @@ class VaultedPath:
 
     def tokenize(self, values: Sequence[str], parse: Parse) -> Work[str]:
         """As ``ConversionPath``."""
-        column = self._parse(values, parse, share=self._field.scope is not Scope.NONE)
+        share = self._field.scope is not Scope.NONE
+        column = parse_vaulted_values(
+            self._field, values, parse, share=share, deadline=self._deadline
+        )
 
         def work(transaction: Transaction) -> Conversion[str]:
-            tokens, versions = self._ensure(transaction, column.cores)
-            return self._conversion(column, tokens, tokens, versions)
+            return self._tokens(column, *self._ensure(transaction, column.cores))
 
         return work
 
     def lookup(self, values: Sequence[str], parse: Parse) -> Work[str]:
         """As ``ConversionPath``; the work raises InvalidRequest for a field of scope ``none``."""
-        column = self._parse(values, parse)
+        column = parse_vaulted_values(self._field, values, parse, deadline=self._deadline)
 
         def work(transaction: Transaction) -> Conversion[str]:
-            tokens, versions = self._live(transaction, column.cores)
-            return self._conversion(column, tokens, tokens, versions)
+            return self._tokens(column, *self._live(transaction, column.cores))
 
         return work
 
     def detokenize(self, tokens: Sequence[str]) -> Work[str]:
         """As ``ConversionPath``."""
-        show = view_maker(self._field, self._view)
-        column = with_view_layouts(self._parse_tokens(tokens), self._field, self._view)
+        column = parse_vaulted_tokens(self._field, tokens, self._deadline)
+        column = column.with_view_layouts(self._field, self._view)
 
         def work(transaction: Transaction) -> Conversion[str]:
             rows = transaction.tokens.find_by_token(self._space, column.cores)
-            values = self._values_of(rows, len(column.cores))
-            shown = [
-                value if isinstance(value, Failure) else show(token, value)
-                for token, value in zip(column.cores, values, strict=True)
-            ]
-            return self._conversion(column, shown, column.cores, frozenset(rows.key_versions))
+            values, failures = self._values_of(rows, len(column.cores))
+            shown = self._shown(column, values, failures)
+            answers, failed = column.answer(self._field.format, shown, failures)
+            return Conversion(answers, failed, column.cores, frozenset(rows.key_versions))
 
         return work
 
     def describe(self, tokens: Sequence[str]) -> Work[TokenDescription | None]:
         """As ``ConversionPath``."""
-        column = self._parse_tokens(tokens)
+        column = parse_tokens(tokens, self._field.format, self._deadline)
 
         def work(transaction: Transaction) -> Conversion[TokenDescription | None]:
             rows = transaction.tokens.rows_by_token(self._space, column.cores)
@@ -94,24 +90,12 @@ class VaultedPath:
 
         return work
 
-    def _parse(self, values: Sequence[str], parse: Parse, *, share: bool = True) -> ParsedColumn:
-        return parse_column(
-            values,
-            parse,
-            parse_token=token_recogniser(self._field.format),
-            share=share,
-            deadline=self._deadline,
-        )
-
-    def _parse_tokens(self, tokens: Sequence[str]) -> ParsedColumn:
-        return parse_tokens(tokens, self._field.format, self._deadline)
-
     def _ensure(
         self, transaction: Transaction, cores: Sequence[str]
-    ) -> tuple[Answers, frozenset[int]]:
-        """Returns each core's token, found or made, and the key versions behind them."""
+    ) -> tuple[Sequence[str], dict[int, Failure], frozenset[int]]:
+        """Returns each core's token, found or made, failures by slot, and the key versions."""
         if not cores:
-            return [], frozenset()
+            return [], {}, frozenset()
         version = self._token_spec.claim(transaction)
         ensured = ensure_tokens(
             transaction.tokens,
@@ -122,18 +106,17 @@ class VaultedPath:
             version,
             deadline=self._deadline,
         )
-        tokens = [
-            (DECRYPTION_FAILED if at in ensured.mismatched else _EXHAUSTED)
-            if token is None
-            else token
-            for at, token in enumerate(ensured.tokens)
-        ]
-        return tokens, ensured.key_versions
+        failures = {
+            slot: DECRYPTION_FAILED if slot in ensured.mismatched else _EXHAUSTED
+            for slot, token in enumerate(ensured.tokens)
+            if not token
+        }
+        return ensured.tokens, failures, ensured.key_versions
 
     def _live(
         self, transaction: Transaction, cores: Sequence[str]
-    ) -> tuple[Answers, frozenset[int]]:
-        """Returns each core's live token, and the key versions behind them."""
+    ) -> tuple[Sequence[str], dict[int, Failure], frozenset[int]]:
+        """Returns each core's live token, failures by slot, and the key versions."""
         scope = self._field.scope
         if scope is Scope.NONE:
             raise InvalidRequest(
@@ -143,23 +126,58 @@ class VaultedPath:
         macs = index.macs(scope.value, cores)
         rows = transaction.tokens.find_by_mac(self._space, scope, index.version, macs)
         own = match_each(self._keys, self._space, scope, rows, utf8_each(cores), self._deadline)
-        tokens: list[str | Failure] = [NOT_LIVE] * len(cores)
+        tokens = [""] * len(cores)
+        failures = dict.fromkeys(range(len(cores)), NOT_LIVE)
         for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):
-            tokens[at] = token if matches else DECRYPTION_FAILED
-        return tokens, frozenset(rows.key_versions)
+            if matches:
+                tokens[at] = token
+                del failures[at]
+            else:
+                failures[at] = DECRYPTION_FAILED
+        return tokens, failures, frozenset(rows.key_versions)
 
-    def _values_of(self, rows: StoredTokens, tokens: int) -> Answers:
-        """Returns the value core behind each token that was asked for."""
+    def _values_of(
+        self, rows: StoredTokens, slots: int
+    ) -> tuple[Sequence[bytes], dict[int, Failure]]:
+        """Returns the value core behind each token that was asked for, and failures by slot."""
         opened = open_each(self._keys, self._space, self._field.scope, rows, self._deadline)
-        values: list[str | Failure] = [NO_TOKEN] * tokens
-        for at, value, state in zip(rows.at, opened, rows.states, strict=True):
-            gone = TOMBSTONES.get(state)
-            values[at] = gone or (DECRYPTION_FAILED if value is None else value.decode())
-        return values
+        values: list[bytes | None] = [None] * slots
+        for at, value in zip(rows.at, opened, strict=True):
+            values[at] = value
+        found = [value for value in values if value is not None]
+        if len(found) == slots:
+            return found, {}
+        stored = dict(zip(rows.at, rows.states, strict=True))
+        failures = {
+            slot: TOMBSTONES.get(stored[slot], DECRYPTION_FAILED) if slot in stored else NO_TOKEN
+            for slot, value in enumerate(values)
+            if value is None
+        }
+        return [value or b"" for value in values], failures
 
-    def _conversion(
-        self, column: ParsedColumn, answers: Answers, tokens: Answers, versions: frozenset[int]
+    def _shown(
+        self, column: VaultedColumn, values: Sequence[bytes], failures: Mapping[int, Failure]
+    ) -> Sequence[str]:
+        """Returns the permitted view of values, by slot."""
+        if column.rows is None:
+            cores: Sequence[str] = [value.decode() for value in values]
+        else:
+            cores = TextColumn.of_utf8(values)
+        if self._view == "full":
+            return cores
+        show = view_maker(self._field, self._view)
+        return [
+            "" if slot in failures else show(token, core)
+            for slot, (token, core) in enumerate(zip(column.cores, cores, strict=True))
+        ]
+
+    def _tokens(
+        self,
+        column: VaultedColumn,
+        tokens: Sequence[str],
+        failures: dict[int, Failure],
+        versions: frozenset[int],
     ) -> Conversion[str]:
-        rendered, failures = column.answer(self._field.format, answers)
-        found = [token for token in tokens if isinstance(token, str)]
-        return Conversion(rendered, failures, found, versions)
+        answers, failed = column.answer(self._field.format, tokens, failures)
+        found = [token for token in tokens if token] if failures else tokens
+        return Conversion(answers, failed, found, versions)

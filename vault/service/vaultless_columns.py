@@ -23,12 +23,11 @@ from vault.formats.columnar.rows import (
     Mask,
     Rows,
     join_texts,
-    split_rows,
     stack_texts,
 )
-from vault.formats.columnar.text_column import TextColumn
 from vault.model import Failure, Generator
 from vault.policy.model import Field
+from vault.service.columnar.separator_free import items_at, split_items
 from vault.service.columns import NO_TOKEN, Answers, parse_column, parse_tokens, with_view_layouts
 from vault.service.conversion import Conversion
 from vault.service.reading import decipher_tokens
@@ -47,8 +46,6 @@ FIXED_POINT = Failure(
     "this value's vaultless token would equal the value; use vaulted storage for the field",
 )
 VAULTLESS_KEY_VERSIONS = frozenset({VAULTLESS_KEY_VERSION})
-# Fewer items are answered before the arrays are made.
-_FEWEST_FOR_ROWS = 64
 
 Show = Callable[[str, str], str]
 
@@ -88,7 +85,7 @@ def tokenize_column(
         Unavailable: DEADLINE_EXCEEDED.
     """
     made = _ConversionBuilder(len(values), field)
-    rules, groups, rest = _split(field, values, lambda rules: rules.value_mask)
+    rules, groups, rest = split_items(field.format, values, lambda rules: rules.value_mask)
 
     def encipher(cores: list[str]) -> Answers:
         counters = [0] * len(cores)
@@ -106,7 +103,7 @@ def tokenize_column(
             made.rows.append(tokens)
             made.token_rows.append(tokens)
     column = parse_column(
-        _at(values, rest),
+        items_at(values, rest),
         parse,
         parse_token=token_recogniser(field.format),
         deadline=deadline,
@@ -140,7 +137,7 @@ def detokenize_column(
         Unavailable: DEADLINE_EXCEEDED.
     """
     made = _ConversionBuilder(len(tokens), field)
-    rules, groups, rest = _split(field, tokens, lambda rules: rules.token_mask)
+    rules, groups, rest = split_items(field.format, tokens, lambda rules: rules.token_mask)
     if rules is not None:
         for group in groups:
             digits = _run(key.decipher_rows, field, tweak_version, rules, group)
@@ -153,7 +150,7 @@ def detokenize_column(
             else:
                 texts = asked.texts(rules.row_alphabet), values.texts(rules.row_alphabet)
                 made.texts.extend(zip(values.at.tolist(), map(show, *texts), strict=True))
-    column = parse_tokens(_at(tokens, rest), field.format, deadline)
+    column = parse_tokens(items_at(tokens, rest), field.format, deadline)
     column = with_view_layouts(column, field, view)
     answers = [
         value if isinstance(value, Failure) else show(token, value)
@@ -223,25 +220,6 @@ class _ConversionBuilder:
             return Conversion(column, failures, column, VAULTLESS_KEY_VERSIONS)
         tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
         return Conversion(column, failures, tokens, VAULTLESS_KEY_VERSIONS)
-
-
-def _split(
-    field: Field,
-    items: Sequence[str],
-    accept: Callable[[ColumnarFormat], Callable[[Digits], Mask]],
-) -> tuple[ColumnarFormat | None, list[Rows], Sequence[int]]:
-    """Returns the rules for rows, the items that are rows, and the indexes of all others."""
-    rules = field.format
-    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, ColumnarFormat):
-        return None, [], range(len(items))
-    groups, rest = split_rows(TextColumn.of(items), rules, accept(rules))
-    return rules, groups, rest.tolist()
-
-
-def _at(items: Sequence[str], indexes: Sequence[int]) -> Sequence[str]:
-    if len(indexes) == len(items):
-        return items
-    return [items[index] for index in indexes]
 
 
 def _run(

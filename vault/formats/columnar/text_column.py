@@ -51,6 +51,27 @@ class TextColumn(Sequence[str]):
         return cls(_codes("".join(strings)), offsets)
 
     @classmethod
+    def of_utf8(cls, texts: Sequence[bytes]) -> TextColumn:
+        """Returns the column of UTF-8 texts. Raises ValueError where one is not valid UTF-8."""
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
+        return cls.from_utf8(b"".join(texts), offsets)
+
+    @classmethod
+    def joined(cls, columns: Sequence[TextColumn]) -> TextColumn:
+        """Returns the texts of columns, at least one, one after the other."""
+        if len(columns) == 1:
+            return columns[0]
+        # As ``Codes``: 8 bits each where all are ASCII, else 32.
+        codes: Codes = np.concatenate([column.codes for column in columns], dtype=np.uint32)
+        if all(column.codes.dtype == np.uint8 for column in columns):
+            codes = codes.astype(np.uint8)
+        lengths = np.concatenate([np.diff(column.offsets) for column in columns])
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return cls(codes, offsets)
+
+    @classmethod
     def from_utf8(cls, data: bytes, offsets: Offsets) -> TextColumn:
         """Returns the column of UTF-8 texts that begin and end at byte offsets.
 
@@ -85,6 +106,14 @@ class TextColumn(Sequence[str]):
         """Returns some of the texts as strings."""
         starts, ends = self.offsets[indexes].tolist(), self.offsets[indexes + 1].tolist()
         return [_text(self.codes[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+    def select(self, indexes: NDArray[np.int64]) -> TextColumn:
+        """Returns the column of the texts at indexes, in their order."""
+        lengths = np.diff(self.offsets)[indexes]
+        offsets = np.zeros(len(indexes) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        cells = np.arange(offsets[-1]) + np.repeat(self.offsets[indexes] - offsets[:-1], lengths)
+        return TextColumn(self.codes[cells], offsets)
 
     def strings(self) -> list[str]:
         """Returns all texts as strings."""
