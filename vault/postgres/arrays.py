@@ -1,0 +1,92 @@
+"""Arrays as Postgres takes them in binary, each made in one go.
+
+psycopg's own encoding goes through an object per element: an eighth of what a row costs the
+server to insert. Its placeholders take these as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from struct import Struct
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+__all__ = ["BigintArray", "ByteaArray", "TextArray"]
+
+# One dimension, no NULL among the elements, their type, how many, and the first one's index.
+_HEAD = Struct(">IIIII").pack
+_LENGTH = Struct(">I").pack
+_BIGINT = Struct(">Iq").pack
+_BYTEA_OID, _BIGINT_OID, _TEXT_OID = 17, 20, 25
+
+
+class ByteaArray:
+    """A ``bytea[]``. Its items are in no repr."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[bytes]) -> None:
+        self.items = items
+
+
+class TextArray:
+    """A ``text[]``, in a database whose encoding is UTF-8."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[str]) -> None:
+        self.items = items
+
+
+class BigintArray:
+    """A ``bigint[]``."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[int]) -> None:
+        self.items = items
+
+
+def _joined(oid: int, items: Sequence[bytes]) -> bytes:
+    head = _HEAD(1, 0, oid, len(items), 1)
+    prefixes = {size: _LENGTH(size) for size in set(map(len, items))}
+    if len(prefixes) == 1:  # as MACs are, and most tokens of a field
+        (prefix,) = prefixes.values()
+        return head + prefix + prefix.join(items)
+    lengths = map(prefixes.__getitem__, map(len, items))
+    return head + b"".join(chain.from_iterable(zip(lengths, items, strict=True)))
+
+
+# What cannot be encoded is found where the statement is sent, as with psycopg's own.
+class _ByteaArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = 1001
+
+    def dump(self, obj: ByteaArray) -> bytes:
+        return _joined(_BYTEA_OID, obj.items)
+
+
+class _TextArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = 1009
+
+    def dump(self, obj: TextArray) -> bytes:
+        return _joined(_TEXT_OID, [item.encode() for item in obj.items])
+
+
+class _BigintArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = 1016
+
+    def dump(self, obj: BigintArray) -> bytes:
+        packed = b"".join([_BIGINT(8, item) for item in obj.items])
+        return _HEAD(1, 0, _BIGINT_OID, len(obj.items), 1) + packed
+
+
+# For every connection: these types are nobody else's.
+psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
+psycopg.adapters.register_dumper(TextArray, _TextArrayDumper)
+psycopg.adapters.register_dumper(BigintArray, _BigintArrayDumper)
