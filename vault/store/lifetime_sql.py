@@ -6,10 +6,10 @@ deletes an index row that leads to a token holds that token's lock.
 
 from __future__ import annotations
 
-from vault.store.sql import COLUMNS, PAST, SEALED
+from vault.store.sql import COLUMNS, PAST
 
 __all__ = [
-    "FIND_AND_EXTEND",
+    "LOCKED",
     "LOCK_BY_MAC",
     "LOCK_BY_TOKEN",
     "LOCK_EXPIRED",
@@ -19,7 +19,7 @@ __all__ = [
 # The tokens named by u.token, one after another in the order they come in, which must be
 # sorted: a lock is waited for by whoever holds only smaller ones. LATERAL with LIMIT keeps
 # the nested loop, and with it the order. A row that was changed meanwhile comes as it is now.
-_LOCKED = """
+LOCKED = """
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
@@ -28,10 +28,10 @@ CROSS JOIN LATERAL (
 
 LOCK_BY_TOKEN = f"""
 SELECT {COLUMNS}, {PAST} AS past
-FROM unnest(%(tokens)b::text[]) AS u (token) {_LOCKED}
+FROM unnest(%(tokens)b::text[]) AS u (token) {LOCKED}
 """  # noqa: S608 - constants only
 
-_LED_TO = """
+LED_TO = """
 SELECT u.mac, i.token
 FROM unnest(%(macs)b::bytea[]) AS u (mac)
 CROSS JOIN LATERAL (
@@ -42,38 +42,9 @@ CROSS JOIN LATERAL (
 """
 
 LOCK_BY_MAC = f"""
-WITH led AS MATERIALIZED ({_LED_TO})
+WITH led AS MATERIALIZED ({LED_TO})
 SELECT u.mac, {COLUMNS}, {PAST} AS past
-FROM (SELECT mac, token FROM led ORDER BY token COLLATE "C") AS u {_LOCKED}
-"""  # noqa: S608 - constants only
-
-# What FIND_BY_MAC finds, with the expiry moved to now() + ttl where it has one that is
-# earlier. At most once a second for each token: a value that many callers send at once
-# must not have them all queue for its row. Only what is to be moved, or is a tombstone
-# that an insert may clear away, is locked, in one sorted pass.
-FIND_AND_EXTEND = f"""
-WITH found AS MATERIALIZED (
-    SELECT led.mac, {COLUMNS},
-           t.state <> 'live' OR coalesce(
-               t.expires < now() + %(ttl)b::interval
-                           - least(%(ttl)b::interval / 100, interval '1 second'), false) AS touch
-    FROM ({_LED_TO}) AS led
-    CROSS JOIN LATERAL (
-        SELECT * FROM tokens t
-        WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
-        LIMIT 1) t
-), locked AS MATERIALIZED (
-    SELECT u.mac, {COLUMNS}
-    FROM (SELECT mac, token FROM found WHERE touch ORDER BY token COLLATE "C") AS u {_LOCKED}
-), extended AS (
-    UPDATE tokens t SET expires = now() + %(ttl)b::interval FROM locked
-    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = locked.token
-      AND t.state = 'live' AND t.expires > now() AND t.expires < now() + %(ttl)b::interval
-    RETURNING t.token, t.expires
-)
-SELECT t.mac, {SEALED} FROM found t WHERE NOT t.touch
-UNION ALL
-SELECT t.mac, {SEALED} FROM locked t
+FROM (SELECT mac, token FROM led ORDER BY token COLLATE "C") AS u {LOCKED}
 """  # noqa: S608 - constants only
 
 # One transaction at a time, over all servers: those who come to nothing try again later.

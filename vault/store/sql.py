@@ -1,8 +1,7 @@
 """Every statement of the hot path, in psycopg's placeholders.
 
 ``%(x)b`` sends a parameter in binary: an array of MACs costs a tenth of its text form.
-``unnest`` with LATERAL, never ``= ANY (array)``: the latter became a sequential scan on
-a table that had grown since its last ANALYZE.
+Looking rows up has a module of its own (``find_sql``).
 
 Every ON CONFLICT names its key: without a target, a table that has lost its unique index (a
 restore that stopped half-way) would take each row, and one token would stand for two values.
@@ -13,8 +12,6 @@ from __future__ import annotations
 __all__ = [
     "CHARGE",
     "COLUMNS",
-    "FIND_BY_MAC",
-    "FIND_BY_TOKEN",
     "FIRST_IN_FORCE",
     "INSERT_INDEXED",
     "INSERT_UNINDEXED",
@@ -27,8 +24,6 @@ __all__ = [
     "RECORDED_TOKEN_SPECS",
     "RECORD_TOKEN_SPEC",
     "REPORT",
-    "ROWS_BY_TOKEN",
-    "SEALED",
     "SERVERS",
     "SHORT_LOCK_TIMEOUT",
     "TOKEN_SPEC",
@@ -46,34 +41,6 @@ COLUMNS = (
 )
 PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
 
-# What it takes to open rows, as ``StoredTokens`` has it.
-SEALED = f"""t.token, CASE WHEN NOT {PAST} THEN t.ciphertext END, t.key_version,
-       CASE WHEN t.state = 'live' AND {PAST} THEN 'expired' ELSE t.state END"""
-
-FIND_BY_MAC = f"""
-SELECT u.mac, {SEALED}
-FROM unnest(%(macs)b::bytea[]) AS u (mac)
-CROSS JOIN LATERAL (
-    SELECT i.token FROM token_index i
-    WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
-      AND i.index_version = %(index_version)b AND i.mac = u.mac
-    LIMIT 1) i
-CROSS JOIN LATERAL (
-    SELECT * FROM tokens t
-    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = i.token
-    LIMIT 1) t
-"""  # noqa: S608 - constants only
-
-_BY_TOKEN = """
-FROM unnest(%(tokens)b::text[]) AS u (token)
-CROSS JOIN LATERAL (
-    SELECT * FROM tokens t
-    WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-    LIMIT 1) t
-"""
-FIND_BY_TOKEN = f"SELECT {SEALED} {_BY_TOKEN}"
-ROWS_BY_TOKEN = f"SELECT {COLUMNS}, {PAST} AS past {_BY_TOKEN}"
-
 # The next live tokens of a field in the order of their strings.
 LIVE_AFTER = f"""
 SELECT {COLUMNS}, false AS past FROM tokens t
@@ -83,48 +50,61 @@ ORDER BY t.token LIMIT %(limit)b::integer
 """  # noqa: S608 - constants only
 
 # Both inserts in one statement. Each is sorted by the key it may have to wait on, and
-# the sort of the second makes the first finish before it: batches that overlap queue
-# behind each other instead of deadlocking.
+# the count makes the first finish before the second: batches that overlap queue behind each
+# other instead of deadlocking. A token goes in with its index row or not at all; mostly all
+# do, and then nothing is looked for, joined or sent back. NULL stands for all.
 INSERT_INDEXED = """
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(macs)b::bytea[],
-                         %(counters)b::bigint[]) AS u (token, ciphertext, mac, tweak_counter)
-), indexed AS (
+WITH indexed AS (
     INSERT INTO token_index (tenant, field, scope, index_version, mac, token)
     SELECT %(tenant)b, %(field)b, %(scope)b, %(index_version)b::integer, mac, token
-    FROM input ORDER BY mac
+    FROM unnest(%(tokens)b::text[], %(macs)b::bytea[]) AS u (token, mac) ORDER BY mac
     ON CONFLICT (tenant, field, scope, index_version, mac) DO NOTHING
-    RETURNING token, mac
+    RETURNING mac
 ), stored AS (
     INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter,
                         ciphertext, expires)
     SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
            tweak_counter, ciphertext, now() + %(ttl)b::interval
-    FROM input JOIN indexed USING (token) ORDER BY token COLLATE "C"
+    FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(macs)b::bytea[],
+                %(counters)b::bigint[]) AS u (token, ciphertext, mac, tweak_counter)
+    WHERE (SELECT count(*) FROM indexed) = cardinality(%(macs)b::bytea[])
+       OR mac IN (SELECT mac FROM indexed)
+    ORDER BY token COLLATE "C"
     ON CONFLICT (tenant, field, token) DO NOTHING
     RETURNING token
+), complete AS MATERIALIZED (
+    SELECT count(*) = cardinality(%(macs)b::bytea[]) AS yes FROM stored
 )
-SELECT indexed.token, indexed.mac, stored.token IS NOT NULL AS stored
-FROM indexed LEFT JOIN stored USING (token)
+SELECT CASE WHEN NOT yes THEN ARRAY(SELECT mac FROM indexed) END,
+       CASE WHEN NOT yes THEN ARRAY(SELECT token FROM stored) END
+FROM complete
 """
 
 INSERT_UNINDEXED = """
-INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter, ciphertext,
-                    expires)
-SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
-       tweak_counter, ciphertext, now() + %(ttl)b::interval
-FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(counters)b::bigint[])
-     AS u (token, ciphertext, tweak_counter)
-ORDER BY token COLLATE "C"
-ON CONFLICT (tenant, field, token) DO NOTHING
-RETURNING token
+WITH stored AS (
+    INSERT INTO tokens (tenant, field, token, scope, generator, key_version, tweak_counter,
+                        ciphertext, expires)
+    SELECT %(tenant)b, %(field)b, token, %(scope)b, %(generator)b, %(key_version)b::integer,
+           tweak_counter, ciphertext, now() + %(ttl)b::interval
+    FROM unnest(%(tokens)b::text[], %(ciphertexts)b::bytea[], %(counters)b::bigint[])
+         AS u (token, ciphertext, tweak_counter)
+    ORDER BY token COLLATE "C"
+    ON CONFLICT (tenant, field, token) DO NOTHING
+    RETURNING token
+)
+SELECT CASE WHEN count(*) < cardinality(%(tokens)b::text[]) THEN array_agg(token) END FROM stored
 """
 
-# Index rows made a moment ago by INSERT_INDEXED, whose token's string was taken.
+# Index rows made a moment ago by INSERT_INDEXED, whose token's string was taken. OFFSET keeps
+# the planner from seeing constants: with old statistics it could read all of a field's rows
+# by them.
 UNINDEX = """
-DELETE FROM token_index i USING unnest(%(macs)b::bytea[]) AS u (mac)
-WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
-  AND i.index_version = %(index_version)b AND i.mac = u.mac
+DELETE FROM token_index i USING (
+    SELECT %(tenant)b AS tenant, %(field)b AS field, %(scope)b AS scope,
+           %(index_version)b::integer AS index_version, mac
+    FROM unnest(%(macs)b::bytea[]) AS u (mac) OFFSET 0) AS u
+WHERE i.tenant = u.tenant AND i.field = u.field AND i.scope = u.scope
+  AND i.index_version = u.index_version AND i.mac = u.mac
 RETURNING i.mac
 """
 

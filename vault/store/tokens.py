@@ -21,10 +21,13 @@ from vault.model import (
     TokenState,
 )
 from vault.postgres.advisory_locks import AdvisoryLock
+from vault.postgres.arrays import BigintArray, ByteaArray, TextArray
+from vault.postgres.deadlines import driver_of
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
 from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
+from vault.store.find_sql import finders
 
 __all__ = ["PostgresTokenStore"]
 
@@ -68,6 +71,7 @@ class PostgresTokenStore:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._finders = finders(driver_of(connection).info.server_version)
         self._stale: dict[_Index, dict[bytes, str]] = {}
         self._held: dict[_Index, set[bytes]] = {}
 
@@ -87,8 +91,9 @@ class PostgresTokenStore:
         if not macs:
             return _NO_TOKENS
         index = _Index(space, scope, index_version)
-        statement = sql.FIND_BY_MAC if extend is None else lifetime_sql.FIND_AND_EXTEND
-        parameters = {**index.parameters(), "macs": list(macs), "ttl": extend}
+        found_by = self._finders
+        statement = found_by.by_mac if extend is None else found_by.by_mac_extended
+        parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
         rows = execute(self._connection, statement, parameters)
         found = _by_mac(macs, rows)
         if found.states.count(_LIVE) == len(found):
@@ -102,20 +107,17 @@ class PostgresTokenStore:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return _NO_TOKENS
-        named = list(tokens)
-        parameters = {"tenant": space.tenant, "field": space.field, "tokens": named}
-        rows = execute(self._connection, sql.FIND_BY_TOKEN, parameters)
+        rows = execute(self._connection, self._finders.by_token, _named(space, tokens))
         if not rows:
             return _NO_TOKENS
         columns = cast("_Sealed", tuple(zip(*rows, strict=True)))
-        return _stored_tokens(_positions(named, columns[0]), columns)
+        return _stored_tokens(_positions(tokens, columns[0]), columns)
 
     def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return {}
-        parameters = {"tenant": space.tenant, "field": space.field, "tokens": list(tokens)}
-        rows = execute(self._connection, sql.ROWS_BY_TOKEN, parameters)
+        rows = execute(self._connection, self._finders.rows_by_token, _named(space, tokens))
         return {row.token: row for row in map(_stored_token, rows)}
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
@@ -154,26 +156,37 @@ class PostgresTokenStore:
             "generator": new.generator.value,
             "key_version": new.key_version,
             "ttl": new.ttl,
-            "tokens": list(new.tokens),
-            "ciphertexts": list(new.ciphertexts),
-            "counters": list(new.tweak_counters),
+            "tokens": TextArray(new.tokens),
+            "ciphertexts": ByteaArray(new.ciphertexts),
+            "counters": BigintArray(new.tweak_counters),
         }
         if new.macs is None:
-            rows = execute(self._connection, sql.INSERT_UNINDEXED, parameters)
-            return frozenset(cast("str", token) for (token,) in rows)
+            ((stored,),) = execute(self._connection, sql.INSERT_UNINDEXED, parameters)
+            return frozenset(new.tokens if stored is None else cast("list[str]", stored))
         self._clear_stale(index)
-        parameters["macs"] = list(new.macs)
-        return self._insert_indexed(index, parameters)
+        return self._insert_indexed(index, new, {**parameters, "macs": ByteaArray(new.macs)})
 
-    def _insert_indexed(self, index: _Index, parameters: Parameters) -> frozenset[str]:
-        rows = execute(self._connection, sql.INSERT_INDEXED, parameters)
-        self._held.setdefault(index, set()).update(cast("bytes", mac) for _, mac, _ in rows)
-        collided = [mac for _, mac, stored in rows if not stored]
+    def _insert_indexed(
+        self, index: _Index, new: NewTokens, parameters: Parameters
+    ) -> frozenset[str]:
+        ((macs, tokens),) = execute(self._connection, sql.INSERT_INDEXED, parameters)
+        held = self._held.setdefault(index, set())
+        if macs is None:
+            held.update(new.macs or ())
+            return frozenset(new.tokens)
+        indexed, stored = frozenset(cast("list[bytes]", macs)), frozenset(cast("list[str]", tokens))
+        held |= indexed
+        collided = [
+            mac
+            for mac, token in zip(new.macs or (), new.tokens, strict=True)
+            if mac in indexed and token not in stored
+        ]
         if collided:
-            gone = execute(self._connection, sql.UNINDEX, {**parameters, "macs": collided})
+            parameters = {**parameters, "macs": ByteaArray(collided)}
+            gone = execute(self._connection, sql.UNINDEX, parameters)
             if len(gone) != len(collided):
                 raise _not_done()
-        return frozenset(cast("str", token) for token, _, stored in rows if stored)
+        return stored
 
     def _clear_stale(self, index: _Index) -> None:
         """Drops the index rows that lead to expired tokens and tombstones.
@@ -198,7 +211,11 @@ class PostgresTokenStore:
         """Locks and returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return {}
-        parameters = {"tenant": space.tenant, "field": space.field, "tokens": sorted(tokens)}
+        parameters = {
+            "tenant": space.tenant,
+            "field": space.field,
+            "tokens": TextArray(sorted(tokens)),
+        }
         rows = execute(self._connection, lifetime_sql.LOCK_BY_TOKEN, parameters)
         return {row.token: row for row in map(_locked_token, rows)}
 
@@ -208,7 +225,7 @@ class PostgresTokenStore:
         """Locks the tokens of the given blind indexes; returns the live, unexpired ones."""
         if not macs:
             return {}
-        parameters = {**_Index(space, scope, index_version).parameters(), "macs": list(macs)}
+        parameters = {**_Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
         rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
         found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
         return {mac: row for mac, row in found.items() if row.state is TokenState.LIVE}
@@ -256,6 +273,10 @@ class PostgresTokenStore:
                 row.state is not TokenState.ERASED for row in rows.values()
             ):
                 raise _not_done()
+
+
+def _named(space: TokenSpace, tokens: Sequence[str]) -> Parameters:
+    return {"tenant": space.tenant, "field": space.field, "tokens": TextArray(tokens)}
 
 
 def _not_done() -> StoreUnavailable:

@@ -325,7 +325,7 @@ def plan_nodes(plan: object) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(
     "name",
-    ["TOMBSTONE", "FIND_AND_EXTEND", "LOCK_BY_MAC", "LOCK_BY_TOKEN", "LOCK_EXPIRED"],
+    ["TOMBSTONE", "LOCK_BY_MAC", "LOCK_BY_TOKEN", "LOCK_EXPIRED"],
 )
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_indexes_are_used_on_tables_without_statistics(
