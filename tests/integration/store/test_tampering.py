@@ -379,6 +379,12 @@ def test_what_is_expected_is_what_the_migrations_make(database: Database) -> Non
         assert describe(connection, list(GRANTS)) == EXPECTED.splitlines()
 
 
+def test_no_table_that_the_migrations_make_is_without_grants(database: Database) -> None:
+    with psycopg.connect(database.superuser_conninfo) as owner:
+        made = owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert {name for (name,) in made} == GRANTS.keys()
+
+
 def test_what_a_later_migration_may_add_is_let_be(database: Database) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
         owner.execute("ALTER TABLE tokens ADD COLUMN later text CHECK (length(later) < 9)")

@@ -44,6 +44,11 @@ def test_every_format_has_its_row_with_its_options() -> None:
         assert quoted(cells[2]) == {each.key for each in FORMATS[name].options.values()}, name
 
 
+def test_every_format_has_a_section_of_its_rules() -> None:
+    titles = re.findall(r"(?m)^## (.+)$", page("formats.md"))
+    assert FORMATS.keys() - {name for title in titles for name in title.split(", ")} == set()
+
+
 @pytest.mark.parametrize(
     ("heading", "keys"),
     [
