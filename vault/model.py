@@ -25,6 +25,7 @@ __all__ = [
     "Group",
     "NewTokens",
     "Outcome",
+    "Person",
     "PolicyChange",
     "Principal",
     "Scope",
@@ -129,6 +130,18 @@ class Principal:
         return self.subject if self.issuer == "spiffe" else f"{self.issuer}#{self.subject}"
 
 
+class Person(NamedTuple):
+    """The human being behind a caller, by what a JWT issuer calls them.
+
+    Several principals may be one person. Issuer and claim are part of the name: neither
+    another issuer's "alice" nor another claim's is this one.
+    """
+
+    issuer: str
+    claim: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One authenticated call: who, from where, and until when.
@@ -136,6 +149,9 @@ class Caller:
     Attributes:
         credential: certificate serial (lower-case hex) or JWT id.
         deadline: ``time.monotonic()`` at which the answer is worthless, or None.
+        person: who that is as a human being, or None for a workload.
+        auth_time: when the person proved to the issuer who they are (aware, UTC), or None
+            where the issuer does not say.
     """
 
     principal: Principal
@@ -144,6 +160,8 @@ class Caller:
     request_id: str
     deadline: float | None = None
     tenant: str = DEFAULT_TENANT
+    person: Person | None = None
+    auth_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +241,8 @@ class AuditEvent:
         counts: items per outcome: ``ok`` and one entry per Reason.
         roles: the caller's roles under the policy, sorted.
         token_digest: keyed digest of the set of tokens answered or asked, or empty.
+        person: as the caller's.
+        auth_time: as the caller's.
     """
 
     rpc: str
@@ -243,6 +263,8 @@ class AuditEvent:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""
+    person: Person | None = None
+    auth_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -109,6 +110,7 @@ def site_jwt(site: Site, start_server: StartServer) -> Jwt:
             "algorithms": ["ES256"],
             "jwks_file": str(keys.jwks_path),
             "leeway": "1s",
+            "person_claim": "oid",
         }
 
     server = start_server(
@@ -172,6 +174,25 @@ def test_the_audit_names_issuer_subject_and_token_but_no_group(
     assert f"{IDP}#bob" in log
     assert token not in log
     assert token.split(".")[2] not in log
+
+
+def test_the_audit_names_the_person_and_of_a_workload_none(
+    site_jwt: Jwt, private_tmp: Path, read_audit: Callable[[], list[str]]
+) -> None:
+    now = int(time.time())
+    person: dict[str, object] = {"oid": "E7", "auth_time": now - 60}
+    callers: dict[str, dict[str, object]] = {"ann": person, "ann-2": person, "etl": {}}
+    for name, more in callers.items():
+        token = site_jwt.ours.sign(claims("pipeline", sub=name, jti=f"jti-of-{name}", **more))
+        with site_jwt.client(token, private_tmp) as client:
+            assert client.tokenize("card_number", [CARD]).errors == {}
+    records = {record["credential"]: record for record in map(json.loads, read_audit())}
+    for name in ("ann", "ann-2"):
+        record = records[f"jti-of-{name}"]
+        assert record["principal"] == f"{IDP}#{name}"
+        assert record["person"] == {"issuer": IDP, "claim": "oid", "value": "E7"}
+        assert datetime.fromisoformat(record["auth_time"]).timestamp() == now - 60
+    assert not {"person", "auth_time"} & records["jti-of-etl"].keys()
 
 
 def test_a_replaced_token_file_counts_at_the_next_call(site_jwt: Jwt, private_tmp: Path) -> None:

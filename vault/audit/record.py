@@ -177,8 +177,19 @@ def event_body(
             "policy_digest": event.policy_digest,
             "token_digest": event.token_digest.hex(),
             **({"erasure": erasure} if erasure else {}),
+            **_person_entries(event),
         }
     )
+
+
+def _person_entries(event: AuditEvent) -> Mapping[str, object]:
+    # Of workloads nothing: their records are what they were before there were people.
+    entries: dict[str, object] = {}
+    if event.person is not None:
+        entries["person"] = event.person._asdict()
+    if event.auth_time is not None:
+        entries["auth_time"] = event.auth_time.astimezone(UTC).isoformat(timespec="seconds")
+    return entries
 
 
 def policy_body(

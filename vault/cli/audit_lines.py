@@ -30,6 +30,7 @@ def plain_line(record: AuditRecord) -> str:
     words = [
         f"{record.position:>7}  {time}  {_text(body, 'outcome'):<7}",
         _text(body, "principal") or "unknown caller",
+        _person(body),
         _text(body, "rpc"),
         _text(body, "field"),
         _text(body, "view") and f"view={_text(body, 'view')}",
@@ -97,6 +98,11 @@ def _body(record: AuditRecord) -> Mapping[str, object] | None:
 
 def _text(body: Mapping[str, object], name: str) -> str:
     return without_controls(str(body.get(name, "")))
+
+
+def _person(body: Mapping[str, object]) -> str:
+    person = body.get("person")
+    return f"person={_text(person, 'value')}" if isinstance(person, dict) else ""
 
 
 def _counts(body: Mapping[str, object]) -> str:

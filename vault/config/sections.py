@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from vault.config.values import (
     Claim,
+    ClaimPath,
     Count,
     DatabaseUrl,
     Duration,
@@ -167,8 +168,12 @@ class JwtIssuerSettings(_Section):
     """Certificate authority of ``jwks_url``, PEM; the system's if left out."""
     jwks_refresh: Duration = timedelta(minutes=5)
     """How often ``jwks_url`` is read."""
-    group_claim: Claim = "groups"
-    """The claim, a string or a list of strings, that a policy may give roles to."""
+    group_claim: ClaimPath = "groups"
+    """The claim that a policy may give roles to: a string, or a list of strings or of SCIM
+    objects with ``value``. One in another claim by a JSON Pointer: ``/realm_access/roles``."""
+    person_claim: ClaimPath | None = None
+    """The claim that names a person, which workloads do not have; nobody is a person if left
+    out. One that the issuer gives to one person only, and for ever."""
     leeway: Leeway = timedelta(seconds=10)
     """How far the issuer's clock and this one may differ; at most 60s."""
     max_lifetime: Duration = timedelta(hours=24)

@@ -15,6 +15,7 @@ from vault.duration import parse_duration
 
 __all__ = [
     "Claim",
+    "ClaimPath",
     "Count",
     "DatabaseUrl",
     "Duration",
@@ -101,6 +102,20 @@ def _url(value: str) -> str:
     return value
 
 
+def _claim_path(value: str) -> str:
+    if value.startswith("/"):
+        if re.search(r"~(?![01])|/(?:/|$)", value):
+            raise ValueError(
+                "is no JSON Pointer (RFC 6901): write / between names, ~1 for a / in one, ~0 for ~"
+            )
+    elif "." in value and "://" not in value:
+        # Whether the dot is part of the name must not be a guess.
+        raise ValueError(
+            "has a dot: write /realm_access/roles for a claim in another, /a.b for the claim a.b"
+        )
+    return value
+
+
 def _leeway(duration: timedelta) -> timedelta:
     if duration > timedelta(minutes=1):
         raise ValueError("must be at most 60s: clocks differ by seconds, not by minutes")
@@ -118,6 +133,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 TrustDomain = Annotated[str, AfterValidator(_trust_domain)]
 Leeway = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_leeway)]
 Claim = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+ClaimPath = Annotated[Claim, AfterValidator(_claim_path)]
 JwtAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip

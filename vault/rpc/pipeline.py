@@ -237,7 +237,13 @@ class Pipeline(_BytesHandler):
             identity = self._identify(context)
             info.principal = str(identity.principal)
             caller = Caller(
-                identity.principal, info.peer, identity.credential, info.request_id, info.deadline
+                identity.principal,
+                info.peer,
+                identity.credential,
+                info.request_id,
+                info.deadline,
+                person=identity.person,
+                auth_time=identity.auth_time,
             )
             self._enter(info, name, caller)
             self._limiter.check(info.principal)

@@ -46,4 +46,6 @@ class Call:
             roles=self.policy.roles_of(caller.principal),
             field=field,
             view=view,
+            person=caller.person,
+            auth_time=caller.auth_time,
         )

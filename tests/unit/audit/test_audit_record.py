@@ -24,7 +24,7 @@ from vault.audit.record import (
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, DecryptionFailed
-from vault.model import AuditEvent
+from vault.model import AuditEvent, Person
 
 KEY = MacKey(7, bytes(range(32)))
 WRITER = UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -43,6 +43,8 @@ EVENT = AuditEvent(
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
+    person=Person("https://idp.example.org", "email", "ann@example.org"),
+    auth_time=datetime(2026, 11, 23, 9, 0, 5, tzinfo=timezone(timedelta(hours=1))),
 )
 
 
@@ -70,6 +72,26 @@ def test_an_events_body_is_canonical_and_complete() -> None:
     )
     assert json.loads(refused)["purpose"] == "no role"
     assert stated_place(body) == StatedPlace(WRITER, 5)
+
+
+def test_a_persons_record_says_who_and_since_when() -> None:
+    document = json.loads(event_body(EVENT, server="s", writer=WRITER, number=5, now=NOW))
+    person = {"claim": "email", "issuer": "https://idp.example.org", "value": "ann@example.org"}
+    assert document["person"] == person
+    assert document["auth_time"] == "2026-11-23T08:00:05+00:00"
+
+
+def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
+    event = replace(EVENT, person=None, auth_time=None)
+    assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (
+        '{"counts":{"TOKEN_NOT_FOUND":1,"ok":2},"credential":"0a1b","field":"card_number",'
+        '"grant":"","key_versions":[1,2],"kind":"call","number":5,"outcome":"allowed",'
+        '"peer":"ipv4:127.0.0.1:1","policy_digest":"' + "ab" * 32 + '",'
+        '"principal":"spiffe://example.org/support","purpose":"","reason":"","request_id":"r-1",'
+        '"roles":["support"],"rpc":"Detokenize","server":"s","tenant":"default",'
+        '"time":"2026-11-23T09:30:00.000000+00:00","token_digest":"0102","v":1,"view":"last4",'
+        '"writer":"00112233-4455-6677-8899-aabbccddeeff"}'
+    )
 
 
 def test_hostile_text_stays_within_its_string() -> None:

@@ -31,6 +31,12 @@ def test_a_call_on_one_line_without_control_characters() -> None:
     )
 
 
+def test_a_person_stands_beside_the_caller() -> None:
+    person = {"issuer": "https://idp.example.org", "claim": "email", "value": "eve@x\x1b"}
+    said = plain_line(record(json.dumps({**CALL, "principal": "a#b", "person": person})))
+    assert "denied   a#b  person=eve@x?  Detokenize" in said
+
+
 def test_an_opening_names_its_writer() -> None:
     body = {"kind": "opened", "time": CALL["time"], "server": "node-1:42"}
     assert plain_line(record(json.dumps(body))).endswith("opened   writer w of node-1:42")

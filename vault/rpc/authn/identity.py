@@ -16,7 +16,7 @@ import grpc
 from cryptography import x509
 
 from vault.errors import Unauthenticated
-from vault.model import Principal
+from vault.model import Person, Principal
 
 __all__ = ["Identify", "Identity", "identify_by_certificate", "identity_of"]
 
@@ -31,11 +31,15 @@ class Identity:
     Attributes:
         credential: the certificate's serial number (lower-case hex), or the JWT's id.
         expires: when the credential ends (aware, UTC): connections outlive handshakes.
+        person: who that is as a human being; None for every certificate.
+        auth_time: when the person proved who they are (aware, UTC), or None.
     """
 
     principal: Principal
     credential: str
     expires: datetime
+    person: Person | None = None
+    auth_time: datetime | None = None
 
 
 Identify = Callable[[grpc.ServicerContext], Identity]

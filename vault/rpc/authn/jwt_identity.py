@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,25 +18,27 @@ import jwt
 
 from vault.config import JwtIssuerSettings
 from vault.errors import Unauthenticated
-from vault.model import Group, Principal
+from vault.model import Principal
 from vault.rpc.authn.identity import Identity
+from vault.rpc.authn.jwt_claims import (
+    NAME,
+    read_auth_time,
+    read_groups,
+    read_person,
+    read_seconds,
+)
 from vault.rpc.authn.jwt_keys import IssuerKeys, VerificationKey
 
 __all__ = ["Issuer", "TokenIdentifier"]
 
 _MAX_TOKEN = 8192
-_MAX_GROUPS = 256
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.I | re.ASCII)
-# What may stand in the audit and the log as a name. OpenID Connect Core 1.0, section 2:
-# a subject has at most 255 ASCII characters.
-_NAME = re.compile(r"[!-~]{1,255}", re.ASCII)
 # RFC 7515, section 4.1: headers that bring a key, or say where to fetch one, or ask for
 # what we do not do.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "cty"})
 # RFC 9068 has "at+jwt"; other types (logout+jwt, dpop+jwt) are no credentials.
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _REQUIRED = ["iss", "aud", "exp", "iat", "sub"]
-_LATEST = 253_402_300_799  # the last second that a date can have
 
 # The first that fits names the refusal; one of a fixed set, so that refusals are counted.
 _TROUBLES: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
@@ -47,7 +49,6 @@ _TROUBLES: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.MissingRequiredClaimError, "the token lacks one of iss, aud, exp, iat and sub"),
     (jwt.InvalidSignatureError, "the token's signature is wrong"),
 )
-_GROUPS = "the token's groups are not up to 256 strings"
 _MALFORMED = "the call's token cannot be read"
 
 
@@ -126,7 +127,7 @@ def _key_of(token: str, issuer: Issuer) -> tuple[VerificationKey, str]:
     if not isinstance(algorithm, str) or algorithm not in issuer.settings.algorithms:
         raise Unauthenticated("the token's algorithm is not one of its issuer's")
     kid = header.get("kid")
-    if not isinstance(kid, str) or not _NAME.fullmatch(kid):
+    if not isinstance(kid, str) or not NAME.fullmatch(kid):
         raise Unauthenticated("the token does not name its key (kid)")
     key = issuer.keys.find(kid)
     if key is None:
@@ -151,39 +152,20 @@ def _verified(
 
 
 def _identity(token: str, settings: JwtIssuerSettings, claims: Mapping[str, object]) -> Identity:
-    expires, issued = _seconds(claims["exp"]), _seconds(claims["iat"])
+    expires, issued = read_seconds(claims["exp"]), read_seconds(claims["iat"])
     if expires - issued > settings.max_lifetime.total_seconds():
         raise Unauthenticated("the token was made for longer than its issuer's tokens may live")
     subject = claims["sub"]
-    if not isinstance(subject, str) or not _NAME.fullmatch(subject):
+    if not isinstance(subject, str) or not NAME.fullmatch(subject):
         raise Unauthenticated("the token's subject is not 1 to 255 visible ASCII characters")
+    groups = frozenset(read_groups(settings, subject, claims))
     return Identity(
-        Principal(settings.issuer, subject, frozenset(_groups(settings, subject, claims))),
+        Principal(settings.issuer, subject, groups),
         _credential(token, claims.get("jti")),
         datetime.fromtimestamp(expires, UTC),
+        read_person(settings, claims),
+        read_auth_time(settings, claims, issued),
     )
-
-
-def _seconds(claim: object) -> float:
-    if isinstance(claim, bool) or not isinstance(claim, int | float) or not 0 <= claim <= _LATEST:
-        raise ValueError
-    return claim
-
-
-def _groups(
-    settings: JwtIssuerSettings, subject: str, claims: Mapping[str, object]
-) -> Iterator[Group]:
-    yield Group(settings.issuer, settings.audience, "sub", subject)
-    if settings.group_claim == "sub":
-        return
-    values = claims.get(settings.group_claim, [])
-    listed = values if isinstance(values, list) else [values]
-    if len(listed) > _MAX_GROUPS:
-        raise Unauthenticated(_GROUPS)
-    for value in listed:
-        if not isinstance(value, str):
-            raise Unauthenticated(_GROUPS)
-        yield Group(settings.issuer, settings.audience, settings.group_claim, value)
 
 
 def _credential(token: str, jti: object) -> str:
@@ -192,7 +174,7 @@ def _credential(token: str, jti: object) -> str:
     Of what is signed alone: a signature has several spellings (of ECDSA ``s`` and ``n - s``,
     and the last bits of base64url), so whoever holds a token could have it named otherwise.
     """
-    if isinstance(jti, str) and _NAME.fullmatch(jti):
+    if isinstance(jti, str) and NAME.fullmatch(jti):
         return jti
     signed = token.rpartition(".")[0]
     return f"sha256:{hashlib.sha256(signed.encode()).hexdigest()[:32]}"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from vault.config import JwtIssuerSettings
 from vault.errors import Reason, Unauthenticated
-from vault.model import Group, Principal
+from vault.model import Group, Person, Principal
 from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
 from vault.rpc.authn.jwt_keys import KeySet, VerificationKey, parse_jwks
 
@@ -28,6 +28,7 @@ OTHER = "https://other.example.org"
 AUDIENCE = "tokenvault"
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+NOW = int(time.time())
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -51,13 +52,16 @@ class Keys:
         return ""
 
 
-def issuer(name: str, algorithms: tuple[str, ...], **keys: PrivateKey) -> Issuer:
+def issuer(
+    name: str, algorithms: tuple[str, ...], person_claim: str | None = None, **keys: PrivateKey
+) -> Issuer:
     settings = JwtIssuerSettings.model_validate(
         {
             "issuer": name,
             "audience": AUDIENCE,
             "algorithms": list(algorithms),
             "jwks_file": "jwks.json",
+            "person_claim": person_claim,
         }
     )
     text = json.dumps({"keys": [jwk(key, kid) for kid, key in keys.items()]})
@@ -66,7 +70,7 @@ def issuer(name: str, algorithms: tuple[str, ...], **keys: PrivateKey) -> Issuer
 
 IDENTIFIER = TokenIdentifier(
     (
-        issuer(IDP, ("ES256", "RS256"), ours=EC_KEY, rsa=RSA_KEY),
+        issuer(IDP, ("ES256", "RS256"), "/human/id", ours=EC_KEY, rsa=RSA_KEY),
         issuer(OTHER, ("ES256",), theirs=OTHER_KEY),
     )
 )
@@ -126,6 +130,24 @@ def test_a_good_token_is_a_principal_with_its_groups() -> None:
     assert 10_790 < identity.expires.timestamp() - time.time() <= 10_800
 
 
+def test_a_person_may_come_by_several_subjects() -> None:
+    human = {"id": "E7", "name": "Alice"}
+    tokens = [token(claims(sub=sub, human=human, auth_time=NOW - 60)) for sub in ("a", "b")]
+    first, second = map(IDENTIFIER.identity_of, tokens)
+    assert first.principal != second.principal
+    assert first.person == second.person == Person(IDP, "/human/id", "E7")
+    assert first.auth_time is not None
+    assert first.auth_time.timestamp() == NOW - 60
+
+
+def test_a_token_that_names_no_person_is_a_workloads() -> None:
+    identity = IDENTIFIER.identity_of(token())
+    assert (identity.person, identity.auth_time) == (None, None)
+    # The other issuer's settings do not say which claim would name one.
+    other = token(claims(iss=OTHER, human={"id": "E7"}), key=OTHER_KEY, kid="theirs")
+    assert IDENTIFIER.identity_of(other).person is None
+
+
 @pytest.mark.parametrize(
     ("text", "groups"),
     [
@@ -160,9 +182,6 @@ def test_clocks_may_differ_a_little() -> None:
         assert IDENTIFIER.identity_of(token(payload)).principal.subject == "alice"
 
 
-NOW = int(time.time())
-
-
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
@@ -193,6 +212,13 @@ NOW = int(time.time())
         (claims(groups=7), "groups"),
         (claims(groups=["fraud", 7]), "groups"),
         (claims(groups=["g"] * 257), "groups"),
+        (claims(human={"id": "Е7"}), "person"),
+        (claims(human={"id": ["E7"]}), "person"),
+        (claims(human="E7"), "holds no others"),
+        (claims(_claim_names={"groups": "src1"}, groups=None), "elsewhere"),
+        (claims(auth_time=NOW + 70_000), "auth_time is in the future"),
+        (claims(auth_time="now"), "cannot be read"),
+        (claims(auth_time=10**400), "cannot be read"),
     ],
 )
 def test_a_token_whose_claims_are_wrong_is_refused(
