@@ -72,6 +72,7 @@ NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("keys", "restored", "--config", "server.toml"), "server"),
     (("keys", "accept", "--config", "server.toml"), "server"),
     (("policy", "check", "policy.yaml"), "server"),
+    (("policy", "diff", "policy.yaml", "policy.yaml"), "server"),
     (
         ("policy", "explain", "policy.yaml", "--principal", "i#s", "--action", "tokenize"),
         "server",

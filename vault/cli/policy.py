@@ -11,7 +11,7 @@ from vault.bulk.shell import shell_word
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.extras import needs_server
-from vault.cli.options import with_option_groups
+from vault.cli.options import JsonOption, with_option_groups
 from vault.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -134,6 +134,29 @@ def explain(
         raise typer.Exit(ExitCode.FOUND)
 
 
+@app.command()
+@needs_server
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The policy before, YAML.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy after it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tells who gains and who loses what, and what else differs in effect.
+
+    Exit code 1 if anything does, 2 if one of them is no valid policy.
+    """
+    from vault.cli.policy_diff_lines import diff_json, diff_lines
+    from vault.policy.diff import diff as difference
+
+    before, after = (_parse(file) for file in (old, new))
+    found = difference(before, after)
+    lines = [diff_json(found, before, after)] if as_json else diff_lines(found, before, after)
+    for line in lines:
+        typer.echo(line)
+    if found:
+        raise typer.Exit(ExitCode.FOUND)
+
+
 def _fetch_policy(connection: ConnectionOptions) -> GetPolicyResponse:
     with connection.open(default_role="auditor") as client:
         return client.get_policy()
@@ -163,12 +186,16 @@ def _action(name: str) -> Action:
         raise typer.BadParameter(f"{shell_word(name)} is no action; known: {known}") from None
 
 
-def _policy(file: Path) -> Policy:
+def _parse(file: Path) -> Policy:
     # Imported late: other commands need neither YAML nor the formats.
     from vault.policy.reading.load import parse_policy
 
+    return parse_policy(_read(file), str(file))
+
+
+def _policy(file: Path) -> Policy:
     try:
-        return parse_policy(_read(file), str(file))
+        return _parse(file)
     except PolicyError as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(ExitCode.FOUND) from None

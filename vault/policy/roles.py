@@ -48,13 +48,14 @@ class Rule:
 
     def allowed(self) -> Iterator[tuple[Action, str | None]]:
         """Yields every action allowed, with every field it is allowed on."""
-        return self._spread(self.allow)
+        return self.spread(self.allow)
 
     def denied(self) -> Iterator[tuple[Action, str | None]]:
         """Yields every action denied, with every field it is denied on."""
-        return self._spread(self.deny)
+        return self.spread(self.deny)
 
-    def _spread(self, actions: frozenset[Action]) -> Iterator[tuple[Action, str | None]]:
+    def spread(self, actions: frozenset[Action]) -> Iterator[tuple[Action, str | None]]:
+        """Yields some of its actions, each with every field that it is about."""
         for action in actions:
             if action in FIELDLESS:
                 yield action, None
