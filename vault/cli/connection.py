@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,14 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from vault.bulk.shell import shell_word
-from vault.client import CallError, Client, ClientTls
+from vault.cli.dev_directory import DEV_DIRECTORY, find_caller, find_token_listener
+from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.address import address_problem
+from vault.client.private_file import read_unshared
 
-__all__ = ["ConnectionOptions", "DevOption", "ServiceConnection", "find_health", "one_service"]
+__all__ = ["ConnectionOptions", "DevOption", "ServiceConnection", "one_service"]
 
-_DEV_DIRECTORY = Path(".tokenvault")
 _NAMED = "tokenvault.services-named"
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 
 
 def one_service(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:  # noqa: ANN401
@@ -50,29 +50,38 @@ DevOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ServiceConnection:
-    """A service and the caller's PEM files.
+    """A service and who calls it: PEM files, or a file with a JWT.
 
     Attributes:
         role: whose certificate of a development environment it is, or "".
     """
 
     address: str
-    tls: ClientTls
+    tls: ClientTls | ClientToken
     role: str = ""
 
     @contextmanager
     def open(self, *, batch_size: int = 1_000) -> Iterator[Client]:
         """Opens a client; a call that fails notes who called.
 
-        Raises OSError where a PEM file cannot be read.
+        Raises OSError where a PEM file, or the token's file, cannot be read.
         """
+        if isinstance(self.tls, ClientToken):
+            # gRPC would find out too, at the first call, and say that nobody answered.
+            read_unshared(self.tls.token)
         with Client(self.address, self.tls, batch_size=batch_size) as client:
             try:
                 yield client
             except CallError as error:
-                by = f"role {self.role}" if self.role else f"certificate {self.tls.cert}"
-                error.add_note(f"as {by}")
+                error.add_note(f"as {self._caller()}")
                 raise
+
+    def _caller(self) -> str:
+        if self.role:
+            return f"role {self.role}"
+        if isinstance(self.tls, ClientToken):
+            return f"the holder of {self.tls.token}"
+        return f"certificate {self.tls.cert}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,111 +124,83 @@ class ConnectionOptions:
         ),
     ] = None
 
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TOKENVAULT_TOKEN_FILE",
+            metavar="FILE",
+            help="The caller's JWT, in place of certificate and key; --address is then the "
+            "port for callers with a JWT. Read for every call.",
+        ),
+    ] = None
+
     def open(self, *, default_role: str | None = None) -> AbstractContextManager[Client]:
         """Returns a client. Raises as ``find`` and ``ServiceConnection.open`` do."""
         return self.find(default_role=default_role).open()
 
     def find(self, *, default_role: str | None = None) -> ServiceConnection:
-        """Chooses the connection: ``--dev``, else the four options, else ./.tokenvault.
+        """Chooses the connection: ``--dev``, else the options, else ./.tokenvault.
 
         Args:
-            default_role: the caller of a development environment where no --role is given.
+            default_role: the caller of a development environment where nobody is named.
 
         Raises:
             typer.BadParameter: something is missing; the message says what.
         """
+        if self.token_file and _TOKEN.fullmatch(str(self.token_file)):
+            raise typer.BadParameter("--token-file takes the name of a file, not the token itself")
+        if self.token_file and self.role is not None:
+            raise typer.BadParameter(
+                "--role and --token-file (or TOKENVAULT_TOKEN_FILE) name two callers: leave one out"
+            )
         options = {
             "--address": self.address,
             "--ca": self.ca,
             "--cert": self.cert,
             "--key": self.key,
         }
-        given = ", ".join(name for name, value in options.items() if value)
+        given = [name for name, value in options.items() if value]
         if self.dev is None and given:
-            return self._named_service(given, [name for name in options if not options[name]])
-        directory = self.dev or _DEV_DIRECTORY
+            return self._named_service(given)
+        directory = self.dev or DEV_DIRECTORY
         if self.dev is None and not (directory / "dev.json").exists():
             raise typer.BadParameter(
-                "no service given: use --address, --ca, --cert and --key, "
-                "or start 'tokenvault dev' here"
+                "no service given: use --address and --ca, with --cert and --key or "
+                "--token-file, or start 'tokenvault dev' here"
             )
-        return _development(directory, self.role or default_role)
+        if self.token_file:
+            return ServiceConnection(*find_token_listener(directory, self.token_file))
+        return ServiceConnection(*find_caller(directory, self.role or default_role))
 
-    def _named_service(self, given: str, missing: Sequence[str]) -> ServiceConnection:
+    def _named_service(self, given: Sequence[str]) -> ServiceConnection:
+        named = ", ".join(given)
         if self.role is not None:
             raise typer.BadParameter(
-                f"--role chooses a caller of a development environment, but {given} (or "
-                f"TOKENVAULT_*) name another service: leave --role out, or leave {given} out "
+                f"--role chooses a caller of a development environment, but {named} (or "
+                f"TOKENVAULT_*) name another service: leave --role out, or leave {named} out "
                 "(or unset TOKENVAULT_*) and use --dev DIR"
             )
         if self.address and (problem := address_problem(self.address)):
             raise typer.BadParameter(problem)
+        if self.token_file:
+            return self._token_caller(self.token_file, given)
         if self.address and self.ca and self.cert and self.key:
             return ServiceConnection(
                 self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key)
             )
-        raise typer.BadParameter(f"a connection needs all four; missing: {', '.join(missing)}")
-
-
-def find_health(dev: Path | None) -> str | None:
-    """Returns where the development environment answers health checks, None where there is none.
-
-    Raises:
-        typer.BadParameter: it is there and not running: another one might answer for it.
-    """
-    directory = dev or _DEV_DIRECTORY
-    if dev is None and not directory.is_dir():
-        return None
-    path, described = _described(directory)
-    address = described.get("health")
-    if not isinstance(address, str):
-        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes")
-    if not _is_running(directory):
+        missing = [name for name in ("--address", "--ca", "--cert", "--key") if name not in given]
         raise typer.BadParameter(
-            f"{path} was left by an environment that was killed: "
-            f"start 'tokenvault dev --dir {directory}', or give --address"
+            f"a connection needs all four; missing: {', '.join(missing)}"
+            + ("" if self.cert or self.key else " (or --token-file for the last two)")
         )
-    return address
 
-
-def _is_running(directory: Path) -> bool:
-    """Returns whether the process that holds the directory lives; its number is in the lock."""
-    try:
-        os.kill(int((directory / "lock").read_text("ascii")), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
-
-
-def _described(directory: Path) -> tuple[Path, dict[str, Any]]:
-    path = directory / "dev.json"
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise typer.BadParameter(
-            f"{path} is not there: start 'tokenvault dev --dir {directory}'"
-        ) from None
-    except ValueError:
-        described = None
-    if not isinstance(described, dict):
-        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes")
-    return path, described
-
-
-def _development(directory: Path, role: str | None) -> ServiceConnection:
-    path, described = _described(directory)
-    try:
-        address, ca, clients = described["address"], described["ca"], described["clients"]
-        pairs = {name: (entry["cert"], entry["key"]) for name, entry in clients.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise typer.BadParameter(f"{path} is not what 'tokenvault dev' writes") from None
-    known = ", ".join(sorted(pairs))
-    if role is None:
-        raise typer.BadParameter(f"choose a caller with --role: {known}")
-    pair = pairs.get(role) or pairs.get(role.replace("-", "_"))
-    if pair is None:
-        raise typer.BadParameter(f"no role {shell_word(role)} in {path}; there are: {known}")
-    cert, key = (directory / name for name in pair)
-    return ServiceConnection(address, ClientTls(ca=directory / ca, cert=cert, key=key), role)
+    def _token_caller(self, token: Path, given: Sequence[str]) -> ServiceConnection:
+        if self.cert or self.key:
+            raise typer.BadParameter(
+                "a caller comes with a certificate or with a token: leave --cert and --key out, "
+                "or --token-file (or unset TOKENVAULT_*)"
+            )
+        if self.address and self.ca:
+            return ServiceConnection(self.address, ClientToken(self.ca, token))
+        missing = [name for name in ("--address", "--ca") if name not in given]
+        raise typer.BadParameter(f"--token-file needs {' and '.join(missing)} too")

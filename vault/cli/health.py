@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vault.cli.connection import DevOption, find_health, one_service
+from vault.cli.connection import DevOption, one_service
+from vault.cli.dev_directory import find_health
 from vault.cli.extras import needs_server
 
 __all__ = ["health"]

@@ -15,7 +15,7 @@ import typer
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from vault.cli.connection import find_health
+from vault.cli.dev_directory import find_health
 from vault.cli.health import health
 
 
