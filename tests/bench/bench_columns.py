@@ -230,7 +230,7 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("transaction and MAC", PostgresUnitOfWork, "run"),
     ("audit record", PostgresAuditLog, "append"),
     ("parse", vaultless_columns, "split_items"),
-    ("cipher", vaultless_columns, "_run"),
+    ("cipher", vaultless_columns, "cipher_rows"),
     ("render", vaultless_columns, "join_texts"),
     ("token-set digest", conversion, "packed_token_set"),
     ("decode", packed, "decode_column"),

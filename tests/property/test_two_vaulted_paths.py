@@ -20,6 +20,7 @@ from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.model import Caller, Principal, TokenSpace, TokenState
 from vault.policy.reading.load import parse_policy
+from vault.service import token_creation
 from vault.service.admission import Admission
 from vault.service.call import Call
 from vault.service.columnar import separator_free
@@ -194,13 +195,27 @@ def test_both_paths_agree(name: str, data: st.DataObject) -> None:
             agree(side, texts, side.lookup(name))
 
 
-def test_separator_free_items_go_as_arrays() -> None:
+@pytest.mark.parametrize("name", ["digits_ff1", "mixed_case", "random", "digits_ff3"])
+def test_separator_free_items_go_as_arrays(name: str) -> None:
     side, texts = Side(), [f"{n:010d}" for n in range(100)]
-    tokens = side.tokenize("digits_ff1")(texts)
-    answered = side.detokenize("digits_ff1", "full")(tokens.values)
+    with (
+        patch.object(token_creation, "encipher_cores", side_effect=AssertionError),
+        patch.object(POLICY.fields[name].format, "random_plan", side_effect=AssertionError),
+    ):
+        tokens = side.tokenize(name)(texts)
+    answered = side.detokenize(name, "full")(tokens.values)
     assert tokens.failures == {}
     assert isinstance(answered.values, TextColumn)
     assert list(answered.values) == texts
+
+
+def test_a_random_token_shows_the_case_of_its_value() -> None:
+    side = Side()
+    texts = [f"ABC{n:05d}" for n in range(90)] + [f"abc{n:05d}" for n in range(90)]
+    tokens = list(side.tokenize("random")(texts).values)
+    assert all(token == token.upper() for token in tokens[:90])
+    assert all(token == token.lower() for token in tokens[90:])
+    assert len({token[3] for token in tokens}) > 20
 
 
 def test_rows_and_other_items_share_their_tokens() -> None:

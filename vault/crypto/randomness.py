@@ -6,11 +6,34 @@ import os
 from collections.abc import Callable
 from secrets import choice
 
-from vault.crypto.alphabet import Alphabet
+import numpy as np
 
-__all__ = ["random_text"]
+from vault.crypto.alphabet import Alphabet
+from vault.crypto.fpe.limbs import Digits
+
+__all__ = ["random_positions", "random_text"]
 
 _BYTE = 256
+_WORDS = 1 << 16
+
+
+def random_positions(radix: int, count: int) -> Digits:
+    """Returns ``count`` random numbers below ``radix``, each equally likely.
+
+    As ``random_text``, of 16 bits each: those above the largest multiple of the radix are left.
+
+    Raises:
+        ValueError: the radix is not from 1 to 65,536.
+    """
+    if not 1 <= radix <= _WORDS:
+        raise ValueError("a radix is from 1 to 65536")
+    limit = _WORDS - _WORDS % radix
+    drawn = np.empty(0, np.uint32)
+    while len(drawn) < count:
+        words = np.frombuffer(os.urandom(4 * (count - len(drawn))), np.uint16).astype(np.uint32)
+        drawn = np.concatenate([drawn, words[words < limit] % radix])
+    chosen = drawn[:count]
+    return chosen.astype(np.uint8) if radix <= _BYTE else chosen.astype(np.uint16)
 
 
 def random_text(

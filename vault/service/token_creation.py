@@ -16,9 +16,13 @@ from typing import NamedTuple, TypeVar
 from vault.crypto.alphabet import Alphabet
 from vault.crypto.encoding import utf8_each
 from vault.crypto.field_key import FieldKey, TweakInput
+from vault.crypto.fpe.limbs import Digits
 from vault.crypto.randomness import random_text
+from vault.formats.columnar.rows import ColumnarFormat
 from vault.model import Generator, NewTokens, Scope, Storage, TokenSpace
 from vault.policy.model import Field
+from vault.service.columnar.row_ciphers import encipher_vaulted_rows, random_rows
+from vault.service.columnar.separator_free import split_items
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource, TokenStore
 from vault.service.stored_rows import match_each
@@ -172,18 +176,55 @@ class _Batch:
     def _generate(
         self, key: FieldKey, cores: Sequence[str], counters: Sequence[int], attempt: int
     ) -> list[str]:
+        rules, groups, rest = split_items(self._field.format, cores, lambda rules: rules.value_mask)
+        if rules is None or not (self._random or self._counted(attempt)):
+            # Without rows, or with a tweak of its own for each.
+            return self._generate_each(key, cores, counters, attempt)
+        tokens = [""] * len(cores)
+        for group in in_time(groups, self._deadline):
+            digits = self._generate_rows(key, rules, group.digits, attempt)
+            for at, token in zip(
+                group.at.tolist(), rules.row_alphabet.decode_many(digits), strict=True
+            ):
+                tokens[at] = token
+        others = self._generate_each(key, _at(cores, rest), _at(counters, rest), attempt)
+        for at, token in zip(rest, others, strict=True):
+            tokens[at] = token
+        return tokens
+
+    def _generate_rows(
+        self, key: FieldKey, rules: ColumnarFormat, digits: Digits, attempt: int
+    ) -> Digits:
+        if self._random:
+            return random_rows(rules, digits)
+        version = self._tweak_version
+        return encipher_vaulted_rows(key, self._field, version, rules, digits, attempt)
+
+    def _generate_each(
+        self, key: FieldKey, cores: Sequence[str], counters: Sequence[int], attempt: int
+    ) -> list[str]:
         field = self._field
-        if field.generator is Generator.RANDOM:
+        if not cores:
+            return []
+        if self._random:
             plans = (
                 field.format.random_plan(core, attempt) for core in in_time(cores, self._deadline)
             )
             return [plan.build(random_text(plan.alphabet, plan.length)) for plan in plans]
         return encipher_cores(key, field, self._tweak_version, cores, counters, self._deadline)
 
+    @property
+    def _random(self) -> bool:
+        return self._field.generator is Generator.RANDOM
+
+    def _counted(self, attempt: int) -> bool:
+        """Returns whether the tweaks of an attempt have its number for a counter."""
+        return self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS
+
     def _counters(self, attempt: int, count: int) -> list[int]:
         # Scope `none` promises a new token every call, so its tweak must never repeat. A
         # value that was erased or expired often has left its first tokens behind.
-        if self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS:
+        if self._counted(attempt):
             return [attempt] * count
         return [randbits(_COUNTER_BITS) for _ in range(count)]
 

@@ -8,16 +8,12 @@ others are parsed, planned and rendered item by item. Both give the same answers
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-import numpy as np
-
-from vault.crypto.field_key import FieldKey, TweakInput
-from vault.crypto.fpe.batch import Integers
+from vault.crypto.field_key import FieldKey
 from vault.crypto.fpe.limbs import Digits
 from vault.errors import Reason
 from vault.formats import Parsed, token_recogniser
-from vault.formats.columnar.row_order import Indexes, as_items, distinct_rows
+from vault.formats.columnar.row_order import as_items
 from vault.formats.columnar.rows import (
     ColumnarFormat,
     Mask,
@@ -25,8 +21,9 @@ from vault.formats.columnar.rows import (
     join_texts,
     stack_texts,
 )
-from vault.model import Failure, Generator
+from vault.model import Failure
 from vault.policy.model import Field
+from vault.service.columnar.row_ciphers import cipher_rows
 from vault.service.columnar.separator_free import items_at, split_items
 from vault.service.columns import NO_TOKEN, Answers, parse_column, parse_tokens, with_view_layouts
 from vault.service.conversion import Conversion
@@ -48,21 +45,6 @@ FIXED_POINT = Failure(
 VAULTLESS_KEY_VERSIONS = frozenset({VAULTLESS_KEY_VERSION})
 
 Show = Callable[[str, str], str]
-
-
-class RowCipher(Protocol):
-    """``FieldKey.encipher_rows`` or ``decipher_rows``."""
-
-    def __call__(
-        self,
-        generator: Generator,
-        radix: int,
-        digits: Integers,
-        tweaks: Sequence[TweakInput],
-        of_row: Indexes,
-        *,
-        tweak_version: int,
-    ) -> Integers: ...
 
 
 def tokenize_column(
@@ -97,7 +79,7 @@ def tokenize_column(
 
     if rules is not None:
         for group in groups:
-            digits = _run(key.encipher_rows, field, tweak_version, rules, group)
+            digits = cipher_rows(key.encipher_rows, field, tweak_version, rules, group.digits)
             rules.set_token_check_digits(digits)
             tokens, _ = made.moved(group, digits, FIXED_POINT)
             made.rows.append(tokens)
@@ -140,7 +122,7 @@ def detokenize_column(
     rules, groups, rest = split_items(field.format, tokens, lambda rules: rules.token_mask)
     if rules is not None:
         for group in groups:
-            digits = _run(key.decipher_rows, field, tweak_version, rules, group)
+            digits = cipher_rows(key.decipher_rows, field, tweak_version, rules, group.digits)
             rules.set_value_check_digits(digits)
             # A fixed point was never handed out as a token, so it is none.
             values, asked = made.moved(group, digits, NO_TOKEN)
@@ -220,32 +202,3 @@ class _ConversionBuilder:
             return Conversion(column, failures, column, VAULTLESS_KEY_VERSIONS)
         tokens = stack_texts(self.token_rows, self._alphabet, self.tokens)
         return Conversion(column, failures, tokens, VAULTLESS_KEY_VERSIONS)
-
-
-def _run(
-    cipher: RowCipher, field: Field, tweak_version: int, rules: ColumnarFormat, group: Rows
-) -> Digits:
-    """Returns the rows with their free columns through the cipher; the others as they were."""
-    digits = group.digits
-    first, free, end = rules.segments(digits.shape[1])
-    kept = digits[:, [*range(first), *range(end, digits.shape[1])]]
-    tweaks, of_row = _tweaks(field.scope.value, rules, kept)
-    made = digits.copy()
-    made[:, first:free] = cipher(
-        field.generator,
-        rules.row_alphabet.radix,
-        digits[:, first:free],
-        tweaks,
-        of_row,
-        tweak_version=tweak_version,
-    )
-    return made
-
-
-def _tweaks(scope: str, rules: ColumnarFormat, kept: Digits) -> tuple[list[TweakInput], Indexes]:
-    """Returns the distinct tweaks of rows by what they keep, and each row's number in them."""
-    if not kept.size:
-        return [TweakInput(scope, "", 0)], np.zeros(len(kept), np.int64)
-    examples, of_row = distinct_rows(kept)
-    texts = rules.row_alphabet.decode_many(kept[examples])
-    return [TweakInput(scope, text, 0) for text in texts], of_row

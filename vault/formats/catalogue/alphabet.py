@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ from vault.formats.base.options import (
     read_integer,
     read_text,
 )
-from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments
+from vault.formats.columnar.rows import ColumnarFormat, Mask, Segments, TokenAlphabet
 from vault.model import Generator, Storage
 
 __all__ = ["MAX_LENGTH", "AlphabetOptions", "PlainAlphabet"]
@@ -55,6 +55,7 @@ class _CaseRule:
     label: str
     alphabet: Alphabet
     matches: re.Pattern[str]
+    positions: Mask  # whether it has the character at each position of the whole alphabet
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,18 @@ class PlainAlphabet(ColumnarFormat):
     def segments(self, length: int) -> Segments:
         return Segments(self._first, length - self._last, length - self._last)
 
+    def token_alphabets(self, rows: Digits) -> Sequence[TokenAlphabet]:
+        """Goes by the case of what is not kept, as ``token_plan``."""
+        first, free, _ = self.segments(rows.shape[1])
+        left = np.ones(len(rows), np.bool_)
+        found = []
+        for rule in self._cases:
+            own = left & rule.positions[rows[:, first:free]].all(axis=1)
+            left &= ~own
+            found.append(TokenAlphabet(rule.alphabet, rule.label, own))
+        found.append(TokenAlphabet(self._alphabet, "", left))
+        return [each for each in found if each.rows.any()]
+
     def value_mask(self, rows: Digits) -> Mask:
         """Accepts every row: the alphabet and the length are the whole rule."""
         return np.ones(len(rows), np.bool_)
@@ -261,7 +274,12 @@ def _case_rules(alphabet: Alphabet) -> tuple[_CaseRule, ...]:
     small = "".join([letter for letter in characters if letter == letter.lower()])
     if min(len(capitals), len(small)) < _FEWEST_IN_CASE:
         return ()
-    return (
-        _CaseRule("capitals:", Alphabet(capitals), re.compile(f"{_members(capitals)}*")),
-        _CaseRule("small:", Alphabet(small), re.compile(f"{_members(small)}*")),
+    return tuple(
+        _CaseRule(
+            label,
+            Alphabet(part),
+            re.compile(f"{_members(part)}*"),
+            np.array([character in part for character in characters]),
+        )
+        for label, part in (("capitals:", capitals), ("small:", small))
     )

@@ -20,7 +20,16 @@ from vault.crypto.alphabet import Alphabet
 from vault.crypto.fpe.limbs import Digits
 from vault.formats.columnar.text_column import Codes, Offsets, TextColumn
 
-__all__ = ["ColumnarFormat", "Mask", "Rows", "Segments", "join_texts", "split_rows", "stack_texts"]
+__all__ = [
+    "ColumnarFormat",
+    "Mask",
+    "Rows",
+    "Segments",
+    "TokenAlphabet",
+    "join_texts",
+    "split_rows",
+    "stack_texts",
+]
 
 Mask = NDArray[np.bool_]
 
@@ -42,12 +51,27 @@ class Segments(NamedTuple):
     end: int
 
 
+class TokenAlphabet(NamedTuple):
+    """What the vaulted tokens of some rows are written in.
+
+    Attributes:
+        alphabet: of the free columns; its characters are in ``row_alphabet``.
+        label: what the tweak begins with.
+        rows: which rows.
+    """
+
+    alphabet: Alphabet
+    label: str
+    rows: Mask
+
+
 class ColumnarFormat(ABC):
-    """A format that handles separator-free items of a vaultless field as rows of an array.
+    """A format that handles separator-free items as rows of an array.
 
     Rows are (n, length) arrays of positions in ``row_alphabet``. For every row that
     ``value_mask`` or ``token_mask`` accepts, ``Format``'s methods would make the same of
-    the text: core equal to text, no separators, and the plan that ``segments`` describes.
+    the text: core equal to text, no separators, and the plan, random plans too, that
+    ``segments`` describes; for vaulted fields in the alphabet that ``token_alphabets`` names.
     """
 
     @property
@@ -63,6 +87,10 @@ class ColumnarFormat(ABC):
     @abstractmethod
     def segments(self, length: int) -> Segments:
         """Returns what the columns of rows of a length are."""
+
+    def token_alphabets(self, rows: Digits) -> Sequence[TokenAlphabet]:
+        """Returns what vaulted tokens of rows are written in: each row in one of them."""
+        return [TokenAlphabet(self.row_alphabet, "", np.ones(len(rows), np.bool_))]
 
     @abstractmethod
     def value_mask(self, rows: Digits) -> Mask:
