@@ -150,7 +150,7 @@ def test_a_file_that_changes_a_used_field_is_refused(pair: tuple[Replica, Replic
     with a.server.client("loader") as loader:
         loader.tokenize("ssn", ["536-90-4399"])
     a.file.write_text(policy(mark="shape").replace("generator: ff1", "generator: random"))
-    assert "another shape" in str(a.await_log(REFUSED, 3)["problem"])
+    assert "another token spec" in str(a.await_log(REFUSED, 3)["problem"])
 
 
 def changes_in(bodies: list[str]) -> list[dict[str, object]]:

@@ -102,8 +102,8 @@ def test_a_call_is_a_trace_below_the_callers_span(traced: Traced) -> None:
         "tokenvault.items.ok": 2,
         f"tokenvault.items.{column.errors[2].reason}": 1,
     }
-    assert set(spans) == {call.name, "gate", "parse", "transaction", "commit"}
-    for name in ("gate", "parse", "transaction"):
+    assert set(spans) == {call.name, "queue", "parse", "transaction", "commit"}
+    for name in ("queue", "parse", "transaction"):
         assert spans[name].parent_span_id == call.span_id
     commit, transaction = spans["commit"], spans["transaction"]
     assert commit.parent_span_id == transaction.span_id

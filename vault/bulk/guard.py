@@ -39,7 +39,7 @@ class ValueProfile:
     def __init__(self, values: Iterable[str]) -> None:
         self._given = values
         self._values: set[str] | None = None
-        self._token_specs: set[str] = set()
+        self._patterns: set[str] = set()
         self._lengths = range(0)
         self._known = False
 
@@ -47,7 +47,7 @@ class ValueProfile:
         """Returns whether a text is one of the values, or a number or address much like them."""
         if self._values is None:
             self._values = {value for value in self._given if _is_long(value)}
-            self._token_specs = {_pattern(value) for value in self._values} - {""}
+            self._patterns = {_pattern(value) for value in self._values} - {""}
             self._known = any(self._given)
             lengths = [len(value) for value in self._values] or [0]
             self._lengths = range(min(lengths) - _NEAR, max(lengths) + _NEAR + 1)
@@ -55,7 +55,7 @@ class ValueProfile:
             return True
         if not self._known:
             return bool(_pattern(text))  # nothing to compare it with
-        return len(text) in self._lengths and _pattern(text) in self._token_specs
+        return len(text) in self._lengths and _pattern(text) in self._patterns
 
 
 def _is_long(value: str) -> bool:
@@ -224,11 +224,11 @@ def _place_of_value(
     header: Sequence[str], rows: Sequence[Sequence[str]], chosen: Collection[int]
 ) -> int | None:
     for place in sorted(chosen):
-        shape = _pattern(header[place].strip())
-        if not shape:
+        pattern = _pattern(header[place].strip())
+        if not pattern:
             continue
         cells = [row[place].strip() for row in rows if len(row) > place and row[place]]
-        alike = sum(_pattern(cell) == shape for cell in cells)
+        alike = sum(_pattern(cell) == pattern for cell in cells)
         if not rows or (cells and 2 * alike >= len(cells)):
             return place
     return None

@@ -1,4 +1,4 @@
-"""What every call goes through: errors > metrics > identity > permission > limits > work.
+"""What every call goes through: errors, metrics, identity, role, request, place, worker, work.
 
 One generic handler serves every RPC on raw bytes, so that a request is parsed only once
 its caller is known, and so that nothing gRPC does by itself with an exception (sending
@@ -223,7 +223,7 @@ class Pipeline(_BytesHandler):
             request_id=info.request_id,
         )
 
-    # -- identity, permission, limits, work -------------------------------------------
+    # -- identity, role, request, place, worker, work --------------------------------
 
     def _answer(
         self,
@@ -249,7 +249,7 @@ class Pipeline(_BytesHandler):
             self._limiter.check(info.principal)
             raw = self._request(method, sent, context, info.principal)
             with self._limiter.reserve(info.principal), ExitStack() as slot:
-                with self._spans.step("gate"):
+                with self._spans.step("queue"):
                     slot.enter_context(self._limiter.acquire(info.principal, info.deadline))
                 return self._admitted(info, name, method, raw, caller)
         except VaultError as error:
@@ -296,7 +296,7 @@ class Pipeline(_BytesHandler):
             except VaultError:
                 self._count(info, error)
                 return
-            self._audit(_refusal(call, info.field_name, error))
+            self._audit(_unadmitted(call, info.field_name, error))
 
     def _count(self, info: _CallInfo, error: VaultError) -> None:
         info.counted = True
@@ -324,13 +324,13 @@ class Pipeline(_BytesHandler):
             info.counts = answer.counts
         except VaultError as error:
             if not info.in_service:
-                self._audit(_refusal(call, info.field_name, error))
+                self._audit(_unadmitted(call, info.field_name, error))
             raise
         except Exception:
             # The use case may not have got to its record. The caller gets INTERNAL
             # either way, so a database that is away changes nothing.
             with suppress(VaultError):
-                self._audit(_refusal(call, info.field_name, VaultError("internal error")))
+                self._audit(_unadmitted(call, info.field_name, VaultError("internal error")))
             raise
         return answer.encoded
 
@@ -374,6 +374,6 @@ def _attributes(info: _CallInfo, failure: VaultError | None) -> Attributes:
     return found
 
 
-def _refusal(call: Call, field: str, error: VaultError) -> AuditEvent:
+def _unadmitted(call: Call, field: str, error: VaultError) -> AuditEvent:
     outcome = "denied" if isinstance(error, Denied) else "failed"
     return call.event(outcome, reason=error.reason.value, field=field)

@@ -1,7 +1,7 @@
-"""Decides once per call whether it is allowed, and records every refusal.
+"""Decides once per call whether it is allowed, and records every denial.
 
-An allowed call writes its record in the transaction of its work; a refused or failed
-one writes it here, in a transaction of its own. Where the record cannot be written
+An allowed call writes its record in the transaction of its work; that of a denied or failed
+one is written here, in a transaction of its own. Where the record cannot be written
 there is no answer but AUDIT_UNAVAILABLE or STORE_UNAVAILABLE.
 """
 
@@ -77,7 +77,7 @@ class Admission:
         event = call.event("allowed")
         decision = decide(call.policy, call.caller.principal, action, None)
         if isinstance(decision, Deny):
-            raise self._refuse(event, decision)
+            raise self._deny(event, decision)
         return Permit(call.caller, replace(event, roles=decision.roles))
 
     def admit_field(self, call: Call, action: Action, field: str, view: str = "") -> FieldPermit:
@@ -88,7 +88,7 @@ class Admission:
         )
         decision = decide(policy, call.caller.principal, action, field, view)
         if isinstance(decision, Deny):
-            raise self._refuse(event, decision)
+            raise self._deny(event, decision)
         event = replace(event, roles=decision.roles, view=decision.view)
         quotas = policy.quotas(action, field)
         return FieldPermit(call.caller, event, action, policy.fields[field], decision.view, quotas)
@@ -134,13 +134,13 @@ class Admission:
         """Writes one audit record in a transaction of its own."""
         self._work.run(lambda transaction: transaction.audit.append(event))
 
-    def _refuse(self, event: AuditEvent, decision: Deny) -> RequestError:
+    def _deny(self, event: AuditEvent, decision: Deny) -> RequestError:
         self.record(replace(event, outcome="denied", reason=decision.reason.value))
-        return _REFUSALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
+        return _DENIALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
 
 
 _NO_RECORD = {Reason.STORE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE}
-_REFUSALS: dict[Reason, type[RequestError]] = {
+_DENIALS: dict[Reason, type[RequestError]] = {
     Reason.FIELD_NOT_FOUND: FieldNotFound,
     Reason.INVALID_REQUEST: InvalidRequest,
 }

@@ -16,7 +16,7 @@ from vault.service.ports import TokenSpecStore, Transaction
 __all__ = ["FieldTokenSpec", "TokenSpecRecord", "check_token_specs"]
 
 _REMEDY = (
-    "put the recorded shape back, or give the new shape a field of a new name and move the "
+    "put the recorded token spec back, or give the new one a field of a new name and move the "
     "values over (detokenize the old field, tokenize into the new one)"
 )
 
@@ -119,4 +119,4 @@ def _tweak_version(field: Field, recorded: str) -> int | None:
 
 
 def _changed(name: str) -> str:
-    return f"fields.{name}: the field has tokens of another shape; {_REMEDY}"
+    return f"fields.{name}: the field has tokens of another token spec; {_REMEDY}"

@@ -1,7 +1,7 @@
-"""Every statement of the hot path, in psycopg's placeholders.
+"""Inserts, quotas, token specs and the agreed policy, in psycopg's placeholders.
 
 ``%(x)b`` sends a parameter in binary: an array of MACs costs a tenth of its text form.
-Looking rows up has a module of its own (``find_sql``).
+Looking tokens up is ``find_sql``; erasing and expiring them ``lifetime_sql``.
 
 Every ON CONFLICT names its key: without a target, a table that has lost its unique index (a
 restore that stopped half-way) would take each row, and one token would stand for two values.

@@ -192,7 +192,7 @@ class PostgresTokenStore:
         """Drops the index rows that lead to expired tokens and tombstones.
 
         An expired token itself is left to the reaper: what becomes a tombstone is in a list
-        that goes with the audit record (``AuditEvent.tombstoned``).
+        that goes with the audit record (``AuditLog.append``).
         """
         stale = self._stale.pop(index, None)
         if stale is None:

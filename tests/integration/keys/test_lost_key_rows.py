@@ -118,7 +118,7 @@ class Installation:
     def use(self, space: TokenSpace = CARD) -> None:
         """What a first call leaves behind, besides tokens."""
         work = PostgresUnitOfWork(self.engine, ChainHeadPool("test", lambda: MacKey(1, bytes(32))))
-        work.run(lambda transaction: transaction.token_specs.record(space, "a shape"))
+        work.run(lambda transaction: transaction.token_specs.record(space, "a spec"))
 
     def call(self) -> None:
         """A call's audit record."""

@@ -87,16 +87,16 @@ def test_a_field_of_one_version_bars_nobody(work: PostgresUnitOfWork, owner: Own
     report_before(owner, uuid4())
 
 
-@pytest.mark.parametrize(("age", "shape"), [("1 hour", "old"), ("-1 hour", "new")])
+@pytest.mark.parametrize(("age", "token_spec"), [("1 hour", "old"), ("-1 hour", "new")])
 def test_a_vaultless_field_whose_record_was_lost_goes_by_the_age_of_its_key(
-    work: PostgresUnitOfWork, owner: Owner, age: str, shape: str
+    work: PostgresUnitOfWork, owner: Owner, age: str, token_spec: str
 ) -> None:
     owner.execute(
         "INSERT INTO data_keys (tenant, field, purpose, version, wrapped, active, created)"
         " VALUES ('default', 'lost', 'field', 1, 'vault:v1:a', true, now() - %s::interval)",
         [age],
     )
-    assert record(work, "lost", by_key=True) == shape
+    assert record(work, "lost", by_key=True) == token_spec
 
 
 def test_other_fields_begin_with_the_newer_version_whatever_their_keys_age(

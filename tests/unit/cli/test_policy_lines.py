@@ -57,9 +57,9 @@ def test_a_file_is_compared_with_what_is_in_force() -> None:
         True,
         ["the service has it in force since 2026-11-27 08:00:00 UTC"],
     )
-    good, lines = comparison_lines(NEW, answer("REFUSED", "another shape"))
+    good, lines = comparison_lines(NEW, answer("REFUSED", "another token spec"))
     assert not good
-    assert lines[-1] == "  another shape"
+    assert lines[-1] == "  another token spec"
     assert "is refused" in lines[1]
     good, lines = comparison_lines(MINE, answer("IN_FORCE", file=OLD))
     assert not good

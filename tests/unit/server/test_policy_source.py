@@ -156,11 +156,11 @@ def test_a_missing_file_keeps_the_old_policy(harness: PolicyHarness) -> None:
 
 def test_a_file_that_changes_a_used_field_is_refused(harness: PolicyHarness) -> None:
     source = harness.source()
-    harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    harness.unfit = PolicyError("fields.a: the field has tokens of another token spec")
     harness.path.write_text(text(2))
     with capture_logs() as logs:
         source._run_once()
-    assert "another shape" in logs[0]["problem"]
+    assert "another token spec" in logs[0]["problem"]
     assert mark_of(source) == "# 1"
 
 
@@ -193,7 +193,7 @@ def test_a_field_used_while_the_policy_waited_withdraws_it(harness: PolicyHarnes
     harness.board.others = ("other:1",)
     harness.path.write_text(text(2))
     source._run_once()
-    harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
+    harness.unfit = PolicyError("fields.a: the field has tokens of another token spec")
     harness.board.others = ()
     assert events(source._run_once) == ["policy file refused, the policy before it stays"]
     assert mark_of(source) == "# 1"
@@ -330,7 +330,7 @@ def test_every_way_to_be_refused_shows(harness: PolicyHarness, gone: str) -> Non
         harness.board.others = ("other:1",)
         harness.path.write_text(text(2))
         source._run_once()
-        harness.unfit = PolicyError("fields.a: the field has tokens of another shape")
+        harness.unfit = PolicyError("fields.a: the field has tokens of another token spec")
     source._run_once()
     assert source.status().state is FileState.REFUSED
     assert source.status().problem

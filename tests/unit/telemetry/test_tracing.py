@@ -50,13 +50,13 @@ def test_a_call_and_its_steps() -> None:
     traced = Traced()
     with traced.spans.call(METHOD, tuple) as span:
         assert span is not None
-        with traced.spans.step("gate"):
+        with traced.spans.step("queue"):
             pass
         span.end("NOT_FOUND", lambda: {"tokenvault.reason": "FIELD_NOT_FOUND"})
-    gate, call = traced.memory.get_finished_spans()
-    assert (gate.name, call.name) == ("gate", "vault.v1.TokenizationService/Tokenize")
+    queue, call = traced.memory.get_finished_spans()
+    assert (queue.name, call.name) == ("queue", "vault.v1.TokenizationService/Tokenize")
     assert call.kind is SpanKind.SERVER
-    assert gate.parent == call.context
+    assert queue.parent == call.context
     assert dict(call.attributes or {}) == {
         "rpc.system": "grpc",
         "rpc.service": "vault.v1.TokenizationService",
@@ -145,10 +145,10 @@ def test_a_caller_cannot_raise_the_share_that_is_sampled() -> None:
 def test_steps_go_with_their_call() -> None:
     traced = Traced(ratio=0.5)
     for _ in range(100):
-        with traced.spans.call(METHOD, tuple), traced.spans.step("gate"):
+        with traced.spans.call(METHOD, tuple), traced.spans.step("queue"):
             pass
     names = [span.name for span in traced.memory.get_finished_spans()]
-    assert names.count("gate") == len(names) / 2
+    assert names.count("queue") == len(names) / 2
     assert 0 < len(names) < 200
 
 
@@ -192,7 +192,7 @@ def test_requests_to_the_key_server_are_spans() -> None:
 
 
 def test_off_costs_nobody_a_span() -> None:
-    with OFF.call(METHOD, tuple) as span, OFF.step("gate"):
+    with OFF.call(METHOD, tuple) as span, OFF.step("queue"):
         assert span is None
 
 

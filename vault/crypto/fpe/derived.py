@@ -29,7 +29,7 @@ _RADICES_KEPT = 64
 
 
 class DerivedCipher(Protocol):
-    """A cipher whose tweaks are inputs, not bytes. Both methods raise ValueError."""
+    """A cipher whose tweaks are inputs, not bytes. Every method raises ValueError."""
 
     def one(
         self, radix: int, digits: Sequence[int], tweak: TweakInput, *, decrypt: bool
