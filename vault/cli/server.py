@@ -22,7 +22,7 @@ def serve(config: ConfigOption) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets running calls end."""
     # Imported late: no other command needs the server.
     from vault.config import load_settings
-    from vault.server.server import run
+    from vault.server.run import run
 
     run(load_settings(config))
 

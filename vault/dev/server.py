@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vault.config import load_settings
 from vault.errors import VaultError, for_operators
-from vault.server.server import run
+from vault.server.run import run
 
 __all__ = ["main"]
 

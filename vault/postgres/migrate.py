@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -12,16 +11,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 
-import vault
-from vault.errors import ConfigError
 from vault.postgres.address import psycopg_url
 from vault.postgres.address_options import warn_of_weakness
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.deadlines import use_deadline_connections
 from vault.postgres.failures import translated
 from vault.postgres.roles import check_service_role, grant
+from vault.postgres.schema_revision import code_revision, migrations_directory
 
-__all__ = ["check_schema", "code_revision", "current_revision", "migrate"]
+__all__ = ["current_revision", "migrate"]
 
 _WAIT_FOR_LOCK = "120s"
 _WAIT_FOR_TABLE = "10s"
@@ -75,14 +73,6 @@ def _migrate(engine: Engine, service_role: str, report: Callable[[str], None]) -
         report(f"schema is at {_revision(connection)}, granted to {service_role}")
 
 
-def code_revision() -> str:
-    """Returns the revision this code was written for."""
-    head = ScriptDirectory(str(_directory())).get_current_head()
-    if head is None:
-        raise ConfigError("the installation has no migrations: install Tokenvault again")
-    return head
-
-
 @translated()
 def current_revision(engine: Engine) -> str | None:
     """Returns the database's revision, None where there is no schema. Raises StoreUnavailable."""
@@ -90,39 +80,9 @@ def current_revision(engine: Engine) -> str | None:
         return _revision(connection)
 
 
-@translated()
-def check_schema(engine: Engine) -> None:
-    """Refuses a database whose schema this code cannot serve.
-
-    A newer schema names the older code it still serves, so that a release and the one
-    before it run side by side.
-
-    Raises:
-        ConfigError: there is no schema, it is too old, or too new.
-        StoreUnavailable: the database is away.
-    """
-    wanted = code_revision()
-    with engine.connect() as connection:
-        if not connection.scalar(text("SELECT to_regclass('schema_serves') IS NOT NULL")):
-            raise ConfigError("the database has no schema: run `tokenvault migrate`")
-        serves = set(connection.scalars(text("SELECT revision FROM schema_serves")))
-    if wanted in serves:
-        return
-    if max(serves, default="") < wanted:
-        raise ConfigError("the database's schema is too old: run `tokenvault migrate`")
-    raise ConfigError("the database's schema is too new for this release: upgrade Tokenvault")
-
-
-def _directory() -> Path:
-    """Returns the migrations: inside an installed wheel, beside the package in the sources."""
-    package = Path(vault.__file__).parent
-    installed = package / "_migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"
-
-
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_directory()).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -32,8 +32,8 @@ from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
 from vault.postgres.address_options import warn_of_weakness
 from vault.postgres.engine import make_engine
-from vault.postgres.migrate import check_schema
 from vault.postgres.roles import refuse_privileged
+from vault.postgres.schema_revision import check_schema
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.postgres.transaction import retried, transaction
 from vault.rpc.methods.audit import audit_rpcs

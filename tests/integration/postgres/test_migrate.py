@@ -13,8 +13,9 @@ from sqlalchemy.exc import ProgrammingError
 from vault.dev.postgres import OWNER, SERVICE, Database
 from vault.errors import ConfigError, StoreUnavailable
 from vault.postgres.engine import make_engine
-from vault.postgres.migrate import check_schema, code_revision, current_revision, migrate
+from vault.postgres.migrate import current_revision, migrate
 from vault.postgres.roles import refuse_privileged
+from vault.postgres.schema_revision import check_schema, code_revision
 
 
 def run_as_superuser(database: Database, statement: str) -> None:

@@ -23,7 +23,8 @@ from vault.dev.postgres import SERVICE, Database
 from vault.errors import AuditUnavailable, ConfigError, StoreUnavailable, for_operators
 from vault.postgres import engine as engines
 from vault.postgres.engine import make_engine
-from vault.postgres.migrate import check_schema, current_revision, migrate
+from vault.postgres.migrate import current_revision, migrate
+from vault.postgres.schema_revision import check_schema
 from vault.postgres.transaction import transaction
 
 if TYPE_CHECKING:

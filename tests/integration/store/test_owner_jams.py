@@ -20,8 +20,8 @@ from vault.keys.accepting import accept_keys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.migrate import check_schema
 from vault.postgres.roles import GRANTS
+from vault.postgres.schema_revision import check_schema
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
