@@ -35,9 +35,10 @@ _BEGIN = Command("BEGIN ISOLATION LEVEL READ COMMITTED")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of Postgres's timestamps
 
 # Settings for this transaction only, so that a pooler between us and Postgres cannot
-# mix them up. Plans: an index every time (no sequential scan of a table whose statistics
-# are old), planned for the size of the actual array (a generic plan takes 10 elements
-# for granted and joins 10,000 by nested loops), never compiled. A commit is durable even
+# mix them up. Plans: an index every time and in its order (no other scan, which a table whose
+# statistics are old would be given), made once a connection and statement: for one value,
+# planning costs as much as the rest. So no statement may depend on how long its arrays are.
+# Never compiled. A commit is durable even
 # where the server's default is not: an answer must not outlive its audit record. A server
 # that stands still while it holds locks loses them.
 _SETTINGS = """
@@ -45,8 +46,9 @@ SELECT set_config('statement_timeout', $1, true),
        set_config('lock_timeout', $2, true),
        set_config('idle_in_transaction_session_timeout', $1, true),
        set_config('enable_seqscan', 'off', true),
+       set_config('enable_bitmapscan', 'off', true),
        set_config('jit', 'off', true),
-       set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('plan_cache_mode', 'force_generic_plan', true),
        CASE current_setting('synchronous_commit')
             WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
        current_setting('transaction_read_only') = 'on',
@@ -100,7 +102,7 @@ class PendingBegin:
         except DRIVER_ERRORS as error:
             return self._translated(error)
         settings = answers.results[-1]
-        read_only, now = settings.get_value(0, 7), settings.get_value(0, 8)
+        read_only, now = settings.get_value(0, 8), settings.get_value(0, 9)
         assert read_only is not None
         assert now is not None
         if any(read_only):

@@ -72,7 +72,8 @@ CROSS JOIN LATERAL (
 # that lead to them. What is hit is said by key. Where the rows are (ctid) only pins the plan:
 # in a table of several partitions each has rows of that ctid. Joined to nothing (|| '') a key
 # is a condition and no way to the rows; as a way, tenant and field alone would seem short to
-# a planner whose statistics are old. Twice LATERAL, and OFFSET, keep the nested loops.
+# a planner whose statistics are old. Twice LATERAL, and OFFSET, keep the nested loops; IS TRUE
+# keeps what is compared by hash from becoming one.
 # What was there and what was hit goes back: a statement that does nothing must not pass for an
 # erasure.
 TOMBSTONE = """
@@ -101,21 +102,22 @@ WITH linked AS MATERIALIZED (
               AND t.state <> 'erased'
             LIMIT 1) t))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
-      AND token || '' = ANY (%(tokens)b::text[]) AND state <> 'erased'
+      AND (token || '' IN (SELECT * FROM unnest(%(tokens)b::text[]))) IS TRUE
+      AND state <> 'erased'
     RETURNING token, state, ciphertext IS NULL AS bare
 ), unlinked AS (
     DELETE FROM token_subjects
     WHERE ctid = ANY (ARRAY(SELECT place FROM linked))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
-      AND token || '' = ANY (%(tokens)b::text[])
+      AND (token || '' IN (SELECT * FROM unnest(%(tokens)b::text[]))) IS TRUE
     RETURNING 1
 ), unindexed AS (
     DELETE FROM token_index
     WHERE ctid = ANY (ARRAY(SELECT place FROM indexed))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
-      AND (scope, index_version, mac, token) IN (
+      AND ((scope, index_version, mac, token) IN (
         SELECT * FROM unnest(%(scopes)b::text[], %(index_versions)b::integer[],
-                             %(macs)b::bytea[], %(leading)b::text[]))
+                             %(macs)b::bytea[], %(leading)b::text[]))) IS TRUE
     RETURNING 1
 )
 SELECT ARRAY(SELECT token FROM dead WHERE state = %(state)b AND bare),
