@@ -18,6 +18,7 @@ from vault.crypto.fpe.numerals import by_length, to_array
 from vault.crypto.kdf import Label, expand, sub_key
 from vault.crypto.prf import Prf
 from vault.crypto.secret import Secret, check_root
+from vault.crypto.signing_key import SigningKey
 from vault.crypto.tweak import TweakInput, TweakKey
 from vault.model import Generator
 
@@ -247,14 +248,18 @@ def _run_texts(
 
 
 class MacKey(Secret):
-    """One version of a tenant's audit key: HMAC-SHA-256 under a sub-key."""
+    """One version of a tenant's audit key: HMAC-SHA-256 under a sub-key.
 
-    __slots__ = ("_prf", "_version")
+    And, under another, the signatures that outsiders can verify.
+    """
+
+    __slots__ = ("_prf", "_signing", "_version")
 
     def __init__(self, version: int, secret: bytes) -> None:
         """Takes a 32-byte secret. Raises ValueError."""
         check_root(secret)
         self._prf = Prf(expand(secret, Label.AUDIT, u32(version)))
+        self._signing = SigningKey(version, secret)
         self._version = version
 
     def __repr__(self) -> str:
@@ -264,6 +269,11 @@ class MacKey(Secret):
     def version(self) -> int:
         """The key version."""
         return self._version
+
+    @property
+    def signing(self) -> SigningKey:
+        """What signs this version's checkpoints."""
+        return self._signing
 
     def mac(self, message: bytes | memoryview) -> bytes:
         """Returns the 32-byte MAC of a message."""

@@ -32,6 +32,7 @@ class Label(Enum):
     MESSAGE = b"tokenvault/v1/message"
     INDEX = b"tokenvault/v1/index"
     AUDIT = b"tokenvault/v1/audit"
+    AUDIT_CHECKPOINT_KEY = b"tokenvault/v1/audit-checkpoint-key"
     KEY_CHECK = b"tokenvault/v1/key-check"
 
 
