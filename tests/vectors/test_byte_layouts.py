@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hmac
 import re
+from base64 import b64encode
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.erasures import ErasureList, make_list
 from vault.audit.log import make_entries, make_root
 from vault.audit.merkle import EMPTY
+from vault.audit.origin import Epoch
 from vault.audit.record import Record
 from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
 from vault.crypto.alphabet import NAMED_ALPHABETS
@@ -31,6 +36,7 @@ DIGITS = [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]
 MESSAGE, CONTEXT = b"hello", b"invoice 7"
 NONCE = bytes(range(12))
 WRITER = UUID(bytes=bytes(range(16)))
+TIME = "2026-11-28T01:02:03.000004+00:00"
 
 
 def lp(*parts: bytes) -> bytes:
@@ -131,6 +137,28 @@ def log_root_mac() -> bytes:
     return audit_mac(lp(b"tokenvault/v1/audit-root", i64(2), i64(VERSION), log_root()))
 
 
+def origin() -> bytes:
+    content = lp(b"tokenvault/v1/audit-origin", TENANT.encode(), i64(1), i64(5), b"1:2:3:4")
+    return b"tokenvault/" + sha256(content).hexdigest()[:32].encode()
+
+
+def checkpoint_key() -> Ed25519PrivateKey:
+    info = lp(b"tokenvault/v1/audit-checkpoint-key", u32(VERSION))
+    return Ed25519PrivateKey.from_private_bytes(hkdf_expand(ROOT, info))
+
+
+def checkpoint_text() -> bytes:
+    lines = (
+        origin(),
+        b"2",
+        b64encode(log_root()),
+        b"key 1",
+        f"time {TIME}".encode(),
+        f"head {WRITER} 2 {audit_mac().hex()}".encode(),
+    )
+    return b"".join(line + b"\n" for line in lines)
+
+
 def text(digits: list[int]) -> bytes:
     return NAMED_ALPHABETS["digits"].decode(digits).encode()
 
@@ -174,6 +202,9 @@ ANSWERS: dict[str, bytes] = {
     "log leaf": log_leaf(1),
     "log root": log_root(),
     "log root mac": log_root_mac(),
+    "checkpoint public key": checkpoint_key().public_key().public_bytes_raw(),
+    "checkpoint origin": origin(),
+    "checkpoint signature": checkpoint_key().sign(checkpoint_text()),
 }
 
 
@@ -243,6 +274,18 @@ def test_the_audits_log(documented: dict[str, bytes]) -> None:
     assert (root.size, root.root) == (2, documented["log root"])
     assert root.mac == documented["log root mac"]
     assert root.tree(lambda _: key) is not None
+
+
+def test_checkpoints(documented: dict[str, bytes]) -> None:
+    log = CheckpointLog(2, documented["log root"])
+    heads = [CheckpointHead(WRITER, 2, documented["audit mac"])]
+    name = Epoch(1, "1:2:3:4", 5).origin(TENANT)
+    assert name.encode() == documented["checkpoint origin"]
+    signed = Checkpoint(datetime.fromisoformat(TIME), heads, log, name).sign(MacKey(VERSION, ROOT))
+    public, signature = (documented[f"checkpoint {each}"] for each in ("public key", "signature"))
+    key_id = sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+    line = f"\N{EM DASH} {name} {b64encode(key_id + signature).decode()}\n"
+    assert signed == f"{checkpoint_text().decode()}\n{line}"
 
 
 def test_erasure_lists_are_laid_out_as_documented(

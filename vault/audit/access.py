@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
+from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.reading import LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
@@ -18,7 +19,7 @@ from vault.service.audit_access import (
     AuditSearch,
     Finding,
     GlobalRecord,
-    SealedCheckpoint,
+    SignedCheckpoint,
 )
 
 __all__ = ["AuditAccess"]
@@ -117,16 +118,16 @@ class AuditAccess:
                 break
         return AuditPage(found, top, start.lag, start.findings, at, start.seen)
 
-    def checkpoint(self) -> SealedCheckpoint:
-        """Returns the heads and the log's root under a MAC, no text for an empty audit."""
+    def checkpoint(self) -> SignedCheckpoint:
+        """Returns the heads and the log's root, signed; no text for an empty audit."""
         made, findings = self._reader.checkpoint()
         if made is None:
-            return SealedCheckpoint("", None, findings)
-        return SealedCheckpoint(made.to_json(self._key()), made.time, findings)
+            return SignedCheckpoint("", None, findings)
+        return SignedCheckpoint(made.sign(self._key()), made.time, findings)
 
     def _read(self, text: str) -> Checkpoint | None:
         try:
-            return Checkpoint.from_json(text, self._key_of)
+            return read_checkpoint(text, self._key_of)
         except ConfigError:
             return None
 

@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from vault.audit.chain import KeyOf
-from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
+from vault.audit.checkpoint import Checkpoint
+from vault.audit.checkpoint_making import History, read_state
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
@@ -41,7 +42,6 @@ _LOG = text(
 )
 _ROOT = "SELECT size, key_version, peaks, root, mac FROM audit_roots"
 _ROOTS = text(f"{_ROOT} ORDER BY size")
-_LAST_ROOT = text(f"{_ROOT} ORDER BY size DESC LIMIT 1")
 _EXTENT = text(
     "SELECT (SELECT coalesce(max(position), 0) FROM audit_log),"
     " (SELECT least(coalesce(sum(number), 0), 1::bigint << 62)::bigint FROM audit_heads),"
@@ -69,11 +69,6 @@ SELECT l.*, r.* FROM (
 ) r ON true
 ORDER BY l.position
 """)
-_NOW = text("SELECT now()")
-_LISTED_HEADS = text(
-    "SELECT h.writer, h.number, h.mac, h.key_version, h.head_mac FROM audit_heads h"
-    " JOIN audit_writers w USING (writer) ORDER BY w.ordinal"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +118,7 @@ class PostgresAuditReader:
         self._key_of = key_of
         self._witness = witness
         self._checks = checks
+        self._history = History()
 
     @translated(translate_for_audit)
     def verify(
@@ -161,29 +157,25 @@ class PostgresAuditReader:
 
         With them what ``quick_check`` finds. What this server knows is in the checkpoint, whether
         or not the database has it. Verify all else first: a checkpoint says what is there,
-        not that it is right. Raises AuditUnavailable, also where a head or the log's root is
-        not a server's (INTERNAL): nothing forged must leave under our MAC. Raises
-        KeysUnavailable.
+        not that it is right. Raises AuditUnavailable, also (INTERNAL) where a head or the log's
+        root is not a server's, and where the checkpoint would contradict an earlier one of its
+        origin: nothing forged must leave under our signature. Raises KeysUnavailable.
         """
         knowledge = self._witness()
         with self._snapshot() as connection:
-            findings = self._quick_check(connection, knowledge)
-            now = connection.execute(_NOW).scalar_one()
-            stored = [Head(*row) for row in connection.execute(_LISTED_HEADS)]
-            root = connection.execute(_LAST_ROOT).one_or_none()
-        heads = {head.writer: self._checkpoint_head(head) for head in stored}
-        for chain_head in knowledge.chains:
-            held = heads.get(chain_head.writer)
-            if held is None or held.number <= chain_head.number:
-                heads[chain_head.writer] = CheckpointHead(
-                    chain_head.writer, chain_head.number, chain_head.mac
-                )
-        log = self._checkpoint_log(LogRoot(*root)) if root is not None else None
-        seen = knowledge.log
-        if seen is not None and (log is None or log.size <= seen.size):
-            log = seen
-        made = Checkpoint(now, list(heads.values()), log) if heads or log else None
-        return made, findings
+            missing = find_missing(connection, knowledge)
+            findings = [*self._run_checks(connection), *missing]
+            now, heads, log = read_state(connection, knowledge, self._key_of)
+            if not heads and log is None:
+                return None, findings
+            origin = self._history.origin(connection, complete=not missing)
+        return Checkpoint(now, heads, log, origin), findings
+
+    @translated(translate_for_audit)
+    def note_origin(self) -> None:
+        """Notes which history this process begins with. Raises AuditUnavailable."""
+        with self._snapshot() as connection:
+            self._history.origin(connection, complete=True)
 
     @translated(translate_for_audit)
     def position_of(self, writer: str, number: int) -> int | None:
@@ -235,25 +227,6 @@ class PostgresAuditReader:
         except DecryptionFailed:
             return False
         return record.verifies(key, record.writer, record.number)
-
-    def _checkpoint_head(self, head: Head) -> CheckpointHead:
-        try:
-            genuine = head.verifies(self._key_of(head.key_version))
-        except DecryptionFailed:
-            genuine = False
-        if not genuine:
-            raise AuditUnavailable(
-                f"the head of writer {head.writer} was edited: run `tokenvault audit verify`",
-                reason=Reason.INTERNAL,
-            )
-        return CheckpointHead(head.writer, head.number, head.mac)
-
-    def _checkpoint_log(self, root: LogRoot) -> CheckpointLog:
-        if root.tree(self._key_of) is None:
-            raise AuditUnavailable(
-                "the log's root was edited: run `tokenvault audit verify`", reason=Reason.INTERNAL
-            )
-        return CheckpointLog(root.size, root.root)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:

@@ -19,7 +19,7 @@ from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
 from vault.service.audit_access import Finding
 
-__all__ = ["NOTHING_KNOWN", "AuditWitness", "Knowledge", "find_missing"]
+__all__ = ["NOTHING_KNOWN", "AuditWitness", "Knowledge", "find_missing", "has_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,12 @@ def find_missing(connection: Connection, knowledge: Knowledge) -> list[Finding]:
         last, root = connection.execute(_LOG, {"size": knowledge.log.size}).one()
         found += _log_findings(knowledge.log, last, root)
     return found
+
+
+def has_log(connection: Connection, log: CheckpointLog) -> bool:
+    """Tells whether the log in the database begins with what somebody saw of it."""
+    last, root = connection.execute(_LOG, {"size": log.size}).one()
+    return not any(_log_findings(log, last, root))
 
 
 def _chain_findings(chain: ChainHead, row: _Chain) -> Iterator[Finding]:

@@ -164,7 +164,7 @@ def make_checkpoint(
     with connection.open(default_role=_ROLE) as client:
         answer = client.checkpoint_audit()
     if output is None or output == _STREAM:
-        typer.echo(answer.checkpoint, nl=False)
+        typer.echo(answer.checkpoint.encode(), nl=False)  # as it was signed, in any locale
     else:
         with atomic_output(output) as stream:
             stream.write(answer.checkpoint.encode())

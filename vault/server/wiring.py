@@ -181,6 +181,7 @@ def open_backend(
             )
             for each in (engine, side)
         ]
+        readers[0].note_origin()
         checks = [
             AuditMonitor(readers[1], chain_heads.seen).check,
             ErasureMonitor(side, audit_key_of).check,

@@ -23,7 +23,7 @@ __all__ = [
     "AuditService",
     "Finding",
     "GlobalRecord",
-    "SealedCheckpoint",
+    "SignedCheckpoint",
 ]
 
 MAX_PAGE = 1000  # records of an answer
@@ -108,8 +108,8 @@ class AuditSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedCheckpoint:
-    """A checkpoint as one line of text under a MAC, and when it was made.
+class SignedCheckpoint:
+    """A checkpoint as a signed note (C2SP tlog-checkpoint), and when it was made.
 
     Attributes:
         text: empty where nothing was ever written, and ``time`` is None.
@@ -136,7 +136,7 @@ class AuditReader(Protocol):
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
         """Returns records that a filter wants; gives up, and says where, before ``deadline``."""
 
-    def checkpoint(self) -> SealedCheckpoint:
+    def checkpoint(self) -> SignedCheckpoint:
         """Returns the audit's state as of now."""
 
 
@@ -171,7 +171,7 @@ class AuditService:
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
-    def checkpoint_audit(self, call: Call) -> SealedCheckpoint:
+    def checkpoint_audit(self, call: Call) -> SignedCheckpoint:
         """Returns a checkpoint, to be kept outside of the database."""
         permit = self._admission.admit(call, Action.READ_AUDIT)
         checkpoint = self._admission.attempt(permit, self._reader.checkpoint)

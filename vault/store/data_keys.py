@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from vault.errors import Reason, StoreUnavailable
 from vault.postgres.advisory_locks import AdvisoryLock
+from vault.postgres.database_identity import DATABASE_IDENTITY
 from vault.postgres.transaction import execute, retried, transaction
 from vault.service.ports import DatabaseIdentity, DataKeyRecord, KeyManifest
 
@@ -53,17 +54,9 @@ WHERE tenant = %(tenant)b AND field = %(field)b AND purpose = %(purpose)b
   AND version = %(version)b::integer
 RETURNING uses
 """
-# A dump restored elsewhere changes the cluster or the database, one restored over the old
-# tables changes the table, and every promotion or point-in-time recovery the timeline.
-# The walfile's name has the timeline in force; the control file's may be a checkpoint late.
-_DATABASE_IDENTITY = """
-SELECT concat_ws(':',
-           (SELECT system_identifier FROM pg_control_system()),
-           left(pg_walfile_name(pg_current_wal_lsn()), 8),
-           (SELECT oid FROM pg_database WHERE datname = current_database()),
-           'data_keys'::regclass::oid),
-       (SELECT identity FROM key_epochs ORDER BY epoch DESC LIMIT 1)
-"""
+_DATABASE_IDENTITY = f"""
+SELECT {DATABASE_IDENTITY}, (SELECT identity FROM key_epochs ORDER BY epoch DESC LIMIT 1)
+"""  # noqa: S608 - constants only
 _LAST_EPOCH = "SELECT coalesce(max(epoch), 0) FROM key_epochs"
 _MOST_EPOCHS = 2**32  # more than there are restores in all time
 _RECORD_EPOCH = """

@@ -325,7 +325,7 @@ class CheckpointAuditResponse(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
-    """The checkpoint, one line of JSON; empty where nothing was ever written."""
+    """The checkpoint, a signed note (C2SP tlog-checkpoint); empty where nothing was ever written."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was made, by the database's clock."""

@@ -75,7 +75,7 @@ class AuditServiceServicer(object):
 
     def CheckpointAudit(self, request, context):
         """Returns a checkpoint: the heads of all writers and the global log's root as of now,
-        under a MAC, to be kept outside of the database and given to VerifyAudit later.
+        signed, to be kept outside of the database and given to VerifyAudit later.
         For roles that the policy allows `read_audit`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

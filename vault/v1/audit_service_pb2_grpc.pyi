@@ -44,7 +44,7 @@ class AuditServiceStub:
     """
     CheckpointAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.CheckpointAuditRequest, _audit_service_pb2.CheckpointAuditResponse]
     """Returns a checkpoint: the heads of all writers and the global log's root as of now,
-    under a MAC, to be kept outside of the database and given to VerifyAudit later.
+    signed, to be kept outside of the database and given to VerifyAudit later.
     For roles that the policy allows `read_audit`.
     """
 
@@ -64,7 +64,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """
     CheckpointAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.CheckpointAuditRequest, _audit_service_pb2.CheckpointAuditResponse]  # type: ignore[assignment]
     """Returns a checkpoint: the heads of all writers and the global log's root as of now,
-    under a MAC, to be kept outside of the database and given to VerifyAudit later.
+    signed, to be kept outside of the database and given to VerifyAudit later.
     For roles that the policy allows `read_audit`.
     """
 
@@ -99,7 +99,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.CheckpointAuditResponse, _abc.Awaitable[_audit_service_pb2.CheckpointAuditResponse]]:
         """Returns a checkpoint: the heads of all writers and the global log's root as of now,
-        under a MAC, to be kept outside of the database and given to VerifyAudit later.
+        signed, to be kept outside of the database and given to VerifyAudit later.
         For roles that the policy allows `read_audit`.
         """
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import Checkpoint
+from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
@@ -273,11 +274,11 @@ def test_a_checkpoint_outside_the_database_shows_a_truncated_end(
     server.call()
     checkpoint, _ = reader.checkpoint()
     assert checkpoint is not None
-    kept = checkpoint.to_json(KEYS[2])
+    kept = checkpoint.sign(KEYS[2])
     owner.execute("DELETE FROM audit_records WHERE number = 4")
     owner.execute("UPDATE audit_heads SET number = %s, mac = %s, head_mac = %s", old)
     assert findings(reader) == set()
-    checkpoint = Checkpoint.from_json(kept, key_of)
+    checkpoint = read_checkpoint(kept, key_of)
     assert findings(reader, checkpoint) == {(writers(owner)[0], 4, "TRUNCATED")}
     owner.execute("TRUNCATE audit_records, audit_heads, audit_writers")
     assert findings(reader) == set()

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.json_checkpoints import json_checkpoint
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
+from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.record import (
     Opening,
     StatedPlace,
@@ -162,9 +164,9 @@ def test_other_bodies_are_no_openings(body: str) -> None:
 
 def test_a_checkpoint_reads_back() -> None:
     checkpoint = Checkpoint(NOW.astimezone(UTC), [CheckpointHead(WRITER, 5, b"mac")])
-    assert Checkpoint.from_json(checkpoint.to_json(KEY), keys) == checkpoint
+    assert read_checkpoint(json_checkpoint(checkpoint, KEY), keys) == checkpoint
     with_log = replace(checkpoint, log=CheckpointLog(7, b"r" * 32))
-    assert Checkpoint.from_json(with_log.to_json(KEY), keys) == with_log
+    assert read_checkpoint(json_checkpoint(with_log, KEY), keys) == with_log
 
 
 def test_a_checkpoint_of_before_the_log_still_reads() -> None:
@@ -176,7 +178,7 @@ def test_a_checkpoint_of_before_the_log_still_reads() -> None:
     }
     message = length_prefixed(b"tokenvault/v1/audit-checkpoint", canonical_json(content).encode())
     text = canonical_json({**content, "mac": KEY.mac(message).hex()})
-    read = Checkpoint.from_json(text, keys)
+    read = read_checkpoint(text, keys)
     assert (list(read.heads), read.log) == ([CheckpointHead(WRITER, 5, b"mac")], None)
 
 
@@ -192,7 +194,7 @@ def test_a_checkpoint_of_before_the_log_still_reads() -> None:
     ],
 )
 def test_a_changed_checkpoint_is_refused(old: str, new: str) -> None:
-    text = Checkpoint(NOW, [CheckpointHead(WRITER, 5, b"mac")]).to_json(KEY)
+    text = json_checkpoint(Checkpoint(NOW, [CheckpointHead(WRITER, 5, b"mac")]), KEY)
     assert old in text
     with pytest.raises(ConfigError, match="checkpoint"):
-        Checkpoint.from_json(text.replace(old, new), keys)
+        read_checkpoint(text.replace(old, new), keys)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.json_checkpoints import json_checkpoint
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
+from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.integration_batch import time_of
 from vault.audit.json_text import read_json
 from vault.audit.record import canonical_json, read_opening, stated_place
@@ -21,11 +23,14 @@ from vault.errors import ConfigError, DecryptionFailed
 
 KEY = MacKey(1, b"1" * 32)
 DEEP = 100_000
-GOOD = Checkpoint(
-    datetime(2026, 11, 23, tzinfo=UTC),
-    [CheckpointHead(UUID(int=1), 3, bytes(32))],
-    CheckpointLog(3, bytes(32)),
-).to_json(KEY)
+GOOD = json_checkpoint(
+    Checkpoint(
+        datetime(2026, 11, 23, tzinfo=UTC),
+        [CheckpointHead(UUID(int=1), 3, bytes(32))],
+        CheckpointLog(3, bytes(32)),
+    ),
+    KEY,
+)
 
 
 def key_of(version: int) -> MacKey:
@@ -96,11 +101,11 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_is_no_checkpoint_is_refused_in_one_way(text: str) -> None:
     with pytest.raises(ConfigError, match="not a checkpoint of this audit"):
-        Checkpoint.from_json(text, key_of)
+        read_checkpoint(text, key_of)
 
 
 def test_a_checkpoint_is_read() -> None:
-    assert Checkpoint.from_json(GOOD, key_of).log == CheckpointLog(3, bytes(32))
+    assert read_checkpoint(GOOD, key_of).log == CheckpointLog(3, bytes(32))
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
@@ -128,7 +133,7 @@ def test_no_value_of_any_kind_in_a_checkpoint_is_more_than_refused(
     value: object, name: str
 ) -> None:
     with suppress(ConfigError):
-        Checkpoint.from_json(with_value(name, value), key_of)
+        read_checkpoint(with_value(name, value), key_of)
     if name != "mac":
         with suppress(ConfigError):
-            Checkpoint.from_json(sealed(**{name: value}), key_of)
+            read_checkpoint(sealed(**{name: value}), key_of)

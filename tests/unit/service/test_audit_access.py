@@ -17,7 +17,7 @@ from vault.service.audit_access import (
     AuditSearch,
     AuditService,
     GlobalRecord,
-    SealedCheckpoint,
+    SignedCheckpoint,
 )
 from vault.service.call import Call
 
@@ -56,7 +56,7 @@ class SlowVerifier:
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
         raise AssertionError("not asked here")
 
-    def checkpoint(self) -> SealedCheckpoint:
+    def checkpoint(self) -> SignedCheckpoint:
         raise AssertionError("not asked here")
 
 
@@ -95,7 +95,7 @@ class Reader:
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
         raise AssertionError("not asked here")
 
-    def checkpoint(self) -> SealedCheckpoint:
+    def checkpoint(self) -> SignedCheckpoint:
         raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
 
 
