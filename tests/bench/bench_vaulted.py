@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
-import os
 import platform
 import statistics
 import tempfile
@@ -25,8 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.bench.at_once import at_once
 from tests.bench.bare_tables import FIELD, Bare, Rows, Tables
-from tests.bench.flood import processes_of
-from tests.bench.processor_time import postgres_processes, taken
+from tests.bench.process_times import seconds_of
 from vault.client import ClientTls
 from vault.config import load_settings
 from vault.dev.environment import DevEnvironment
@@ -154,17 +152,16 @@ class Clock:
     """Times work, and what processor time it takes where."""
 
     def __init__(self, dev: DevEnvironment) -> None:
-        self._server = processes_of(dev.settings)
-        self._data = dev.directory / "postgres" / "data"
+        self._server = str(dev.settings)
+        pid_file = dev.directory / "postgres" / "data" / "postmaster.pid"
+        self._postgres = int(pid_file.read_text().split()[0])
 
     def _taken(self) -> dict[str, float]:
-        # Postgres has a process for each connection, and opens them as they are needed.
-        groups = {
-            "client": [os.getpid()],
-            "server": self._server,
-            "Postgres": postgres_processes(self._data),
+        return {
+            "client": time.process_time(),
+            "server": seconds_of(self._server),
+            "Postgres": seconds_of(self._postgres),
         }
-        return {name: taken(pids) for name, pids in groups.items()}
 
     def measure(self, work: Callable[[], None]) -> dict[str, float]:
         """Returns seconds of the wall clock (``wall``) and of each group's processors."""
