@@ -9,9 +9,9 @@ import pytest
 from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
 from vault.errors import KeysUnavailable
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.service.ports import KeyWrapper
-from vault.testing.keys import LocalKeys
+from vault.testing.keys import LocalKeyWrapper
 
 CONTEXTS = [data_key_context("default", f"field_{n}", "field", 1) for n in range(5)]
 
@@ -19,10 +19,10 @@ CONTEXTS = [data_key_context("default", f"field_{n}", "field", 1) for n in range
 @pytest.fixture(scope="module", params=["local", "hashicorp"])
 def wrapper(request: pytest.FixtureRequest) -> Iterator[KeyWrapper]:
     if request.param == "local":
-        yield LocalKeys()
+        yield LocalKeyWrapper()
         return
     settings: KeysSettings = request.getfixturevalue("keys_settings")
-    keys = HashicorpKeys(settings)
+    keys = HashicorpKeyWrapper(settings)
     yield keys
     keys.close()
 

@@ -26,7 +26,7 @@ from vault.crypto.field_key import data_key_context
 from vault.dev.issuer import TokenIssuer
 from vault.dev.ports import persistent_port
 from vault.dev.postgres import find_binaries
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -263,7 +263,7 @@ def _unwrapped(site: Site) -> list[bytes]:
             },
         }
     )
-    wrapper = HashicorpKeys(settings)
+    wrapper = HashicorpKeyWrapper(settings)
     wrapper.log_in()
     try:
         items = [(data_key_context(*row[:4]), row[4]) for row in rows]

@@ -27,7 +27,7 @@ from vault.config import load_settings
 from vault.crypto.encoding import u32
 from vault.crypto.field_key import data_key_context
 from vault.crypto.kdf import Label, expand, sub_key
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site
@@ -139,7 +139,7 @@ def secrets_of(site: Site, settings: Path) -> Secrets:
         rows = connection.execute(
             "SELECT tenant, field, purpose, version, wrapped FROM data_keys"
         ).fetchall()
-    wrapper = HashicorpKeys(load_settings(settings).keys)
+    wrapper = HashicorpKeyWrapper(load_settings(settings).keys)
     wrapper.log_in()
     try:
         roots = list(wrapper.unwrap([(data_key_context(*row[:4]), row[4]) for row in rows]))

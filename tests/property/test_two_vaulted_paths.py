@@ -88,8 +88,8 @@ def items(name: str) -> st.SearchStrategy[str]:
 class CachedKeys(FixedKeys):
     """Fixed keys, made once."""
 
-    version = cache(FixedKeys.version)
-    index = cache(FixedKeys.index)
+    version = cache(FixedKeys.field_key)
+    index = cache(FixedKeys.index_key)
     __hash__ = object.__hash__
 
 

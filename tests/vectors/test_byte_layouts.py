@@ -258,7 +258,7 @@ def test_the_key_manifest(documented: dict[str, bytes]) -> None:
     assert check == documented["key check value"]
     place = KeyVersion(KeyId(TENANT, FIELD, Purpose.FIELD), VERSION)
     manifest = Manifest(TENANT, 1, {place: ListedKey(check, restored=False)})
-    sealed = manifest.sealed(MacKey(VERSION, ROOT))
+    sealed = manifest.authenticated(MacKey(VERSION, ROOT))
     assert sealed.document.encode() == manifest_document()
     assert sealed.mac == documented["key manifest mac"]
     assert read_manifest(sealed, MacKey(VERSION, ROOT)) == manifest

@@ -104,7 +104,7 @@ def accept(
     from vault.audit.key_witness import keys_named
     from vault.config import load_settings
     from vault.keys.accepting import accept_keys
-    from vault.keys.hashicorp import HashicorpKeys
+    from vault.keys.hashicorp import HashicorpKeyWrapper
     from vault.model import DEFAULT_TENANT
     from vault.store.data_keys import PostgresDataKeyStore
 
@@ -113,7 +113,7 @@ def accept(
         typer.confirm(
             f"Nobody reads a value of {', '.join(sorted(given_up))} again. Go on?", abort=True
         )
-    wrapper = HashicorpKeys(load_settings(config).keys)
+    wrapper = HashicorpKeyWrapper(load_settings(config).keys)
     try:
         with _engine(config) as engine:
             store, witness = PostgresDataKeyStore(engine), partial(keys_named, engine)

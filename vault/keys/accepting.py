@@ -10,8 +10,8 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from vault.errors import KeysUnavailable
-from vault.keys.losses import KeysLost, Loss, LostKey, compare, inactive
 from vault.keys.manifest import KeyVersion, Manifest
+from vault.keys.mismatches import KeyMismatch, KeysMismatch, MismatchKind, compare, inactive
 from vault.keys.snapshot import KeyId, Purpose
 from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
@@ -53,7 +53,7 @@ def accept_keys(
         witness: names generations that are gone; the new one comes after them.
 
     Raises:
-        KeysLost: a key is missing of a field that is not given up, or the audit's.
+        KeysMismatch: a key is missing of a field that is not given up, or the audit's.
         KeysUnavailable: a key does not open, the key server is away, or another was quicker.
         StoreUnavailable: the database is away.
     """
@@ -64,20 +64,20 @@ def accept_keys(
     lost = list(compare(before.without(give_up), stored))
     audit = KeyId(tenant, "", Purpose.AUDIT)
     if not any(place.key == audit for place in stored):
-        lost.append(LostKey(KeyVersion(audit, 1), Loss.MISSING))
+        lost.append(KeyMismatch(KeyVersion(audit, 1), MismatchKind.MISSING))
     lost += inactive(stored)
-    final = [each for each in lost if each.loss in (Loss.MISSING, Loss.INACTIVE)]
+    final = [each for each in lost if each.kind in (MismatchKind.MISSING, MismatchKind.INACTIVE)]
     if final:
-        raise KeysLost(final)
+        raise KeysMismatch(final)
     seen = [number for number, _ in witness(opened.audit_key_of(tenant))]
     if max(seen, default=0) > before.number:
         changed = [*changed, f"the key manifest was put back from generation {max(seen)}"]
         before = replace(before, number=max(seen))
     manifest = before.next({place: key.listed for place, key in stored.items()}, give_up)
     version = max(place.version for place in stored if place.key == audit)
-    if not store.add_manifest(manifest.sealed(opened.audit_key(tenant, version))):
+    if not store.add_manifest(manifest.authenticated(opened.audit_key(tenant, version))):
         raise KeysUnavailable("a server wrote the manifest at the same time; try again")
-    changed = [*changed, *KeysLost(lost).lines()]
+    changed = [*changed, *KeysMismatch(lost).lines()]
     return Accepted(manifest.number, len(stored), changed)
 
 

@@ -16,7 +16,7 @@ from vault.keys.login import Login
 from vault.keys.methods import choose_method
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
-__all__ = ["HashicorpKeys", "KeyServerStatus"]
+__all__ = ["HashicorpKeyWrapper", "KeyServerStatus"]
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class KeyServerStatus(NamedTuple):
     login_seconds: float
 
 
-class HashicorpKeys:
+class HashicorpKeyWrapper:
     """``KeyWrapper`` over Transit: the key must be ``aes256-gcm96`` and derived.
 
     The derivation context binds a data key to its tenant, field, purpose and version.
@@ -200,7 +200,7 @@ class HashicorpKeys:
             if error.fault is not Fault.FORBIDDEN:
                 raise
         # The token may have been revoked, or the server restored: one fresh login.
-        self._login.again()
+        self._login.log_in_again()
         return request()
 
 

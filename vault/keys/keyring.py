@@ -147,13 +147,13 @@ class Keyring:
         """Returns generation and MAC of the key manifest in force, None before the first load."""
         return self._loader.manifest()
 
-    def losses(self) -> Sequence[str]:
+    def mismatches(self) -> Sequence[str]:
         """Returns a line for each stored key that is not as it must be.
 
         Asks database and key server, and changes nothing. Raises StoreUnavailable.
         """
         with self._loading:
-            return self._loader.losses()
+            return self._loader.mismatches()
 
     def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
         """Returns the active field key, with ``count`` AES-GCM encryptions charged to it.
@@ -162,39 +162,39 @@ class Keyring:
         """
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
         for _ in range(_MAX_ROTATIONS):
-            active = self.active(space)
+            active = self.active_field_key(space)
             charge = self._uses.charge(key, active.version, count)
             if charge is ChargeResult.TAKEN:
                 return active
             self._rotate(key, active.version, restored=charge is ChargeResult.COUNTER_REGRESSED)
         raise KeysUnavailable("every new key version was used up at once; try again")
 
-    def active(self, space: TokenSpace) -> FieldKey:
+    def active_field_key(self, space: TokenSpace) -> FieldKey:
         """Returns the active field key. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
         return self._find(lambda snapshot: snapshot.fields, key).active
 
-    def for_tokens(self, space: TokenSpace) -> FieldKey:
+    def token_field_key(self, space: TokenSpace) -> FieldKey:
         """Returns the field key whose ciphers make new tokens. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
-        return self._find(lambda snapshot: snapshot.fields, key).token_maker
+        return self._find(lambda snapshot: snapshot.fields, key).token_key
 
-    def version(self, space: TokenSpace, version: int) -> FieldKey:
+    def field_key(self, space: TokenSpace, version: int) -> FieldKey:
         """Returns the field key of a version. Raises KeysUnavailable or DecryptionFailed."""
         key = KeyId(space.tenant, space.field, Purpose.FIELD)
         return self._find_version(lambda snapshot: snapshot.fields, key, version)
 
-    def index(self, space: TokenSpace) -> IndexKey:
+    def index_key(self, space: TokenSpace) -> IndexKey:
         """Returns the active blind-index key. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.INDEX)
         return self._find(lambda snapshot: snapshot.indexes, key).active
 
-    def indexes(self, space: TokenSpace) -> Sequence[IndexKey]:
+    def index_keys(self, space: TokenSpace) -> Sequence[IndexKey]:
         """Returns every version of the blind-index key. Raises KeysUnavailable."""
         key = KeyId(space.tenant, space.field, Purpose.INDEX)
         return tuple(self._find(lambda snapshot: snapshot.indexes, key).by_version.values())
 
-    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+    def audit_key(self, tenant: str, version: int | None = None) -> MacKey:
         """Returns the tenant's audit key: the active one, or that of a version.
 
         Raises KeysUnavailable, or DecryptionFailed where there is no such version.

@@ -9,8 +9,15 @@ from structlog.typing import FilteringBoundLogger
 
 from vault.errors import KeysUnavailable
 from vault.keys.data_key_factory import DataKeyFactory
-from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, compare, inactive
 from vault.keys.manifest import KeyVersion, Manifest, fields_given_up
+from vault.keys.mismatches import (
+    KeyMismatch,
+    KeysMismatch,
+    ManifestMismatch,
+    MismatchKind,
+    compare,
+    inactive,
+)
 from vault.keys.snapshot import KeyId, Purpose, key_id
 from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
@@ -62,7 +69,7 @@ class KeyLoader:
         """Returns every stored key, after making those of ``wanted`` that never were.
 
         Raises:
-            KeysLost, ManifestLost: stored keys are not those that there were.
+            KeysMismatch, ManifestMismatch: stored keys are not those that there were.
             KeysUnavailable: a stored key does not open, or the key server is away.
             StoreUnavailable: the database is away.
         """
@@ -80,7 +87,7 @@ class KeyLoader:
                 return opened
         raise KeysUnavailable("other servers make keys at the same time; try again")
 
-    def losses(self) -> Sequence[str]:
+    def mismatches(self) -> Sequence[str]:
         """Returns what is wrong with the stored keys; makes and loads nothing.
 
         While the key server is away it finds only missing rows. Raises StoreUnavailable.
@@ -93,7 +100,9 @@ class KeyLoader:
         except KeysUnavailable:
             there = {KeyVersion(key_id(each), each.version) for each in records}
             missing = self._known.without(fields_given_up(row)).keys() - there
-            return KeysLost(LostKey(place, Loss.MISSING) for place in missing).lines()
+            return KeysMismatch(
+                KeyMismatch(place, MismatchKind.MISSING) for place in missing
+            ).lines()
         return []
 
     def _read(self) -> tuple[KeyManifest | None, Sequence[DataKeyRecord]]:
@@ -119,7 +128,7 @@ class KeyLoader:
         if before is None or row == before:
             return
         if row is None or row.number <= before.number:
-            raise ManifestLost(
+            raise ManifestMismatch(
                 f"put back, removed or replaced while this server ran: generation {before.number}"
                 " was in force (after a failover that lost it, restart the servers)"
             )
@@ -130,12 +139,12 @@ class KeyLoader:
         row = self._store.manifest(self._tenant)
         for number, mac in seen:
             if row is None or row.number < number or (row.number == number and row.mac != mac):
-                raise ManifestLost(
+                raise ManifestMismatch(
                     f"put back, removed or replaced: the audit names generation {number} of it"
                 )
 
     def _refuse_used(self, records: Iterable[DataKeyRecord], wanted: Sequence[KeyId]) -> None:
-        """Raises KeysLost for a key that is wanted, is not there, and must have been."""
+        """Raises KeysMismatch for a key that is wanted, is not there, and must have been."""
         present = {key_id(record) for record in records}
         missing = [key for key in wanted if key not in present]
         if not missing:
@@ -147,8 +156,8 @@ class KeyLoader:
             # A field's keys are made together, and the audit's before or with all others.
             half = key.field in fields or (key.purpose is Purpose.AUDIT and bool(fields))
             if half or key.field in used:
-                loss = Loss.USED if key.field in used else Loss.HALF
-                lost.append(LostKey(KeyVersion(key, 1), loss))
+                kind = MismatchKind.USED if key.field in used else MismatchKind.HALF
+                lost.append(KeyMismatch(KeyVersion(key, 1), kind))
         _refuse(lost)
 
     def _list(self, row: KeyManifest | None, listed: Manifest, opened: OpenedKeys) -> bool:
@@ -156,7 +165,7 @@ class KeyLoader:
         stored = {place: key.listed for place, key in opened.stored(self._tenant).items()}
         if stored.keys() - listed.keys.keys():
             listed = listed.next(stored)
-            row = listed.sealed(opened.audit_key(self._tenant, listed.audit_version()))
+            row = listed.authenticated(opened.audit_key(self._tenant, listed.audit_version()))
             if not self._store.add_manifest(row):
                 return False
             _log.info("key_manifest_written", generation=listed.number, keys=len(listed.keys))
@@ -164,6 +173,6 @@ class KeyLoader:
         return True
 
 
-def _refuse(lost: Iterable[LostKey]) -> None:
+def _refuse(lost: Iterable[KeyMismatch]) -> None:
     if found := list(lost):
-        raise KeysLost(found)
+        raise KeysMismatch(found)

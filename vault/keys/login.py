@@ -64,7 +64,7 @@ class Login:
                 self._log_in()
         self._task.start()
 
-    def again(self) -> None:
+    def log_in_again(self) -> None:
         """Logs in again: the key server no longer accepts the token. Raises as ``ensure``."""
         with self._lock:
             self._log_in()

@@ -78,7 +78,7 @@ class Manifest:
         """Returns the highest version of the audit key that is listed."""
         return max(each.version for each in self.keys if each.key.purpose is Purpose.AUDIT)
 
-    def sealed(self, audit_key: MacKey) -> KeyManifest:
+    def authenticated(self, audit_key: MacKey) -> KeyManifest:
         """Returns the row to be stored."""
         listed = [
             {

@@ -52,12 +52,12 @@ class Versions(Generic[K]):
 
     Attributes:
         active: what encrypts.
-        token_maker: what makes new tokens: the active version, or the last before it that was
+        token_key: what makes new tokens: the active version, or the last before it that was
             not begun by a restore.
     """
 
     active: K
-    token_maker: K
+    token_key: K
     by_version: Mapping[int, K] = field(repr=False)
 
 

@@ -9,8 +9,14 @@ from typing import TypeAlias
 from vault.crypto.field_key import MacKey
 from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed, KeysUnavailable
-from vault.keys.losses import KeysLost, Loss, LostKey, ManifestLost, StoredKey
 from vault.keys.manifest import KeyVersion, ListedKey, Manifest, read_manifest
+from vault.keys.mismatches import (
+    KeyMismatch,
+    KeysMismatch,
+    ManifestMismatch,
+    MismatchKind,
+    StoredKey,
+)
 from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_records
 from vault.keys.unwrap_failures import UnwrapFailed, name_unwrap_failures
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
@@ -52,12 +58,12 @@ class OpenedKeys:
         return stored
 
     def audit_key(self, tenant: str, version: int) -> MacKey:
-        """Returns a version of the audit key. Raises KeysLost: whoever asks has seen it named."""
+        """Returns a version of the audit key. It was seen named: raises KeysMismatch."""
         key = KeyId(tenant, "", Purpose.AUDIT)
         for record, root in zip(self.records, self.roots, strict=True):
             if key_id(record) == key and record.version == version:
                 return MacKey(version, root)
-        raise KeysLost([LostKey(KeyVersion(key, version), Loss.MISSING)])
+        raise KeysMismatch([KeyMismatch(KeyVersion(key, version), MismatchKind.MISSING)])
 
     def audit_key_of(self, tenant: str) -> Callable[[int], MacKey]:
         """Returns where the versions of the audit key are, for a witness."""
@@ -65,17 +71,17 @@ class OpenedKeys:
         def key_of(version: int) -> MacKey:
             try:
                 return self.audit_key(tenant, version)
-            except KeysLost:
+            except KeysMismatch:
                 raise DecryptionFailed from None
 
         return key_of
 
     def genuine(self, row: KeyManifest) -> Manifest:
-        """Reads a stored manifest. Raises KeysLost or ManifestLost."""
+        """Reads a stored manifest. Raises KeysMismatch or ManifestMismatch."""
         manifest = read_manifest(row, self.audit_key(row.tenant, row.key_version))
         if manifest is None:
             key = KeyVersion(KeyId(row.tenant, "", Purpose.AUDIT), row.key_version)
-            raise ManifestLost(
+            raise ManifestMismatch(
                 f"edited: generation {row.number} does not verify under {key} (or that row of"
                 " data_keys holds another key than before)"
             )

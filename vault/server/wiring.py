@@ -26,7 +26,7 @@ from vault.audit.witness import Knowledge
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
 from vault.policy.model import Policy
@@ -123,7 +123,7 @@ def open_backend(
         check_schema(engine)
         refuse_privileged(engine)
         refuse_tampering(engine)
-        wrapper = HashicorpKeys(settings.keys, refuse_root=True)
+        wrapper = HashicorpKeyWrapper(settings.keys, refuse_root=True)
         stack.callback(wrapper.close)
         wrapper.log_in()
         keyring = Keyring(
@@ -160,7 +160,7 @@ def open_backend(
             lambda opened, change: audit_of(opened, chain_heads).append_policy_change(change),
         )
         authenticator = PolicyAuthenticator(
-            DEFAULT_TENANT, lambda version: keyring.audit(DEFAULT_TENANT, version)
+            DEFAULT_TENANT, lambda version: keyring.audit_key(DEFAULT_TENANT, version)
         )
         policies = PolicySource(
             file, first, coordinator, authenticator, prepare, differs=policy_metrics.differs
@@ -191,7 +191,7 @@ def open_backend(
         )
         stack.callback(integration.close)
         integration.start()
-        audit_access = AuditAccess(readers[0], audit_key, audit_key_of, keyring.losses)
+        audit_access = AuditAccess(readers[0], audit_key, audit_key_of, keyring.mismatches)
         tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods=registry(
@@ -246,8 +246,8 @@ def _named_keys(keyring: Keyring) -> NamedKeys | None:
 def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int], MacKey]]:
     """Returns where the active audit key is, and that of a version."""
     return (
-        lambda: keyring.audit(DEFAULT_TENANT),
-        lambda version: keyring.audit(DEFAULT_TENANT, version),
+        lambda: keyring.audit_key(DEFAULT_TENANT),
+        lambda version: keyring.audit_key(DEFAULT_TENANT, version),
     )
 
 
@@ -269,7 +269,7 @@ def _probe_database(engine: Engine) -> None:
     retried(attempt, deadline)
 
 
-def _probe_keys(keyring: Keyring, wrapper: HashicorpKeys) -> None:
+def _probe_keys(keyring: Keyring, wrapper: HashicorpKeyWrapper) -> None:
     keys, server = keyring.status(), wrapper.status()
     if not keys.ready:
         raise KeysUnavailable(f"the keys have ended, calls fail: {keys.message}")

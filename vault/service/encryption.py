@@ -82,7 +82,7 @@ class EncryptionService:
         if not ciphertext:
             return _EMPTY
         try:
-            key = self._keys.version(permit.space, key_version_of(ciphertext))
+            key = self._keys.field_key(permit.space, key_version_of(ciphertext))
             plaintext = key.decrypt(ciphertext, context)
         except DecryptionFailed:
             return DECRYPTION_FAILED

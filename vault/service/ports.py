@@ -369,27 +369,27 @@ class KeySource(Protocol):
     def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
         """Returns the active field key, with ``count`` AES-GCM encryptions charged to it."""
 
-    def active(self, space: TokenSpace) -> FieldKey:
+    def active_field_key(self, space: TokenSpace) -> FieldKey:
         """Returns the active field key; charges nothing."""
 
-    def for_tokens(self, space: TokenSpace) -> FieldKey:
+    def token_field_key(self, space: TokenSpace) -> FieldKey:
         """Returns the field key whose ciphers make new tokens; charges nothing.
 
         It is the active one, or after a restore the one that was active before it: so a
         value whose mapping was lost gets its old token again, and no other value does.
         """
 
-    def version(self, space: TokenSpace, version: int) -> FieldKey:
+    def field_key(self, space: TokenSpace, version: int) -> FieldKey:
         """Returns the field key of an explicit version.
 
         Raises DecryptionFailed where no such version exists: a ciphertext can claim any.
         """
 
-    def index(self, space: TokenSpace) -> IndexKey:
+    def index_key(self, space: TokenSpace) -> IndexKey:
         """Returns the active blind-index key."""
 
-    def indexes(self, space: TokenSpace) -> Sequence[IndexKey]:
+    def index_keys(self, space: TokenSpace) -> Sequence[IndexKey]:
         """Returns every version of the blind-index key under which there may be rows."""
 
-    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+    def audit_key(self, tenant: str, version: int | None = None) -> MacKey:
         """Returns the tenant's audit MAC key: the active one, or that of a version."""

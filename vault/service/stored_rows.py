@@ -23,7 +23,7 @@ _AT_ONCE = 512
 
 def open_row(keys: KeySource, space: TokenSpace, row: StoredToken) -> bytes:
     """Returns the value core behind a live row, as UTF-8. Raises DecryptionFailed."""
-    key = keys.version(space, row.key_version)
+    key = keys.field_key(space, row.key_version)
     return key.open(row.ciphertext, scope=row.scope.value, token=row.token)
 
 
@@ -81,7 +81,7 @@ def open_each(
     tokens = utf8_each(rows.tokens)
     for version, places in _by_version(rows).items():
         try:
-            key = keys.version(space, version)
+            key = keys.field_key(space, version)
         except DecryptionFailed:
             continue
         for start in in_time(range(0, len(places), _AT_ONCE), deadline):

@@ -117,7 +117,7 @@ class _Batch:
         self._macs: Sequence[bytes] | None = None
         self._index_version = 0
         if field.scope is Scope.FIELD:
-            index = keys.index(space)
+            index = keys.index_key(space)
             self._index_version = index.version
             self._macs = index.macs(field.scope.value, self._cores)
         self.tokens = [""] * len(cores)
@@ -164,7 +164,7 @@ class _Batch:
         cores = _at(self._cores, positions)
         counters = self._counters(attempt, len(positions))
         # Rows are sealed under the active key, whose uses are counted; ciphers need no count.
-        maker = self._keys.for_tokens(self._space)
+        maker = self._keys.token_field_key(self._space)
         tokens = self._generate(maker, cores, counters, attempt)
         chosen: dict[str, int] = {}
         for at, (token, core) in enumerate(zip(tokens, cores, strict=True)):

@@ -117,7 +117,7 @@ class TokenizationService:
             permit.event,
             counts=outcome_counts(len(made.answers), made.failures),
             key_versions=tuple(sorted(made.key_versions)),
-            token_digest=self._keys.audit(permit.caller.tenant).mac(made.token_set()),
+            token_digest=self._keys.audit_key(permit.caller.tenant).mac(made.token_set()),
         )
         transaction.audit.append(event)
 

@@ -122,7 +122,7 @@ class VaultedPath:
             raise InvalidRequest(
                 "a value of this field has no token of its own (scope none): nothing to look up"
             )
-        index = self._keys.index(self._space)
+        index = self._keys.index_key(self._space)
         macs = index.macs(scope.value, cores)
         rows = transaction.tokens.find_by_mac(self._space, scope, index.version, macs)
         own = match_each(self._keys, self._space, scope, rows, utf8_each(cores), self._deadline)

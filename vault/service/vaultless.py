@@ -82,4 +82,4 @@ class VaultlessPath:
         return work
 
     def _key(self) -> FieldKey:
-        return self._keys.version(self._space, VAULTLESS_KEY_VERSION)
+        return self._keys.field_key(self._space, VAULTLESS_KEY_VERSION)

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
-__all__ = ["LocalKeys"]
+__all__ = ["LocalKeyWrapper"]
 
 _PREFIX = "local:v1:"
 _NONCE = 12
 _KEY = 32
 
 
-class LocalKeys:
+class LocalKeyWrapper:
     """``KeyWrapper`` under AES-256-GCM with the context as associated data."""
 
     def __init__(self) -> None:

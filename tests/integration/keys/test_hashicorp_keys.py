@@ -1,4 +1,4 @@
-"""HashicorpKeys against a real OpenBao: logins, outages, and what the service may not do."""
+"""HashicorpKeyWrapper against a real OpenBao: logins, outages, and what the service may not do."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 CONTEXT = b"\x00\x00\x00\x07default"
 
 
 @pytest.fixture
-def keys(keys_settings: KeysSettings) -> Iterator[HashicorpKeys]:
-    made = HashicorpKeys(keys_settings)
+def keys(keys_settings: KeysSettings) -> Iterator[HashicorpKeyWrapper]:
+    made = HashicorpKeyWrapper(keys_settings)
     yield made
     made.close()
 
@@ -61,7 +61,7 @@ def eventually(condition: Callable[[], bool], timeout: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-def test_tells_that_all_is_well(keys: HashicorpKeys) -> None:
+def test_tells_that_all_is_well(keys: HashicorpKeyWrapper) -> None:
     assert not keys.status().ready
     keys.generate([CONTEXT])
     ready, message, left = keys.status()
@@ -115,7 +115,7 @@ def test_the_service_may_do_what_it_uses(openbao: DevOpenBao, token: str) -> Non
 def test_logs_in_with_a_token_file(
     keys_settings: KeysSettings, token: str, private_tmp: Path
 ) -> None:
-    keys = HashicorpKeys(by_token(keys_settings, write_private(private_tmp / "token", token)))
+    keys = HashicorpKeyWrapper(by_token(keys_settings, write_private(private_tmp / "token", token)))
     try:
         (wrapped,) = keys.generate([CONTEXT])
         assert len(keys.unwrap([(CONTEXT, wrapped)])[0]) == 32
@@ -131,7 +131,7 @@ def test_a_new_token_in_the_file_is_taken_when_the_old_one_is_revoked(
     private_tmp: Path,
 ) -> None:
     file = write_private(private_tmp / "token", token)
-    keys = HashicorpKeys(by_token(keys_settings, file))
+    keys = HashicorpKeyWrapper(by_token(keys_settings, file))
     try:
         keys.generate([CONTEXT])
         openbao.admin().write("auth/token/revoke", {"token": token})
@@ -145,7 +145,7 @@ def test_a_new_token_in_the_file_is_taken_when_the_old_one_is_revoked(
         keys.close()
 
 
-def test_a_revoked_login_is_made_again(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+def test_a_revoked_login_is_made_again(openbao: DevOpenBao, keys: HashicorpKeyWrapper) -> None:
     keys.generate([CONTEXT])
     held = keys._connection._adapter.token
     openbao.admin().write("auth/token/revoke", {"token": held})
@@ -159,7 +159,7 @@ def test_a_root_token_is_refused(
     root = openbao.admin()._adapter.token
     assert root is not None
     settings = by_token(keys_settings, write_private(private_tmp / "token", root))
-    keys = HashicorpKeys(settings)
+    keys = HashicorpKeyWrapper(settings)
     with pytest.raises(ConfigError, match="root token") as failure:
         keys.log_in()
     assert root not in str(failure.value)
@@ -173,7 +173,7 @@ def test_a_root_token_is_let_pass_where_allowed(
     root = openbao.admin()._adapter.token
     assert root is not None
     settings = by_token(keys_settings, write_private(private_tmp / "token", root))
-    keys = HashicorpKeys(settings, refuse_root=False)
+    keys = HashicorpKeyWrapper(settings, refuse_root=False)
     keys.generate([CONTEXT])
     assert keys.status().login_seconds == float("inf")
     keys.close()
@@ -184,7 +184,7 @@ def test_a_wrong_secret_id_is_refused_without_being_quoted(
 ) -> None:
     wrong = write_private(private_tmp / "secret_id", "not-the-secret-id")
     auth = keys_settings.auth.model_copy(update={"secret_id_file": wrong})
-    keys = HashicorpKeys(keys_settings.model_copy(update={"auth": auth}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"auth": auth}))
     with pytest.raises(KeysUnavailable, match="AppRole login is refused") as failure:
         keys.log_in()
     assert "not-the-secret-id" not in str(failure.value)
@@ -198,7 +198,7 @@ def test_a_wrong_secret_id_does_not_lock_the_role(
     """Five refused logins would: the sixth, with the right secret id, would be refused too."""
     secret = write_private(private_tmp / "secret_id", "not-the-secret-id")
     auth = keys_settings.auth.model_copy(update={"secret_id_file": secret})
-    keys = HashicorpKeys(keys_settings.model_copy(update={"auth": auth}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"auth": auth}))
     for _ in range(8):
         with pytest.raises(KeysUnavailable, match="AppRole login is refused"):
             keys.log_in()
@@ -213,12 +213,12 @@ def test_a_secret_file_open_to_others_is_refused(
     loose = write_private(private_tmp / "secret_id", "x")
     loose.chmod(0o644)
     auth = keys_settings.auth.model_copy(update={"secret_id_file": loose})
-    keys = HashicorpKeys(keys_settings.model_copy(update={"auth": auth}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"auth": auth}))
     with pytest.raises(ConfigError, match="chmod 600"):
         keys.log_in()
 
 
-def test_sealed_and_unsealed_again(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+def test_sealed_and_unsealed_again(openbao: DevOpenBao, keys: HashicorpKeyWrapper) -> None:
     (wrapped,) = keys.generate([CONTEXT])
     (before,) = keys.unwrap([(CONTEXT, wrapped)])
     openbao.seal()
@@ -232,7 +232,9 @@ def test_sealed_and_unsealed_again(openbao: DevOpenBao, keys: HashicorpKeys) -> 
     assert keys.status().ready
 
 
-def test_status_sees_a_seal_that_no_call_has_met(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+def test_status_sees_a_seal_that_no_call_has_met(
+    openbao: DevOpenBao, keys: HashicorpKeyWrapper
+) -> None:
     keys.generate([CONTEXT])
     openbao.seal()
     try:
@@ -242,7 +244,7 @@ def test_status_sees_a_seal_that_no_call_has_met(openbao: DevOpenBao, keys: Hash
     assert keys.status().ready
 
 
-def test_status_replaces_a_revoked_login(openbao: DevOpenBao, keys: HashicorpKeys) -> None:
+def test_status_replaces_a_revoked_login(openbao: DevOpenBao, keys: HashicorpKeyWrapper) -> None:
     keys.generate([CONTEXT])
     revoked = keys._connection._adapter.token
     openbao.admin().write("auth/token/revoke", {"token": revoked})
@@ -252,13 +254,13 @@ def test_status_replaces_a_revoked_login(openbao: DevOpenBao, keys: HashicorpKey
 
 def test_wrong_authority(keys_settings: KeysSettings, private_tmp: Path) -> None:
     other = Authority(private_tmp / "pki").certificate_path
-    keys = HashicorpKeys(keys_settings.model_copy(update={"ca": other}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"ca": other}))
     with pytest.raises(KeysUnavailable, match="certificate"):
         keys.log_in()
 
 
 def test_gone(keys_settings: KeysSettings) -> None:
-    keys = HashicorpKeys(keys_settings.model_copy(update={"address": "https://127.0.0.1:1"}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"address": "https://127.0.0.1:1"}))
     with pytest.raises(KeysUnavailable, match="cannot be reached"):
         keys.log_in()
 
@@ -271,7 +273,7 @@ def test_a_transit_key_that_is_not_derived_is_refused(
     root = admin._adapter.token
     assert root is not None
     settings = by_token(keys_settings, write_private(private_tmp / "token", root))
-    keys = HashicorpKeys(settings.model_copy(update={"key_name": "plain"}), refuse_root=False)
+    keys = HashicorpKeyWrapper(settings.model_copy(update={"key_name": "plain"}), refuse_root=False)
     (wrapped,) = keys.generate([CONTEXT])
     with pytest.raises(KeysUnavailable, match="not derived"):
         keys.unwrap([(CONTEXT, wrapped)])
@@ -281,7 +283,7 @@ def test_a_transit_key_that_is_not_derived_is_refused(
 def test_a_transit_key_that_does_not_exist(
     openbao: DevOpenBao, keys_settings: KeysSettings
 ) -> None:
-    keys = HashicorpKeys(keys_settings.model_copy(update={"key_name": "nothing"}))
+    keys = HashicorpKeyWrapper(keys_settings.model_copy(update={"key_name": "nothing"}))
     with pytest.raises(KeysUnavailable, match="permission denied"):
         keys.generate([CONTEXT])
     keys.close()
@@ -290,7 +292,7 @@ def test_a_transit_key_that_does_not_exist(
 @pytest.mark.parametrize("name", ["../sys/seal", "a/../b", "", "a b", "x?y", "."])
 def test_a_name_cannot_lead_elsewhere(keys_settings: KeysSettings, name: str) -> None:
     with pytest.raises(ConfigError, match=r"keys\.key_name"):
-        HashicorpKeys(keys_settings.model_copy(update={"key_name": name}))
+        HashicorpKeyWrapper(keys_settings.model_copy(update={"key_name": name}))
 
 
 def short_lived(
@@ -304,7 +306,7 @@ def short_lived(
 
 
 def test_renews_before_the_login_ends(openbao: DevOpenBao, keys_settings: KeysSettings) -> None:
-    keys = HashicorpKeys(short_lived(openbao, keys_settings, "2s", "1h"))
+    keys = HashicorpKeyWrapper(short_lived(openbao, keys_settings, "2s", "1h"))
     keys.log_in()
     held = keys._connection._adapter.token
     ended = time.monotonic() + 5
@@ -318,7 +320,7 @@ def test_renews_before_the_login_ends(openbao: DevOpenBao, keys_settings: KeysSe
 def test_logs_in_again_when_renewing_no_longer_extends(
     openbao: DevOpenBao, keys_settings: KeysSettings
 ) -> None:
-    keys = HashicorpKeys(short_lived(openbao, keys_settings, "2s", "4s"))
+    keys = HashicorpKeyWrapper(short_lived(openbao, keys_settings, "2s", "4s"))
     keys.log_in()
     held = keys._connection._adapter.token
     ended = time.monotonic() + 7
@@ -333,7 +335,7 @@ def test_logs_in_again_when_renewing_no_longer_extends(
 def test_the_login_survives_an_outage_by_itself(
     openbao: DevOpenBao, keys_settings: KeysSettings
 ) -> None:
-    keys = HashicorpKeys(short_lived(openbao, keys_settings, "1s", "1h"))
+    keys = HashicorpKeyWrapper(short_lived(openbao, keys_settings, "1s", "1h"))
     keys.log_in()
     openbao.seal()
     try:
@@ -346,7 +348,7 @@ def test_the_login_survives_an_outage_by_itself(
 
 
 def test_close_ends_at_once(keys_settings: KeysSettings) -> None:
-    keys = HashicorpKeys(keys_settings)
+    keys = HashicorpKeyWrapper(keys_settings)
     keys.log_in()
     began = time.monotonic()
     keys.close()
@@ -354,7 +356,7 @@ def test_close_ends_at_once(keys_settings: KeysSettings) -> None:
 
 
 def test_says_why_and_which_wrapped_keys_do_not_open(
-    openbao: DevOpenBao, keys: HashicorpKeys, app_role: AppRoleFiles
+    openbao: DevOpenBao, keys: HashicorpKeyWrapper, app_role: AppRoleFiles
 ) -> None:
     first = keys.generate([CONTEXT])[0]
     admin = openbao.admin()

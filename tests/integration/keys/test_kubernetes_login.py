@@ -13,7 +13,7 @@ from vault.config import KeyAuthSettings, KeysSettings
 from vault.dev.openbao import DevOpenBao, find_binary
 from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 
 if TYPE_CHECKING:
     from tests.integration.keys.conftest import KubernetesApi
@@ -66,13 +66,13 @@ def settings(openbao: DevOpenBao, token_file: Path, role: str) -> KeysSettings:
 
 
 @pytest.fixture
-def keys(openbao: DevOpenBao, role: str, pod_token: Path) -> Iterator[HashicorpKeys]:
-    made = HashicorpKeys(settings(openbao, pod_token, role))
+def keys(openbao: DevOpenBao, role: str, pod_token: Path) -> Iterator[HashicorpKeyWrapper]:
+    made = HashicorpKeyWrapper(settings(openbao, pod_token, role))
     yield made
     made.close()
 
 
-def test_a_service_account_logs_in_and_makes_keys(keys: HashicorpKeys) -> None:
+def test_a_service_account_logs_in_and_makes_keys(keys: HashicorpKeyWrapper) -> None:
     (wrapped,) = keys.generate([CONTEXT])
     assert len(keys.unwrap([(CONTEXT, wrapped)])[0]) == 32
     ready, message, left = keys.status()
@@ -81,7 +81,7 @@ def test_a_service_account_logs_in_and_makes_keys(keys: HashicorpKeys) -> None:
 
 
 def test_a_rotated_token_is_read_at_the_next_login(
-    openbao: DevOpenBao, keys: HashicorpKeys, pod_token: Path, kubernetes: KubernetesApi
+    openbao: DevOpenBao, keys: HashicorpKeyWrapper, pod_token: Path, kubernetes: KubernetesApi
 ) -> None:
     """As the kubelet does it: a new file under a new name, and a link moved over to it."""
     first, target = pod_token.with_name("first"), pod_token.with_name("second")
@@ -113,7 +113,7 @@ def test_a_rotated_token_is_read_at_the_next_login(
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_another_pods_token_is_refused(
-    keys: HashicorpKeys,
+    keys: HashicorpKeyWrapper,
     kubernetes: KubernetesApi,
     pod_token: Path,
     wrong: dict[str, str],
@@ -128,20 +128,22 @@ def test_another_pods_token_is_refused(
 
 
 def test_a_role_that_does_not_exist(openbao: DevOpenBao, role: str, pod_token: Path) -> None:
-    keys = HashicorpKeys(settings(openbao, pod_token, f"{role}-other"))
+    keys = HashicorpKeyWrapper(settings(openbao, pod_token, f"{role}-other"))
     with pytest.raises(KeysUnavailable, match="Kubernetes login is refused"):
         keys.log_in()
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o440])
-def test_any_mode_the_kubelet_sets_is_fine(keys: HashicorpKeys, pod_token: Path, mode: int) -> None:
+def test_any_mode_the_kubelet_sets_is_fine(
+    keys: HashicorpKeyWrapper, pod_token: Path, mode: int
+) -> None:
     pod_token.chmod(mode)
     keys.log_in()
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o660, 0o646, 0o666])
 def test_a_token_that_others_can_replace_is_refused(
-    keys: HashicorpKeys, pod_token: Path, mode: int
+    keys: HashicorpKeyWrapper, pod_token: Path, mode: int
 ) -> None:
     pod_token.chmod(mode)
     with pytest.raises(ConfigError, match="can be written by others"):

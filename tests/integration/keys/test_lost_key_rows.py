@@ -29,7 +29,7 @@ from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import DataKeyRecord
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.testing.keys import LocalKeys
+from vault.testing.keys import LocalKeyWrapper
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 FIELDS = ("account_id", "card_number")
@@ -58,7 +58,7 @@ class Installation:
 
     database: Database
     engine: Engine
-    wrapper: LocalKeys = field(default_factory=LocalKeys)
+    wrapper: LocalKeyWrapper = field(default_factory=LocalKeyWrapper)
     clock: Clock = field(default_factory=Clock)
     rings: list[Keyring] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ class Installation:
         """What calls of a server with that ring leave in the audit."""
         chain_heads = ChainHeadPool(
             "test",
-            lambda: ring.audit(DEFAULT_TENANT),
+            lambda: ring.audit_key(DEFAULT_TENANT),
             lambda: NamedKeys(*ring.manifest() or (0, b"")),
         )
         work = PostgresUnitOfWork(self.engine, chain_heads)
@@ -172,19 +172,19 @@ def test_a_server_that_runs_keeps_its_keys_says_so_and_then_fails_closed(
 ) -> None:
     where, name = LOST[purpose]
     ring = site.start()
-    sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
+    sealed = ring.active_field_key(CARD).seal(b"4111", scope="field", token="t")
     site.owner(f"DELETE FROM data_keys WHERE {where}")
     before = site.rows()
     site.clock.now += 60
     with pytest.raises(KeysUnavailable, match=name):
         ring.reload()
-    assert ring.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    assert ring.field_key(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
     ready, message, left = ring.status()
     assert (ready, left) == (True, 40.0)
     assert name in message
     site.clock.now += 41
     with pytest.raises(KeysUnavailable):
-        ring.active(CARD)
+        ring.active_field_key(CARD)
     with pytest.raises(KeysUnavailable, match=name):
         ring.reload()
     assert site.rows() == before
@@ -194,7 +194,7 @@ def test_a_server_that_runs_keeps_its_keys_says_so_and_then_fails_closed(
 def test_a_row_put_back_is_served_again(site: Installation, purpose: str) -> None:
     where, _ = LOST[purpose]
     ring = site.start()
-    mac = ring.index(CARD).mac("field", "x")
+    mac = ring.index_key(CARD).mac("field", "x")
     site.owner(f"CREATE TABLE backup AS SELECT * FROM data_keys WHERE {where}")
     site.owner(f"DELETE FROM data_keys WHERE {where}")
     with pytest.raises(KeysUnavailable):
@@ -202,7 +202,7 @@ def test_a_row_put_back_is_served_again(site: Installation, purpose: str) -> Non
     site.owner("INSERT INTO data_keys SELECT * FROM backup")
     ring.reload()
     assert ring.status().message == ""
-    assert site.start().index(CARD).mac("field", "x") == mac
+    assert site.start().index_key(CARD).mac("field", "x") == mac
 
 
 @ONE_LOST
@@ -226,7 +226,7 @@ def test_every_version_is_missed(site: Installation) -> None:
     ring = site.start()
     for _ in range(11):
         ring.for_encryption(CARD, 1000)
-    assert ring.active(CARD).version == 2
+    assert ring.active_field_key(CARD).version == 2
     ring.close()
     site.owner(
         "DELETE FROM data_keys WHERE version = 2;"
@@ -358,7 +358,7 @@ def test_a_server_that_runs_misses_the_manifest_that_it_knows(
     site.owner(change)
     with pytest.raises(KeysUnavailable, match="the key manifest was put back"):
         ring.reload()
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
 
 
 def test_a_server_that_runs_misses_a_key_whatever_the_manifest_says(site: Installation) -> None:
@@ -376,27 +376,27 @@ def test_losses_are_told_at_once_and_nothing_is_changed_by_asking(
 ) -> None:
     where, name = LOST[purpose]
     ring = site.start()
-    assert list(ring.losses()) == []
+    assert list(ring.mismatches()) == []
     site.owner(f"DELETE FROM data_keys WHERE {where}")
     before, status = site.rows(), ring.status()
-    assert list(ring.losses()) == [f"data key {name}: its row is missing from data_keys"]
+    assert list(ring.mismatches()) == [f"data key {name}: its row is missing from data_keys"]
     assert (site.rows(), ring.status()) == (before, status)
     site.wrapper.unwrap = away  # type: ignore[method-assign, assignment]
-    assert list(ring.losses()) == [f"data key {name}: its row is missing from data_keys"]
+    assert list(ring.mismatches()) == [f"data key {name}: its row is missing from data_keys"]
 
 
 def test_rows_that_do_not_open_and_a_lost_manifest_are_told_too(site: Installation) -> None:
     ring = site.start()
     site.owner("CREATE TABLE backup AS SELECT * FROM key_manifest; DELETE FROM key_manifest")
-    (told,) = ring.losses()
+    (told,) = ring.mismatches()
     assert "the key manifest was put back" in told
     site.owner("INSERT INTO key_manifest SELECT * FROM backup")
-    assert list(ring.losses()) == []
+    assert list(ring.mismatches()) == []
     site.owner("UPDATE data_keys SET wrapped = 'local:v1:AAAA' WHERE purpose = 'index'")
-    (told,) = ring.losses()
+    (told,) = ring.mismatches()
     assert "2 of 5 data keys do not open (account_id index version 1" in told
     site.wrapper.unwrap = away  # type: ignore[method-assign, assignment]
-    assert list(ring.losses()) == []
+    assert list(ring.mismatches()) == []
 
 
 def away(_: object) -> list[bytes]:
@@ -423,7 +423,7 @@ def test_a_version_that_the_release_before_makes_is_taken_in(site: Installation)
         DEFAULT_TENANT, "card_number", "field", 2, wrapped, True, 0, restored=True
     )
     site.store.add([record])
-    assert one.version(CARD, 2).version == 2
+    assert one.field_key(CARD, 2).version == 2
     assert site.generations() == [1, 2]
     two.reload()
     assert site.generations() == [1, 2]
@@ -437,7 +437,7 @@ def test_a_new_field_of_the_policy_gets_its_first_keys(site: Installation) -> No
     site.call()
     ring.ensure([*FIELDS, "email"])
     assert site.generations() == [1, 2]
-    assert site.start("email").active(TokenSpace(DEFAULT_TENANT, "email")).version == 1
+    assert site.start("email").active_field_key(TokenSpace(DEFAULT_TENANT, "email")).version == 1
 
 
 def test_a_new_field_that_has_been_used_gets_none_and_the_others_go_on(
@@ -447,7 +447,7 @@ def test_a_new_field_that_has_been_used_gets_none_and_the_others_go_on(
     site.use(TokenSpace(DEFAULT_TENANT, "email"))
     with pytest.raises(KeysUnavailable, match="email field version 1"):
         ring.ensure([*FIELDS, "email"])
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
 
 
 def test_servers_that_start_together_write_one_manifest(site: Installation) -> None:
@@ -461,7 +461,7 @@ def test_servers_that_start_together_write_one_manifest(site: Installation) -> N
     macs: list[bytes] = []
 
     def start() -> None:
-        macs.append(site.start().index(CARD).mac("field", "x"))
+        macs.append(site.start().index_key(CARD).mac("field", "x"))
 
     run_together(start, start)
     assert len(macs) == 2
@@ -475,8 +475,8 @@ def test_servers_that_find_a_restored_database_agree_on_its_manifest(site: Insta
     run_together(*(ring.reload for ring in rings))
     for ring in rings:
         ring.reload()
-        assert ring.active(CARD).version == 2
-        assert ring.for_tokens(CARD).version == 1
+        assert ring.active_field_key(CARD).version == 2
+        assert ring.token_field_key(CARD).version == 1
     assert site.generations()[0] == 1
 
 
@@ -523,7 +523,7 @@ def test_a_generation_is_named_by_the_next_call_of_a_server_that_runs(site: Inst
     assert "the audit names generation 2" in site.refusal(*FIELDS, "email")
     accepted = site.accept()
     assert (accepted.generation, len(accepted.changed)) == (3, 1)
-    assert site.start().active(CARD).version == 1
+    assert site.start().active_field_key(CARD).version == 1
 
 
 def test_a_generation_that_is_made_and_named_while_a_server_starts_is_no_loss(
@@ -542,7 +542,7 @@ def test_a_generation_that_is_made_and_named_while_a_server_starts_is_no_loss(
         return roots
 
     site.wrapper.unwrap = late  # type: ignore[method-assign]
-    assert site.start().active(CARD).version == 1
+    assert site.start().active_field_key(CARD).version == 1
     assert site.generations() == [1, 2]
 
 
@@ -570,18 +570,18 @@ def test_openings_that_no_server_wrote_are_no_witness(site: Installation) -> Non
         "UPDATE audit_records SET body = jsonb_set(body::jsonb, '{keys}',"
         ' \'{"generation": 9, "mac": "00"}\')::text WHERE number = 1'
     )
-    assert site.start().active(CARD).version == 1
+    assert site.start().active_field_key(CARD).version == 1
 
 
 def test_an_edited_manifest_is_replaced_on_an_operators_word(site: Installation) -> None:
     ring = site.start()
-    mac = ring.index(CARD).mac("field", "x")
+    mac = ring.index_key(CARD).mac("field", "x")
     site.owner("UPDATE key_manifest SET mac = decode(repeat('00', 32), 'hex')")
     accepted = site.accept()
     assert (accepted.generation, accepted.keys) == (2, 5)
     assert "the key manifest was edited" in accepted.changed[0]
     ring.reload()
-    assert site.start().index(CARD).mac("field", "x") == mac
+    assert site.start().index_key(CARD).mac("field", "x") == mac
 
 
 def test_another_key_is_accepted_by_name_and_refused_by_who_used_the_one_before(
@@ -594,7 +594,7 @@ def test_another_key_is_accepted_by_name_and_refused_by_who_used_the_one_before(
     assert told == "data key card_number index version 1: " + (
         "its row in data_keys holds another key than before"
     )
-    assert site.start().index(CARD).version == 1
+    assert site.start().index_key(CARD).version == 1
     with pytest.raises(KeysUnavailable, match="card_number index version 1"):
         ring.reload()
 
@@ -606,7 +606,7 @@ def test_a_field_whose_key_is_lost_for_good_is_given_up_and_the_others_go_on(
     ring = site.start()
     site.use()
     account = TokenSpace(DEFAULT_TENANT, "account_id")
-    mac = ring.index(account).mac("field", "x")
+    mac = ring.index_key(account).mac("field", "x")
     where = LOST["field"][0]
     site.owner(
         f"DELETE FROM data_keys WHERE {where}"
@@ -621,9 +621,9 @@ def test_a_field_whose_key_is_lost_for_good_is_given_up_and_the_others_go_on(
         each.reload()
         each.ensure(FIELDS)
         assert each.status().message == ""
-        assert list(each.losses()) == []
-        assert each.index(account).mac("field", "x") == mac
-        for ask in (each.active, each.for_tokens, each.index):
+        assert list(each.mismatches()) == []
+        assert each.index_key(account).mac("field", "x") == mac
+        for ask in (each.active_field_key, each.token_field_key, each.index_key):
             with pytest.raises(KeysUnavailable, match="card_number are lost, and were given up"):
                 ask(CARD)
         with pytest.raises(KeysUnavailable, match="given up"):
@@ -633,7 +633,7 @@ def test_a_field_whose_key_is_lost_for_good_is_given_up_and_the_others_go_on(
 
 def test_a_field_that_was_given_up_comes_back_with_its_own_key_alone(site: Installation) -> None:
     ring = site.start()
-    mac = ring.index(CARD).mac("field", "x")
+    mac = ring.index_key(CARD).mac("field", "x")
     site.owner("CREATE TABLE backup AS SELECT * FROM data_keys WHERE field = 'card_number'")
     site.owner("DELETE FROM data_keys WHERE field = 'card_number'")
     site.accept("card_number")
@@ -649,7 +649,7 @@ def test_a_field_that_was_given_up_comes_back_with_its_own_key_alone(site: Insta
         " WHERE (d.field, d.purpose, d.version) = (b.field, b.purpose, b.version)"
     )
     assert list(site.accept().changed) == []
-    assert site.start().index(CARD).mac("field", "x") == mac
+    assert site.start().index_key(CARD).mac("field", "x") == mac
 
 
 def test_an_audit_key_cannot_be_given_up(site: Installation) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from vault.config import KeysSettings
 from vault.dev.openbao import DevOpenBao, find_binary
-from vault.keys.hashicorp import HashicorpKeys
+from vault.keys.hashicorp import HashicorpKeyWrapper
 
 SCRIPT = Path(__file__).parents[3] / "deploy/hashicorp-vault/setup.sh"
 
@@ -41,7 +41,7 @@ def test_a_service_can_log_in_and_make_keys(openbao: DevOpenBao, private_tmp: Pa
     ids = private_tmp / "ids"
     assert {path.stat().st_mode & 0o777 for path in ids.iterdir()} == {0o600}
     assert (ids / "secret_id").read_text().strip() not in done.stdout + done.stderr
-    keys = HashicorpKeys(
+    keys = HashicorpKeyWrapper(
         KeysSettings.model_validate(
             {
                 "address": openbao.address,

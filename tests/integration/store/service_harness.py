@@ -17,7 +17,7 @@ from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.testing.keys import LocalKeys
+from vault.testing.keys import LocalKeyWrapper
 
 POLICY = parse_policy(
     """
@@ -44,7 +44,7 @@ class ServiceHarness:
     """The use cases over Postgres, with keys of the test's own."""
 
     def __init__(self, work: PostgresUnitOfWork, side: Engine) -> None:
-        keys = Keyring(PostgresDataKeyStore(side), LocalKeys(), POLICY.fields)
+        keys = Keyring(PostgresDataKeyStore(side), LocalKeyWrapper(), POLICY.fields)
         keys.reload()
         admission = Admission(work)
         self.tokens = TokenizationService(admission, keys)

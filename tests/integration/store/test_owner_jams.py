@@ -29,7 +29,7 @@ from vault.service.ports import unchanged
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
-from vault.testing.keys import LocalKeys
+from vault.testing.keys import LocalKeyWrapper
 
 Owner = psycopg.Connection[tuple[object, ...]]
 MOST = 2**63 - 1
@@ -42,7 +42,7 @@ class Start:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.wrapper = LocalKeys()
+        self.wrapper = LocalKeyWrapper()
 
     def __call__(self) -> None:
         check_schema(self.engine)
@@ -55,7 +55,7 @@ class Start:
         PolicyCoordinator(self.engine, DEFAULT_TENANT, server, name, _unrecorded).report(
             POLICY_FILE
         )
-        heads = ChainHeadPool(name, lambda: keys.audit(DEFAULT_TENANT))
+        heads = ChainHeadPool(name, lambda: keys.audit_key(DEFAULT_TENANT))
         work = PostgresUnitOfWork(self.engine, heads)
         tokens = TokenizationService(Admission(work), keys)
         for field in ("kept", "dated"):

@@ -13,7 +13,7 @@ from vault.errors import DecryptionFailed, KeysUnavailable, StoreUnavailable
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DatabaseIdentity, DataKeyRecord, KeyManifest
-from vault.testing.keys import LocalKeys
+from vault.testing.keys import LocalKeyWrapper
 
 CARD = TokenSpace(DEFAULT_TENANT, "card_number")
 SSN = TokenSpace(DEFAULT_TENANT, "us_ssn")
@@ -81,7 +81,7 @@ class Table:
         return self.records[space.tenant, space.field, "field", version].uses
 
 
-class Wrapper(LocalKeys):
+class Wrapper(LocalKeyWrapper):
     """A key server that can go away."""
 
     def __init__(self) -> None:
@@ -151,18 +151,18 @@ def test_makes_a_key_for_every_purpose(harness: KeyringHarness) -> None:
 
 def test_keys_are_the_same_on_every_replica(harness: KeyringHarness) -> None:
     one, two = harness.ring(), harness.ring()
-    sealed = one.active(CARD).seal(b"4111", scope="field", token="t")
-    assert two.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
-    assert one.index(CARD).mac("field", "x") == two.index(CARD).mac("field", "x")
-    assert one.audit(DEFAULT_TENANT).mac(b"x") == two.audit(DEFAULT_TENANT, 1).mac(b"x")
+    sealed = one.active_field_key(CARD).seal(b"4111", scope="field", token="t")
+    assert two.field_key(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    assert one.index_key(CARD).mac("field", "x") == two.index_key(CARD).mac("field", "x")
+    assert one.audit_key(DEFAULT_TENANT).mac(b"x") == two.audit_key(DEFAULT_TENANT, 1).mac(b"x")
 
 
 def test_keys_of_fields_differ(harness: KeyringHarness) -> None:
     ring = harness.ring()
-    assert ring.index(CARD).mac("field", "x") != ring.index(SSN).mac("field", "x")
-    sealed = ring.active(CARD).seal(b"4111", scope="field", token="t")
+    assert ring.index_key(CARD).mac("field", "x") != ring.index_key(SSN).mac("field", "x")
+    sealed = ring.active_field_key(CARD).seal(b"4111", scope="field", token="t")
     with pytest.raises(DecryptionFailed):
-        ring.active(SSN).open(sealed, scope="field", token="t")
+        ring.active_field_key(SSN).open(sealed, scope="field", token="t")
 
 
 def test_replicas_that_start_together_converge(harness: KeyringHarness) -> None:
@@ -179,7 +179,7 @@ def test_replicas_that_start_together_converge(harness: KeyringHarness) -> None:
     macs: list[bytes] = []
 
     def start() -> None:
-        macs.append(harness.ring().index(CARD).mac("field", "x"))
+        macs.append(harness.ring().index_key(CARD).mac("field", "x"))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for thread in threads:
@@ -194,15 +194,15 @@ def test_fails_closed_when_the_lifetime_ends(harness: KeyringHarness) -> None:
     ring = harness.ring()
     harness.wrapper.away = True
     harness.clock.now += 99.9
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
     assert ring.status().ready
     harness.clock.now += 0.2
     for ask in (
-        lambda: ring.active(CARD),
+        lambda: ring.active_field_key(CARD),
         lambda: ring.for_encryption(CARD, 1),
-        lambda: ring.version(CARD, 1),
-        lambda: ring.index(CARD),
-        lambda: ring.audit(DEFAULT_TENANT),
+        lambda: ring.field_key(CARD, 1),
+        lambda: ring.index_key(CARD),
+        lambda: ring.audit_key(DEFAULT_TENANT),
     ):
         with pytest.raises(KeysUnavailable):
             ask()
@@ -214,7 +214,7 @@ def test_a_failed_refresh_says_so_and_keeps_the_keys(harness: KeyringHarness) ->
     harness.wrapper.away = True
     with pytest.raises(KeysUnavailable):
         ring.reload()
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
     ready, message, left = ring.status()
     assert (ready, left) == (True, 100.0)
     assert "cannot be reached" in message
@@ -227,10 +227,10 @@ def test_recovers_by_itself_after_the_lifetime(harness: KeyringHarness) -> None:
     harness.wrapper.away = True
     _eventually(lambda: not ring.status().ready)
     with pytest.raises(KeysUnavailable):
-        ring.active(CARD)
+        ring.active_field_key(CARD)
     harness.wrapper.away = False
     _eventually(lambda: ring.status().ready)
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
 
 
 def test_refreshes_before_the_lifetime_ends(harness: KeyringHarness) -> None:
@@ -239,16 +239,16 @@ def test_refreshes_before_the_lifetime_ends(harness: KeyringHarness) -> None:
     ring.start()
     ended = time.monotonic() + 1.5
     while time.monotonic() < ended:
-        assert ring.active(CARD).version == 1
+        assert ring.active_field_key(CARD).version == 1
         time.sleep(0.02)
 
 
 def test_a_refresh_keeps_key_objects_with_their_cipher_contexts(harness: KeyringHarness) -> None:
     ring = harness.ring()
-    before = ring.active(CARD)
+    before = ring.active_field_key(CARD)
     harness.clock.now += 50
     ring.reload()
-    assert ring.active(CARD) is before
+    assert ring.active_field_key(CARD) is before
     assert ring.status().seconds_left == 100.0
 
 
@@ -257,12 +257,12 @@ def test_an_unknown_version_asks_the_store_once_a_second(harness: KeyringHarness
     looks, opened = harness.table.looks, harness.wrapper.opened
     for _ in range(50):
         with pytest.raises(DecryptionFailed):
-            ring.version(CARD, 99)
+            ring.field_key(CARD, 99)
     assert harness.table.looks == looks + 1
     assert harness.wrapper.opened == opened
     harness.clock.now += 1.1
     with pytest.raises(DecryptionFailed):
-        ring.version(CARD, 99)
+        ring.field_key(CARD, 99)
     assert harness.table.looks == looks + 2
 
 
@@ -272,8 +272,8 @@ def test_learns_a_version_that_another_replica_made(harness: KeyringHarness) -> 
     key = one.for_encryption(CARD, 1)
     assert key.version == 2
     sealed = key.seal(b"4111", scope="field", token="t")
-    assert two.version(CARD, 2).open(sealed, scope="field", token="t") == b"4111"
-    assert two.active(CARD).version == 2
+    assert two.field_key(CARD, 2).open(sealed, scope="field", token="t") == b"4111"
+    assert two.active_field_key(CARD).version == 2
 
 
 def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(
@@ -285,7 +285,7 @@ def test_a_stored_version_that_cannot_be_opened_is_unavailable_not_unknown(
     harness.wrapper.away = True
     for _ in range(3):
         with pytest.raises(KeysUnavailable):
-            two.version(CARD, 2)
+            two.field_key(CARD, 2)
 
 
 def test_uses_are_reserved_before_they_are_used(harness: KeyringHarness) -> None:
@@ -324,7 +324,7 @@ def test_no_version_encrypts_more_than_it_may(harness: KeyringHarness) -> None:
     assert charged == {1: 30, 2: 30, 3: 30, 4: 10}
     active = [each.version for each in harness.table.records.values() if each.active]
     assert sorted(active)[-1] == 4
-    assert ring.version(CARD, 1).version == 1
+    assert ring.field_key(CARD, 1).version == 1
 
 
 def test_no_encryption_without_a_reservation(harness: KeyringHarness) -> None:
@@ -332,15 +332,15 @@ def test_no_encryption_without_a_reservation(harness: KeyringHarness) -> None:
     harness.table.away = True
     with pytest.raises(StoreUnavailable):
         ring.for_encryption(CARD, 1)
-    assert ring.active(CARD).version == 1
+    assert ring.active_field_key(CARD).version == 1
 
 
 def test_a_new_policy_gets_its_keys_before_it_is_in_force(harness: KeyringHarness) -> None:
     ring = harness.ring("card_number")
     with pytest.raises(KeysUnavailable):
-        ring.active(SSN)
+        ring.active_field_key(SSN)
     ring.ensure(["card_number", "us_ssn"])
-    assert ring.active(SSN).version == 1
+    assert ring.active_field_key(SSN).version == 1
     opened = harness.wrapper.opened
     ring.ensure(["us_ssn"])
     assert harness.wrapper.opened == opened
@@ -349,7 +349,7 @@ def test_a_new_policy_gets_its_keys_before_it_is_in_force(harness: KeyringHarnes
 def test_purposes_of_a_later_release_are_left_alone(harness: KeyringHarness) -> None:
     later = DataKeyRecord(DEFAULT_TENANT, "card_number", "quantum", 1, "q:1:x", True, 0)
     harness.table.add([later])
-    assert harness.ring().active(CARD).version == 1
+    assert harness.ring().active_field_key(CARD).version == 1
 
 
 def test_a_row_moved_to_another_field_does_not_open(harness: KeyringHarness) -> None:
@@ -381,15 +381,15 @@ def test_a_restored_database_begins_new_versions_of_the_keys_that_are_counted(
     harness: KeyringHarness,
 ) -> None:
     before = harness.ring()
-    sealed = before.active(CARD).seal(b"4111", scope="field", token="t")
+    sealed = before.active_field_key(CARD).seal(b"4111", scope="field", token="t")
     before.close()
     harness.table.identity = "elsewhere"
     after = harness.ring()
     assert (active(harness, CARD), active(harness, SSN)) == ([2], [2])
     assert active(harness, CARD, "index") == [1]
-    assert after.audit(DEFAULT_TENANT).version == 1
+    assert after.audit_key(DEFAULT_TENANT).version == 1
     assert after.for_encryption(CARD, 1).version == 2
-    assert after.version(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
+    assert after.field_key(CARD, 1).open(sealed, scope="field", token="t") == b"4111"
     after.reload()
     assert active(harness, CARD) == [2]
 
@@ -401,10 +401,10 @@ def test_what_makes_tokens_stays_over_a_restore_but_not_over_a_used_up_key(
     for identity in ("elsewhere", "and back"):
         harness.table.identity = identity
         ring.reload()
-    assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (3, 1)
+    assert (ring.active_field_key(CARD).version, ring.token_field_key(CARD).version) == (3, 1)
     ring.for_encryption(CARD, 1000)
     ring.for_encryption(CARD, 1)
-    assert (ring.active(CARD).version, ring.for_tokens(CARD).version) == (4, 4)
+    assert (ring.active_field_key(CARD).version, ring.token_field_key(CARD).version) == (4, 4)
 
 
 def test_replicas_that_find_a_restored_database_begin_one_version(harness: KeyringHarness) -> None:
@@ -423,8 +423,8 @@ def test_replicas_that_find_a_restored_database_begin_one_version(harness: Keyri
         thread.start()
     for thread in threads:
         thread.join()
-    sealed = rings[0].active(CARD).seal(b"4111", scope="field", token="t")
-    assert rings[1].active(CARD).open(sealed, scope="field", token="t") == b"4111"
+    sealed = rings[0].active_field_key(CARD).seal(b"4111", scope="field", token="t")
+    assert rings[1].active_field_key(CARD).open(sealed, scope="field", token="t") == b"4111"
     assert active(harness, CARD) == [2]
 
 
@@ -435,7 +435,7 @@ def test_a_counter_that_was_set_back_begins_a_new_version(harness: KeyringHarnes
     place = (DEFAULT_TENANT, "card_number", "field", 1)
     harness.table.records[place] = replace(harness.table.records[place], uses=1000)
     assert ring.for_encryption(CARD, 1000).version == 2
-    assert ring.for_tokens(CARD).version == 1
+    assert ring.token_field_key(CARD).version == 1
 
 
 def test_no_key_is_made_beside_keys_that_do_not_open(harness: KeyringHarness) -> None:
@@ -484,7 +484,12 @@ def test_a_refresh_that_fails_is_logged_once_for_each_cause(harness: KeyringHarn
 def test_keys_do_not_show_and_do_not_leave(harness: KeyringHarness) -> None:
     ring = harness.ring()
     assert repr(ring) == "<Keyring tenant=default fields=2>"
-    for thing in (ring, ring.active(CARD), ring.index(CARD), ring.audit(DEFAULT_TENANT)):
+    for thing in (
+        ring,
+        ring.active_field_key(CARD),
+        ring.index_key(CARD),
+        ring.audit_key(DEFAULT_TENANT),
+    ):
         with pytest.raises(TypeError):
             pickle.dumps(thing)
     shown = repr(ring._snapshot)

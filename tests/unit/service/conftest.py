@@ -67,28 +67,28 @@ class FixedKeys:
 
     def for_encryption(self, space: TokenSpace, count: int) -> FieldKey:
         self.charged.append(count)
-        return self.active(space)
+        return self.active_field_key(space)
 
-    def active(self, space: TokenSpace) -> FieldKey:
-        return self.version(space, self.active_version)
+    def active_field_key(self, space: TokenSpace) -> FieldKey:
+        return self.field_key(space, self.active_version)
 
-    def for_tokens(self, space: TokenSpace) -> FieldKey:
-        return self.version(space, self.maker_version or self.active_version)
+    def token_field_key(self, space: TokenSpace) -> FieldKey:
+        return self.field_key(space, self.maker_version or self.active_version)
 
-    def version(self, space: TokenSpace, version: int) -> FieldKey:
+    def field_key(self, space: TokenSpace, version: int) -> FieldKey:
         if not self.available:
             raise KeysUnavailable("keys have ended")
         if version not in (1, 2):
             raise DecryptionFailed
         return FieldKey(bytes([version]) * 32, space.tenant, space.field, version)
 
-    def index(self, space: TokenSpace) -> IndexKey:
+    def index_key(self, space: TokenSpace) -> IndexKey:
         return IndexKey(b"i" * 32, space.tenant, space.field, 1)
 
-    def indexes(self, space: TokenSpace) -> list[IndexKey]:
+    def index_keys(self, space: TokenSpace) -> list[IndexKey]:
         return [IndexKey(b"i" * 32, space.tenant, space.field, each) for each in (1, 2)]
 
-    def audit(self, tenant: str, version: int | None = None) -> MacKey:
+    def audit_key(self, tenant: str, version: int | None = None) -> MacKey:
         return MacKey(version or 1, b"a" * 32)
 
 

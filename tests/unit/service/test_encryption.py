@@ -26,7 +26,7 @@ def test_bytes_round_trip_under_their_context(harness: ServiceHarness) -> None:
 
 def test_what_does_not_open_is_one_opaque_failure(harness: ServiceHarness) -> None:
     sealed = harness.encrypt("ssn", [b"one"], b"row 1").values[0]
-    key = harness.keys.version(TokenSpace("default", "ssn"), 1)
+    key = harness.keys.field_key(TokenSpace("default", "ssn"), 1)
     vault_row = key.seal(b"one", scope="field", token="t")
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
 

@@ -79,7 +79,7 @@ class ErasureService:
             parse_token=token_recogniser(permit.field.format),
             deadline=permit.caller.deadline,
         )
-        scope, index = permit.field.scope, self._keys.index(permit.space)
+        scope, index = permit.field.scope, self._keys.index_key(permit.space)
         macs = index.macs(scope.value, column.cores)
         rows = transaction.tokens.lock_by_mac(permit.space, scope, index.version, macs)
         found = [

@@ -200,7 +200,7 @@ class SpellingService:
 
     def _opened(self, space: TokenSpace, page_token: bytes, context: bytes) -> str:
         try:
-            key = self._keys.version(space, key_version_of(page_token))
+            key = self._keys.field_key(space, key_version_of(page_token))
             return key.decrypt(page_token, context).decode()
         except DecryptionFailed:
             return ""

@@ -42,7 +42,7 @@ def _places(keys: KeySource, space: TokenSpace, row: StoredToken) -> Sequence[In
     scope = row.scope
     return [
         IndexPlace(row.token, scope, key.version, key.mac(scope.value, core))
-        for key in keys.indexes(space)
+        for key in keys.index_keys(space)
     ]
 
 
@@ -53,5 +53,5 @@ def with_tokens(
     return replace(
         event,
         key_versions=tuple(sorted({row.key_version for row in rows})),
-        token_digest=keys.audit(event.tenant).mac(token_set_message(tokens)),
+        token_digest=keys.audit_key(event.tenant).mac(token_set_message(tokens)),
     )

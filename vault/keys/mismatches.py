@@ -1,4 +1,4 @@
-"""Data keys that are lost: which they are, what is wrong with them, and what to do.
+"""Data keys that are not as the manifest has them: which, what is wrong, and what to do.
 
 A key made in the place of a lost one would read other values from the tokens there are, give
 known values second tokens, and seem to succeed. So no key is made and none is loaded.
@@ -14,7 +14,15 @@ from vault.keys.manifest import KeyVersion, ListedKey
 from vault.keys.snapshot import KeyId
 from vault.keys.unwrap_failures import StoredKeysWrong
 
-__all__ = ["KeysLost", "Loss", "LostKey", "ManifestLost", "StoredKey", "compare", "inactive"]
+__all__ = [
+    "KeyMismatch",
+    "KeysMismatch",
+    "ManifestMismatch",
+    "MismatchKind",
+    "StoredKey",
+    "compare",
+    "inactive",
+]
 
 _SHOWN = 3
 _REMEDY = (
@@ -23,23 +31,23 @@ _REMEDY = (
 )
 
 
-class Loss(StrEnum):
+class MismatchKind(StrEnum):
     """What is wrong with a key's row; the text is for an operator."""
 
     MISSING = "its row is missing from data_keys"
     USED = "its row is missing from data_keys, and the field (or the audit) has been used"
     HALF = "its row is missing from data_keys, and other keys made with it are there"
     OTHER = "its row in data_keys holds another key than before"
-    MARKED = "its row in data_keys has another mark `restored` than before"
+    FLAGGED = "its row in data_keys has another flag `restored` than before"
     INACTIVE = "it is the highest version, and its row in data_keys is not the active one"
 
 
 @dataclass(frozen=True, slots=True)
-class LostKey:
+class KeyMismatch:
     """A key that is not as it must be."""
 
     place: KeyVersion
-    loss: Loss
+    kind: MismatchKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +58,32 @@ class StoredKey:
     active: bool
 
 
-class KeysLost(StoredKeysWrong):
+class KeysMismatch(StoredKeysWrong):
     """Rows of ``data_keys`` are gone, or are others than before.
 
     Attributes:
-        lost: one for each key, ordered.
+        mismatches: one for each key, ordered.
     """
 
-    def __init__(self, lost: Iterable[LostKey]) -> None:
-        self.lost = tuple(sorted(set(lost), key=lambda each: (each.place, each.loss.name)))
-        problems = "; ".join(f"{_names(places)}: {loss.value}" for loss, places in self._by_loss())
+    def __init__(self, mismatches: Iterable[KeyMismatch]) -> None:
+        self.mismatches = tuple(
+            sorted(set(mismatches), key=lambda each: (each.place, each.kind.name))
+        )
+        problems = "; ".join(f"{_names(places)}: {kind.value}" for kind, places in self._by_kind())
         super().__init__(f"data keys are lost ({problems}). {_REMEDY}")
 
     def lines(self) -> Sequence[str]:
         """Returns a line for each key."""
-        return [f"data key {each.place}: {each.loss.value}" for each in self.lost]
+        return [f"data key {each.place}: {each.kind.value}" for each in self.mismatches]
 
-    def _by_loss(self) -> Iterator[tuple[Loss, Sequence[KeyVersion]]]:
-        for loss in Loss:
-            places = [each.place for each in self.lost if each.loss is loss]
+    def _by_kind(self) -> Iterator[tuple[MismatchKind, Sequence[KeyVersion]]]:
+        for kind in MismatchKind:
+            places = [each.place for each in self.mismatches if each.kind is kind]
             if places:
-                yield loss, places
+                yield kind, places
 
 
-class ManifestLost(StoredKeysWrong):
+class ManifestMismatch(StoredKeysWrong):
     """The key manifest is not what a server wrote, or not the one this server has seen."""
 
     def __init__(self, what: str) -> None:
@@ -82,26 +92,26 @@ class ManifestLost(StoredKeysWrong):
 
 def compare(
     listed: Mapping[KeyVersion, ListedKey], stored: Mapping[KeyVersion, StoredKey]
-) -> Iterator[LostKey]:
+) -> Iterator[KeyMismatch]:
     """Yields what is wrong with the stored keys, where each listed one must be among them."""
     for place, key in listed.items():
         found = stored.get(place)
         if found is None:
-            yield LostKey(place, Loss.MISSING)
+            yield KeyMismatch(place, MismatchKind.MISSING)
         elif found.listed.check != key.check:
-            yield LostKey(place, Loss.OTHER)
+            yield KeyMismatch(place, MismatchKind.OTHER)
         elif found.listed.restored != key.restored:
-            yield LostKey(place, Loss.MARKED)
+            yield KeyMismatch(place, MismatchKind.FLAGGED)
 
 
-def inactive(stored: Mapping[KeyVersion, StoredKey]) -> Iterator[LostKey]:
+def inactive(stored: Mapping[KeyVersion, StoredKey]) -> Iterator[KeyMismatch]:
     """Yields each key whose highest version is not the active one."""
     highest: dict[KeyId, int] = {}
     for place in stored:
         highest[place.key] = max(place.version, highest.get(place.key, 0))
     for place in map(KeyVersion._make, highest.items()):
         if not stored[place].active:
-            yield LostKey(place, Loss.INACTIVE)
+            yield KeyMismatch(place, MismatchKind.INACTIVE)
 
 
 def _names(places: Sequence[KeyVersion]) -> str:
