@@ -99,9 +99,9 @@ KEYS = CachedKeys()
 class Side:
     """The use cases over a store of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: FixedKeys = KEYS) -> None:
         self.work = MemoryUnitOfWork()
-        self.service = TokenizationService(Admission(self.work), KEYS)
+        self.service = TokenizationService(Admission(self.work), keys)
 
     def run(
         self, column: Callable[[], Sequence[str]], do: Callable[[Sequence[str]], ColumnResult]
@@ -241,3 +241,30 @@ def test_tokens_that_are_taken_are_tried_again(attempts: int) -> None:
     assert {failure.reason for failure in side.lookup("digits_ff1")(texts).failures.values()} == {
         Reason.TOKEN_NOT_FOUND
     }
+
+
+def test_rows_of_several_key_versions_open_together() -> None:
+    keys = FixedKeys()
+    side, texts = Side(keys), [f"{n:010d}" for n in range(140)]
+    first = list(side.tokenize("digits_ff1")(texts[:70]).values)
+    keys.active_version = 2
+    tokens = list(side.tokenize("digits_ff1")(texts).values)
+    assert tokens[:70] == first
+    assert side.work.events[-1].key_versions == (1, 2)
+    answered = side.detokenize("digits_ff1", "full")(tokens)
+    assert list(answered.values) == texts
+    assert side.work.events[-1].key_versions == (1, 2)
+
+    # A row that claims a version that does not exist, or another, fails alone.
+    space = TokenSpace("default", "digits_ff1")
+    for token, version in ((tokens[0], 7), (tokens[1], 2)):
+        row = side.work._tables.tokens[space, token]
+        side.work._tables.tokens[space, token] = replace(row, key_version=version)
+    answered = side.detokenize("digits_ff1", "full")(tokens)
+    assert list(answered.values) == ["", "", *texts[2:]]
+    assert {at: failure.reason for at, failure in answered.failures.items()} == {
+        0: Reason.DECRYPTION_FAILED,
+        1: Reason.DECRYPTION_FAILED,
+    }
+    again = side.tokenize("digits_ff1")(texts)
+    assert again.failures.keys() == {0, 1}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 
 from vault.crypto.encoding import utf8_each
+from vault.crypto.field_key import FieldKey
 from vault.errors import DecryptionFailed, Reason
 from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace
 from vault.service.deadline import in_time
@@ -77,20 +78,34 @@ def open_each(
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    opened: list[bytes | None] = [None] * len(rows)
     tokens = utf8_each(rows.tokens)
+    opened: list[bytes | None] = [None] * len(rows)
     for version, places in _by_version(rows).items():
         try:
             key = keys.field_key(space, version)
         except DecryptionFailed:
             continue
-        for start in in_time(range(0, len(places), _AT_ONCE), deadline):
-            part = places[start : start + _AT_ONCE]
-            ciphertexts = [rows.ciphertexts[place] for place in part]
-            bound = [tokens[place] for place in part]
-            values = key.open_each(ciphertexts, scope=scope.value, tokens=bound)
-            for place, value in zip(part, values, strict=True):
-                opened[place] = value
+        if len(places) == len(rows):
+            return _opened(key, scope, rows.ciphertexts, tokens, deadline)
+        ciphertexts = [rows.ciphertexts[place] for place in places]
+        own = [tokens[place] for place in places]
+        values = _opened(key, scope, ciphertexts, own, deadline)
+        for place, value in zip(places, values, strict=True):
+            opened[place] = value
+    return opened
+
+
+def _opened(
+    key: FieldKey,
+    scope: Scope,
+    ciphertexts: Sequence[bytes],
+    tokens: Sequence[bytes],
+    deadline: float | None,
+) -> list[bytes | None]:
+    opened: list[bytes | None] = []
+    for start in in_time(range(0, len(tokens), _AT_ONCE), deadline):
+        part = slice(start, start + _AT_ONCE)
+        opened += key.open_each(ciphertexts[part], scope=scope.value, tokens=tokens[part])
     return opened
 
 

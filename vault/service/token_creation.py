@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import compress
 from secrets import randbits
 from typing import NamedTuple, TypeVar
 
@@ -134,12 +135,12 @@ class _Batch:
         )
         values = _at(self._values, positions)
         own = match_each(self._keys, self._space, scope, found, values, self._deadline)
-        for row, (at, matches) in enumerate(zip(found.at, own, strict=True)):
+        for at, token, matches in zip(found.at, found.tokens, own, strict=True):
             if matches:
-                self.tokens[positions[at]] = found.tokens[row]
-                self.key_versions.add(found.key_versions[row])
+                self.tokens[positions[at]] = token
             else:
                 self.mismatched.add(positions[at])
+        self.key_versions.update(compress(found.key_versions, own))
         return self._missing(positions)
 
     def insert(self, positions: Sequence[int], attempt: int) -> Sequence[int]:
@@ -157,6 +158,8 @@ class _Batch:
         return self._missing(positions)
 
     def _missing(self, positions: Sequence[int]) -> Sequence[int]:
+        if all(self.tokens):
+            return ()
         return [at for at in positions if not self.tokens[at] and at not in self.mismatched]
 
     def _candidates(self, positions: Sequence[int], attempt: int) -> _Candidates:
