@@ -15,7 +15,7 @@ from typing import LiteralString
 
 import psycopg
 
-from tests.bench.at_once import at_once
+from tests.bench.in_parallel import in_parallel
 from vault.model import DEFAULT_TENANT
 
 FIELD = "national_id"
@@ -179,7 +179,7 @@ class Bare:
             if cursor.rowcount != len(rows.tokens):
                 raise RuntimeError("a row was there already")
 
-        at_once(insert, batches, len(self._connections))
+        in_parallel(insert, batches, len(self._connections))
 
     def look_up(self, batches: Sequence[Sequence[str]]) -> None:
         """Looks batches of tokens up, each in a transaction of its own."""
@@ -190,4 +190,4 @@ class Bare:
             if len(found) != len(tokens):
                 raise RuntimeError("a token was not found")
 
-        at_once(look_up, batches, len(self._connections))
+        in_parallel(look_up, batches, len(self._connections))

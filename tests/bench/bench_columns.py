@@ -1,7 +1,7 @@
 """`make bench-columns`: Tokenize and TokenizeColumn of a vaultless field, all on and cut out.
 
 One run starts the whole server, and beside it the same server with policy and audit cut out
-(``cut_out_server``) and bare handlers: gRPC, TLS, protobuf, format and cipher alone. One
+(``baseline_server``) and bare handlers: gRPC, TLS, protobuf, format and cipher alone. One
 client calls all three in turn, with 16-digit values. Then a copy of the whole server's parts
 in this process says where its time goes.
 """
@@ -317,7 +317,7 @@ def main() -> None:
         authority = Authority(Path(name) / "dev" / "pki")
         with (
             server(dev, Path(name) / "whole", "vault.dev.server") as (address, settings),
-            server(dev, Path(name) / "cut", "tests.bench.cut_out_server") as (cut_address, _),
+            server(dev, Path(name) / "cut", "tests.bench.baseline_server") as (cut_address, _),
             bare_server(authority) as bare_address,
         ):
             whole, cut_out, bare = (

@@ -28,8 +28,8 @@ import grpc
 
 from tests.bench.http2_load import GrpcCall, SmallCall, http2_loop
 from tests.bench.load import Generator, Rate, Target, Work, grpc_loop, tokens_of
+from tests.bench.openbao_transit import transit
 from tests.bench.process_times import resident, seconds_of, seconds_to_serving
-from tests.bench.transit import transit
 from vault.dev.authority import Authority, spiffe_id
 from vault.dev.child import Child
 from vault.v1 import tokenization_service_pb2 as messages

@@ -22,8 +22,8 @@ from pathlib import Path
 import grpc
 from prometheus_client import CollectorRegistry
 
-from tests.bench.at_once import at_once
 from tests.bench.bare_tables import FIELD, Bare, Rows, Tables
+from tests.bench.in_parallel import in_parallel
 from tests.bench.process_times import seconds_of
 from vault.client import ClientTls
 from vault.config import load_settings
@@ -83,7 +83,7 @@ class Service:
             if ANSWERS[rpc].FromString(self._ask(lane, rpc, asked)).errors:
                 raise RuntimeError("a value failed")
 
-        at_once(call, requests, IN_FLIGHT)
+        in_parallel(call, requests, IN_FLIGHT)
 
     def tokens(self, texts: Sequence[str]) -> list[str]:
         """Returns the tokens of a batch."""

@@ -223,7 +223,7 @@ def _serves(entry: Path, settings: bytes) -> bool:
         words = (entry / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    # The keeper of a development server has the same words further on.
+    # The guard of a development server has the same words further on.
     return settings in words and b"vault.dev.server" in words[1:4]
 
 

@@ -18,8 +18,8 @@ from vault.bulk.guard import (
     refuse_row_as_header,
     rows_in_cell,
 )
+from vault.bulk.header import NOT_UTF8, read_header
 from vault.bulk.joined import JoinedEnds
-from vault.bulk.layout import NOT_UTF8, read_layout
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
 from vault.bulk.records import CsvError, Record
 from vault.bulk.regions import group_by_region, parse_region
@@ -102,7 +102,7 @@ class Run:
         self._rejects = csv.writer(rejects) if rejects is not None else None
         if self._rejects is not None:
             self._rejects.writerow(_REJECT_COLUMNS)
-        layout = read_layout(source, options)
+        layout = read_header(source, options)
         self._dialect = layout.dialect
         self._records = layout.records
         self._places = layout.places

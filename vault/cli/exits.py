@@ -75,7 +75,7 @@ def _explain_call(error: CallError) -> tuple[str, ExitCode]:
     if error.code in _INVALID:
         return f"the service cannot do this: {line}", ExitCode.USAGE
     if error.reason == "UNAVAILABLE" and not error.request_id:
-        nobody = error.contact is Contact.NOBODY
+        nobody = error.contact is Contact.NO_ANSWER
         hint = "; check that it runs at this address" if nobody else ""
         return f"the service is unavailable: {line}{hint}", ExitCode.UNAVAILABLE
     if error.retryable or error.code in _AWAY:

@@ -67,7 +67,7 @@ class CallError(Exception):
         message: str,
         retryable: bool,
         request_id: str = "",
-        contact: Contact = Contact.SPOKE,
+        contact: Contact = Contact.ANSWERED,
         details: str = "",
     ) -> None:
         super().__init__(f"{reason}: {message}")
@@ -111,7 +111,7 @@ def call_error(error: grpc.RpcError) -> CallError:
     """Reads a gRPC failure: google.rpc.ErrorInfo where the server sent it, else the status."""
     code, message = error.code(), error.details() or ""
     info = error_details_pb2.ErrorInfo()
-    contact, details = Contact.SPOKE, ""
+    contact, details = Contact.ANSWERED, ""
     if _unpack(error, info):
         reason, retryable = info.reason, _unpack(error, error_details_pb2.RetryInfo())
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:

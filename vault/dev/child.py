@@ -13,15 +13,15 @@ from vault.dev.unprivileged import AS_CALLER, ProcessIdentity
 
 __all__ = ["Child"]
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_GUARD = Path(__file__).with_name("child_guard.py")
 # What a server may need from our environment; nothing else is handed on.
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class Child:
-    """One program under a keeper, in a session of its own.
+    """One program under a guard, in a session of its own.
 
-    A keeper rather than PR_SET_PDEATHSIG alone, because that signal follows the death of
+    A guard rather than PR_SET_PDEATHSIG alone, because that signal follows the death of
     the *thread* that started the child, and environments start their parts in threads.
     """
 
@@ -45,7 +45,7 @@ class Child:
         self._identity = identity
         self._environment = {k: os.environ[k] for k in _INHERITED if k in os.environ}
         self._environment |= environment or {}
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._control: int | None = None
 
     def start(self) -> None:
@@ -53,8 +53,8 @@ class Child:
         read, write = os.pipe()
         try:
             with open(self.log, "ab", opener=_private) as log:
-                self._keeper = subprocess.Popen(  # noqa: S603 - programs we chose
-                    [sys.executable, "-I", "-S", str(_KEEPER), *self._options(read)],
+                self._guard = subprocess.Popen(  # noqa: S603 - programs we chose
+                    [sys.executable, "-I", "-S", str(_GUARD), *self._options(read)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -77,17 +77,17 @@ class Child:
 
     def exit_code(self) -> int | None:
         """Returns the exit code of an ended program, or None while it runs."""
-        return None if self._keeper is None else self._keeper.poll()
+        return None if self._guard is None else self._guard.poll()
 
     def stop(self) -> int | None:
         """Asks the program to stop and waits until it has; returns its exit code."""
         if self._control is not None:
             os.close(self._control)
             self._control = None
-        if self._keeper is None:
+        if self._guard is None:
             return None
-        # The keeper itself turns to SIGKILL once the grace is over.
-        return self._keeper.wait(self._grace + 10)
+        # The guard itself turns to SIGKILL once the grace is over.
+        return self._guard.wait(self._grace + 10)
 
     def log_tail(self, lines: int = 5) -> str:
         """Returns the end of the log, for an operator's eyes."""

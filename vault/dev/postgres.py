@@ -19,12 +19,12 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from vault.dev import cluster
+from vault.dev.accessible_binaries import accessible_binaries
 from vault.dev.child import Child
 from vault.dev.libpq_variables import clear_libpq_variables
 from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.private_files import private_directory, read_or_create, write_private
-from vault.dev.reachable import reachable_binaries
-from vault.dev.unprivileged import ProcessIdentity, choose
+from vault.dev.unprivileged import ProcessIdentity, unprivileged_identity
 from vault.distribution import install_hint
 from vault.errors import SetupError
 
@@ -85,8 +85,8 @@ class EmbeddedPostgres:
     ) -> None:
         self._directory = private_directory(directory)
         self._settings = {"log_min_error_statement": "panic", **(settings or {})}
-        self._identity = identity or choose()
-        self._binaries = reachable_binaries(
+        self._identity = identity or unprivileged_identity()
+        self._binaries = accessible_binaries(
             find_binaries(), self._identity, cluster.OTHER_USERS_HOME
         )
         self._cluster = cluster.Cluster(self._directory, self._binaries, self._identity)

@@ -9,7 +9,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["AS_CALLER", "ProcessIdentity", "choose", "chown_to", "namespace", "system_user"]
+__all__ = [
+    "AS_CALLER",
+    "ProcessIdentity",
+    "chown_to",
+    "namespace",
+    "system_user",
+    "unprivileged_identity",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class ProcessIdentity:
 AS_CALLER = ProcessIdentity()
 
 
-def choose() -> ProcessIdentity:
+def unprivileged_identity() -> ProcessIdentity:
     """Returns the caller's own identity, or for root one that is not root."""
     if os.geteuid() != 0:
         return AS_CALLER

@@ -58,7 +58,7 @@ class OpenedKeys:
         return stored
 
     def audit_key(self, tenant: str, version: int) -> MacKey:
-        """Returns a version of the audit key. It was seen named: raises KeysMismatch."""
+        """Returns a version of the audit key. Raises KeysMismatch: somebody has seen it."""
         key = KeyId(tenant, "", Purpose.AUDIT)
         for record, root in zip(self.records, self.roots, strict=True):
             if key_id(record) == key and record.version == version:

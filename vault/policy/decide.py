@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vault.errors import Reason
 from vault.model import Action, Principal
 from vault.policy.model import Policy
-from vault.policy.roles import FIELDLESS, Permission, Rights
+from vault.policy.roles import FIELDLESS, Rights, RolesByView
 from vault.policy.views import FULL, TOKEN
 
 __all__ = ["Allow", "Decision", "Deny", "decide"]
@@ -83,7 +83,7 @@ def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) 
     return _DENIED if field in policy.fields else _NO_FIELD
 
 
-def _detokenize(policy: Policy, permission: Permission, field: str | None, view: str) -> Decision:
+def _detokenize(policy: Policy, permission: RolesByView, field: str | None, view: str) -> Decision:
     if view == "":
         if len(permission) > 1:
             return _NAME_VIEW

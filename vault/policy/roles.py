@@ -15,9 +15,9 @@ __all__ = [
     "FIELDLESS",
     "VIEWED",
     "Binding",
-    "Permission",
     "Rights",
     "Role",
+    "RolesByView",
     "Rule",
     "rights_of_roles",
 ]
@@ -81,7 +81,7 @@ class Binding:
     line: int = field(default=0, compare=False)
 
 
-Permission = Mapping[str, tuple[str, ...]]
+RolesByView = Mapping[str, tuple[str, ...]]
 """View -> the roles that grant it, sorted. An action without a view has the view ``""``."""
 
 
@@ -94,10 +94,10 @@ class Rights:
         on_fields: whether any action on any field is allowed.
     """
 
-    permissions: Mapping[tuple[Action, str | None], Permission]
+    permissions: Mapping[tuple[Action, str | None], RolesByView]
     on_fields: bool
 
-    def of(self, action: Action, name: str | None) -> Permission | None:
+    def of(self, action: Action, name: str | None) -> RolesByView | None:
         """Returns what is granted for an action on a field, or None for nothing."""
         return self.permissions.get((action, name))
 
@@ -121,5 +121,5 @@ def rights_of_roles(roles: Sequence[Role]) -> Rights:
     return Rights(MappingProxyType(permissions), on_fields)
 
 
-def _frozen(views: Mapping[str, set[str]]) -> Permission:
+def _frozen(views: Mapping[str, set[str]]) -> RolesByView:
     return MappingProxyType({view: tuple(sorted(roles)) for view, roles in views.items()})

@@ -41,7 +41,7 @@ from vault.telemetry.logging import frames_of, get_log
 from vault.telemetry.metrics import Metrics
 from vault.telemetry.spans import OFF, Attributes, CallSpan, Spans
 
-__all__ = ["Limits", "Pipeline"]
+__all__ = ["CallLimits", "Pipeline"]
 
 _log = get_log(__name__)
 # Refusals before any use case: counted a minute, so that a flood cannot fill the audit.
@@ -64,7 +64,7 @@ else:  # generic in the stubs only
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """Bounds of a call.
 
     Attributes:
@@ -115,7 +115,7 @@ class Pipeline(_BytesHandler):
         permissions: Mapping[str, Action],
         policy: Callable[[], Policy],
         identify: Identify,
-        limits: Limits,
+        limits: CallLimits,
         limiter: ConcurrencyLimiter,
         audit: Callable[[AuditEvent], None],
         refusals: RefusalCounter,
@@ -203,8 +203,8 @@ class Pipeline(_BytesHandler):
         if span is not None:
             span.end(code, lambda: _attributes(info, failure))
         seconds = time.perf_counter() - info.started
-        self._metrics.call(info.rpc, code, seconds)
-        self._metrics.items(info.rpc, info.field_name, info.counts)
+        self._metrics.count_call(info.rpc, code, seconds)
+        self._metrics.count_items(info.rpc, info.field_name, info.counts)
         # A flood must not fill the log either: it has a count a minute for these, and one
         # of each address, by which its sender can be found and asked.
         sampled = not info.counted or self._samples.take(peer_address(info.peer))

@@ -19,7 +19,7 @@ from vault.service.audit_access import Finding
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
 
-__all__ = ["AuditIntegration", "AuditIntegrator"]
+__all__ = ["AuditIntegrator", "IntegrationTask"]
 
 _INTERVAL = 0.4  # seconds: with the work itself, well within one
 _AFTER_FAILURE = 2.0
@@ -50,7 +50,7 @@ class _LastRound:
     problem: str = ""
 
 
-class AuditIntegration:
+class IntegrationTask:
     """Integrates until it is closed.
 
     Args:

@@ -20,8 +20,8 @@ import grpc
 
 from vault.rpc.receiving import Receiver
 from vault.server.connections import ConnectionLimits, Connections, accepted_connections
-from vault.server.health_calls import WATCHES, HealthCalls, ServingStatuses
-from vault.server.listening import bind
+from vault.server.health_handler import WATCHES, HealthHandler, ServingStatuses
+from vault.server.port_binding import bind_port
 from vault.server.probing import ADVISORY, Probe, Prober
 from vault.server.sweeper import sweeper
 from vault.telemetry.logging import get_log
@@ -81,11 +81,11 @@ class HealthServer:
         connections = Connections("health", host, port, _BOUNDS)
         self._server = grpc.server(
             ThreadPoolExecutor(_AWAITED + WATCHES + 4, thread_name_prefix="health"),
-            handlers=[HealthCalls(self._statuses, receiver, connections.called)],
+            handlers=[HealthHandler(self._statuses, receiver, connections.called)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=4 * _AWAITED,
         )
-        bind("server.health_port", host, port, self._server.add_insecure_port)
+        bind_port("server.health_port", host, port, self._server.add_insecure_port)
         self._sweeper = sweeper(
             "health watch", _SWEEP_INTERVAL, receiver.expire, connections.close_excess
         )

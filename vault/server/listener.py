@@ -14,7 +14,7 @@ from vault.rpc.receiving import Receiver
 from vault.server.call_threads import CallThreads
 from vault.server.connections import Connections, accepted_connections
 from vault.server.endpoints import Endpoint
-from vault.server.listening import bind
+from vault.server.port_binding import bind_port
 from vault.server.sweeper import sweeper
 
 __all__ = ["Listener", "receiver"]
@@ -61,7 +61,7 @@ class Listener:
             options=_options(settings),
             maximum_concurrent_rpcs=threads + _AWAITING_REFUSAL,
         )
-        bind(
+        bind_port(
             endpoint.key,
             endpoint.host,
             endpoint.port,

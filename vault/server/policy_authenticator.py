@@ -14,7 +14,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed, PolicyError
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
-from vault.store.policy_coordinator import SealedPolicy
+from vault.store.policy_coordinator import AuthenticatedPolicy
 
 __all__ = ["PolicyAuthenticator"]
 
@@ -33,13 +33,13 @@ class PolicyAuthenticator:
         self._tenant = tenant
         self._key = key
 
-    def seal(self, policy: Policy) -> SealedPolicy:
+    def authenticate(self, policy: Policy) -> AuthenticatedPolicy:
         """Puts a MAC on a policy. Raises KeysUnavailable."""
         key = self._key(None)
         mac = key.mac(self._message(policy.document))
-        return SealedPolicy(policy.digest, policy.document, key.version, mac)
+        return AuthenticatedPolicy(policy.digest, policy.document, key.version, mac)
 
-    def open(self, sealed: SealedPolicy) -> Policy:
+    def verify(self, authenticated: AuthenticatedPolicy) -> Policy:
         """Reads a policy out of the database.
 
         Raises:
@@ -47,13 +47,13 @@ class PolicyAuthenticator:
             KeysUnavailable: the keys have ended.
         """
         try:
-            key = self._key(sealed.key_version)
+            key = self._key(authenticated.key_version)
         except DecryptionFailed:
             raise _forged() from None
-        if not key.verify(self._message(sealed.document), sealed.mac):
+        if not key.verify(self._message(authenticated.document), authenticated.mac):
             raise _forged()
-        policy = parse_policy(sealed.document, _SOURCE)
-        if policy.digest != sealed.digest:
+        policy = parse_policy(authenticated.document, _SOURCE)
+        if policy.digest != authenticated.digest:
             raise _forged()
         return policy
 

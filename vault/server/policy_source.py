@@ -19,7 +19,7 @@ from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.service.policy_access import FileState, PolicyStatus
-from vault.store.policy_coordinator import Agreement, SealedPolicy
+from vault.store.policy_coordinator import Agreement, AuthenticatedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = [
@@ -59,7 +59,7 @@ class Coordinator(Protocol):
     def stale(self) -> float:
         """Seconds of silence after which a server counts no longer."""
 
-    def report(self, held: SealedPolicy) -> Agreement:
+    def report(self, held: AuthenticatedPolicy) -> Agreement:
         """Reports what this server holds; returns what is in force."""
 
     def leave(self) -> None:
@@ -100,7 +100,7 @@ class PolicySource:
         self._clock = clock
         self._now = now
         self._held = first
-        self._sealed = authenticator.seal(first)
+        self._authenticated = authenticator.authenticate(first)
         self._in_force = first
         self._confirmed = -float("inf")
         self._problems: dict[str, str] = {}
@@ -204,13 +204,13 @@ class PolicySource:
     def _hold(self, policy: Policy) -> None:
         if policy.digest != self._in_force.digest:
             self._prepare(policy)
-        self._held, self._sealed = policy, self._authenticator.seal(policy)
+        self._held, self._authenticated = policy, self._authenticator.authenticate(policy)
         _log.info(READ, policy=policy.digest)
 
     def _report(self) -> None:
         began = self._clock()
         self._withdraw_if_unfit()
-        agreement = self._coordinator.report(self._sealed)
+        agreement = self._coordinator.report(self._authenticated)
         self._adopt(agreement.in_force)
         self._agreement = agreement
         self._confirmed = began
@@ -227,16 +227,19 @@ class PolicySource:
         try:
             self._prepare(self._held)
         except PolicyError as error:
-            self._held, self._sealed = self._in_force, self._authenticator.seal(self._in_force)
+            self._held, self._authenticated = (
+                self._in_force,
+                self._authenticator.authenticate(self._in_force),
+            )
             self._complain(REFUSED, error.message)
 
-    def _adopt(self, sealed: SealedPolicy) -> None:
-        if sealed.digest == self._in_force.digest:
+    def _adopt(self, authenticated: AuthenticatedPolicy) -> None:
+        if authenticated.digest == self._in_force.digest:
             return
-        if sealed.digest == self._held.digest:
+        if authenticated.digest == self._held.digest:
             policy = self._held
         else:
-            policy = self._authenticator.open(sealed)
+            policy = self._authenticator.verify(authenticated)
             self._prepare(policy)
         self._in_force = policy
         _log.info(IN_FORCE, policy=policy.digest)

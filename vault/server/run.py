@@ -20,7 +20,7 @@ from vault.server.port_lock import port_lock
 from vault.server.supervisor import Supervisor
 from vault.server.worker_report import WorkerFailure, WorkerReport, encode
 from vault.telemetry.logging import configure_logging, frames_of, get_log
-from vault.telemetry.metrics import share_counts
+from vault.telemetry.metrics import use_multiprocess_metrics
 
 __all__ = ["run"]
 
@@ -66,7 +66,7 @@ def _work(
     """Serves as one of several workers: the whole life of such a process."""
     configure_logging(settings.log.level, worker=number)
     _harden()
-    share_counts(counts, number)
+    use_multiprocess_metrics(counts, number)
     ended = _end_on_signals()
     _end_with_parent(ended)
 

@@ -12,7 +12,7 @@ from vault.errors import ConfigError
 from vault.rpc.authn.reloading import FileWatch
 from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.permissions import permissions
-from vault.rpc.pipeline import Limits, Pipeline
+from vault.rpc.pipeline import CallLimits, Pipeline
 from vault.rpc.refusals import RefusalCounter
 from vault.server.connections import ConnectionLimits, Connections
 from vault.server.endpoints import Endpoint, open_endpoints
@@ -83,13 +83,15 @@ def serving(
         for refusals in counters:
             refusals.start()
             stack.callback(refusals.stop)
-        reaper = Reaper(backend.reap, settings.reaper.interval.total_seconds(), metrics.reaped)
+        reaper = Reaper(
+            backend.reap, settings.reaper.interval.total_seconds(), metrics.count_reaped
+        )
         reaper.start()
         stack.callback(reaper.stop)
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)
-        monitor = TokenSpaceMonitor(backend.token_space_left, metrics.space_left)
+        monitor = TokenSpaceMonitor(backend.token_space_left, metrics.set_space_left)
         stack.callback(monitor.stop)
         monitor.start()
         health.start()
@@ -111,7 +113,7 @@ def _spans(settings: Settings, metrics: Metrics, stack: ExitStack) -> Spans:
         from vault.telemetry.tracing import open_tracing
     except ImportError:
         raise ConfigError("tracing: " + install_hint("tracing")) from None
-    tracing = open_tracing(settings.tracing, replica_name(settings), metrics.spans)
+    tracing = open_tracing(settings.tracing, replica_name(settings), metrics.count_spans)
     return stack.enter_context(tracing)
 
 
@@ -125,14 +127,14 @@ def _health(
     if report is not None:
         return Prober(probes, interval, report)
     state = StateMetrics(metrics.registry)
-    state.workers(1)
+    state.set_workers(1)
     return HealthServer(
         server.health_host,
         server.health_port,
         probes,
         interval,
-        ready=state.ready,
-        found=state.probes,
+        ready=state.set_ready,
+        found=state.set_probes,
     )
 
 
@@ -159,15 +161,15 @@ def _listener(
             server.address_share,
             server.first_call_timeout.total_seconds(),
         ),
-        partial(metrics.connections, endpoint.name),
-        partial(metrics.connection_closed, endpoint.name),
+        partial(metrics.set_connections, endpoint.name),
+        partial(metrics.count_connection_closed, endpoint.name),
     )
     pipeline = Pipeline(
         backend.methods,
         permissions(backend.methods),
         backend.policy,
         endpoint.identify,
-        Limits(server.max_batch, server.max_deadline.total_seconds()),
+        CallLimits(server.max_batch, server.max_deadline.total_seconds()),
         limiter,
         backend.audit,
         refusals,

@@ -26,11 +26,11 @@ from tempfile import TemporaryDirectory
 from vault.config import Settings
 from vault.errors import SetupError, VaultError
 from vault.server.health import HealthServer
-from vault.server.listening import reserved
+from vault.server.port_binding import reserved_port
 from vault.server.probing import WORKERS
 from vault.server.worker_report import WorkerFailure, WorkerReport, decode
 from vault.telemetry.logging import get_log
-from vault.telemetry.metrics import StateMetrics, shared_counts
+from vault.telemetry.metrics import StateMetrics, multiprocess_registry
 from vault.telemetry.metrics_page import serve_metrics
 
 __all__ = ["Supervisor", "restart_delay"]
@@ -93,9 +93,9 @@ class Supervisor:
         server = self._settings.server
         with ExitStack() as stack:
             for key, host, port in self._ports():
-                stack.enter_context(reserved(key, host, port))
+                stack.enter_context(reserved_port(key, host, port))
             directory = stack.enter_context(TemporaryDirectory(prefix="tokenvault-metrics-"))
-            registry = shared_counts(Path(directory))
+            registry = multiprocess_registry(Path(directory))
             state = StateMetrics(registry)
             if server.metrics_port is not None:
                 stop = serve_metrics(registry, server.metrics_host, server.metrics_port)
@@ -112,11 +112,11 @@ class Supervisor:
                 server.health_port,
                 self._probes(),
                 server.probe_interval.total_seconds(),
-                ready=state.ready,
-                found=state.probes,
+                ready=state.set_ready,
+                found=state.set_probes,
             )
             outlasting.callback(health.stop)
-            state.workers(self._serving())
+            state.set_workers(self._serving())
             health.start()
             stack.callback(health.drain)
             _log.info(
@@ -128,7 +128,7 @@ class Supervisor:
                 self._restart_due(start, state)
                 self._pass_on_reload()
                 self._watch_workers()
-                state.workers(self._serving())
+                state.set_workers(self._serving())
 
     def reload(self) -> None:
         """Makes every worker read the policy file again, soon. Safe in a signal handler."""
@@ -167,7 +167,7 @@ class Supervisor:
     def _restart_due(self, start: Callable[[_Worker], None], state: StateMetrics) -> None:
         for worker in self._workers:
             if worker.process is None and time.monotonic() >= worker.due:
-                state.restarted()
+                state.count_restart()
                 try:
                     start(worker)
                 except OSError as error:

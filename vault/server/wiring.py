@@ -43,7 +43,7 @@ from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import Method, registry
 from vault.rpc.methods.tokenization import tokenization_rpcs
-from vault.server.audit_integration import AuditIntegration
+from vault.server.audit_integration import IntegrationTask
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
@@ -163,7 +163,12 @@ def open_backend(
             DEFAULT_TENANT, lambda version: keyring.audit_key(DEFAULT_TENANT, version)
         )
         policies = PolicySource(
-            file, first, coordinator, authenticator, prepare, differs=policy_metrics.differs
+            file,
+            first,
+            coordinator,
+            authenticator,
+            prepare,
+            differs=policy_metrics.set_differs_since,
         )
         stack.callback(policies.close)
         policies.start()
@@ -186,7 +191,7 @@ def open_backend(
             AuditMonitor(readers[1], chain_heads.seen).check,
             ErasureMonitor(side, audit_key_of).check,
         ]
-        integration = AuditIntegration(
+        integration = IntegrationTask(
             integrator, audit_metrics, lambda: [found for check in checks for found in check()]
         )
         stack.callback(integration.close)

@@ -23,7 +23,7 @@ from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction, Parameters, execute, retried, transaction
 from vault.store import sql
 
-__all__ = ["Agreement", "PolicyCoordinator", "RecordChange", "SealedPolicy"]
+__all__ = ["Agreement", "AuthenticatedPolicy", "PolicyCoordinator", "RecordChange"]
 
 RecordChange = Callable[[OpenTransaction, PolicyChange], None]
 """Writes the audit record of a change, to be committed with it. Raises VaultError."""
@@ -32,7 +32,7 @@ _PATIENCE = 5.0  # seconds for one report
 
 
 @dataclass(frozen=True, slots=True)
-class SealedPolicy:
+class AuthenticatedPolicy:
     """A policy file with the MAC of the server that reported it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Agreement:
             at most.
     """
 
-    in_force: SealedPolicy
+    in_force: AuthenticatedPolicy
     others: tuple[str, ...]
     since: datetime | None = None
     servers: tuple[tuple[str, str], ...] = ()
@@ -91,7 +91,7 @@ class PolicyCoordinator:
         self._record = record
         self.stale = stale
 
-    def report(self, held: SealedPolicy) -> Agreement:
+    def report(self, held: AuthenticatedPolicy) -> Agreement:
         """Reports the policy this server has read; returns the one in force.
 
         Raises:
@@ -113,7 +113,7 @@ class PolicyCoordinator:
         with transaction(self._engine, deadline) as opened:
             execute(opened.connection, sql.LEAVE, parameters)
 
-    def _report(self, opened: OpenTransaction, held: SealedPolicy) -> Agreement:
+    def _report(self, opened: OpenTransaction, held: AuthenticatedPolicy) -> Agreement:
         connection = opened.connection
         parameters: Parameters = {
             "tenant": self._tenant,
@@ -157,12 +157,12 @@ def _not_stored() -> StoreUnavailable:
 
 def _in_force(
     connection: Connection, parameters: Parameters
-) -> tuple[SealedPolicy, datetime | None] | None:
+) -> tuple[AuthenticatedPolicy, datetime | None] | None:
     rows = execute(connection, sql.IN_FORCE, parameters)
     if not rows:
         return None
     digest, document, key_version, mac, since = rows[0]
     assert isinstance(key_version, int)
     assert isinstance(mac, bytes)
-    sealed = SealedPolicy(str(digest), str(document), key_version, mac)
-    return sealed, since if isinstance(since, datetime) else None
+    authenticated = AuthenticatedPolicy(str(digest), str(document), key_version, mac)
+    return authenticated, since if isinstance(since, datetime) else None

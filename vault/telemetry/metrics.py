@@ -26,8 +26,8 @@ __all__ = [
     "Metrics",
     "PolicyMetrics",
     "StateMetrics",
-    "share_counts",
-    "shared_counts",
+    "multiprocess_registry",
+    "use_multiprocess_metrics",
 ]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -95,33 +95,33 @@ class Metrics:
             registry=self.registry,
         )
 
-    def connections(self, listener: str, count: int) -> None:
+    def set_connections(self, listener: str, count: int) -> None:
         """Sets how many connections a listener has."""
         self._connections.labels(listener).set(count)
 
-    def connection_closed(self, listener: str, reason: str) -> None:
+    def count_connection_closed(self, listener: str, reason: str) -> None:
         """Counts a connection that was closed for its silence, or for their number."""
         self._connections_closed.labels(listener, reason).inc()
 
-    def space_left(self, field: str, ratio: float) -> None:
+    def set_space_left(self, field: str, ratio: float) -> None:
         """Sets how much is left of a field's tokens, from 0 to 1."""
         self._space_left.labels(field).set(ratio)
 
-    def call(self, rpc: str, code: str, seconds: float) -> None:
+    def count_call(self, rpc: str, code: str, seconds: float) -> None:
         """Counts a call that has ended."""
         self._calls_of(rpc, code).inc()
         self._seconds_of(rpc).observe(seconds)
 
-    def items(self, rpc: str, field: str, counts: Mapping[str, int]) -> None:
+    def count_items(self, rpc: str, field: str, counts: Mapping[str, int]) -> None:
         """Counts a batch's items by outcome."""
         for outcome, count in counts.items():
             self._items_of(rpc, field, outcome).inc(count)
 
-    def reaped(self, count: int) -> None:
+    def count_reaped(self, count: int) -> None:
         """Counts expired tokens that were made tombstones."""
         self._reaped.inc(count)
 
-    def spans(self, outcome: str, count: int) -> None:
+    def count_spans(self, outcome: str, count: int) -> None:
         """Counts spans that left the queue, or found no place in it."""
         self._spans.labels(outcome).inc(count)
 
@@ -188,7 +188,7 @@ class PolicyMetrics:
             multiprocess_mode="max",
         )
 
-    def differs(self, since: datetime | None) -> None:
+    def set_differs_since(self, since: datetime | None) -> None:
         """Sets since when the file differs, None where it does not."""
         self._since.set(since.timestamp() if since else 0)
 
@@ -215,25 +215,25 @@ class StateMetrics:
             registry=registry,
         )
 
-    def ready(self, ready: bool) -> None:
+    def set_ready(self, ready: bool) -> None:
         """Sets whether the server is ready."""
         self._ready.set(ready)
 
-    def probes(self, found: Mapping[str, str]) -> None:
+    def set_probes(self, found: Mapping[str, str]) -> None:
         """Sets by name what is wrong, "" where all is well."""
         for name, problem in found.items():
             self._probes.labels(name).set(not problem)
 
-    def workers(self, count: int) -> None:
+    def set_workers(self, count: int) -> None:
         """Sets how many workers serve."""
         self._workers.set(count)
 
-    def restarted(self) -> None:
+    def count_restart(self) -> None:
         """Counts a worker that is started again."""
         self._restarts.inc()
 
 
-def share_counts(directory: Path, worker: int) -> None:
+def use_multiprocess_metrics(directory: Path, worker: int) -> None:
     """Makes Metrics created after this keep their counts in files that the page is read from.
 
     The files are named for the worker's number, not its process: the successor of a dead worker
@@ -243,7 +243,7 @@ def share_counts(directory: Path, worker: int) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
 
 
-def shared_counts(directory: Path) -> CollectorRegistry:
+def multiprocess_registry(directory: Path) -> CollectorRegistry:
     """Returns a registry of what all workers have counted, the dead ones too."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]

@@ -96,8 +96,8 @@ def test_a_killed_keeper_takes_the_program_along(tmp_path: Path) -> None:
     child.start()
     eventually(lambda: child.log_tail() != "")
     pid = int(child.log_tail())
-    assert child._keeper is not None
-    child._keeper.kill()
+    assert child._guard is not None
+    child._guard.kill()
     eventually(lambda: not alive(pid))
     child.stop()
 

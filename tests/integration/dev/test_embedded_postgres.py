@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 
 from vault.dev import cluster, postgres, unprivileged
+from vault.dev.accessible_binaries import accessible_binaries
 from vault.dev.postgres import OWNER, SERVICE, EmbeddedPostgres
-from vault.dev.reachable import reachable_binaries
 from vault.errors import SetupError
 
 
@@ -210,6 +210,6 @@ def test_where_no_copy_can_be_made_the_remedy_is_said(
     identity = unprivileged.system_user()
     (private_tmp / "file").touch()
     with pytest.raises(SetupError, match="run this as an ordinary user"):
-        reachable_binaries(binaries, identity, private_tmp / "file" / "below")
+        accessible_binaries(binaries, identity, private_tmp / "file" / "below")
     with pytest.raises(SetupError, match="run this as an ordinary user"):
-        reachable_binaries(binaries, identity, private_tmp / "as-closed")
+        accessible_binaries(binaries, identity, private_tmp / "as-closed")

@@ -376,7 +376,7 @@ def test_the_end_of_one_program_ends_all_and_says_which(private_tmp: Path) -> No
             process
             for process in processes_of(directory)
             if b"-m\0vault.dev.server" in (process / "cmdline").read_bytes()
-            and b"keeper.py" not in (process / "cmdline").read_bytes()
+            and b"child_guard.py" not in (process / "cmdline").read_bytes()
         )
         os.kill(int(server.name), signal.SIGKILL)
         deadline = time.monotonic() + 10

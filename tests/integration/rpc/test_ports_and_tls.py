@@ -13,7 +13,7 @@ from vault.config import ServerSettings
 from vault.dev.authority import Authority
 from vault.errors import ConfigError
 from vault.rpc.authn.tls import server_credentials
-from vault.server.listening import bind
+from vault.server.port_binding import bind_port
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_a_port_that_would_be_shared_is_refused(taken: int) -> None:
         pytest.fail(f"bound {address}")
 
     with pytest.raises(ConfigError, match=rf"server\.port: cannot listen on 127.0.0.1:{taken}"):
-        bind("server.port", "127.0.0.1", taken, must_not_bind)
+        bind_port("server.port", "127.0.0.1", taken, must_not_bind)
 
 
 def test_a_host_of_elsewhere_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"server\.port: cannot listen on 192\.0\.2\.1"):
-        bind("server.port", "192.0.2.1", 50051, lambda _: 50051)
+        bind_port("server.port", "192.0.2.1", 50051, lambda _: 50051)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from vault.dev.ports import persistent_port
 from vault.errors import ConfigError
-from vault.server.listening import reserved
+from vault.server.port_binding import reserved_port
 from vault.server.port_lock import port_lock
 
 
@@ -41,10 +41,10 @@ def test_a_link_in_the_lock_file_s_place_is_not_followed(private_tmp: Path) -> N
 
 def test_a_reserved_port_is_for_workers_alone(private_tmp: Path) -> None:
     port = persistent_port(private_tmp / "port")
-    with reserved("server.port", "127.0.0.1", port):
+    with reserved_port("server.port", "127.0.0.1", port):
         with (
             pytest.raises(ConfigError, match=rf"server\.port: cannot listen on 127.0.0.1:{port}"),
-            reserved("server.port", "127.0.0.1", port),
+            reserved_port("server.port", "127.0.0.1", port),
         ):
             pytest.fail("reserved twice")
         with socket.socket() as worker:

@@ -17,7 +17,7 @@ from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction
 from vault.server.unit_of_work import audit_of
-from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
+from vault.store.policy_coordinator import AuthenticatedPolicy, PolicyCoordinator
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Owner
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 MakeBoard = Callable[..., PolicyCoordinator]
 
 
-def sealed(document: str) -> SealedPolicy:
+def sealed(document: str) -> AuthenticatedPolicy:
     digest = hashlib.sha256(document.encode()).hexdigest()
-    return SealedPolicy(digest, document, 1, digest.encode()[:32])
+    return AuthenticatedPolicy(digest, document, 1, digest.encode()[:32])
 
 
 OLD, NEW = sealed("old"), sealed("new")

@@ -12,13 +12,13 @@ from sqlalchemy import Engine
 
 from vault.model import TokenSpace
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
+from vault.store.policy_coordinator import AuthenticatedPolicy, PolicyCoordinator
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Owner
 
 DIGEST = hashlib.sha256(b"policy").hexdigest()
-SEALED = SealedPolicy(DIGEST, "policy", 1, bytes(32))
+SEALED = AuthenticatedPolicy(DIGEST, "policy", 1, bytes(32))
 # As the release before reports: it knows nothing of the column.
 REPORT_BEFORE = """
 INSERT INTO policy_servers (tenant, server, name, digest, seen)

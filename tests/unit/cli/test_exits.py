@@ -48,7 +48,7 @@ def test_an_address_is_doubted_only_where_nothing_answers() -> None:
     for contact in Contact:
         error = CallError("UNAVAILABLE", "UNAVAILABLE", "m", True, contact=contact)
         doubted = "check that it runs at this address" in explain(error)[0]
-        assert doubted is (contact is Contact.NOBODY)
+        assert doubted is (contact is Contact.NO_ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_a_caller_without_a_certificate_is_not_told_about_it(town: Town, tmp_pat
 def test_a_token_that_cannot_be_read_is_no_matter_of_the_address() -> None:
     details = "Getting metadata from plugin failed with error: the token's file t cannot be taken"
     told = transport_failure(grpc.StatusCode.UNAVAILABLE, details)
-    assert told.contact is Contact.NONE
+    assert told.contact is Contact.NOT_SENT
     assert told.text == f"the call could not be prepared ({details})"
 
 
@@ -254,6 +254,6 @@ def test_a_server_that_hangs_is_named_as_such(town: Town) -> None:
     frozen = f"{begin}Handshake read failed (Endpoint closing)"
     told = transport_failure(grpc.StatusCode.UNAVAILABLE, frozen)
     assert told.text == f"something listens there and says nothing: it hangs ({frozen})"
-    assert told.contact is Contact.NOBODY
+    assert told.contact is Contact.NO_ANSWER
     late = explain_status(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
     assert late == "no answer came in time (Deadline Exceeded)"

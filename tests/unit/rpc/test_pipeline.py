@@ -20,7 +20,7 @@ from vault.rpc import refusals
 from vault.rpc.authn.identity import identify_by_certificate
 from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import Answer, BoundCall
-from vault.rpc.pipeline import Limits, Pipeline
+from vault.rpc.pipeline import CallLimits, Pipeline
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
 from vault.service.call import Call
@@ -103,7 +103,7 @@ class Server:
             self.permissions,
             lambda: policy,
             identify_by_certificate("example.org"),
-            Limits(max_batch=3, max_deadline=60.0),
+            CallLimits(max_batch=3, max_deadline=60.0),
             self.limiter,
             self.write,
             self.refusals,

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable
-from vault.server.audit_integration import AuditIntegration
+from vault.server.audit_integration import IntegrationTask
 from vault.service.audit_access import Finding
 from vault.telemetry.metrics import AuditMetrics
 
@@ -56,8 +56,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def integration(rounds: Rounds, registry: CollectorRegistry, clock: Clock) -> AuditIntegration:
-    return AuditIntegration(rounds, AuditMetrics(registry), interval=0.001, clock=clock)
+def integration(rounds: Rounds, registry: CollectorRegistry, clock: Clock) -> IntegrationTask:
+    return IntegrationTask(rounds, AuditMetrics(registry), interval=0.001, clock=clock)
 
 
 def page(registry: CollectorRegistry) -> dict[str, float]:
@@ -71,7 +71,7 @@ def away() -> IntegrationStatus:
 
 
 def test_what_was_done_and_what_waits_is_counted(
-    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry
+    integration: IntegrationTask, rounds: Rounds, registry: CollectorRegistry
 ) -> None:
     rounds.next = lambda: IntegrationStatus(5, 2, 0.5)
     integration.run_once()
@@ -85,7 +85,7 @@ def test_what_was_done_and_what_waits_is_counted(
 
 
 def test_a_bad_record_is_told_and_counted_once(
-    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry
+    integration: IntegrationTask, rounds: Rounds, registry: CollectorRegistry
 ) -> None:
     rounds.next = lambda: BAD
     integration.run_once()
@@ -99,7 +99,7 @@ def test_a_bad_record_is_told_and_counted_once(
     integration.probe()
 
 
-def test_waiting_for_too_long_is_told(integration: AuditIntegration, rounds: Rounds) -> None:
+def test_waiting_for_too_long_is_told(integration: IntegrationTask, rounds: Rounds) -> None:
     rounds.next = lambda: IntegrationStatus(0, 1, 30.0)
     integration.run_once()
     integration.probe()
@@ -110,7 +110,7 @@ def test_waiting_for_too_long_is_told(integration: AuditIntegration, rounds: Rou
 
 
 def test_failing_for_too_long_is_told_with_its_cause(
-    integration: AuditIntegration, rounds: Rounds, registry: CollectorRegistry, clock: Clock
+    integration: IntegrationTask, rounds: Rounds, registry: CollectorRegistry, clock: Clock
 ) -> None:
     integration.run_once()
     rounds.next = away
@@ -128,7 +128,7 @@ def test_failing_for_too_long_is_told_with_its_cause(
     integration.probe()
 
 
-def test_nothing_ends_the_thread_but_close(integration: AuditIntegration, rounds: Rounds) -> None:
+def test_nothing_ends_the_thread_but_close(integration: IntegrationTask, rounds: Rounds) -> None:
     def broken() -> IntegrationStatus:
         rounds.next = IntegrationStatus
         raise ZeroDivisionError
@@ -164,7 +164,7 @@ def test_what_a_look_finds_is_told_by_the_probe_until_it_is_gone(
         looks += 1
         return list(found)
 
-    integration = AuditIntegration(rounds, AuditMetrics(registry), look, clock=clock)
+    integration = IntegrationTask(rounds, AuditMetrics(registry), look, clock=clock)
     integration.run_once()
     assert looks == 0
     found.append(LACK)
@@ -186,7 +186,7 @@ def test_a_look_that_fails_forgets_nothing_and_ends_nothing(
 ) -> None:
     answers: list[Callable[[], Sequence[Finding]]] = [lambda: [LACK], unreachable, broken]
 
-    integration = AuditIntegration(
+    integration = IntegrationTask(
         rounds, AuditMetrics(registry), lambda: answers.pop(0)(), clock=clock
     )
     for _ in range(3):

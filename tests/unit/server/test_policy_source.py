@@ -20,7 +20,7 @@ from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
 from vault.service.policy_access import FileState
-from vault.store.policy_coordinator import Agreement, SealedPolicy
+from vault.store.policy_coordinator import Agreement, AuthenticatedPolicy
 
 
 def text(mark: int, fields: str = "  a: {format: us_ssn, generator: ff1}\n") -> str:
@@ -33,11 +33,11 @@ class FakeBoard:
 
     stale: float = 15.0
     others: tuple[str, ...] = ()
-    in_force: SealedPolicy | None = None
+    in_force: AuthenticatedPolicy | None = None
     error: VaultError | None = None
     left: bool = False
 
-    def report(self, held: SealedPolicy) -> Agreement:
+    def report(self, held: AuthenticatedPolicy) -> Agreement:
         if self.error is not None:
             raise self.error
         if self.in_force is None or not self.others:

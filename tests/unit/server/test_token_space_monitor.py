@@ -12,7 +12,7 @@ from vault.telemetry.metrics import Metrics
 
 def test_what_was_measured_is_on_the_page() -> None:
     metrics = Metrics()
-    TokenSpaceMonitor(lambda: {"us_ssn": 0.44}, metrics.space_left).run_once()
+    TokenSpaceMonitor(lambda: {"us_ssn": 0.44}, metrics.set_space_left).run_once()
     page = generate_latest(metrics.registry).decode()
     assert 'tokenvault_format_space_left_ratio{field="us_ssn"} 0.44' in page
 

@@ -7,13 +7,13 @@ from vault.telemetry.metrics import Metrics, StateMetrics
 
 def test_calls_and_items_are_counted() -> None:
     metrics = Metrics()
-    metrics.call("Tokenize", "OK", 0.004)
-    metrics.call("Tokenize", "PERMISSION_DENIED", 0.001)
-    metrics.items("Tokenize", "card_number", {"ok": 998, "VALUE_TOO_SHORT": 2})
+    metrics.count_call("Tokenize", "OK", 0.004)
+    metrics.count_call("Tokenize", "PERMISSION_DENIED", 0.001)
+    metrics.count_items("Tokenize", "card_number", {"ok": 998, "VALUE_TOO_SHORT": 2})
     state = StateMetrics(metrics.registry)
-    state.ready(True)
-    state.workers(2)
-    state.probes({"database": "", "keys": "the key server is sealed"})
+    state.set_ready(True)
+    state.set_workers(2)
+    state.set_probes({"database": "", "keys": "the key server is sealed"})
     page = generate_latest(metrics.registry).decode()
     assert 'tokenvault_calls_total{code="PERMISSION_DENIED",rpc="Tokenize"} 1.0' in page
     assert 'tokenvault_call_seconds_bucket{le="0.005",rpc="Tokenize"} 2.0' in page

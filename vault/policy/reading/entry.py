@@ -99,14 +99,14 @@ class Entry:
         known: Collection[str],
         *,
         required: Collection[str] = (),
-        unbuilt: Mapping[str, str] | None = None,
+        reserved: Mapping[str, str] | None = None,
     ) -> dict[str, Entry]:
         """Returns a mapping's entries, refusing keys that are unknown or not built yet.
 
         Args:
             known: the keys that may be there.
             required: those of them that must be.
-            unbuilt: keys that are designed but not built, and what leaving them out means.
+            reserved: keys that are designed but not built, and what leaving them out means.
         """
         if not self.is_mapping():
             self._mistaken("a mapping")
@@ -116,7 +116,7 @@ class Entry:
             if name not in entries:
                 self.fail(f"has no {quoted(name)}: add it")
         for name in [name for name in entries if name not in known]:
-            entries.pop(name).fail(_refused_key(name, known, unbuilt or {}))
+            entries.pop(name).fail(_refused_key(name, known, reserved or {}))
         return entries
 
     def items(self) -> list[Entry]:
@@ -164,18 +164,18 @@ class Entry:
         self._mistaken("true or false")
         return None
 
-    def choice(self, kind: type[E], *, unbuilt: Collection[str] = ()) -> E | None:
+    def choice(self, kind: type[E], *, reserved: Collection[str] = ()) -> E | None:
         """Returns the member of an enumeration of strings that the entry names."""
-        return self.one_of({str(member.value): member for member in kind}, unbuilt=unbuilt)
+        return self.one_of({str(member.value): member for member in kind}, reserved=reserved)
 
-    def one_of(self, names: Mapping[str, T], *, unbuilt: Collection[str] = ()) -> T | None:
-        """Returns what the entry names among ``names``; ``unbuilt`` are known and refused."""
+    def one_of(self, names: Mapping[str, T], *, reserved: Collection[str] = ()) -> T | None:
+        """Returns what the entry names among ``names``; ``reserved`` are known and refused."""
         name = self.text()
         if name is None:
             return None
         if name in names:
             return names[name]
-        if name in unbuilt:
+        if name in reserved:
             self.fail(f"{quoted(name)} is not built yet; {_allowed(names)}")
         else:
             self.fail(f"{quoted(name)} is unknown{did_you_mean(name, names)}; {_allowed(names)}")
@@ -207,9 +207,9 @@ def _allowed(names: Iterable[str]) -> str:
     return f"allowed: {listed(names)}"
 
 
-def _refused_key(name: str, known: Collection[str], unbuilt: Mapping[str, str]) -> str:
-    if name in unbuilt:
-        return f"not built yet: remove it ({unbuilt[name]})"
+def _refused_key(name: str, known: Collection[str], reserved: Mapping[str, str]) -> str:
+    if name in reserved:
+        return f"not built yet: remove it ({reserved[name]})"
     return f"unknown key{did_you_mean(name, known)}; {_allowed(known)}"
 
 

@@ -15,7 +15,7 @@ from vault.policy.names import NAME, NAME_RULE
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry
 from vault.policy.reading.format_entry import OPTION_KEYS, read_format
-from vault.policy.reading.unbuilt import Place, unbuilt
+from vault.policy.reading.reserved_names import Place, reserved_names
 from vault.policy.reading.view_entry import read_views
 
 __all__ = ["LEAST_DOMAIN", "LEAST_FF3_1_DOMAIN", "NAME", "NAME_RULE", "read_fields"]
@@ -65,7 +65,9 @@ class _TokenSettings:
 def _read_field(name: str, entry: Entry) -> Field | None:
     before = entry.problems
     _check_name(name, entry)
-    entries = entry.section(_KEYS, required=("format", "generator"), unbuilt=unbuilt(Place.FIELD))
+    entries = entry.section(
+        _KEYS, required=("format", "generator"), reserved=reserved_names(Place.FIELD)
+    )
     format_name, form = read_format(entries)
     views = read_views(entries.get("views"), form, entries.get("mask"))
     settings = _read_token_settings(entry, entries)
@@ -103,7 +105,9 @@ def _read_token_settings(entry: Entry, entries: Mapping[str, Entry]) -> _TokenSe
     generator = generator_at.choice(Generator) if generator_at else None
     storage_at, scope_at = entries.get("storage"), entries.get("scope")
     storage = storage_at.choice(Storage) if storage_at else Storage.VAULTED
-    scope = scope_at.choice(Scope, unbuilt=unbuilt(Place.SCOPE)) if scope_at else Scope.FIELD
+    scope = (
+        scope_at.choice(Scope, reserved=reserved_names(Place.SCOPE)) if scope_at else Scope.FIELD
+    )
     acknowledged = _read_acknowledged(entries.get("acknowledge"))
     ttl = _read_ttl(entries.get("ttl"), storage)
     if generator_at is None or generator is None or storage is None or scope is None:

@@ -12,8 +12,8 @@ from vault.policy.reading.entry import Entry
 from vault.policy.reading.field_entry import read_fields
 from vault.policy.reading.limit_entry import read_limits
 from vault.policy.reading.principal_entry import read_principals
+from vault.policy.reading.reserved_names import Place, reserved_names
 from vault.policy.reading.role_entry import read_roles
-from vault.policy.reading.unbuilt import Place, unbuilt
 
 __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 
@@ -36,7 +36,9 @@ def parse_policy(text: str, source: str) -> Policy:
     """
     problems: list[Problem] = []
     root = read_document(text, source, problems)
-    entries = root.section(_KEYS, required=("version", "fields"), unbuilt=unbuilt(Place.FILE))
+    entries = root.section(
+        _KEYS, required=("version", "fields"), reserved=reserved_names(Place.FILE)
+    )
     if "version" in entries and not _is_readable(entries["version"]):
         # Another version's keys mean other things: judging them would only mislead.
         raise InvalidPolicy(source, problems)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from vault.model import Action
 from vault.policy.model import Field
 from vault.policy.reading.entry import Entry, did_you_mean, quoted
-from vault.policy.reading.unbuilt import Place, unbuilt
+from vault.policy.reading.reserved_names import Place, reserved_names
 
 __all__ = ["EVERY", "read_actions", "read_field_names", "read_names"]
 
@@ -33,7 +33,7 @@ def read_names(entry: Entry | None, known: Collection[str], noun: str) -> frozen
 def read_actions(entry: Entry | None) -> frozenset[Action]:
     """Returns the actions of a list, refusing those that are unknown or not built yet."""
     items = entry.items() if entry else ()
-    chosen = [each.choice(Action, unbuilt=unbuilt(Place.ACTION)) for each in items]
+    chosen = [each.choice(Action, reserved=reserved_names(Place.ACTION)) for each in items]
     return frozenset(action for action in chosen if action is not None)
 
 

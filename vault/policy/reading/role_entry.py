@@ -9,7 +9,7 @@ from vault.policy.model import Field
 from vault.policy.reading.entry import Entry, did_you_mean, listed
 from vault.policy.reading.field_entry import NAME, NAME_RULE
 from vault.policy.reading.name_lists import EVERY, read_actions, read_field_names
-from vault.policy.reading.unbuilt import Place, unbuilt
+from vault.policy.reading.reserved_names import Place, reserved_names
 from vault.policy.roles import FIELDLESS, VIEWED, Role, Rule
 from vault.policy.views import FULL, RESERVED
 
@@ -35,7 +35,7 @@ def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Ro
 
 def _read_rule(entry: Entry, fields: Mapping[str, Field | None]) -> Rule:
     before = entry.problems
-    entries = entry.section(_RULE_KEYS, unbuilt=unbuilt(Place.RULE))
+    entries = entry.section(_RULE_KEYS, reserved=reserved_names(Place.RULE))
     allow = read_actions(entries.get("allow"))
     deny = read_actions(entries.get("deny"))
     names = read_field_names(entries.get("fields"), fields)

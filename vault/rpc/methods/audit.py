@@ -7,7 +7,7 @@ from datetime import UTC
 
 from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import timestamp
-from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.audit_access import AuditSearch, AuditService, Finding
 from vault.service.audit_filter import AuditFilter
 from vault.service.call import Call
@@ -18,7 +18,7 @@ __all__ = ["audit_rpcs"]
 _MAX_FINDINGS = 1000
 
 
-def audit_rpcs(service: AuditService) -> Sequence[Row]:
+def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on the audit."""
 
     def verify_audit(call: Call, ask: pb.VerifyAuditRequest) -> Answer:

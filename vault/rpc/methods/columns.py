@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from vault.model import Failure
 from vault.rpc.methods.column_codec import SentColumn, decode_column
 from vault.rpc.methods.messages import item_errors
-from vault.rpc.methods.registry import Answer, BoundCall, Row
+from vault.rpc.methods.registry import Answer, BoundCall, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
@@ -39,7 +39,7 @@ class _ColumnRpc(Generic[Request]):
         return BoundCall(ask.field, sent.size, lambda call: self.run(call, ask, sent))
 
 
-def column_rpcs(service: TokenizationService) -> Sequence[Row]:
+def column_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on packed columns."""
 
     def tokenize(call: Call, ask: pb.TokenizeColumnRequest, sent: SentColumn) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors
-from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.results import BytesResult
@@ -14,7 +14,7 @@ from vault.v1 import encryption_service_pb2 as pb
 __all__ = ["encryption_rpcs"]
 
 
-def encryption_rpcs(service: EncryptionService) -> Sequence[Row]:
+def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on bytes."""
 
     def encrypt(call: Call, ask: pb.EncryptRequest) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors
-from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.erasure.erase import ErasureResult, ErasureService
 from vault.service.erasure.spellings import SpellingPage, SpellingService
@@ -14,7 +14,7 @@ from vault.v1 import tokenization_service_pb2 as pb
 __all__ = ["erasure_rpcs"]
 
 
-def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequence[Row]:
+def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequence[RpcDefinition]:
     """Returns the RPCs that erase."""
 
     def erase(call: Call, ask: pb.EraseRequest) -> Answer:

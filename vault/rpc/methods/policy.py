@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import timestamp
-from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.policy_access import PolicyService
 from vault.v1 import policy_service_pb2 as pb
@@ -13,7 +13,7 @@ from vault.v1 import policy_service_pb2 as pb
 __all__ = ["policy_rpcs"]
 
 
-def policy_rpcs(service: PolicyService) -> Sequence[Row]:
+def policy_rpcs(service: PolicyService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on the policy."""
 
     def get_policy(call: Call, _: pb.GetPolicyRequest) -> Answer:

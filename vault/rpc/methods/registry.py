@@ -12,7 +12,7 @@ from vault.model import Failure
 from vault.service.call import Call
 from vault.service.results import outcome_counts
 
-__all__ = ["Answer", "BoundCall", "Method", "Row", "Rpc", "registry"]
+__all__ = ["Answer", "BoundCall", "Method", "Rpc", "RpcDefinition", "registry"]
 
 Request = TypeVar("Request", bound=Message)
 
@@ -54,7 +54,7 @@ Method = Callable[[bytes], BoundCall]
 """Parses a request. Raises google.protobuf.message.DecodeError and InvalidRequest."""
 
 
-class Row(Protocol):
+class RpcDefinition(Protocol):
     """What the registry needs of an RPC."""
 
     @property
@@ -91,7 +91,7 @@ class Rpc(Generic[Request]):
         )
 
 
-def registry(*rows: Iterable[Row]) -> Mapping[str, Method]:
+def registry(*rows: Iterable[RpcDefinition]) -> Mapping[str, Method]:
     """Returns the RPCs by their full method names (``/vault.v1.X/Y``)."""
     return {_path(row.request): row.bind for each in rows for row in each}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors, timestamp
-from vault.rpc.methods.registry import Answer, Row, Rpc
+from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult, DescribeResult, TokenDescription
 from vault.service.tokenization import TokenizationService
@@ -14,7 +14,7 @@ from vault.v1 import tokenization_service_pb2 as pb
 __all__ = ["tokenization_rpcs"]
 
 
-def tokenization_rpcs(service: TokenizationService) -> Sequence[Row]:
+def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on values and tokens."""
 
     def tokenize(call: Call, ask: pb.TokenizeRequest) -> Answer:

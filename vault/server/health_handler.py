@@ -20,7 +20,7 @@ from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
 from vault.rpc.status import status_code
 
-__all__ = ["WATCHES", "HealthCalls", "ServingStatuses"]
+__all__ = ["WATCHES", "HealthHandler", "ServingStatuses"]
 
 WATCHES = 64
 """Streams of Watch at once, each in a thread; one more ends the oldest."""
@@ -76,7 +76,7 @@ class ServingStatuses:
             changed.set()
 
 
-class HealthCalls(_Handler):
+class HealthHandler(_Handler):
     """Answers Check and Watch from the statuses.
 
     Args:

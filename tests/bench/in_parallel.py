@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def at_once(work: Callable[[int, T], None], items: Sequence[T], lanes: int) -> None:
+def in_parallel(work: Callable[[int, T], None], items: Sequence[T], lanes: int) -> None:
     """Calls ``work(lane, item)`` for every item, in each lane one at a time.
 
     Raises what the work raises.

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 from vault.errors import ConfigError
 
-__all__ = ["bind", "reserved"]
+__all__ = ["bind_port", "reserved_port"]
 
 _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 _Resolved = tuple[socket.AddressFamily, socket.SocketKind, int, str, _Address]
 
 
-def bind(
+def bind_port(
     key: str, host: str, port: int, add: Callable[[str], int], *, shared: bool = False
 ) -> None:
     """Proves the port free and has gRPC listen on it.
@@ -46,7 +46,7 @@ def bind(
 
 
 @contextmanager
-def reserved(key: str, host: str, port: int) -> Iterator[None]:
+def reserved_port(key: str, host: str, port: int) -> Iterator[None]:
     """Proves the port free and keeps it for the workers of this user, for the block.
 
     The socket is bound and never listens, so no connection comes to it; while every worker

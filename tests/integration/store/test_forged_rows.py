@@ -28,13 +28,13 @@ from vault.service.admission import Admission
 from vault.service.ports import unchanged
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
-from vault.store.policy_coordinator import PolicyCoordinator, SealedPolicy
+from vault.store.policy_coordinator import AuthenticatedPolicy, PolicyCoordinator
 from vault.testing.keys import LocalKeyWrapper
 
 Owner = psycopg.Connection[tuple[object, ...]]
 MOST = 2**63 - 1
 VALUES = [f"{n:09d}" for n in range(5)]
-POLICY_FILE = SealedPolicy("0" * 64, "", 1, bytes(32))
+POLICY_FILE = AuthenticatedPolicy("0" * 64, "", 1, bytes(32))
 
 
 class Start:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from types import MappingProxyType
 
-__all__ = ["Place", "unbuilt"]
+__all__ = ["Place", "reserved_names"]
 
 
 class Place(Enum):
@@ -50,6 +50,6 @@ _BY_PLACE = {
 }
 
 
-def unbuilt(place: Place) -> Mapping[str, str]:
+def reserved_names(place: Place) -> Mapping[str, str]:
     """Returns the names refused there, each with what leaving it out means."""
     return _BY_PLACE[place]

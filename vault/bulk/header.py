@@ -14,7 +14,7 @@ from vault.bulk.outcome import CsvOptions
 from vault.bulk.records import CsvError, Dialect, Record, guess_delimiter
 from vault.bulk.shell import shell_word
 
-__all__ = ["NOT_UTF8", "CsvLayout", "read_layout"]
+__all__ = ["NOT_UTF8", "CsvInput", "read_header"]
 
 _BOM = "\ufeff"
 _SEP = re.compile('"?sep=(.)"?(\r\n|\n|\r)', re.IGNORECASE)
@@ -42,7 +42,7 @@ _SIGNATURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class CsvLayout:
+class CsvInput:
     """A file whose header has been read.
 
     Attributes:
@@ -64,7 +64,7 @@ class CsvLayout:
         return _place(column, self.header, self.taken)
 
 
-def read_layout(source: TextIO, options: CsvOptions) -> CsvLayout:
+def read_header(source: TextIO, options: CsvOptions) -> CsvInput:
     """Reads up to the end of the header, and finds the chosen columns in it.
 
     Raises:
@@ -106,7 +106,7 @@ def read_layout(source: TextIO, options: CsvOptions) -> CsvLayout:
         }
     except CsvError as error:
         raise CsvError(error.message + _late_header(header, source, options)) from None
-    return CsvLayout(before, dialect, header, records, taken, places)
+    return CsvInput(before, dialect, header, records, taken, places)
 
 
 def _late_header(header: Record, source: TextIO, options: CsvOptions) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 from vault.dev.unprivileged import ProcessIdentity
 from vault.errors import SetupError
 
-__all__ = ["reachable_binaries"]
+__all__ = ["accessible_binaries"]
 
 
-def reachable_binaries(binaries: Path, identity: ProcessIdentity, shared: Path) -> Path:
+def accessible_binaries(binaries: Path, identity: ProcessIdentity, shared: Path) -> Path:
     """Returns the directory itself, or that of a copy below ``shared``, made once.
 
     Raises SetupError where no copy can be made or the user cannot reach it either.

@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.http2 import deaf_watch
 from vault.rpc.receiving import Receiver
-from vault.server import health_calls
-from vault.server.health_calls import HealthCalls, ServingStatuses
+from vault.server import health_handler
+from vault.server.health_handler import HealthHandler, ServingStatuses
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -31,7 +31,7 @@ def statuses() -> ServingStatuses:
 
 @pytest.fixture
 def port(statuses: ServingStatuses) -> Iterator[int]:
-    calls = HealthCalls(statuses, Receiver(4, 4, 60.0), lambda _: None)
+    calls = HealthHandler(statuses, Receiver(4, 4, 60.0), lambda _: None)
     pool = ThreadPoolExecutor(12)
     server = grpc.server(pool, handlers=[calls])
     made = server.add_insecure_port("127.0.0.1:0")
@@ -70,7 +70,7 @@ def test_watch_tells_each_change(channel: grpc.Channel, statuses: ServingStatuse
 def test_one_watch_too_many_ends_the_oldest(
     channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_calls, "WATCHES", 2)
+    monkeypatch.setattr(health_handler, "WATCHES", 2)
     watches = []
     for _ in range(3):
         watches.append(health_pb2_grpc.HealthStub(channel).Watch(ASK, timeout=10))
