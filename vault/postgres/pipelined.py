@@ -8,6 +8,7 @@ work can be done in between. Nothing is prepared, so poolers may sit in between.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,16 +24,21 @@ __all__ = ["Answers", "Command", "Driver", "Parameter", "PipelinedCommands"]
 
 T = TypeVar("T")
 Driver = psycopg.Connection[tuple[object, ...]]
-Parameter = UUID | int | bytes | str
+_Scalar = UUID | int | bytes | str
+Parameter = _Scalar | list[bytes] | list[str]
 _Encoded = tuple[bytes, list[bytes], list[int]]
 
-# By Python type: Postgres's type as its binary protocol numbers it, and its bytes.
-_BINARY: dict[type[Parameter], tuple[int, Callable[..., bytes]]] = {
-    UUID: (2950, lambda value: value.bytes),
-    int: (20, lambda value: value.to_bytes(8, signed=True)),
-    bytes: (17, bytes),
-    str: (25, str.encode),
+# By Python type: Postgres's type as its binary protocol numbers it, that of arrays of it, and
+# its bytes.
+_BINARY: dict[type[_Scalar], tuple[int, int, Callable[..., bytes]]] = {
+    UUID: (2950, 2951, lambda value: value.bytes),
+    int: (20, 1016, lambda value: value.to_bytes(8, signed=True)),
+    bytes: (17, 1001, bytes),
+    str: (25, 1009, str.encode),
 }
+# One dimension, no nulls, the elements' type, how many there are, the first index.
+_ARRAY_HEADER = struct.Struct(">iiIii")
+_LENGTH = struct.Struct(">i")
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
@@ -40,6 +46,7 @@ _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 class Command:
     """A statement with Postgres's own placeholders ($1), and what they stand for.
 
+    A list stands for an array; it is not empty.
     All of a round trip's commands are written before an answer is read: no large ones.
     """
 
@@ -92,9 +99,25 @@ class PipelinedCommands:
 
 
 def _encoded(command: Command) -> _Encoded:
-    kinds = [_BINARY[type(value)] for value in command.parameters]
-    values = [encode(value) for value, (_, encode) in zip(command.parameters, kinds, strict=True)]
-    return command.text.encode(), values, [oid for oid, _ in kinds]
+    sent = [_binary(value) for value in command.parameters]
+    return command.text.encode(), [value for _, value in sent], [oid for oid, _ in sent]
+
+
+def _binary(value: Parameter) -> tuple[int, bytes]:
+    """Returns the type of a parameter, as Postgres numbers it, and its bytes."""
+    if isinstance(value, list):
+        return _array(value)
+    oid, _, encode = _BINARY[type(value)]
+    return oid, encode(value)
+
+
+def _array(items: list[bytes] | list[str]) -> tuple[int, bytes]:
+    oid, array_oid, encode = _BINARY[type(items[0])]
+    parts = [_ARRAY_HEADER.pack(1, 0, oid, len(items), 1)]
+    for item in items:
+        encoded = encode(item)
+        parts += (_LENGTH.pack(len(encoded)), encoded)
+    return array_oid, b"".join(parts)
 
 
 def _send(pgconn: PGconn, sent: Sequence[_Encoded]) -> PQGen[None]:

@@ -56,6 +56,24 @@ def test_parameters_arrive_as_they_are(
     assert result.get_value(0, 1) == kind.encode()
 
 
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [
+        (["Ä' \\ ;", "", '{"a": [1]}'], "text[]"),
+        ([b"\x00\xff'", b""], "bytea[]"),
+        (["one"], "text[]"),
+    ],
+)
+def test_arrays_arrive_as_they_are(
+    driver: Driver, items: list[str] | list[bytes], kind: str
+) -> None:
+    asked = Command("SELECT unnest($1), pg_typeof($1)::text", (items,))
+    (result,) = round_trip(driver, [asked]).results
+    found = [result.get_value(row, 0) for row in range(result.ntuples)]
+    assert found == [item.encode() if isinstance(item, str) else item for item in items]
+    assert result.get_value(0, 1) == kind.encode()
+
+
 def test_all_is_done_in_one_transaction(driver: Driver) -> None:
     answers = round_trip(driver, [BEGIN, insert(1, "a"), insert(2, "b"), COMMIT])
     assert answers.error is None
