@@ -17,16 +17,19 @@ from vault.audit.erasures import make_list
 from vault.audit.record import (
     NO_MAC,
     Opening,
+    Record,
     event_body,
     make_head,
     make_record,
     opening_body,
     policy_body,
 )
+from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent, PolicyChange
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.failures import sqlstate_of, translate_for_audit
+from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
 __all__ = ["CloseWith", "PostgresAuditLog", "Started"]
@@ -34,9 +37,7 @@ __all__ = ["CloseWith", "PostgresAuditLog", "Started"]
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
 
-CloseWith = Callable[
-    [str, Sequence[UUID | int | bytes | str], Callable[[BaseException], AuditUnavailable]], None
-]
+CloseWith = Callable[[str, Sequence[Parameter], Callable[[BaseException], AuditUnavailable]], None]
 
 
 class Started(Protocol):
@@ -85,6 +86,21 @@ _APPEND_WITH_LIST = _APPEND.replace(
 )
 SELECT""",
 ).replace("FROM record\n", "FROM record CROSS JOIN list\n")
+# The same for several records; of one it costs a fifth more. An error is dividing by whether
+# all of them were written.
+_APPEND_ALL = """
+WITH head AS (
+    UPDATE audit_heads SET number = $2, mac = $3, key_version = $4, head_mac = $5
+    WHERE writer = $1 AND number = $7 AND mac = $6
+    RETURNING writer
+), record AS (
+    INSERT INTO audit_records (writer, number, key_version, previous, mac, body)
+    SELECT writer, $7 + u.place, $4, u.previous, u.mac, u.body
+    FROM head, unnest($8, $9, $10) WITH ORDINALITY AS u (previous, mac, body, place)
+    RETURNING number
+)
+SELECT 1 / (count(*) = $2 - $7)::integer FROM record
+"""
 _NO_RECORD = "22012"  # division_by_zero
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 _LAST_WRITER = """
@@ -139,6 +155,24 @@ class PostgresAuditLog:
         """
         self._append(partial(event_body, event), event, tombstoned)
 
+    def append_all(self, events: Sequence[AuditEvent]) -> None:
+        """Makes the records of several calls, in this order, to go with one COMMIT.
+
+        Raises as ``append``.
+        """
+        if len(events) == 1:
+            self.append(events[0])
+            return
+        chain_head, key = self._begin(), self._chain_heads.key()
+        records = self._chained(key, chain_head, [partial(event_body, event) for event in events])
+        rest: list[Parameter] = [
+            chain_head.number,
+            [record.previous for record in records],
+            [record.mac for record in records],
+            [record.body for record in records],
+        ]
+        self._close(_APPEND_ALL, key, chain_head, records[-1], rest)
+
     def append_policy_change(self, change: PolicyChange) -> None:
         """Makes the record of a policy that comes into force with this transaction.
 
@@ -149,34 +183,57 @@ class PostgresAuditLog:
     def _append(
         self, body_at: _Body, event: AuditEvent | None = None, tombstoned: Collection[str] = ()
     ) -> None:
+        chain_head, key = self._begin(), self._chain_heads.key()
+        if event is None or not tombstoned:
+            (record,) = self._chained(key, chain_head, [body_at])
+            self._close(_APPEND, key, chain_head, record, [record.body])
+            return
+        place = (chain_head.writer, chain_head.number + 1, event.tenant, event.field)
+        kept = make_list(key, *place, tombstoned)
+        listing = partial(event_body, event, erasure=kept.digest)
+        (record,) = self._chained(key, chain_head, [listing])
+        rest = (record.body, kept.tenant, kept.field, kept.salt, kept.sealed)
+        self._close(_APPEND_WITH_LIST, key, chain_head, record, rest)
+
+    def _begin(self) -> ChainHead:
+        """Returns the chain head that the transaction goes on from."""
         if self._written is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
             )
-        now = self._started.now
         self._leased = self._chain_heads.lease()
-        chain_head = self._leased or self._open()
-        number = chain_head.number + 1
-        kept = None
-        if event is not None and tombstoned:
-            place = (chain_head.writer, number, event.tenant, event.field)
-            kept = make_list(self._chain_heads.key(), *place, tombstoned)
-            body_at = partial(event_body, event, erasure=kept.digest)
-        body = body_at(
-            server=self._chain_heads.server, writer=chain_head.writer, number=number, now=now
-        )
-        record = make_record(
-            self._chain_heads.key(), chain_head.writer, number, chain_head.mac, body
-        )
-        head = make_head(self._chain_heads.key(), record)
-        placed = (record.writer, record.number, record.mac, record.key_version)
-        values = (*placed, head.head_mac, record.previous, record.body)
-        listed = () if kept is None else (kept.tenant, kept.field, kept.salt, kept.sealed)
-        statement = _APPEND if kept is None else _APPEND_WITH_LIST
+        return self._leased or self._open()
+
+    def _chained(
+        self, key: MacKey, chain_head: ChainHead, bodies: Sequence[_Body]
+    ) -> Sequence[Record]:
+        """Makes records of bodies, each chained to the one before."""
+        records: list[Record] = []
+        now, server = self._started.now, self._chain_heads.server
+        writer, previous = chain_head.writer, chain_head.mac
+        for number, body_at in enumerate(bodies, chain_head.number + 1):
+            body = body_at(server=server, writer=writer, number=number, now=now)
+            records.append(make_record(key, writer, number, previous, body))
+            previous = records[-1].mac
+        return records
+
+    def _close(
+        self,
+        statement: str,
+        key: MacKey,
+        chain_head: ChainHead,
+        last: Record,
+        rest: Sequence[Parameter],
+    ) -> None:
+        """Has a statement go along with the COMMIT, after which ``last`` is the chain's last."""
+        head = make_head(key, last)
+        values = (last.writer, last.number, last.mac, last.key_version, head.head_mac)
         self._close_with(
-            statement, (*values, *listed), lambda error: self._refused(error, chain_head)
+            statement,
+            (*values, chain_head.mac, *rest),
+            lambda error: self._refused(error, chain_head),
         )
-        self._written = chain_head.after(record)
+        self._written = chain_head.after(last)
 
     def _refused(self, error: BaseException, chain_head: ChainHead) -> AuditUnavailable:
         if sqlstate_of(error) != _NO_RECORD:

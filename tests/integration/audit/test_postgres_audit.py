@@ -19,10 +19,10 @@ from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, DecryptionFailed, KeysUnavailable, Reason
-from vault.model import AuditEvent
+from vault.model import Action, AuditEvent, TokenSpace
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.service.ports import Transaction
+from vault.service.ports import LimitKey, Transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
 KEYS = {1: MacKey(1, b"1" * 32), 2: MacKey(2, b"2" * 32)}
@@ -339,6 +339,9 @@ def test_a_lost_chain_is_named_at_once_also_by_a_server_that_has_others(
     together = threading.Barrier(2)
 
     def at_the_same_time(transaction: Transaction) -> None:
+        # Each in a transaction of its own, for what it writes besides.
+        key = LimitKey(TokenSpace("default", "f"), Action.TOKENIZE, str(threading.get_ident()))
+        transaction.limits.charge(key, [60], 1)
         append(transaction)
         together.wait(20)
 
