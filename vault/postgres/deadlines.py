@@ -52,11 +52,18 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
             raise
 
 
-def set_deadline(connection: Connection, *, answer_by: float, patience: float) -> None:
-    """Limits how long this use of a pooled connection waits for answers."""
+def set_deadline(
+    connection: Connection, *, answer_by: float, patience: float | None = None
+) -> None:
+    """Limits how long this use of a pooled connection waits for answers.
+
+    Args:
+        patience: left as it is if None.
+    """
     driver = driver_of(connection)
     if isinstance(driver, DeadlineConnection):
-        driver.answer_by, driver.patience = answer_by, patience
+        driver.answer_by = answer_by
+        driver.patience = driver.patience if patience is None else patience
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, VaultError
 from vault.postgres.begin import PendingBegin, seconds_left
-from vault.postgres.deadlines import driver_of
+from vault.postgres.deadlines import driver_of, set_deadline
 from vault.postgres.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
 from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
@@ -91,6 +91,14 @@ class OpenTransaction:
         """The connection, ready for statements. Raises StoreUnavailable if it is not."""
         self._beginning.time()
         return self._connection
+
+    def await_begin(self) -> None:
+        """Waits until it has begun. Raises StoreUnavailable if it does not."""
+        self._beginning.time()
+
+    def wait_until(self, answer_by: float) -> None:
+        """Waits for answers until then at most, by ``time.monotonic()``."""
+        set_deadline(self._connection, answer_by=answer_by)
 
     def let_go(self) -> None:
         """Forgets whom to call.

@@ -2,49 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from functools import cached_property
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from traceback import clear_frames
-from typing import TypeVar, overload
+from typing import Generic, TypeVar, overload
 
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.postgres import CloseWith, PostgresAuditLog
-from vault.errors import VaultError
-from vault.postgres.pipelined import Command, Parameter
-from vault.postgres.transaction import Closing, Ending, OpenTransaction, retried, transaction
+from vault.audit.of_transaction import audit_of
+from vault.audit.postgres import PostgresAuditLog
+from vault.errors import AuditUnavailable, Reason, VaultError
+from vault.model import AuditEvent
+from vault.postgres.begin import seconds_left
+from vault.postgres.transaction import OpenTransaction, retried, transaction
+from vault.server.group_commit import GroupCommit
 from vault.service.ports import Transaction, unchanged
 from vault.store.limits import PostgresLimitStore
 from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
 from vault.telemetry.spans import OFF, Spans
 
-__all__ = ["PostgresUnitOfWork", "audit_of"]
+__all__ = ["PostgresUnitOfWork"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _PostgresTransaction:
-    """The transaction that the work gets. Only what it uses waits for the BEGIN."""
+class _CallTransaction:
+    """The transaction that the work gets. It begins when the database is first asked, if at all."""
 
-    def __init__(self, opened: OpenTransaction, audit: PostgresAuditLog) -> None:
-        self._opened = opened
-        self.audit = audit
+    def __init__(self, begin: Callable[[], OpenTransaction], chain_heads: ChainHeadPool) -> None:
+        self._begin = begin
+        self._chain_heads = chain_heads
+        self.opened: OpenTransaction | None = None
+        self.audit = _CallAudit()
+
+    def begin(self) -> OpenTransaction:
+        """Begins, if it has not yet. Raises StoreUnavailable."""
+        if self.opened is None:
+            self.opened = self._begin()
+            self.audit.join(audit_of(self.opened, self._chain_heads))
+        return self.opened
 
     @cached_property  # it remembers what the transaction has inserted
     def tokens(self) -> PostgresTokenStore:
-        return PostgresTokenStore(self._opened.connection)
+        return PostgresTokenStore(self.begin().connection)
 
     @property
     def token_specs(self) -> PostgresTokenSpecStore:
-        return PostgresTokenSpecStore(self._opened.connection)
+        return PostgresTokenSpecStore(self.begin().connection)
 
     @property
     def limits(self) -> PostgresLimitStore:
-        return PostgresLimitStore(self._opened.connection)
+        return PostgresLimitStore(self.begin().connection)
+
+
+class _CallAudit:
+    """A call's record, until it is known in which transaction it goes."""
+
+    def __init__(self) -> None:
+        self.event: AuditEvent | None = None
+        self.tombstoned: Collection[str] = ()
+        self._log: PostgresAuditLog | None = None
+
+    def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
+        """As ``AuditLog``. What stands in the way of the record may be raised after the work."""
+        if self.event is not None:
+            raise AuditUnavailable(
+                "a transaction writes one audit record only", reason=Reason.INTERNAL
+            )
+        self.event, self.tombstoned = event, tombstoned
+        if self._log is not None:
+            self._log.append(event, tombstoned)
+
+    def join(self, log: PostgresAuditLog) -> None:
+        """Goes with a transaction of the call's own."""
+        self._log = log
+        if self.event is not None:
+            log.append(self.event, self.tombstoned)
+
+
+class _Finish(Generic[T, R]):
+    """The call's answer, made while its commit is on its way."""
+
+    def __init__(self, finish: Callable[[T], R], result: T) -> None:
+        self._finish = finish
+        self._result = result
+        self._made: list[R] = []
+        self._error: Exception | None = None
+
+    def __call__(self) -> None:
+        """Makes it, once, and keeps what is raised."""
+        if self._made or self._error is not None:
+            return
+        try:
+            self._made.append(self._finish(self._result))
+        except Exception as error:  # noqa: BLE001 - the commit has begun, and its end comes first
+            self._error = error
+
+    def answer(self) -> R:
+        """Returns it, or raises what was raised."""
+        if self._error is None:
+            return self._made[0]
+        try:
+            raise self._error
+        finally:
+            self._error = None  # it leads back here
 
 
 class PostgresUnitOfWork:
@@ -54,6 +120,9 @@ class PostgresUnitOfWork:
         self._engine = engine
         self._chain_heads = chain_heads
         self._spans = spans
+        self._group_commit = GroupCommit(engine, chain_heads)
+        self._lock = threading.Lock()
+        self._running = 0
 
     @overload
     def run(self, work: Callable[[Transaction], T], *, deadline: float | None = None) -> T: ...
@@ -85,56 +154,50 @@ class PostgresUnitOfWork:
             AuditUnavailable: the audit record could not be written; nothing was done.
         """
         try:
-            return retried(lambda: self._attempt(work, finish, deadline), deadline)
+            with self._counted() as only:
+                return retried(lambda: self._attempt(work, finish, deadline, only), deadline)
         except VaultError as error:
             # The frames that raised it hold it, and it them: with all the call's values they
             # would wait for the garbage collector.
             clear_frames(error.__traceback__)
             raise
 
+    @contextmanager
+    def _counted(self) -> Iterator[bool]:
+        """Counts a call for the block; yields whether it is the only one."""
+        with self._lock:
+            self._running += 1
+            alone = self._running == 1
+        try:
+            yield alone
+        finally:
+            with self._lock:
+                self._running -= 1
+
     def _attempt(
         self,
         work: Callable[[Transaction], T],
         finish: Callable[[T], R],
         deadline: float | None,
+        eager: bool,
     ) -> R:
-        finished: list[R] = []
-        # The commit begins where the block below ends, so its span is closed out here.
-        with (
-            self._spans.step("transaction"),
-            ExitStack() as commit,
-            transaction(self._engine, deadline) as opened,
-        ):
-            audit = audit_of(opened, self._chain_heads)
-            result = work(_PostgresTransaction(opened, audit))
-            opened.finish = lambda: finished.append(finish(result))
-            commit.enter_context(self._spans.step("commit"))
-        return finished[0]
-
-
-def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
-    """Returns the audit log of a transaction, which is notified how the transaction ends."""
-    audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
-    opened.at_end.append(lambda ending: _settle(audit, ending))
-    return audit
-
-
-def _closing(opened: OpenTransaction) -> CloseWith:
-    """Returns what sends a statement along with the transaction's COMMIT."""
-
-    def close_with(
-        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]
-    ) -> None:
-        opened.closing = Closing(Command(text, values), refused)
-
-    return close_with
-
-
-def _settle(audit: PostgresAuditLog, ending: Ending) -> None:
-    match ending:
-        case Ending.COMMITTED:
-            audit.committed()
-        case Ending.ROLLED_BACK:
-            audit.rolled_back()
-        case Ending.IN_DOUBT:
-            audit.in_doubt()
+        seconds_left(deadline)
+        with self._spans.step("transaction"):
+            # The commit begins where the inner block ends, so its span is closed out here.
+            with ExitStack() as commit, ExitStack() as own:
+                begin = partial(own.enter_context, transaction(self._engine, deadline))
+                call = _CallTransaction(begin, self._chain_heads)
+                if eager:  # the BEGIN is under way beside the work, and nobody is here to share it
+                    call.begin()
+                answer = _Finish(finish, work(call))
+                if call.audit.tombstoned:  # its list goes with the record
+                    call.begin()
+                if call.opened is not None:
+                    call.opened.finish = answer
+                    commit.enter_context(self._spans.step("commit"))
+            event = call.audit.event
+            if call.opened is None and event is not None:
+                with self._spans.step("commit"):
+                    self._group_commit.commit(event, deadline, answer)
+            answer()
+        return answer.answer()

@@ -20,6 +20,7 @@ from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.integrator import Integrator
 from vault.audit.key_witness import keys_named
 from vault.audit.monitor import AuditMonitor
+from vault.audit.of_transaction import audit_of
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedKeys
 from vault.audit.witness import Knowledge
@@ -48,7 +49,7 @@ from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
-from vault.server.unit_of_work import PostgresUnitOfWork, audit_of
+from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
 from vault.service.audit_access import AuditService, Finding

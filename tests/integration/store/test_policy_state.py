@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
+from vault.audit.of_transaction import audit_of
 from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction
-from vault.server.unit_of_work import audit_of
 from vault.store.policy_coordinator import AuthenticatedPolicy, PolicyCoordinator
 
 if TYPE_CHECKING:

@@ -1,0 +1,41 @@
+"""The audit of one open transaction: its record goes with the COMMIT, and it learns the ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vault.audit.chain_heads import ChainHeadPool
+from vault.audit.postgres import CloseWith, PostgresAuditLog
+from vault.errors import VaultError
+from vault.postgres.pipelined import Command, Parameter
+from vault.postgres.transaction import Closing, Ending, OpenTransaction
+
+__all__ = ["audit_of"]
+
+
+def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
+    """Returns the audit log of a transaction, which is notified how the transaction ends."""
+    audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
+    opened.at_end.append(lambda ending: _settle(audit, ending))
+    return audit
+
+
+def _closing(opened: OpenTransaction) -> CloseWith:
+    """Returns what sends a statement along with the transaction's COMMIT."""
+
+    def close_with(
+        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]
+    ) -> None:
+        opened.closing = Closing(Command(text, values), refused)
+
+    return close_with
+
+
+def _settle(audit: PostgresAuditLog, ending: Ending) -> None:
+    match ending:
+        case Ending.COMMITTED:
+            audit.committed()
+        case Ending.ROLLED_BACK:
+            audit.rolled_back()
+        case Ending.IN_DOUBT:
+            audit.in_doubt()
