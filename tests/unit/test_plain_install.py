@@ -61,7 +61,7 @@ def modules_left_out() -> set[str]:
 
 LEFT_OUT = modules_left_out()
 # Commands that work with a plain install: whatever else there is says which extra it needs.
-PLAIN = {"tokenize", "detokenize", "erase", "policy show"} | {
+PLAIN = {"tokenize", "detokenize", "erase", "login", "policy show"} | {
     f"audit {name}" for name in ("verify", "tail", "checkpoint", "export")
 }
 NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [

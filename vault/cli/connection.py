@@ -134,6 +134,16 @@ class ConnectionOptions:
         ),
     ] = None
 
+    login: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TOKENVAULT_LOGIN",
+            metavar="NAME",
+            help="Call as who logged in under that name (`tokenvault login NAME`), as with "
+            "--token-file. The token is renewed where the issuer allows it.",
+        ),
+    ] = None
+
     def open(self, *, default_role: str | None = None) -> AbstractContextManager[Client]:
         """Returns a client. Raises as ``find`` and ``ServiceConnection.open`` do."""
         return self.find(default_role=default_role).open()
@@ -146,13 +156,16 @@ class ConnectionOptions:
 
         Raises:
             typer.BadParameter: something is missing; the message says what.
+            LoginError: there is no such login, or it has ended.
         """
+        callers = {"--role": self.role, "--token-file": self.token_file, "--login": self.login}
+        named = [name for name, value in callers.items() if value is not None]
+        if len(named) > 1:
+            raise typer.BadParameter(
+                f"{' and '.join(named)} name two callers: leave one out (or unset TOKENVAULT_*)"
+            )
         if self.token_file and _TOKEN.fullmatch(str(self.token_file)):
             raise typer.BadParameter("--token-file takes the name of a file, not the token itself")
-        if self.token_file and self.role is not None:
-            raise typer.BadParameter(
-                "--role and --token-file (or TOKENVAULT_TOKEN_FILE) name two callers: leave one out"
-            )
         options = {
             "--address": self.address,
             "--ca": self.ca,
@@ -166,10 +179,10 @@ class ConnectionOptions:
         if self.dev is None and not (directory / "dev.json").exists():
             raise typer.BadParameter(
                 "no service given: use --address and --ca, with --cert and --key or "
-                "--token-file, or start 'tokenvault dev' here"
+                "--token-file or --login, or start 'tokenvault dev' here"
             )
-        if self.token_file:
-            return ServiceConnection(*find_token_listener(directory, self.token_file))
+        if token := self._token():
+            return ServiceConnection(*find_token_listener(directory, token))
         return ServiceConnection(*find_caller(directory, self.role or default_role))
 
     def _named_service(self, given: Sequence[str]) -> ServiceConnection:
@@ -182,8 +195,8 @@ class ConnectionOptions:
             )
         if self.address and (problem := address_problem(self.address)):
             raise typer.BadParameter(problem)
-        if self.token_file:
-            return self._token_caller(self.token_file, given)
+        if self.token_file or self.login:
+            return self._token_caller(given)
         if self.address and self.ca and self.cert and self.key:
             return ServiceConnection(
                 self.address, ClientTls(ca=self.ca, cert=self.cert, key=self.key)
@@ -194,13 +207,22 @@ class ConnectionOptions:
             + ("" if self.cert or self.key else " (or --token-file for the last two)")
         )
 
-    def _token_caller(self, token: Path, given: Sequence[str]) -> ServiceConnection:
+    def _token_caller(self, given: Sequence[str]) -> ServiceConnection:
         if self.cert or self.key:
             raise typer.BadParameter(
                 "a caller comes with a certificate or with a token: leave --cert and --key out, "
-                "or --token-file (or unset TOKENVAULT_*)"
+                "or --token-file and --login (or unset TOKENVAULT_*)"
             )
-        if self.address and self.ca:
+        if self.address and self.ca and (token := self._token()):
             return ServiceConnection(self.address, ClientToken(self.ca, token))
         missing = [name for name in ("--address", "--ca") if name not in given]
-        raise typer.BadParameter(f"--token-file needs {' and '.join(missing)} too")
+        option = "--token-file" if self.token_file else "--login"
+        raise typer.BadParameter(f"{option} needs {' and '.join(missing)} too")
+
+    def _token(self) -> Path | None:
+        if self.login is None:
+            return self.token_file
+        # Imported late: no other caller needs HTTP.
+        from vault.cli.oidc.saved_login import renewed
+
+        return renewed(self.login)

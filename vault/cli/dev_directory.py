@@ -12,7 +12,7 @@ import typer
 from vault.bulk.shell import shell_word
 from vault.client import ClientTls, ClientToken
 
-__all__ = ["DEV_DIRECTORY", "find_caller", "find_health", "find_token_listener"]
+__all__ = ["DEV_DIRECTORY", "find_caller", "find_health", "find_issuer", "find_token_listener"]
 
 DEV_DIRECTORY = Path(".tokenvault")
 
@@ -45,6 +45,15 @@ def find_token_listener(directory: Path, token: Path) -> tuple[str, ClientToken]
     match described:
         case {"jwt_address": str(address), "ca": str(ca)}:
             return address, ClientToken(directory / ca, token)
+    raise _foreign(path)
+
+
+def find_issuer(directory: Path) -> tuple[str, Path, str]:
+    """Returns the development issuer's address, its authority, and the client that logs in."""
+    path, described = _described(directory)
+    match described:
+        case {"issuer": {"address": str(address), "client_id": str(client_id)}, "ca": str(ca)}:
+            return address, directory / ca, client_id
     raise _foreign(path)
 
 

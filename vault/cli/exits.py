@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from vault.bulk import CsvError, RejectedError
+from vault.cli.oidc.errors import LoginError, LoginFailure
 from vault.cli.printable import one_line
 from vault.client import CallError
 from vault.client.transport import Contact
@@ -41,6 +42,13 @@ class ExitCode(IntEnum):
     UNREAD = 141
 
 
+_LOGIN_EXITS = {
+    LoginFailure.REFUSED: ExitCode.REFUSED,
+    LoginFailure.UNAVAILABLE: ExitCode.UNAVAILABLE,
+    LoginFailure.USAGE: ExitCode.USAGE,
+}
+
+
 def explain(error: Exception) -> tuple[str, ExitCode]:
     """Returns the message for the user and the exit code. Never a value."""
     if isinstance(error, CallError):
@@ -49,6 +57,8 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
         return f"{one_line(error.message)}\nnothing was written", ExitCode.FOUND
     if isinstance(error, CsvError):
         return error.message, ExitCode.USAGE
+    if isinstance(error, LoginError):
+        return one_line(error.message), _LOGIN_EXITS[error.failure]
     if isinstance(error, SetupError):
         return error.message, ExitCode.USAGE
     if isinstance(error, VaultError):

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vault.cli import audit, convert, development, erase, health, keys, policy, server
+from vault.cli import audit, convert, development, erase, health, keys, login, policy, server
 from vault.cli.exits import ExitCode, explain
 from vault.cli.printable import printable_streams
 from vault.distribution import version
@@ -37,6 +37,7 @@ app = typer.Typer(
 app.command()(convert.tokenize)
 app.command()(convert.detokenize)
 app.command()(erase.erase)
+app.command()(login.login)
 app.command("dev")(development.dev)
 app.command()(server.serve)
 app.command()(server.migrate)
