@@ -29,7 +29,8 @@ from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import choose_callers
 from vault.dev.child import Child
 from vault.dev.deployed_files import deployed_file
-from vault.dev.issuer import TokenIssuer, choose_token_callers
+from vault.dev.issuer import TokenCallers, TokenIssuer, choose_token_callers
+from vault.dev.issuer_server import CLIENT_ID, IssuerServer
 from vault.dev.openbao import DevOpenBao
 from vault.dev.policy_log import PolicyLogReader
 from vault.dev.ports import LOOPBACK, is_free
@@ -87,7 +88,7 @@ class DevEnvironment:
         self._report: Callable[[str], None] = lambda _: None
         self._stack = ExitStack()
         self._components: dict[str, Component] = {}
-        self._ports = Ports(0, 0, 0, 0)
+        self._ports = Ports(0, 0, 0, 0, 0)
         self.clients: Mapping[str, Credentials] = {}
         self.tokens: Mapping[str, Path] = {}
         self.ca = self.directory / "pki" / "ca.pem"
@@ -101,6 +102,11 @@ class DevEnvironment:
     def jwt_address(self) -> str:
         """Where the service listens for callers with a JWT, with TLS."""
         return f"{LOOPBACK}:{self._ports.jwt}"
+
+    @property
+    def issuer_address(self) -> str:
+        """Where people log in, and get JWTs, with HTTPS."""
+        return f"https://{LOOPBACK}:{self._ports.issuer}"
 
     @property
     def health(self) -> str:
@@ -213,7 +219,26 @@ class DevEnvironment:
                 if not attempts_left or all(map(is_free, self._ports)):
                     raise
                 self._ports = choose_ports(self.directory, self._port, self._report)
+        self._start_issuer(authority, issuer, token_callers)
         self._describe()
+
+    def _start_issuer(
+        self, authority: Authority, issuer: TokenIssuer, callers: TokenCallers
+    ) -> None:
+        server = IssuerServer(
+            self._ports.issuer,
+            authority.issue_server("issuer"),
+            tuple(callers.groups),
+            lambda approval: issuer.login_token(callers, approval),
+            issuer.jwks_path.read_text(),
+        )
+        self._stack.callback(server.stop)
+        try:
+            server.start()
+        except OSError as error:
+            raise SetupError(
+                f"the issuer cannot listen at {server.address}: {error.strerror}"
+            ) from None
 
     def _welcome(self) -> str:
         found = self.directory == Path.cwd() / ".tokenvault"
@@ -260,6 +285,7 @@ class DevEnvironment:
             "health": self.health,
             "metrics": self.metrics,
             "ca": str(self.ca),
+            "issuer": {"address": self.issuer_address, "client_id": CLIENT_ID},
             "clients": {
                 role: {
                     "cert": str(files.cert),

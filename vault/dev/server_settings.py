@@ -26,6 +26,7 @@ class Ports(NamedTuple):
     health: int
     metrics: int
     jwt: int
+    issuer: int
 
 
 def choose_ports(
@@ -50,6 +51,7 @@ def choose_ports(
         choose("health", "health", 50052),
         choose("the metrics page", "metrics", 9464),
         choose("the service for callers with a JWT", "jwt", 50053),
+        choose("the issuer, where people log in,", "issuer", 50054),
     )
 
 

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import grpc
 import pytest
+import requests
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from vault.client import CallError, Client, ClientTls, ClientToken
@@ -87,6 +89,33 @@ def test_every_role_can_call_with_a_token(environment: DevEnvironment, directory
     assert seen.pop("fraud_analyst") == seen.pop("restore_pipeline") == [CARD]
     assert seen.pop("support") == ["**** **** **** 1111"]
     assert list(seen.values()) == [["DENIED"]] * len(seen)
+
+
+def test_a_person_logs_in_and_the_audit_names_them(
+    environment: DevEnvironment, directory: Path, tmp_path: Path
+) -> None:
+    found = json.loads((directory / "dev.json").read_text())
+    command = Path(sys.executable).parent / "tokenvault"
+    options: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        "stdout": subprocess.PIPE,
+        "text": True,
+    }
+    with subprocess.Popen([command, "login", "ann", "--dev", directory], **options) as login:
+        assert login.stdout
+        code = login.stdout.readline().strip().rpartition("=")[2]
+        form = {"user_code": code, "person": "ann", "role": "auditor", "decision": "approve"}
+        page = f"{found['issuer']['address']}/device"
+        assert requests.post(page, form, verify=found["ca"], timeout=60).ok
+        login.stdout.read()
+    assert login.returncode == 0
+    tail = ["audit", "tail", "--login", "ann", "--dev", str(directory), "--limit", "100"]
+    subprocess.run([command, *tail], **options, check=True)
+    done = subprocess.run([command, *tail], **options, check=True)
+    assert "#ann  person=ann@idp.example.org  TailAudit" in done.stdout
+    # The tokens of roles are workloads'.
+    assert "dev-pipeline  person=" not in done.stdout
 
 
 def test_the_directory_is_for_its_owner_alone(environment: DevEnvironment, directory: Path) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from vault.dev.issuer import choose_token_callers
+from vault.config import JwtIssuerSettings
+from vault.dev.device_logins import Approval
+from vault.dev.issuer import TokenIssuer, choose_token_callers
 from vault.errors import ConfigError
-from vault.model import Group
+from vault.model import Group, Person
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
+from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
+from vault.rpc.authn.jwt_keys import FileKeys
 
 IDP = "https://idp.bank.example"
 
@@ -63,3 +68,21 @@ def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
 def test_two_audiences_or_claims_of_an_issuer_are_refused(other: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="one JWT issuer"):
         choose_token_callers(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))
+
+
+@pytest.mark.parametrize("claim", ["groups", "/realm_access/roles", "/a~1b/c", "sub"])
+def test_tokens_say_groups_where_the_server_looks_for_them(tmp_path: Path, claim: str) -> None:
+    made = choose_token_callers(policy(group("lead", "fraud_lead", claim=claim)))
+    issuer = TokenIssuer(tmp_path / "issuer")
+    (settings,) = made.settings(issuer.jwks_path)
+    section = JwtIssuerSettings.model_validate(settings.as_section())
+    identifier = TokenIdentifier((Issuer(section, FileKeys(issuer.jwks_path)),))
+    workload = identifier.identity_of(issuer.issue(made)["fraud_lead"].read_text().strip())
+    assert Group(IDP, "tv", claim, "lead") in workload.principal.groups
+    assert (workload.person, workload.auth_time) == (None, None)
+    token, seconds = issuer.login_token(made, Approval("ann", "fraud_lead", time.time()))
+    person = identifier.identity_of(token)
+    assert Group(IDP, "tv", claim, "lead") in person.principal.groups
+    assert person.person == Person(IDP, "email", "ann@idp.bank.example")
+    assert person.auth_time is not None
+    assert 0 < seconds <= 3600

@@ -17,7 +17,7 @@ from vault.config import JwtIssuerSettings
 from vault.errors import Unauthenticated
 from vault.model import Group, Person
 
-__all__ = ["NAME", "read_auth_time", "read_groups", "read_person", "read_seconds"]
+__all__ = ["NAME", "claim_path", "read_auth_time", "read_groups", "read_person", "read_seconds"]
 
 NAME = re.compile(r"[!-~]{1,255}", re.ASCII)
 """What may stand in the audit and the log as a name.
@@ -43,7 +43,7 @@ def read_groups(
     name = settings.group_claim
     if name == "sub":
         return
-    path = _path(name)
+    path = claim_path(name)
     # Entra ID has no room for more than 200 groups; where it leaves them out it says so.
     if path[0] == "groups" and claims.get("hasgroups", False) is not False:
         raise Unauthenticated(_ELSEWHERE)
@@ -71,7 +71,7 @@ def read_person(settings: JwtIssuerSettings, claims: Mapping[str, object]) -> Pe
     name = settings.person_claim
     if name is None:
         return None
-    value = _find(claims, _path(name), _MISSING)
+    value = _find(claims, claim_path(name), _MISSING)
     if value is _MISSING:
         return None
     if not isinstance(value, str) or not NAME.fullmatch(value):
@@ -103,7 +103,7 @@ def read_seconds(claim: object) -> float:
     return claim
 
 
-def _path(name: str) -> tuple[str, ...]:
+def claim_path(name: str) -> tuple[str, ...]:
     """Returns the claim, and what to go on by within it: the settings' JSON Pointer, or one."""
     if not name.startswith("/"):
         return (name,)
