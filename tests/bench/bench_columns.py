@@ -27,7 +27,7 @@ from unittest.mock import patch
 import grpc
 from prometheus_client import CollectorRegistry
 
-from vault.audit.postgres import PostgresAuditLog
+from vault.audit.postgres import PostgresAuditAppender
 from vault.client import ClientTls, PackedColumn
 from vault.config import load_settings
 from vault.crypto.field_key import FieldKey
@@ -44,11 +44,12 @@ from vault.rpc.methods import tokenization as unpacked
 from vault.rpc.methods.column_codec import decode_column
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.wiring import open_backend
-from vault.service import conversion, vaultless_columns
+from vault.service import conversion
 from vault.service.admission import Admission
 from vault.service.call import Call
+from vault.service.columnar import vaultless
+from vault.service.columnar.vaultless import tokenize_column
 from vault.service.conversion import Conversion
-from vault.service.vaultless_columns import tokenize_column
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn
@@ -228,10 +229,10 @@ FINISHES = ("_tokenized", "_detokenized")
 STEPS: tuple[tuple[str, object, str], ...] = (
     ("policy", Admission, "admit_field"),
     ("transaction and MAC", PostgresUnitOfWork, "run"),
-    ("audit record", PostgresAuditLog, "append"),
-    ("parse", vaultless_columns, "split_items"),
-    ("cipher", vaultless_columns, "cipher_rows"),
-    ("render", vaultless_columns, "join_texts"),
+    ("audit record", PostgresAuditAppender, "append"),
+    ("parse", vaultless, "split_items"),
+    ("cipher", vaultless, "cipher_rows"),
+    ("render", vaultless, "join_texts"),
     ("token-set digest", conversion, "packed_token_set"),
     ("decode", packed, "decode_column"),
     *(("encode", methods, name) for methods in (packed, unpacked) for name in FINISHES),

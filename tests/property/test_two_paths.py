@@ -16,12 +16,12 @@ from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
-from vault.service import vaultless_columns
 from vault.service.columnar import separator_free
+from vault.service.columnar import vaultless as vaultless_columns
+from vault.service.columnar.vaultless import detokenize_column, tokenize_column
 from vault.service.conversion import Conversion
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set
-from vault.service.vaultless_columns import detokenize_column, tokenize_column
 
 FORMATS = {
     "digits_ff3": "{alphabet: digits, min: 10, max: 20}, generator: ff3-1",

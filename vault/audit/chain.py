@@ -16,7 +16,7 @@ from uuid import UUID
 from vault.audit.record import NO_MAC, Head, Record, StatedPlace, stated_place
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["Chain", "FindingKind", "KeyOf"]
 

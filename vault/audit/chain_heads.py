@@ -82,7 +82,7 @@ class ChainHeadPool:
     def lose(self, chain_head: ChainHead) -> None:
         """Keeps a chain head that the database no longer knows, for the next opening to name.
 
-        This process may be the only honest witness of a chain that was removed.
+        This process may be the only one that knows of a chain that was removed.
         """
         self._lost.append(chain_head)
 

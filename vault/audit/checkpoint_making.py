@@ -13,9 +13,9 @@ from sqlalchemy import Connection, text
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointHead, CheckpointLog
 from vault.audit.log import LogRoot
+from vault.audit.memory import RememberedAudit, has_log
 from vault.audit.origin import read_origin
 from vault.audit.record import Head
-from vault.audit.witness import Knowledge, has_log
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 
 __all__ = ["History", "read_state"]
@@ -59,7 +59,7 @@ class History:
 
 
 def read_state(
-    connection: Connection, knowledge: Knowledge, key_of: KeyOf
+    connection: Connection, remembered: RememberedAudit, key_of: KeyOf
 ) -> tuple[datetime, Sequence[CheckpointHead], CheckpointLog | None]:
     """Returns the time, the heads and the log, each the later of what database and process know.
 
@@ -71,11 +71,11 @@ def read_state(
         head.writer: _genuine(head, key_of)
         for head in (Head(*row) for row in connection.execute(_LISTED_HEADS))
     }
-    for known in knowledge.chains:
+    for known in remembered.chains:
         held = heads.get(known.writer)
         if held is None or held.number <= known.number:
             heads[known.writer] = CheckpointHead(known.writer, known.number, known.mac)
-    return now, list(heads.values()), _later_log(connection, knowledge.log, key_of)
+    return now, list(heads.values()), _later_log(connection, remembered.log, key_of)
 
 
 def _later_log(

@@ -16,7 +16,7 @@ from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.erasures import ErasureList
 from vault.audit.record import Record
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["ErasureCheck", "check_again", "sample_erasures"]
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from vault.audit.chain import KeyOf
 from vault.audit.erasure_check import check_again, sample_erasures
 from vault.postgres.failures import translate_for_audit, translated
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["ErasureMonitor"]
 

@@ -11,7 +11,7 @@ from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.json_text import read_json
 from vault.audit.record import NO_MAC, Record
 from vault.errors import DecryptionFailed
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["WriterBacklog", "merge_by_time", "time_of", "verified_prefix"]
 

@@ -31,7 +31,7 @@ from vault.errors import AuditUnavailable, Reason
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.failures import translate_for_audit, translated
 from vault.postgres.transaction import execute
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["IntegrationStatus", "Integrator"]
 

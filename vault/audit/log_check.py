@@ -16,7 +16,7 @@ from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.merkle import EMPTY, Tree
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["KnownLog", "LogCheck", "Logged"]
 
@@ -33,14 +33,14 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class KnownLog:
-    """The log as a witness saw it.
+    """The log as it was seen earlier.
 
     Attributes:
-        witness: who, for the findings.
+        source: who saw it, for the findings.
     """
 
     log: CheckpointLog
-    witness: str
+    source: str
 
 
 @dataclass
@@ -144,7 +144,7 @@ class LogCheck:
         if self._position < size:
             self._claimed = max(self._claimed, size)
         elif self._tree is not None and self._tree.root() != known.log.root:
-            text = f"the log's first {size} entries are not those of {known.witness}"
+            text = f"the log's first {size} entries are not those of {known.source}"
             self._find("", 0, FindingKind.EDITED, text)
 
     def _end(self) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHead
 from vault.audit.reading import PostgresAuditReader
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
 __all__ = ["AuditMonitor"]
 

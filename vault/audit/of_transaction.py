@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.postgres import CloseWith, PostgresAuditLog
+from vault.audit.postgres import CloseWith, PostgresAuditAppender
 from vault.errors import VaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import Closing, Ending, OpenTransaction
@@ -13,9 +13,9 @@ from vault.postgres.transaction import Closing, Ending, OpenTransaction
 __all__ = ["audit_of"]
 
 
-def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditLog:
+def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditAppender:
     """Returns the audit log of a transaction, which is notified how the transaction ends."""
-    audit = PostgresAuditLog(opened, chain_heads, _closing(opened))
+    audit = PostgresAuditAppender(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
     return audit
 
@@ -31,7 +31,7 @@ def _closing(opened: OpenTransaction) -> CloseWith:
     return close_with
 
 
-def _settle(audit: PostgresAuditLog, ending: Ending) -> None:
+def _settle(audit: PostgresAuditAppender, ending: Ending) -> None:
     match ending:
         case Ending.COMMITTED:
             audit.committed()

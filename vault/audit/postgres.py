@@ -32,7 +32,7 @@ from vault.postgres.failures import sqlstate_of, translate_for_audit
 from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
-__all__ = ["CloseWith", "PostgresAuditLog", "Started"]
+__all__ = ["CloseWith", "PostgresAuditAppender", "Started"]
 
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
@@ -123,8 +123,8 @@ RETURNING number
 """
 
 
-class PostgresAuditLog:
-    """The AuditLog of one transaction.
+class PostgresAuditAppender:
+    """The AuditAppender of one transaction.
 
     Whoever ends the transaction says how it ended: ``committed``, ``rolled_back`` or
     ``in_doubt``.
@@ -288,7 +288,7 @@ class PostgresAuditLog:
 
 
 def _opening(last: tuple[object, ...] | None, lost: ChainHead | None) -> Opening:
-    # What this process last committed is a witness of its own, whatever the database says.
+    # What this process last committed counts by itself, whatever the database says.
     chain = (lost.writer, lost.number, lost.mac) if lost else None
     if last is None:
         return Opening(1 if chain is None else 2, chain, chain)

@@ -17,12 +17,12 @@ from vault.audit.checkpoint_making import History, read_state
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import Logged
+from vault.audit.memory import NOTHING_REMEMBERED, AuditMemory, RememberedAudit, find_missing
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
-from vault.audit.witness import NOTHING_KNOWN, AuditWitness, Knowledge, find_missing
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.postgres.failures import translate_for_audit, translated
-from vault.service.audit_access import AuditReport, Finding
+from vault.service.audit import AuditReport, Finding
 
 __all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
 
@@ -105,18 +105,18 @@ class PostgresAuditReader:
         self,
         engine: Engine,
         key_of: KeyOf,
-        witness: AuditWitness = lambda: NOTHING_KNOWN,
+        memory: AuditMemory = lambda: NOTHING_REMEMBERED,
         checks: Sequence[Check] = (),
     ) -> None:
         """Takes what returns the audit key of a version (see ``verify``).
 
         Args:
-            witness: returns what this process knows of the audit by itself.
+            memory: returns what this process knows of the audit by itself.
             checks: run on what lies around the audit, in the snapshot that is read.
         """
         self._engine = engine
         self._key_of = key_of
-        self._witness = witness
+        self._memory = memory
         self._checks = checks
         self._history = History()
 
@@ -128,13 +128,13 @@ class PostgresAuditReader:
 
         Raises AuditUnavailable (DEADLINE_EXCEEDED at ``deadline``), KeysUnavailable.
         """
-        knowledge = self._witness()
+        remembered = self._memory()
         with self._snapshot() as connection:
             around = self._run_checks(connection)
             snapshot = _snapshot(connection, deadline)
             with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
                 snapshot = replace(snapshot, records=erasures.inspect(iter(snapshot.records)))
-                report = verify(snapshot, self._key_of, checkpoint, knowledge)
+                report = verify(snapshot, self._key_of, checkpoint, remembered)
                 undone = erasures.findings()
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
@@ -144,12 +144,12 @@ class PostgresAuditReader:
 
         With it the number of each writer's last record in the log. Raises AuditUnavailable.
         """
-        knowledge = self._witness()
+        remembered = self._memory()
         with self._snapshot() as connection:
             connection.execute(_BOUNDS)
             rows = connection.execute(_LOGGED, {"writers": list(writers)})
             logged = {row[0]: row[1] for row in rows}
-            return self._quick_check(connection, knowledge), logged
+            return self._quick_check(connection, remembered), logged
 
     @translated(translate_for_audit)
     def checkpoint(self) -> tuple[Checkpoint | None, Sequence[Finding]]:
@@ -161,11 +161,11 @@ class PostgresAuditReader:
         root is not a server's, and where the checkpoint would contradict an earlier one of its
         origin: nothing forged must leave under our signature. Raises KeysUnavailable.
         """
-        knowledge = self._witness()
+        remembered = self._memory()
         with self._snapshot() as connection:
-            missing = find_missing(connection, knowledge)
+            missing = find_missing(connection, remembered)
             findings = [*self._run_checks(connection), *missing]
-            now, heads, log = read_state(connection, knowledge, self._key_of)
+            now, heads, log = read_state(connection, remembered, self._key_of)
             if not heads and log is None:
                 return None, findings
             origin = self._history.origin(connection, complete=not missing)
@@ -195,18 +195,20 @@ class PostgresAuditReader:
 
         Raises AuditUnavailable, KeysUnavailable.
         """
-        knowledge = self._witness()
+        remembered = self._memory()
         with self._snapshot() as connection:
             last, written, *_ = connection.execute(_EXTENT).one()
-            seen = max(last, knowledge.log.size if knowledge.log else 0)
+            seen = max(last, remembered.log.size if remembered.log else 0)
             first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
-            findings = self._quick_check(connection, knowledge) if quick_check else ()
+            findings = self._quick_check(connection, remembered) if quick_check else ()
         records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
         return LogPage(first, records, max(0, written - last), seen, findings)
 
-    def _quick_check(self, connection: Connection, knowledge: Knowledge) -> Sequence[Finding]:
-        return [*self._run_checks(connection), *find_missing(connection, knowledge)]
+    def _quick_check(
+        self, connection: Connection, remembered: RememberedAudit
+    ) -> Sequence[Finding]:
+        return [*self._run_checks(connection), *find_missing(connection, remembered)]
 
     def _run_checks(self, connection: Connection) -> Sequence[Finding]:
         return [finding for check in self._checks for finding in check(connection)]

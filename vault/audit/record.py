@@ -61,7 +61,7 @@ class NamedKeys(NamedTuple):
     mac: bytes
 
 
-"""A writer, the number of its last record as a witness saw it, and that record's MAC."""
+"""A writer, the number of its last record as somebody saw it, and that record's MAC."""
 
 
 @dataclass(frozen=True, slots=True)

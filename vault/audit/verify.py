@@ -17,10 +17,10 @@ from vault.audit.chain import Chain, FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.log import LogRoot
 from vault.audit.log_check import KnownLog, LogCheck, Logged
+from vault.audit.memory import NOTHING_REMEMBERED, RememberedAudit
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
-from vault.audit.witness import NOTHING_KNOWN, Knowledge
 from vault.errors import DecryptionFailed
-from vault.service.audit_access import AuditReport, Finding
+from vault.service.audit import AuditReport, Finding
 
 __all__ = ["MAX_FINDINGS", "AuditSnapshot", "verify"]
 
@@ -51,7 +51,7 @@ def verify(
     snapshot: AuditSnapshot,
     key_of: KeyOf,
     checkpoint: Checkpoint | None = None,
-    knowledge: Knowledge = NOTHING_KNOWN,
+    remembered: RememberedAudit = NOTHING_REMEMBERED,
 ) -> AuditReport:
     """Verifies every record and every writer.
 
@@ -59,12 +59,12 @@ def verify(
         key_of: the audit key of a version. May raise KeysUnavailable, and
             DecryptionFailed for a version that never was.
         checkpoint: heads and log seen earlier, kept outside of the database.
-        knowledge: what this process knows of them, as of a time before the snapshot.
+        remembered: what this process knows of them, as of a time before the snapshot.
     """
-    log = LogCheck(key_of, _known_logs(checkpoint, knowledge))
+    log = LogCheck(key_of, _known_logs(checkpoint, remembered))
     log.run(snapshot.log, snapshot.roots)
     openings = _genuine_openings(snapshot.openings, key_of)
-    anchors = _anchors(openings.values(), checkpoint, log, knowledge)
+    anchors = _anchors(openings.values(), checkpoint, log, remembered)
     findings = _writer_findings(snapshot, openings, anchors)
     known = {writer.writer for writer in snapshot.writers}
     read, unread = 0, set(known)
@@ -104,19 +104,19 @@ def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Op
     return openings
 
 
-def _known_logs(checkpoint: Checkpoint | None, knowledge: Knowledge) -> Sequence[KnownLog]:
+def _known_logs(checkpoint: Checkpoint | None, remembered: RememberedAudit) -> Sequence[KnownLog]:
     seen = (
         (checkpoint.log if checkpoint else None, "the checkpoint"),
-        (knowledge.log, "what this server saw"),
+        (remembered.log, "what this server saw"),
     )
-    return [KnownLog(log, witness) for log, witness in seen if log is not None]
+    return [KnownLog(log, source) for log, source in seen if log is not None]
 
 
 def _anchors(
     openings: Iterable[Opening],
     checkpoint: Checkpoint | None,
     log: LogCheck,
-    knowledge: Knowledge,
+    remembered: RememberedAudit,
 ) -> dict[UUID, dict[int, bytes]]:
     anchors: dict[UUID, dict[int, bytes]] = {}
     seen = [
@@ -129,7 +129,7 @@ def _anchors(
         seen += [(head.writer, head.number, head.mac) for head in checkpoint.heads]
     if log.sound:
         seen += [(writer, *last) for writer, last in log.last.items()]
-    seen += [(chain.writer, chain.number, chain.mac) for chain in knowledge.chains]
+    seen += [(chain.writer, chain.number, chain.mac) for chain in remembered.chains]
     for writer, number, mac in seen:
         anchors.setdefault(writer, {})
         if number > 0:  # 0: the writer had no head to name, but it was there

@@ -13,7 +13,7 @@ from vault.errors import KeysUnavailable
 from vault.keys.manifest import KeyVersion, Manifest
 from vault.keys.mismatches import KeyMismatch, KeysMismatch, MismatchKind, compare, inactive
 from vault.keys.snapshot import KeyId, Purpose
-from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
+from vault.keys.stored import NamedManifests, OpenedKeys, no_named_manifests, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 
@@ -44,13 +44,13 @@ def accept_keys(
     wrapper: KeyWrapper,
     tenant: str,
     give_up: Set[str],
-    witness: ManifestWitness = no_witness,
+    named_manifests: NamedManifests = no_named_manifests,
 ) -> Accepted:
     """Writes a new generation of the manifest of the keys that are stored.
 
     Args:
         give_up: fields that no longer have keys for good. All others are whole from now on.
-        witness: names generations that are gone; the new one comes after them.
+        named_manifests: names generations that are gone; the new one comes after them.
 
     Raises:
         KeysMismatch: a key is missing of a field that is not given up, or the audit's.
@@ -69,7 +69,7 @@ def accept_keys(
     final = [each for each in lost if each.kind in (MismatchKind.MISSING, MismatchKind.INACTIVE)]
     if final:
         raise KeysMismatch(final)
-    seen = [number for number, _ in witness(opened.audit_key_of(tenant))]
+    seen = [number for number, _ in named_manifests(opened.audit_key_of(tenant))]
     if max(seen, default=0) > before.number:
         changed = [*changed, f"the key manifest was put back from generation {max(seen)}"]
         before = replace(before, number=max(seen))

@@ -22,7 +22,7 @@ from vault.keys.snapshot import (
     build_snapshot,
     key_id,
 )
-from vault.keys.stored import ManifestWitness, no_witness
+from vault.keys.stored import NamedManifests, no_named_manifests
 from vault.keys.uses import DEFAULT_BLOCK, MAX_USES, ChargeResult, UseCounter
 from vault.model import DEFAULT_TENANT, TokenSpace
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyWrapper
@@ -67,7 +67,7 @@ class Keyring:
         lifetime: float = 3600.0,
         block: int = DEFAULT_BLOCK,
         max_uses: int = MAX_USES,
-        witness: ManifestWitness = no_witness,
+        named_manifests: NamedManifests = no_named_manifests,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Loads nothing yet.
@@ -77,10 +77,10 @@ class Keyring:
             lifetime: seconds from the moment unwrapping began until keys may not be used.
             block: encryptions reserved at a time.
             max_uses: encryptions of one version before a new one is made.
-            witness: returns, before the first load, which manifests there were.
+            named_manifests: returns, before the first load, which manifests there were.
             clock: seconds on a monotonic clock.
         """
-        self._loader = KeyLoader(store, wrapper, tenant, witness)
+        self._loader = KeyLoader(store, wrapper, tenant, named_manifests)
         self._tenant = tenant
         self._fields = frozenset(fields)
         self._lifetime = lifetime

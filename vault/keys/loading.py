@@ -19,7 +19,7 @@ from vault.keys.mismatches import (
     inactive,
 )
 from vault.keys.snapshot import KeyId, Purpose, key_id
-from vault.keys.stored import ManifestWitness, OpenedKeys, no_witness, open_keys, read_keys
+from vault.keys.stored import NamedManifests, OpenedKeys, no_named_manifests, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
@@ -32,7 +32,7 @@ _MAX_ATTEMPTS = 5
 class KeyLoader:
     """Loads what is stored, and remembers which keys there were.
 
-    What it remembers is the manifest of the last load: this process is a witness of the keys
+    What it remembers is the manifest of the last load: this process is itself a record of the keys
     that it has used, whatever becomes of the stored manifest. Not for several threads at once.
     """
 
@@ -41,9 +41,9 @@ class KeyLoader:
         store: DataKeyStore,
         wrapper: KeyWrapper,
         tenant: str,
-        witness: ManifestWitness = no_witness,
+        named_manifests: NamedManifests = no_named_manifests,
     ) -> None:
-        self._witness = witness
+        self._named_manifests = named_manifests
         self._store = store
         self._wrapper = wrapper
         self._tenant = tenant
@@ -117,7 +117,7 @@ class KeyLoader:
         _refuse(compare(self._known.without(fields_given_up(row)), stored))
         self._compare_with_memory(row)
         if self._remembered is None:
-            self._compare_with_witness(opened)
+            self._compare_with_audit(opened)
         manifest = Manifest(self._tenant) if row is None else opened.genuine(row)
         _refuse(compare(manifest.without(manifest.given_up), stored))
         _refuse(inactive(stored))
@@ -133,9 +133,9 @@ class KeyLoader:
                 " was in force (after a failover that lost it, restart the servers)"
             )
 
-    def _compare_with_witness(self, opened: OpenedKeys) -> None:
-        seen = self._witness(opened.audit_key_of(self._tenant))
-        # Read after the witness was asked: others may have gone on meanwhile.
+    def _compare_with_audit(self, opened: OpenedKeys) -> None:
+        seen = self._named_manifests(opened.audit_key_of(self._tenant))
+        # Read after the audit was asked: others may have gone on meanwhile.
         row = self._store.manifest(self._tenant)
         for number, mac in seen:
             if row is None or row.number < number or (row.number == number and row.mac != mac):

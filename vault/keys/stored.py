@@ -21,15 +21,15 @@ from vault.keys.snapshot import KeyId, Purpose, context_of, key_id, known_record
 from vault.keys.unwrap_failures import UnwrapFailed, name_unwrap_failures
 from vault.service.ports import DataKeyRecord, DataKeyStore, KeyManifest, KeyWrapper
 
-__all__ = ["ManifestWitness", "OpenedKeys", "no_witness", "open_keys", "read_keys"]
+__all__ = ["NamedManifests", "OpenedKeys", "no_named_manifests", "open_keys", "read_keys"]
 
-ManifestWitness: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
+NamedManifests: TypeAlias = Callable[[Callable[[int], MacKey]], Iterable[tuple[int, bytes]]]
 """Returns number and MAC of each generation of the manifest that something outside of the keys'
 tables names. It verifies that by the audit key, whose versions its argument returns (raises
 DecryptionFailed where there is none). Raises Unavailable."""
 
 
-def no_witness(_: Callable[[int], MacKey]) -> Iterable[tuple[int, bytes]]:
+def no_named_manifests(_: Callable[[int], MacKey]) -> Iterable[tuple[int, bytes]]:
     """Returns none."""
     return ()
 
@@ -66,7 +66,7 @@ class OpenedKeys:
         raise KeysMismatch([KeyMismatch(KeyVersion(key, version), MismatchKind.MISSING)])
 
     def audit_key_of(self, tenant: str) -> Callable[[int], MacKey]:
-        """Returns where the versions of the audit key are, for a witness."""
+        """Returns where the versions of the audit key are, for reading the audit."""
 
         def key_of(version: int) -> MacKey:
             try:

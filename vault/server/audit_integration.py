@@ -15,7 +15,7 @@ from typing import Protocol
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable, VaultError
 from vault.periodic_task import PeriodicTask
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
 

@@ -18,7 +18,7 @@ from vault.periodic_task import PeriodicTask
 from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
-from vault.service.policy_access import FileState, PolicyStatus
+from vault.service.policy import FileState, PolicyStatus
 from vault.store.policy_coordinator import Agreement, AuthenticatedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.of_transaction import audit_of
-from vault.audit.postgres import PostgresAuditLog
+from vault.audit.postgres import PostgresAuditAppender
 from vault.errors import AuditUnavailable, Reason, VaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
@@ -66,10 +66,10 @@ class _CallAudit:
     def __init__(self) -> None:
         self.event: AuditEvent | None = None
         self.tombstoned: Collection[str] = ()
-        self._log: PostgresAuditLog | None = None
+        self._log: PostgresAuditAppender | None = None
 
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
-        """As ``AuditLog``. What stands in the way of the record may be raised after the work."""
+        """As ``AuditAppender``; why no record can be written may be raised after the work."""
         if self.event is not None:
             raise AuditUnavailable(
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
@@ -78,7 +78,7 @@ class _CallAudit:
         if self._log is not None:
             self._log.append(event, tombstoned)
 
-    def join(self, log: PostgresAuditLog) -> None:
+    def join(self, log: PostgresAuditAppender) -> None:
         """Goes with a transaction of the call's own."""
         self._log = log
         if self.event is not None:

@@ -13,17 +13,17 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from vault.audit.access import AuditAccess
 from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.integrator import Integrator
-from vault.audit.key_witness import keys_named
+from vault.audit.memory import RememberedAudit
 from vault.audit.monitor import AuditMonitor
+from vault.audit.named_manifests import keys_named
 from vault.audit.of_transaction import audit_of
+from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedKeys
-from vault.audit.witness import Knowledge
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -52,12 +52,12 @@ from vault.server.policy_source import PolicySource
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
-from vault.service.audit_access import AuditService, Finding
+from vault.service.audit import AuditService, Finding
 from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.expiry import ExpiryService
 from vault.service.erasure.spellings import SpellingService
-from vault.service.policy_access import PolicyService
+from vault.service.policy import PolicyService
 from vault.service.token_space import token_space_left
 from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
@@ -132,7 +132,7 @@ def open_backend(
             TracedKeyWrapper(wrapper, spans),
             first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
-            witness=partial(keys_named, side),
+            named_manifests=partial(keys_named, side),
         )
         stack.callback(keyring.close)
         keyring.start()
@@ -182,7 +182,7 @@ def open_backend(
             PostgresAuditReader(
                 each,
                 audit_key_of,
-                lambda: Knowledge(chain_heads.seen(), integrator.seen()),
+                lambda: RememberedAudit(chain_heads.seen(), integrator.seen()),
                 [_altered_tables],
             )
             for each in (engine, side)
@@ -197,7 +197,9 @@ def open_backend(
         )
         stack.callback(integration.close)
         integration.start()
-        audit_access = AuditAccess(readers[0], audit_key, audit_key_of, keyring.mismatches)
+        audit_queries = PostgresAuditQueries(
+            readers[0], audit_key, audit_key_of, keyring.mismatches
+        )
         tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods=registry(
@@ -207,7 +209,7 @@ def open_backend(
                     ErasureService(admission, keyring), SpellingService(admission, keyring)
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring)),
-                audit_rpcs(AuditService(admission, audit_access)),
+                audit_rpcs(AuditService(admission, audit_queries)),
                 policy_rpcs(PolicyService(admission, policies.status)),
             ),
             policy=policies.current,

@@ -25,7 +25,7 @@ from vault.model import (
 )
 
 __all__ = [
-    "AuditLog",
+    "AuditAppender",
     "DataKeyRecord",
     "DataKeyStore",
     "DatabaseIdentity",
@@ -136,7 +136,7 @@ class TokenStore(Protocol):
         """
 
 
-class AuditLog(Protocol):
+class AuditAppender(Protocol):
     """The audit, within one transaction. Raises AuditUnavailable or StoreUnavailable only."""
 
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
@@ -215,7 +215,7 @@ class Transaction(Protocol):
     @property
     def tokens(self) -> TokenStore: ...
     @property
-    def audit(self) -> AuditLog: ...
+    def audit(self) -> AuditAppender: ...
     @property
     def token_specs(self) -> TokenSpecStore: ...
     @property

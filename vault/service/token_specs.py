@@ -13,7 +13,7 @@ from vault.model import Storage, TokenSpace
 from vault.policy.model import Field, Policy
 from vault.service.ports import TokenSpecStore, Transaction
 
-__all__ = ["FieldTokenSpec", "TokenSpecRecord", "check_token_specs"]
+__all__ = ["FieldTokenSpec", "KnownTokenSpecs", "check_token_specs"]
 
 _REMEDY = (
     "put the recorded token spec back, or give the new one a field of a new name and move the "
@@ -26,7 +26,7 @@ _STAYS = (
 )
 
 
-class TokenSpecRecord:
+class KnownTokenSpecs:
     """The token specs that this process knows to be recorded. Threads may share it."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class FieldTokenSpec:
         """
         return self._version_in(transaction, claim=True) or self._field.tweak_version
 
-    def version(self, transaction: Transaction) -> int | None:
+    def tweak_version(self, transaction: Transaction) -> int | None:
         """Returns the tweak version of a used field, None for one without a token.
 
         Where there is but one version nothing needs to be looked up.

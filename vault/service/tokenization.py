@@ -13,7 +13,7 @@ from vault.service.conversion import Conversion, ConversionPath, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
-from vault.service.token_specs import FieldTokenSpec, TokenSpecRecord
+from vault.service.token_specs import FieldTokenSpec, KnownTokenSpecs
 from vault.service.vaulted import VaultedPath
 from vault.service.vaultless import VaultlessPath
 
@@ -35,7 +35,7 @@ class TokenizationService:
     def __init__(self, admission: Admission, keys: KeySource) -> None:
         self._admission = admission
         self._keys = keys
-        self._token_specs = TokenSpecRecord()
+        self._token_specs = KnownTokenSpecs()
 
     def tokenize(
         self, call: Call, field: str, values: Sequence[str], region: str, finish: Finish[R]

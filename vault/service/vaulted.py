@@ -17,10 +17,10 @@ from vault.service.columnar.vaulted import (
 from vault.service.columns import NO_TOKEN, NOT_LIVE, parse_tokens
 from vault.service.conversion import Conversion, Parse, Work
 from vault.service.ports import KeySource, Transaction
-from vault.service.reading import TOMBSTONES, describe_rows, view_maker
 from vault.service.results import TokenDescription
 from vault.service.stored_rows import DECRYPTION_FAILED, match_each, open_each
 from vault.service.token_creation import ensure_tokens
+from vault.service.token_reading import TOMBSTONES, describe_rows, view_maker
 from vault.service.token_specs import FieldTokenSpec
 
 __all__ = ["VaultedPath"]

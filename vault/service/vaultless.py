@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from vault.crypto.field_key import FieldKey
 from vault.service.admission import FieldPermit
-from vault.service.columns import parse_tokens
-from vault.service.conversion import Conversion, Parse, Work
-from vault.service.ports import KeySource, Transaction
-from vault.service.reading import describe_vaultless, view_maker
-from vault.service.results import TokenDescription
-from vault.service.token_creation import VAULTLESS_KEY_VERSION
-from vault.service.token_specs import FieldTokenSpec
-from vault.service.vaultless_columns import (
+from vault.service.columnar.vaultless import (
     VAULTLESS_KEY_VERSIONS,
     detokenize_column,
     no_tokens,
     tokenize_column,
 )
+from vault.service.columns import parse_tokens
+from vault.service.conversion import Conversion, Parse, Work
+from vault.service.ports import KeySource, Transaction
+from vault.service.results import TokenDescription
+from vault.service.token_creation import VAULTLESS_KEY_VERSION
+from vault.service.token_reading import describe_vaultless, view_maker
+from vault.service.token_specs import FieldTokenSpec
 
 __all__ = ["VaultlessPath"]
 
@@ -39,7 +39,7 @@ class VaultlessPath:
 
         def work(transaction: Transaction) -> Conversion[str]:
             key, field = self._key(), self._field
-            version = self._token_spec.version(transaction) or field.tweak_version
+            version = self._token_spec.tweak_version(transaction) or field.tweak_version
             deadline = self._deadline
             made = tokenize_column(key, field, version, values, parse, deadline=deadline)
             if not len(made.tokens):
@@ -61,7 +61,7 @@ class VaultlessPath:
 
         def work(transaction: Transaction) -> Conversion[str]:
             key, field = self._key(), self._field
-            version = self._token_spec.version(transaction)
+            version = self._token_spec.tweak_version(transaction)
             if version is None:
                 return no_tokens(tokens)
             return detokenize_column(

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vault.store.lifetime_sql import LED_TO, LOCKED
+from vault.store.lifetime_sql import INDEXED_ONE_BY_ONE, LOCKED
 from vault.store.sql import COLUMNS, PAST
 
-__all__ = ["BY_ARRAY", "ONE_BY_ONE", "Finders", "finders"]
+__all__ = ["BY_ARRAY", "ONE_BY_ONE", "LookupStatements", "lookup_statements"]
 
 _ALWAYS_BY_INDEX = 170_000  # Postgres 17, as libpq numbers it
 
@@ -33,14 +33,14 @@ CROSS JOIN LATERAL (
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
     LIMIT 1) t
 """
-_LED_TO_BY_ARRAY = """
+_INDEXED_BY_ARRAY = """
 SELECT i.mac, i.token FROM token_index i
 WHERE i.tenant = %(tenant)b AND i.field = %(field)b AND i.scope = %(scope)b
   AND i.index_version = %(index_version)b AND i.mac = ANY (%(macs)b::bytea[])
 """
 
 
-class Finders(NamedTuple):
+class LookupStatements(NamedTuple):
     """The statements.
 
     Attributes:
@@ -56,11 +56,11 @@ class Finders(NamedTuple):
     rows_by_token: str
 
 
-def _by_mac(led_to: str) -> str:
+def _by_mac(indexed: str) -> str:
     """Finds the index rows, then the tokens that they lead to, in the order of those."""
     return f"""
 SELECT led.mac, {_SEALED}
-FROM (SELECT mac, token FROM ({led_to}) AS led ORDER BY token COLLATE "C") AS led
+FROM (SELECT mac, token FROM ({indexed}) AS led ORDER BY token COLLATE "C") AS led
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
@@ -68,7 +68,7 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 - constants only
 
 
-def _by_mac_extended(led_to: str) -> str:
+def _by_mac_extended(indexed: str) -> str:
     """Finds the same, with the expiry moved to now() + ttl where it has one that is earlier.
 
     At most once a second for each token: a value that many callers send at once must not have
@@ -83,7 +83,7 @@ WITH found AS MATERIALIZED (
            t.state <> 'live' OR coalesce(
                t.expires < now() + %(ttl)b::interval
                            - least(%(ttl)b::interval / 100, interval '1 second'), false) AS touch
-    FROM ({led_to}) AS led
+    FROM ({indexed}) AS led
     CROSS JOIN LATERAL (
         SELECT * FROM tokens t
         WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
@@ -104,19 +104,19 @@ SELECT t.mac, {_SEALED} FROM locked t
 """  # noqa: S608 - constants only
 
 
-def _finders(led_to: str, tokens: str) -> Finders:
-    return Finders(
-        by_mac=_by_mac(led_to),
-        by_mac_extended=_by_mac_extended(led_to),
+def _statements(indexed: str, tokens: str) -> LookupStatements:
+    return LookupStatements(
+        by_mac=_by_mac(indexed),
+        by_mac_extended=_by_mac_extended(indexed),
         by_token=f"SELECT {_SEALED} {tokens}",
         rows_by_token=f"SELECT {COLUMNS}, {PAST} AS past {tokens}",
     )
 
 
-BY_ARRAY = _finders(_LED_TO_BY_ARRAY, _TOKENS_BY_ARRAY)
-ONE_BY_ONE = _finders(LED_TO, _TOKENS_ONE_BY_ONE)
+BY_ARRAY = _statements(_INDEXED_BY_ARRAY, _TOKENS_BY_ARRAY)
+ONE_BY_ONE = _statements(INDEXED_ONE_BY_ONE, _TOKENS_ONE_BY_ONE)
 
 
-def finders(server_version: int) -> Finders:
+def lookup_statements(server_version: int) -> LookupStatements:
     """Returns the statements for a server, by its version as libpq numbers it (180006)."""
     return BY_ARRAY if server_version >= _ALWAYS_BY_INDEX else ONE_BY_ONE

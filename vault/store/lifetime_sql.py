@@ -31,7 +31,7 @@ SELECT {COLUMNS}, {PAST} AS past
 FROM unnest(%(tokens)b::text[]) AS u (token) {LOCKED}
 """  # noqa: S608 - constants only
 
-LED_TO = """
+INDEXED_ONE_BY_ONE = """
 SELECT u.mac, i.token
 FROM unnest(%(macs)b::bytea[]) AS u (mac)
 CROSS JOIN LATERAL (
@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
 """
 
 LOCK_BY_MAC = f"""
-WITH led AS MATERIALIZED ({LED_TO})
+WITH led AS MATERIALIZED ({INDEXED_ONE_BY_ONE})
 SELECT u.mac, {COLUMNS}, {PAST} AS past
 FROM (SELECT mac, token FROM led ORDER BY token COLLATE "C") AS u {LOCKED}
 """  # noqa: S608 - constants only

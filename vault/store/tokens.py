@@ -27,7 +27,7 @@ from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
 from vault.service.ports import IndexPlace
 from vault.store import lifetime_sql, sql
-from vault.store.find_sql import finders
+from vault.store.find_sql import lookup_statements
 
 __all__ = ["PostgresTokenStore"]
 
@@ -71,7 +71,7 @@ class PostgresTokenStore:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._finders = finders(driver_of(connection).info.server_version)
+        self._lookups = lookup_statements(driver_of(connection).info.server_version)
         self._stale: dict[_Index, dict[bytes, str]] = {}
         self._held: dict[_Index, set[bytes]] = {}
 
@@ -91,7 +91,7 @@ class PostgresTokenStore:
         if not macs:
             return _NO_TOKENS
         index = _Index(space, scope, index_version)
-        found_by = self._finders
+        found_by = self._lookups
         statement = found_by.by_mac if extend is None else found_by.by_mac_extended
         parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
         rows = execute(self._connection, statement, parameters)
@@ -107,7 +107,7 @@ class PostgresTokenStore:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return _NO_TOKENS
-        rows = execute(self._connection, self._finders.by_token, _named(space, tokens))
+        rows = execute(self._connection, self._lookups.by_token, _named(space, tokens))
         if not rows:
             return _NO_TOKENS
         columns = cast("_Sealed", tuple(zip(*rows, strict=True)))
@@ -117,7 +117,7 @@ class PostgresTokenStore:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return {}
-        rows = execute(self._connection, self._finders.rows_by_token, _named(space, tokens))
+        rows = execute(self._connection, self._lookups.rows_by_token, _named(space, tokens))
         return {row.token: row for row in map(_stored_token, rows)}
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
@@ -192,7 +192,7 @@ class PostgresTokenStore:
         """Drops the index rows that lead to expired tokens and tombstones.
 
         An expired token itself is left to the reaper: what becomes a tombstone is in a list
-        that goes with the audit record (``AuditLog.append``).
+        that goes with the audit record (``AuditAppender.append``).
         """
         stale = self._stale.pop(index, None)
         if stale is None:

@@ -242,7 +242,7 @@ class _Limits:
 
 
 class _Audit:
-    """The AuditLog of one transaction."""
+    """The AuditAppender of one transaction."""
 
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables

@@ -12,17 +12,17 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from vault.audit import access as desk_module
-from vault.audit.access import AuditAccess
+from vault.audit import queries as queries_module
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
+from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.service.audit_access import AuditSearch
+from vault.service.audit import AuditSearch
 from vault.service.audit_filter import AuditFilter
 from vault.service.ports import Transaction
 
@@ -53,12 +53,14 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def access(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AuditAccess:
-    monkeypatch.setattr(desk_module, "_CHUNK", 7)
-    return AuditAccess(PostgresAuditReader(engine, lambda _: KEY), lambda: KEY, lambda _: KEY)
+def access(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> PostgresAuditQueries:
+    monkeypatch.setattr(queries_module, "_CHUNK", 7)
+    return PostgresAuditQueries(
+        PostgresAuditReader(engine, lambda _: KEY), lambda: KEY, lambda _: KEY
+    )
 
 
-def positions(access: AuditAccess, search: AuditSearch) -> list[int]:
+def positions(access: PostgresAuditQueries, search: AuditSearch) -> list[int]:
     return [record.position for record in access.search(search).records]
 
 
@@ -66,7 +68,7 @@ BY_Q = AuditFilter(principals=["q"])
 ALL_OF_Q = list(range(2, 42, 4))
 
 
-def test_upwards_in_pages(access: AuditAccess) -> None:
+def test_upwards_in_pages(access: PostgresAuditQueries) -> None:
     found, at = list[int](), 1
     while True:
         page = access.search(AuditSearch(at, 3, wanted=BY_Q))
@@ -78,7 +80,7 @@ def test_upwards_in_pages(access: AuditAccess) -> None:
     assert page.last == 41
 
 
-def test_downwards_in_pages(access: AuditAccess) -> None:
+def test_downwards_in_pages(access: PostgresAuditQueries) -> None:
     found, before = list[int](), 0
     while True:
         page = access.search(AuditSearch(0, 3, before, BY_Q))
@@ -91,19 +93,19 @@ def test_downwards_in_pages(access: AuditAccess) -> None:
     assert positions(access, AuditSearch(0, 9, 3, BY_Q)) == [2]
 
 
-def test_between_two_positions(access: AuditAccess) -> None:
+def test_between_two_positions(access: PostgresAuditQueries) -> None:
     assert positions(access, AuditSearch(6, 100, 14, BY_Q)) == [6, 10]
     assert positions(access, AuditSearch(99, 100, wanted=BY_Q)) == []
     assert positions(access, AuditSearch(2**62, 100, 2**62, BY_Q)) == []
 
 
-def test_filters_go_together(access: AuditAccess) -> None:
+def test_filters_go_together(access: PostgresAuditQueries) -> None:
     both = AuditFilter(principals=["q"], outcomes=["denied"])
     assert positions(access, AuditSearch(1, 100, wanted=both)) == [2, 22]
     assert positions(access, AuditSearch(1, 9, wanted=AuditFilter(request_id="r5"))) == [7]
 
 
-def test_by_time(access: AuditAccess, engine: Engine) -> None:
+def test_by_time(access: PostgresAuditQueries, engine: Engine) -> None:
     (page,) = [access.tail(20, 1)]
     begun = page.records[0].body.partition('"time":"')[2].partition('"')[0]
     moment = datetime.fromisoformat(begun)
@@ -111,7 +113,9 @@ def test_by_time(access: AuditAccess, engine: Engine) -> None:
     assert positions(access, AuditSearch(1, 100, wanted=since)) == [20]
 
 
-def test_a_finding_is_joined_to_its_position(access: AuditAccess, database: Database) -> None:
+def test_a_finding_is_joined_to_its_position(
+    access: PostgresAuditQueries, database: Database
+) -> None:
     writer = access.tail(9, 1).records[0].writer
     page = access.search(AuditSearch(1, 9, wanted=AuditFilter(writer=writer, number=9)))
     assert [(each.position, each.number) for each in page.records] == [(9, 9)]
@@ -120,7 +124,7 @@ def test_a_finding_is_joined_to_its_position(access: AuditAccess, database: Data
 
 
 def test_no_filter_hides_what_is_gone_or_was_edited(
-    access: AuditAccess, database: Database
+    access: PostgresAuditQueries, database: Database
 ) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as owner:
         owner.execute(
@@ -134,12 +138,12 @@ def test_no_filter_hides_what_is_gone_or_was_edited(
 
 
 def test_a_search_ends_in_time_and_says_how_far_it_came(
-    access: AuditAccess, monkeypatch: pytest.MonkeyPatch
+    access: PostgresAuditQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = AuditFilter(principals=["nobody"])
     page = access.search(AuditSearch(1, 9, wanted=nobody), deadline=time.monotonic() - 1)
     assert (list(page.records), page.next, page.last) == ([], 1, 41)
-    monkeypatch.setattr(desk_module, "_SEARCH_SECONDS", 0.02)
+    monkeypatch.setattr(queries_module, "_SEARCH_SECONDS", 0.02)
     at, calls = 1, 0
     while at <= 41:
         at, calls = max(at + 1, access.search(AuditSearch(at, 9, wanted=nobody)).next), calls + 1

@@ -10,8 +10,8 @@ import pytest
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.integrator import Integrator
+from vault.audit.memory import RememberedAudit
 from vault.audit.reading import PostgresAuditReader
-from vault.audit.witness import Knowledge
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, Reason
@@ -37,7 +37,7 @@ class Server:
         self.work = PostgresUnitOfWork(self.engine, heads)
         self.integrator = Integrator(self.engine, lambda: KEY, key_of)
         self.reader = PostgresAuditReader(
-            self.engine, key_of, lambda: Knowledge(heads.seen(), self.integrator.seen())
+            self.engine, key_of, lambda: RememberedAudit(heads.seen(), self.integrator.seen())
         )
         self.store = PostgresDataKeyStore(self.engine)
 

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.key_witness import keys_named
+from vault.audit.named_manifests import keys_named
 from vault.audit.record import NamedKeys
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database
@@ -75,7 +75,7 @@ class Installation:
             lifetime=100.0,
             block=1000,
             max_uses=10_000,
-            witness=partial(keys_named, self.engine),
+            named_manifests=partial(keys_named, self.engine),
             clock=self.clock,
         )
         self.rings.append(ring)
@@ -84,8 +84,8 @@ class Installation:
 
     def accept(self, *give_up: str) -> Accepted:
         """`tokenvault keys accept`."""
-        witness = partial(keys_named, self.engine)
-        return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up), witness)
+        named_manifests = partial(keys_named, self.engine)
+        return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up), named_manifests)
 
     def serving(self, ring: Keyring) -> Callable[[], None]:
         """What calls of a server with that ring leave in the audit."""

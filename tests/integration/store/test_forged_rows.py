@@ -13,7 +13,7 @@ from tests.integration.conftest import AUDIT_KEY
 from tests.integration.store.service_harness import POLICY, ServiceHarness, call
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
-from vault.audit.key_witness import keys_named
+from vault.audit.named_manifests import keys_named
 from vault.audit.reading import PostgresAuditReader
 from vault.errors import ConfigError, KeysUnavailable, VaultError
 from vault.keys.accepting import accept_keys
@@ -48,8 +48,8 @@ class Start:
         check_schema(self.engine)
         refuse_tampering(self.engine)
         store = PostgresDataKeyStore(self.engine)
-        witness = partial(keys_named, self.engine)
-        keys = Keyring(store, self.wrapper, POLICY.fields, witness=witness)
+        named_manifests = partial(keys_named, self.engine)
+        keys = Keyring(store, self.wrapper, POLICY.fields, named_manifests=named_manifests)
         keys.reload()
         name, server = "server", uuid4()
         PolicyCoordinator(self.engine, DEFAULT_TENANT, server, name, _unrecorded).report(

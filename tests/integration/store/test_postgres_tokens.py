@@ -23,7 +23,7 @@ from vault.postgres.transaction import execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store import sql, tokens
-from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, finders
+from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, lookup_statements
 
 Owner = psycopg.Connection[tuple[object, ...]]
 SPACE = TokenSpace("default", "card_number")
@@ -200,15 +200,15 @@ def test_the_statements_for_older_servers_find_the_same(
     work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, new))
     answers = []
     for chosen in (BY_ARRAY, ONE_BY_ONE):
-        monkeypatch.setattr(tokens, "finders", lambda _, chosen=chosen: chosen)
+        monkeypatch.setattr(tokens, "lookup_statements", lambda _, chosen=chosen: chosen)
         answers.append(work.run(find))
     assert answers[0] == answers[1]
     assert answers[0][0] == answers[0][1] == [(at, str(40 + at)) for at in range(10)]
 
 
 def test_servers_from_17_on_are_asked_by_array() -> None:
-    assert finders(170_000) is BY_ARRAY
-    assert finders(169_999) is ONE_BY_ONE
+    assert lookup_statements(170_000) is BY_ARRAY
+    assert lookup_statements(169_999) is ONE_BY_ONE
 
 
 def test_the_insert_joins_large_batches_by_hash(engine: Engine) -> None:

@@ -18,11 +18,11 @@ from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import registry
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.rpc.permissions import permissions
-from vault.service.audit_access import AuditService
+from vault.service.audit import AuditService
 from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.spellings import SpellingService
-from vault.service.policy_access import PolicyService
+from vault.service.policy import PolicyService
 from vault.service.tokenization import TokenizationService
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable
 from vault.server.audit_integration import IntegrationTask
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 from vault.telemetry.metrics import AuditMetrics
 
 WRITER = UUID(int=1)

@@ -19,7 +19,7 @@ from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
-from vault.service.policy_access import FileState
+from vault.service.policy import FileState
 from vault.store.policy_coordinator import Agreement, AuthenticatedPolicy
 
 

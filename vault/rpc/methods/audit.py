@@ -8,7 +8,7 @@ from datetime import UTC
 from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import timestamp
 from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
-from vault.service.audit_access import AuditSearch, AuditService, Finding
+from vault.service.audit import AuditSearch, AuditService, Finding
 from vault.service.audit_filter import AuditFilter
 from vault.service.call import Call
 from vault.v1 import audit_service_pb2 as pb

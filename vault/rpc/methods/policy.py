@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vault.rpc.methods.messages import timestamp
 from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
-from vault.service.policy_access import PolicyService
+from vault.service.policy import PolicyService
 from vault.v1 import policy_service_pb2 as pb
 
 __all__ = ["policy_rpcs"]

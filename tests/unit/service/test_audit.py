@@ -11,7 +11,7 @@ from vault.errors import AuditUnavailable, Denied, InvalidRequest, Reason, Unava
 from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
-from vault.service.audit_access import (
+from vault.service.audit import (
     AuditPage,
     AuditReport,
     AuditSearch,
@@ -79,7 +79,7 @@ def test_a_second_verification_is_refused_while_one_runs(harness: ServiceHarness
 
 
 class Reader:
-    """An AuditReader that notes what it is asked."""
+    """An AuditQueries that notes what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []

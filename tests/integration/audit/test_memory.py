@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from vault.audit.access import AuditAccess
 from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.integrator import Integrator
+from vault.audit.memory import RememberedAudit
 from vault.audit.monitor import AuditMonitor
+from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
-from vault.audit.witness import Knowledge
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import SERVICE, Database
 from vault.errors import AuditUnavailable, DecryptionFailed
@@ -24,7 +24,7 @@ from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.postgres.tampering import find_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 from vault.service.ports import Transaction
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -59,11 +59,11 @@ class Server:
         self.work = PostgresUnitOfWork(self.engine, self.chain_heads)
         self.integrator = Integrator(self.engine, lambda: KEY, key_of, clock=lambda: self.now)
         self.reader = PostgresAuditReader(self.engine, key_of, self.knowledge, [altered])
-        self.access = AuditAccess(self.reader, lambda: KEY, key_of)
+        self.access = PostgresAuditQueries(self.reader, lambda: KEY, key_of)
         self.monitor = AuditMonitor(self.reader, self.chain_heads.seen, clock=lambda: self.now)
 
-    def knowledge(self) -> Knowledge:
-        return Knowledge(self.chain_heads.seen(), self.integrator.seen())
+    def knowledge(self) -> RememberedAudit:
+        return RememberedAudit(self.chain_heads.seen(), self.integrator.seen())
 
     def call(self, times: int = 1) -> None:
         for _ in range(times):

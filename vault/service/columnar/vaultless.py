@@ -27,8 +27,8 @@ from vault.service.columnar.row_ciphers import cipher_rows
 from vault.service.columnar.separator_free import items_at, split_items
 from vault.service.columns import NO_TOKEN, Answers, parse_column, parse_tokens, with_view_layouts
 from vault.service.conversion import Conversion
-from vault.service.reading import decipher_tokens
 from vault.service.token_creation import VAULTLESS_KEY_VERSION, encipher_cores
+from vault.service.token_reading import decipher_tokens
 
 __all__ = [
     "FIXED_POINT",

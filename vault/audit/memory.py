@@ -17,13 +17,13 @@ from sqlalchemy import Connection, text
 from vault.audit.chain import FindingKind
 from vault.audit.chain_heads import ChainHead
 from vault.audit.checkpoint import CheckpointLog
-from vault.service.audit_access import Finding
+from vault.service.audit import Finding
 
-__all__ = ["NOTHING_KNOWN", "AuditWitness", "Knowledge", "find_missing", "has_log"]
+__all__ = ["NOTHING_REMEMBERED", "AuditMemory", "RememberedAudit", "find_missing", "has_log"]
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class RememberedAudit:
     """What a process knows at one time.
 
     Attributes:
@@ -35,8 +35,8 @@ class Knowledge:
     log: CheckpointLog | None = None
 
 
-NOTHING_KNOWN = Knowledge()
-AuditWitness = Callable[[], Knowledge]
+NOTHING_REMEMBERED = RememberedAudit()
+AuditMemory = Callable[[], RememberedAudit]
 """Called before the audit is read: what it returns is committed, so the reader must find it."""
 
 _CHAINS = text("""
@@ -53,20 +53,20 @@ SELECT (SELECT coalesce(max(position), 0) FROM audit_log),
 _Chain = tuple[UUID, bool, int | None, bytes | None]
 
 
-def find_missing(connection: Connection, knowledge: Knowledge) -> list[Finding]:
+def find_missing(connection: Connection, remembered: RememberedAudit) -> list[Finding]:
     """Compares the ends of chains and log only; ``verify`` compares all that lies before."""
     found: list[Finding] = []
-    if knowledge.chains:
+    if remembered.chains:
         parameters = {
-            "writers": [chain.writer for chain in knowledge.chains],
-            "numbers": [chain.number for chain in knowledge.chains],
+            "writers": [chain.writer for chain in remembered.chains],
+            "numbers": [chain.number for chain in remembered.chains],
         }
-        known = {chain.writer: chain for chain in knowledge.chains}
+        known = {chain.writer: chain for chain in remembered.chains}
         for row in connection.execute(_CHAINS, parameters):
             found += _chain_findings(known[row[0]], cast("_Chain", tuple(row)))
-    if knowledge.log is not None:
-        last, root = connection.execute(_LOG, {"size": knowledge.log.size}).one()
-        found += _log_findings(knowledge.log, last, root)
+    if remembered.log is not None:
+        last, root = connection.execute(_LOG, {"size": remembered.log.size}).one()
+        found += _log_findings(remembered.log, last, root)
     return found
 
 

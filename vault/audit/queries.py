@@ -13,7 +13,7 @@ from vault.audit.reading import LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, InvalidRequest
-from vault.service.audit_access import (
+from vault.service.audit import (
     AuditPage,
     AuditReport,
     AuditSearch,
@@ -22,14 +22,14 @@ from vault.service.audit_access import (
     SignedCheckpoint,
 )
 
-__all__ = ["AuditAccess"]
+__all__ = ["PostgresAuditQueries"]
 
 _CHUNK = 1000  # records read from the log at once
 _SEARCH_SECONDS = 2.0
 
 
-class AuditAccess:
-    """The AuditReader of the use cases."""
+class PostgresAuditQueries:
+    """The AuditQueries of the use cases."""
 
     def __init__(
         self,

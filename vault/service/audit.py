@@ -17,7 +17,7 @@ from vault.service.call import Call
 __all__ = [
     "MAX_PAGE",
     "AuditPage",
-    "AuditReader",
+    "AuditQueries",
     "AuditReport",
     "AuditSearch",
     "AuditService",
@@ -121,7 +121,7 @@ class SignedCheckpoint:
     findings: Sequence[Finding] = ()
 
 
-class AuditReader(Protocol):
+class AuditQueries(Protocol):
     """Reads the audit. Raises AuditUnavailable, KeysUnavailable."""
 
     def verify(self, checkpoint: str = "", *, deadline: float | None = None) -> AuditReport:
@@ -143,7 +143,7 @@ class AuditReader(Protocol):
 class AuditService:
     """The use cases of auditors."""
 
-    def __init__(self, admission: Admission, reader: AuditReader) -> None:
+    def __init__(self, admission: Admission, reader: AuditQueries) -> None:
         self._admission = admission
         self._reader = reader
         self._verifying = Lock()
