@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from vault.audit.tlog.note import Note, NoteKey
+
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
@@ -210,6 +212,16 @@ def test_a_checkpoint_is_made_and_compared(server: Server, site: Site, tmp_path:
     assert run(server, "checkpoint", "-o", str(path)).returncode == 0
     done = run(server, "verify", "--checkpoint", str(path))
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "nothing is wrong")
+    # And by the public key alone.
+    printed = subprocess.run(
+        [TOKENVAULT, "keys", "public", "--config", str(server.settings)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    keys = [NoteKey.from_vkey(line) for line in printed.stdout.splitlines()]
+    assert Note.parse(path.read_text("utf-8")).verified(keys)
 
 
 def test_rows_hidden_under_a_running_server_are_named(

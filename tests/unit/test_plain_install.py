@@ -71,6 +71,7 @@ NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("keys", "list", "--config", "server.toml"), "server"),
     (("keys", "restored", "--config", "server.toml"), "server"),
     (("keys", "accept", "--config", "server.toml"), "server"),
+    (("keys", "public", "--config", "server.toml"), "server"),
     (("policy", "check", "policy.yaml"), "server"),
     (("policy", "diff", "policy.yaml", "policy.yaml"), "server"),
     (

@@ -127,6 +127,51 @@ def accept(
         typer.echo(f"given up: {field}; its tokens cannot be read and no new ones are made")
 
 
+@app.command("public")
+@needs_server
+def public_keys(
+    config: ConfigOption,
+    certify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Have this ed25519 key of Transit sign them; needs --token-file."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A login to the key server that may read and sign."),
+    ] = None,
+) -> None:
+    """Prints the public keys that verify checkpoints, a line each, the oldest first.
+
+    With --certify a signed note of each instead, and on standard error the key that verifies
+    the notes; whoever checks takes that from the key server itself. Needs the database and
+    the key server. A restore begins an origin: certify again.
+    """
+    from vault.audit.tlog.note import NoteKey
+    from vault.cli.checkpoint_keys import certificate, checkpoint_vkeys, transit_signer
+    from vault.config import load_settings
+    from vault.keys.hashicorp import HashicorpKeyWrapper
+
+    if (certify is None) != (token_file is None):
+        raise typer.BadParameter("--certify and --token-file go together")
+    settings = load_settings(config).keys
+    wrapper = HashicorpKeyWrapper(settings)
+    try:
+        with _engine(config) as engine:
+            vkeys = checkpoint_vkeys(engine, wrapper)
+    finally:
+        wrapper.close()
+    if certify is None or token_file is None:
+        for vkey in vkeys:
+            typer.echo(vkey)
+        return
+    with transit_signer(settings, certify, token_file) as signer:
+        for vkey in vkeys:
+            typer.echo(str(certificate(vkey, signer)).encode())
+        typer.echo(NoteKey(signer.name, signer.public).to_vkey(), err=True)
+
+
 @contextmanager
 def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
     from vault.store.data_keys import PostgresDataKeyStore

@@ -7,6 +7,7 @@ leaves this module.
 from __future__ import annotations
 
 import math
+import re
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,9 +20,9 @@ import requests
 from hvac import exceptions
 from hvac.adapters import JSONAdapter
 
-from vault.errors import KeysUnavailable
+from vault.errors import ConfigError, KeysUnavailable
 
-__all__ = ["Fault", "KeyServerConnection", "KeyServerError"]
+__all__ = ["Fault", "KeyServerConnection", "KeyServerError", "check_name"]
 
 _NO_CONTENT = 204
 
@@ -37,8 +38,18 @@ class Fault(StrEnum):
     INVALID = "it refused the request as invalid"
     TOO_NEW = "it has no such version of the Transit key"
     TOO_OLD = "the Transit key's min_decryption_version forbids it"
+    NOT_ED25519 = "the Transit key is not one of type ed25519, not derived"
     BUSY = "it is overloaded and limits requests"
     UNEXPECTED = "it answered in an unexpected way"
+
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
+
+
+def check_name(setting: str, name: str) -> None:
+    """Refuses what cannot be part of a path of the key server. Raises ConfigError."""
+    if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
+        raise ConfigError(f"{setting}: is not a name of the key server")
 
 
 class KeyServerError(KeysUnavailable):

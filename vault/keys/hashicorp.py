@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
+from vault.keys.connection import Fault, KeyServerConnection, KeyServerError, check_name
 from vault.keys.login import Login
 from vault.keys.methods import choose_method
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
@@ -30,7 +30,6 @@ _WHY: Mapping[Fault, UnwrapFault] = {
     Fault.TOO_OLD: UnwrapFault.TOO_OLD,
 }
 _WRAPPED = re.compile(r"vault:v[1-9][0-9]{0,9}:[A-Za-z0-9+/=]{1,1000}")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128})*")
 
 
 class KeyServerStatus(NamedTuple):
@@ -66,8 +65,7 @@ class HashicorpKeyWrapper:
             ("keys.key_name", settings.key_name),
             ("keys.auth.mount", settings.auth.mount or settings.auth.method),
         ):
-            if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
-                raise ConfigError(f"{key}: is not a name of the key server")
+            check_name(key, name)
         self._connection = KeyServerConnection(
             settings.address,
             ca=settings.ca,
