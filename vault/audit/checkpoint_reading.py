@@ -35,7 +35,8 @@ def read_checkpoint(text: str, key_of: KeyOf) -> Checkpoint:
         KeysUnavailable: the audit key is not there.
     """
     try:
-        return (_from_json if text.startswith("{") else _from_note)(text, key_of)
+        read = _from_json if text.lstrip().startswith("{") else _from_note
+        return read(text, key_of)
     except (ValueError, KeyError, DecryptionFailed):
         # Every way to be wrong has one answer.
         raise ConfigError(

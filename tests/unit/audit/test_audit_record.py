@@ -165,6 +165,7 @@ def test_other_bodies_are_no_openings(body: str) -> None:
 def test_a_checkpoint_reads_back() -> None:
     checkpoint = Checkpoint(NOW.astimezone(UTC), [CheckpointHead(WRITER, 5, b"mac")])
     assert read_checkpoint(json_checkpoint(checkpoint, KEY), keys) == checkpoint
+    assert read_checkpoint(f"\n {json_checkpoint(checkpoint, KEY)}", keys) == checkpoint
     with_log = replace(checkpoint, log=CheckpointLog(7, b"r" * 32))
     assert read_checkpoint(json_checkpoint(with_log, KEY), keys) == with_log
 

@@ -6,6 +6,7 @@ key has signed it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _MOST_SIGNATURES = 100
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "\N{EM DASH} "
 _KEY_BYTES, _SIGNATURE_BYTES, _TIME_BYTES = 32, 64, 8
 _LATEST = 2**63 - 1
@@ -148,7 +150,7 @@ class Note:
     def parse(cls, note: str) -> Note:
         """Reads a note, without believing it. Raises ValueError."""
         note.encode()  # a lone surrogate is an error of Unicode, which is a ValueError
-        if any(character < " " and character != "\n" for character in note):
+        if _CONTROL.search(note):
             raise ValueError("a note has no control characters")
         text, blank, lines = note.rpartition("\n\n")
         if not blank or not text:
