@@ -333,10 +333,13 @@ def test_stops_goes_on_and_leaves_nothing(private_tmp: Path) -> None:
     with client(directory, "pipeline") as caller:
         (token,) = caller.tokenize("card_number", [CARD]).values
     before = json.loads((directory / "dev.json").read_text())
+    # It serves before it says so, and is interrupted at its start until then.
+    assert process.stdout is not None
+    while b"Try in another terminal" not in process.stdout.readline():
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert b"Try in another terminal" in output
     assert not (directory / "dev.json").exists()
     await_nothing_left(directory)
 
