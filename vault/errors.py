@@ -159,13 +159,13 @@ class Unavailable(VaultError):
 
 
 class KeysUnavailable(Unavailable):
-    """No usable key: the key server is away and the keys in memory have ended."""
+    """No usable key: the key server is unavailable and the keys in memory have expired."""
 
     reason = Reason.KEYS_UNAVAILABLE
 
 
 class StoreUnavailable(Unavailable):
-    """Postgres is away, full or out of connections.
+    """Postgres is unavailable, full or out of connections.
 
     Attributes:
         where: addresses, role and database that it is about, or empty. For operators: the

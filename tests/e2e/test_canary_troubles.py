@@ -122,7 +122,7 @@ def _bug(server: Server) -> dict[str, str]:
 
 
 def _database(server: Server, site: Site) -> dict[str, str]:
-    """A table of tokens and one of the audit are away, each for a moment."""
+    """A table of tokens and one of the audit are unavailable, each for a moment."""
     found = {}
     for table in ("tokens", "audit_heads"):
         with (

@@ -221,7 +221,7 @@ def test_readiness_says_why_before_and_after_the_end(courses: dict[str, Course],
     reason = OUTAGES[name][2]
     told = [line for line in course.log.splitlines() if '"not ready"' in line]
     assert any("from memory" in line and reason in line for line in told)
-    assert any("the keys have ended" in line and reason in line for line in told)
+    assert any("the keys have expired" in line and reason in line for line in told)
     assert len(told) <= 4  # once per change
     assert course.trouble == "NOT_SERVING"
     assert 'tokenvault_probe{probe="keys"} 0.0' in course.page

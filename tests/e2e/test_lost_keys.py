@@ -85,7 +85,7 @@ def test_a_lost_key_of_a_vaultless_field_never_answers_another_value(
     with pytest.raises(CallError, match="KEYS_UNAVAILABLE"):
         detokenize(server, "card_number", card)
     # The probes say so in their next round.
-    for words in ("from memory", "the keys have ended"):
+    for words in ("from memory", "the keys have expired"):
         while not any(words in line and LOST in line for line in not_ready(server)):
             assert time.monotonic() < end
             time.sleep(0.1)

@@ -2,7 +2,7 @@
 
 A chain head knows its writer's last record, so a transaction need not read it and two
 transactions never queue for one chain. A chain head moves on only after a commit, stays where
-it is after a rollback, and is given up for good where nobody knows which it was: its
+it is after a rollback, and is given up where nobody knows which it was: its
 writer then simply ends there. Numbers therefore have no gap.
 """
 

@@ -128,9 +128,9 @@ class Integrator:
         """Runs one round: integrates what there is, unless another server does.
 
         Raises:
-            AuditUnavailable: the database is away, or the log itself was tampered with
+            AuditUnavailable: the database is unavailable, or the log itself was tampered with
                 (reason INTERNAL): this process integrates nothing then.
-            KeysUnavailable: the audit key is away.
+            KeysUnavailable: the audit key is unavailable.
         """
         integrated = 0
         for _ in range(_STEPS):

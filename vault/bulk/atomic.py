@@ -16,7 +16,7 @@ __all__ = ["atomic_output"]
 def atomic_output(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes its name only when the block ends well.
 
-    It is written beside its place with mode 0600 and renamed at the end; an exception,
+    It is written next to its target with mode 0600 and renamed at the end; an exception,
     KeyboardInterrupt included, removes it and leaves what was there before.
 
     Raises:

@@ -175,7 +175,7 @@ def _up_to_line_end(parts: Sequence[list[str]], place: int) -> Iterator[str]:
 def _readings(line: str, delimiter: str) -> Iterator[list[str]]:
     yield line.split(delimiter)
     if '"' in line:
-        # A row may have delimiters in proper quotes, and the quotes too many besides.
+        # A row may have delimiters in proper quotes, and extra quotes as well.
         yield next(csv.reader([line], delimiter=delimiter), [])
 
 

@@ -1,7 +1,7 @@
 """The `tokenvault` command.
 
 Exit codes: 0 all is well; 1 some rows were rejected, or something was found; 2 wrong
-usage, file, setting or policy; 3 the service refused the caller; 4 a service is away;
+usage, file, setting or policy; 3 the service refused the caller; 4 a service is unavailable;
 5 an error of Tokenvault's own; 130 Ctrl-C; 141 nobody reads the output any more.
 """
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     name="tokenvault",
     help="Tokenization and format-preserving encryption of sensitive data.\n\n"
     "Exit codes: 0 all is well; 1 rows were rejected or something was found; 2 wrong usage, "
-    "file, setting or policy; 3 the service refused; 4 a service is away; 5 an error of "
+    "file, setting or policy; 3 the service refused; 4 a service is unavailable; 5 an error of "
     "Tokenvault's own; 130 Ctrl-C; 141 nobody reads the output any more.",
     no_args_is_help=True,
     add_completion=False,

@@ -26,7 +26,7 @@ class Buffers(NamedTuple):
 
 
 def buffers_of(column: object) -> Buffers:
-    """Returns the buffers of an array of texts, sliced or chunked or of a kindred type.
+    """Returns the buffers of an array of texts, sliced or chunked or of a similar type.
 
     Raises:
         TypeError: it is no Arrow array, or not of texts; the message names the cast.

@@ -42,7 +42,7 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 60_000),
     # gRPC waits a second before it connects again, and fails all calls meanwhile: longer
-    # than our repetitions take, so that one unlucky connection would fail a call for good.
+    # than our repetitions take, so that one unlucky connection would fail a call permanently.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )

@@ -1,4 +1,4 @@
-"""Repeats a call that is safe to repeat while the server is away or overloaded.
+"""Repeats a call that is safe to repeat while the server is unavailable or overloaded.
 
 Every RPC of Tokenvault is safe to repeat: Tokenize keeps a value's token, the others
 change nothing. A deadline that passed is not repeated: the time is the caller's.

@@ -252,7 +252,7 @@ class KeysSettings(_Section):
     key_name: str = "tokenvault"
     namespace: str | None = None
     lifetime: Duration = timedelta(hours=1)
-    """How long unwrapped keys serve while the key server is away."""
+    """How long unwrapped keys serve while the key server is unavailable."""
     timeout: Duration = timedelta(seconds=5)
 
 

@@ -57,7 +57,7 @@ def _answers(program: Path, identity: ProcessIdentity) -> bool:
 
 
 def _copy(binaries: Path, shared: Path) -> Path:
-    """Copies the whole installation: the programs look for theirs beside them.
+    """Copies the whole installation: the programs look for their files next to them.
 
     So do those of a wheel for its libraries: package/pginstall/bin and package.libs.
     """

@@ -1,7 +1,7 @@
 """Declares, for an operator, that the keys stored now are the right ones.
 
 For what no backup brings back: a manifest that is gone or was edited, and keys that are lost
-for good. Needs the key server, and so more than the database's owner has.
+permanently. Needs the key server, and so more than the database's owner has.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def accept_keys(
     """Writes a new generation of the manifest of the keys that are stored.
 
     Args:
-        give_up: fields that no longer have keys for good. All others are whole from now on.
+        give_up: fields whose keys are lost permanently. All others are whole from now on.
         named_manifests: names generations that are gone; the new one comes after them.
 
     Raises:
         KeysMismatch: a key is missing of a field that is not given up, or the audit's.
-        KeysUnavailable: a key does not open, the key server is away, or another was quicker.
-        StoreUnavailable: the database is away.
+        KeysUnavailable: a key does not open, the key server is unavailable, or another was quicker.
+        StoreUnavailable: the database is unavailable.
     """
     row = store.manifest(tenant)
     opened = open_keys(wrapper, read_keys(store, tenant, give_up - {""}))

@@ -207,7 +207,9 @@ class Keyring:
     def _current(self) -> KeySnapshot:
         snapshot = self._snapshot
         if snapshot is None or self._clock() >= snapshot.ends:
-            raise KeysUnavailable(f"the keys in memory have ended: {self._problem or 'reloading'}")
+            raise KeysUnavailable(
+                f"the keys in memory have expired: {self._problem or 'reloading'}"
+            )
         return snapshot
 
     def _find(

@@ -36,7 +36,7 @@ class Lease:
 
     @classmethod
     def granted(cls, seconds: float, *, renewable: bool, now: float) -> Lease:
-        """Makes a lease of so many seconds from now."""
+        """Makes a lease of that many seconds from now."""
         return cls(seconds, now + seconds, renewable)
 
     def remaining(self, now: float) -> float:
@@ -79,5 +79,5 @@ def next_step(lease: Lease, now: float, jitter: float) -> Step:
 
 
 def retry_delay(failures: int, jitter: float) -> float:
-    """Returns the pause after so many failures in a row: doubling, bounded, with jitter."""
+    """Returns the pause after that many failures in a row: doubling, bounded, with jitter."""
     return min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(failures - 1, 10)) * (0.5 + jitter / 2)

@@ -58,7 +58,7 @@ class KeyLoader:
 
     @property
     def given_up(self) -> Set[str]:
-        """Fields whose keys an operator gave up for good, at the last load."""
+        """Fields whose keys an operator gave up, at the last load."""
         return self._known.given_up
 
     def records(self) -> list[DataKeyRecord]:
@@ -70,8 +70,8 @@ class KeyLoader:
 
         Raises:
             KeysMismatch, ManifestMismatch: stored keys are not those that there were.
-            KeysUnavailable: a stored key does not open, or the key server is away.
-            StoreUnavailable: the database is away.
+            KeysUnavailable: a stored key does not open, or the key server is unavailable.
+            StoreUnavailable: the database is unavailable.
         """
         for _ in range(_MAX_ATTEMPTS):
             row, records = self._read()
@@ -90,7 +90,7 @@ class KeyLoader:
     def mismatches(self) -> Sequence[str]:
         """Returns what is wrong with the stored keys; makes and loads nothing.
 
-        While the key server is away it finds only missing rows. Raises StoreUnavailable.
+        While the key server is unavailable it finds only missing rows. Raises StoreUnavailable.
         """
         row, records = self._read()
         try:

@@ -52,7 +52,7 @@ class Manifest:
     Attributes:
         number: of the generation, from 1; 0 before the first.
         later: entries of purposes that only a later release has, kept as they are.
-        given_up: fields whose keys an operator gave up for good. What they were stays
+        given_up: fields whose keys an operator gave up. What they were stays
             listed.
     """
 

@@ -172,7 +172,7 @@ def _roles(policy: Policy) -> Mapping[Holder, tuple[Role, ...]]:
 
 
 def _allowed(roles: Sequence[Role]) -> frozenset[Access]:
-    """Returns what roles allow together: a deny in one of them takes it from all."""
+    """Returns what roles allow together: a deny in any of them overrides every allow."""
     denied = _denied(roles)
     found = {each for rule in _rules(roles) for each in _accesses(rule, rule.allow)}
     return frozenset(each for each in found if Access(each.action, each.field) not in denied)

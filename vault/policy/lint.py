@@ -24,7 +24,7 @@ LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
 
 _SOON_FILLED = 10**9
-"""Up to so many tokens can be stored in about a day, and then there is none for a new value."""
+"""As many tokens as can be stored in about a day, and then there is none for a new value."""
 
 _FORMULA = frozenset("=+-@")
 """What a cell begins with that a spreadsheet takes for a formula."""

@@ -107,7 +107,7 @@ class Rights:
 
 
 def rights_of_roles(roles: Sequence[Role]) -> Rights:
-    """Returns what roles allow together: a deny in one of them takes it from all."""
+    """Returns what roles allow together: a deny in any of them overrides every allow."""
     denied = {pair for role in roles for rule in role.rules for pair in rule.denied()}
     found: dict[tuple[Action, str | None], dict[str, set[str]]] = {}
     for role in roles:

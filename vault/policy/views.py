@@ -1,6 +1,6 @@
 """Views: how much of a value a reader gets, all of it or the part that stays readable.
 
-Every format brings views that need no definition; a policy may define its own besides, or
+Every format brings views that need no definition; a policy may define more, or
 others under their names.
 """
 

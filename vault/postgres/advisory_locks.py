@@ -1,7 +1,7 @@
 """The numbers of our advisory locks: one for each kind of work that one server does at a time.
 
-Postgres knows such locks by number alone. A number stays with its work for good: servers of two
-releases run beside each other.
+Postgres knows such locks by number alone. A number never changes its meaning: servers of two
+releases run side by side.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class ConnectFailed(psycopg.OperationalError, ExplainedError):
 def connect_failed(
     error: psycopg.Error, options: Mapping[str, object], refusal: Mapping[re.Pattern[str], str]
 ) -> ConnectFailed:
-    """Makes our error of the driver's.
+    """Makes our error from the driver's.
 
     Args:
         options: what it was to connect with.

@@ -44,7 +44,7 @@ def migrate(
 
     Raises:
         ConfigError: the service's role is missing, is the owner, or is a superuser.
-        StoreUnavailable: the database is away, or a lock was not to be had.
+        StoreUnavailable: the database is unavailable, or a lock was not to be had.
     """
     url = psycopg_url(owner_url, password)
     warn_of_weakness(url)

@@ -109,7 +109,7 @@ def refuse_privileged(engine: Engine) -> None:
 
     Raises:
         ConfigError: the role is an owner or superuser, or may change or remove audit rows.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     with engine.connect() as connection:
         parameters = {"tables": list(GRANTS), "audit": _AUDIT}

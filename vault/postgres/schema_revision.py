@@ -41,7 +41,7 @@ def check_schema(engine: Engine) -> None:
 
     Raises:
         ConfigError: there is no schema, it is too old, or too new.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     wanted = code_revision()
     with engine.connect() as connection:

@@ -187,7 +187,7 @@ def refuse_tampering(engine: Engine) -> None:
 
     Raises:
         ConfigError: the message names what.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     with engine.connect() as connection:
         found = find_tampering(connection)

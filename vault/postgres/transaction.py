@@ -59,7 +59,7 @@ class Closing:
     """A statement that is sent together with the COMMIT.
 
     Attributes:
-        refused: makes an error of the driver's, where Postgres did not carry it out.
+        refused: makes our error from the driver's, where Postgres did not carry it out.
     """
 
     command: Command
@@ -126,7 +126,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
 
     Raises:
         Conflict: rolled back through no fault of its own.
-        StoreUnavailable: the database is away, refuses, or was too slow
+        StoreUnavailable: the database is unavailable, refuses, or was too slow
             (then with reason DEADLINE_EXCEEDED).
         VaultError: what ``closing`` makes of its own refusal.
         Exception: what ``finish`` raises; the transaction was committed all the same.

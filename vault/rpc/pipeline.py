@@ -52,7 +52,7 @@ DENIALS = 16
 _DENIALS_EACH = 4
 _DENIALS_WRITTEN = 2
 _DENIAL_SECONDS = 1.0
-# Of one caller without a role in a minute: it may be a program gone wrong, all day long.
+# Of one caller without a role in a minute: it may be a broken program that calls all day long.
 _DENIALS_A_MINUTE = 100
 
 _UNKNOWN = "unknown"  # what log, metrics and audit call an RPC that there is not
@@ -328,7 +328,7 @@ class Pipeline(_BytesHandler):
             raise
         except Exception:
             # The use case may not have got to its record. The caller gets INTERNAL
-            # either way, so a database that is away changes nothing.
+            # either way, so a database that is unavailable changes nothing.
             with suppress(VaultError):
                 self._audit(_unadmitted(call, info.field_name, VaultError("internal error")))
             raise

@@ -167,7 +167,7 @@ class IntegrationTask:
         self._found = found
 
     def _check_failed(self, error: Exception, _: int) -> None:
-        # What was found still holds. That the database is away is logged by the round.
+        # What was found still holds. That the database is unavailable is logged by the round.
         if not isinstance(error, VaultError):
             _log.error("the check of the audit failed", problem=type(error).__name__)
 

@@ -33,7 +33,7 @@ _SILENT = "no call of a known caller in time"
 _ADDRESS = "too many connections of one address"
 _ROOM = "no call of a known caller yet, and little room"
 _FULL = "too many connections, and others called later"
-# gRPC takes so many times what we let stay.
+# gRPC accepts this multiple of what we let stay.
 _HEADROOM = 4
 # A new connection may be about to call.
 _GRACE = 1.0

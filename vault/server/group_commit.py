@@ -145,7 +145,7 @@ class GroupCommit:
 
         Raises:
             AuditUnavailable, KeysUnavailable: the record cannot be written.
-            StoreUnavailable: the database is away or too slow. After a lost connection during
+            StoreUnavailable: the database is unavailable or slow. After a lost connection during
                 the commit the record may have been written.
         """
         me = _Member(event, deadline)

@@ -1,7 +1,7 @@
 """Health, on a small server and pool of its own: it must answer when the rest is busy.
 
 Services: ``liveness`` (the process answers), ``readiness`` and "" (all probes are well but
-those that only advise), and one per probe. Readiness also fails while the key server is away and
+those that only advise), and one per probe. Readiness also fails while the key server is down and
 keys still serve from memory: a monitor sees it before calls begin to fail.
 
 Its port is in plaintext and open to whoever reaches it, so silent clients must hold nothing

@@ -51,7 +51,7 @@ class ServingStatuses:
             self._wake()
 
     def end(self) -> None:
-        """Sets every service to NOT_SERVING, for good."""
+        """Sets every service to NOT_SERVING, finally."""
         with self._lock:
             self._ended = True
             self._found = dict.fromkeys(self._found, HealthCheckResponse.NOT_SERVING)

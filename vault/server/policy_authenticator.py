@@ -44,7 +44,7 @@ class PolicyAuthenticator:
 
         Raises:
             PolicyError: no server of ours put it there, or this release cannot read it.
-            KeysUnavailable: the keys have ended.
+            KeysUnavailable: the keys have expired.
         """
         try:
             key = self._key(authenticated.key_version)

@@ -57,7 +57,7 @@ class Coordinator(Protocol):
 
     @property
     def stale(self) -> float:
-        """Seconds of silence after which a server counts no longer."""
+        """Seconds of silence after which a server no longer counts."""
 
     def report(self, held: AuthenticatedPolicy) -> Agreement:
         """Reports what this server holds; returns what is in force."""
@@ -117,7 +117,7 @@ class PolicySource:
 
         Raises:
             PolicyError: the policy in force is another than the file's, and unreadable.
-            StoreUnavailable, KeysUnavailable: Postgres or the keys are away.
+            StoreUnavailable, KeysUnavailable: Postgres or the keys are unavailable.
         """
         self._report()
         self._note_status()
@@ -133,7 +133,7 @@ class PolicySource:
         confirmed = self._confirmed
         policy = self._in_force
         if self._clock() - confirmed > self._coordinator.stale:
-            raise StoreUnavailable("which policy is in force could not be confirmed of late")
+            raise StoreUnavailable("which policy is in force could not be confirmed recently")
         return policy
 
     def probe(self) -> None:

@@ -50,7 +50,7 @@ def reserved_port(key: str, host: str, port: int) -> Iterator[None]:
     """Proves the port free and keeps it for the workers of this user, for the block.
 
     The socket is bound and never listens, so no connection comes to it; while every worker
-    is away it keeps other users' programs off the port.
+    is down it keeps other users' programs off the port.
 
     Raises:
         ConfigError: the port is taken, or the host is not this machine's.

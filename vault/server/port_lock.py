@@ -1,4 +1,4 @@
-"""One ``serve`` per port: a lock file, besides the proof that the port is free.
+"""One ``serve`` per port: a lock file, in addition to the proof that the port is free.
 
 The proof alone has a gap: workers that share a port come and go, and between two of them
 the port looks free.

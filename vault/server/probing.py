@@ -18,7 +18,7 @@ Probe = Callable[[], None]
 PROBES = ("database", "keys", "policy", "policy_file", "audit", "files")
 """What every server probes."""
 WORKERS = "workers"
-"""What a server of several processes probes besides."""
+"""What a server of several processes probes in addition."""
 SERVICES = ("", "liveness", "readiness", *PROBES, WORKERS)
 """What health may be asked for; the docs name each (tests/unit/docs)."""
 

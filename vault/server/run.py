@@ -39,7 +39,7 @@ def run(settings: Settings, *, allow_development: bool = False) -> None:
 
     Raises:
         ConfigError, PolicyError: the operator must fix something first.
-        StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
+        StoreUnavailable, KeysUnavailable: Postgres or the key server is unavailable.
     """
     server = settings.server
     configure_logging(settings.log.level)

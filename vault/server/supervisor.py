@@ -53,7 +53,7 @@ _log = get_log(__name__)
 
 
 def restart_delay(failures: int) -> float:
-    """Returns the seconds to wait before a worker is started after so many failures in a row."""
+    """Returns the seconds to wait before a worker is started after that many failures in a row."""
     return min(_LONGEST_DELAY, _FIRST_DELAY * float(2 ** min(failures - 1, 16)))
 
 

@@ -148,7 +148,7 @@ class PostgresUnitOfWork:
         Returns what ``finish`` makes of the work's result while the commit is on its way.
 
         Raises:
-            StoreUnavailable: the database is away, refuses, or was too slow for the
+            StoreUnavailable: the database is unavailable, refuses, or was too slow for the
                 deadline (reason DEADLINE_EXCEEDED). After a lost connection during the
                 commit the work may have been done: the audit shows it.
             AuditUnavailable: the audit record could not be written; nothing was done.

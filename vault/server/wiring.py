@@ -111,7 +111,7 @@ def open_backend(
         ConfigError: a secret file, a privileged database role, a root token, a schema
             that is not this version's.
         PolicyError: the policy file is wrong, or changes the token spec of a used field.
-        StoreUnavailable, KeysUnavailable: Postgres or the key server is away.
+        StoreUnavailable, KeysUnavailable: Postgres or the key server is unavailable.
     """
     file = PolicyFile(settings.policy.path)
     first = file.read()
@@ -280,7 +280,7 @@ def _probe_database(engine: Engine) -> None:
 def _probe_keys(keyring: Keyring, wrapper: HashicorpKeyWrapper) -> None:
     keys, server = keyring.status(), wrapper.status()
     if not keys.ready:
-        raise KeysUnavailable(f"the keys have ended, calls fail: {keys.message}")
+        raise KeysUnavailable(f"the keys have expired, calls fail: {keys.message}")
     problem = keys.message or server.message
     if problem:
         raise KeysUnavailable(f"{problem}; keys serve {keys.seconds_left:.0f} s from memory")

@@ -129,7 +129,7 @@ class TokenStore(Protocol):
         tokens: Sequence[str],
         places: Sequence[IndexPlace],
     ) -> None:
-        """Makes tombstones of locked tokens: ciphertext and subject links go for good.
+        """Makes tombstones of locked tokens: ciphertext and subject links are destroyed.
 
         The index rows at ``places`` go where they lead to the token named there; of other
         index rows none leads anywhere any more. Erased tokens stay erased.

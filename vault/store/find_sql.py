@@ -1,4 +1,4 @@
-"""Statements that look tokens up, by token and by blind index, in two ways of one meaning.
+"""Statements that look tokens up, by token and by blind index, in two equivalent ways.
 
 ``= ANY (array)`` walks an index once, in its order: a batch of 10,000 costs a third of what as
 many searches do. From Postgres 17 on it always is a condition of the index. Before, a planner

@@ -2,7 +2,7 @@
 
 Each server reports, again and again, which policy it has read and found good. A policy
 comes into force once every live server reports it: no server is left that could not
-follow. A server that has not reported for a while counts no longer, and must answer no
+follow. A server that has not reported for a while no longer counts, and must answer no
 calls until it has reported again. What comes into force is recorded in the audit by the
 server that puts it there, in the same transaction: one record for all servers.
 """
@@ -82,7 +82,7 @@ class PolicyCoordinator:
             server: this process, and no other.
             name: what to call it in messages.
             record: has the audit say that a policy comes into force.
-            stale: seconds after which a server that is silent counts no longer.
+            stale: seconds after which a server that is silent no longer counts.
         """
         self._engine = engine
         self._tenant = tenant
@@ -95,7 +95,7 @@ class PolicyCoordinator:
         """Reports the policy this server has read; returns the one in force.
 
         Raises:
-            StoreUnavailable: the database is away.
+            StoreUnavailable: the database is unavailable.
             AuditUnavailable, KeysUnavailable: a change cannot be recorded, and is not made.
         """
         deadline = time.monotonic() + _PATIENCE
@@ -107,7 +107,7 @@ class PolicyCoordinator:
         return retried(attempt, deadline)
 
     def leave(self) -> None:
-        """Counts no longer. Raises StoreUnavailable."""
+        """Stops being counted. Raises StoreUnavailable."""
         deadline = time.monotonic() + _PATIENCE
         parameters = {"tenant": self._tenant, "server": self._server}
         with transaction(self._engine, deadline) as opened:

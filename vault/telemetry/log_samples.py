@@ -9,7 +9,7 @@ __all__ = ["LogSampler"]
 
 
 class LogSampler:
-    """One sample a minute of each source, and of so many sources.
+    """One sample a minute of each source, and of a limited number of sources.
 
     Args:
         interval: seconds between two samples of one source.

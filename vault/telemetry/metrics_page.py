@@ -33,7 +33,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Serves so many connections at once; one more ends the oldest."""
+    """Serves a limited number of connections at once; one more ends the oldest."""
 
     daemon_threads = True
     request_queue_size = 128

@@ -178,7 +178,7 @@ def test_a_header_that_is_no_header_is_not_quoted() -> None:
 
 def test_a_call_that_fails_leaves_no_file(tmp_path: Path) -> None:
     def refuse(field: str, values: Sequence[str]) -> Column:
-        raise CallError("UNAVAILABLE", "STORE_UNAVAILABLE", "the database is away", True)
+        raise CallError("UNAVAILABLE", "STORE_UNAVAILABLE", "the database is unavailable", True)
 
     source = tmp_path / "in"
     source.write_bytes(b"id,name\n1,abc\n")

@@ -25,7 +25,7 @@ CANARY = "4111111111111111"
         (RejectedError(Reject(1, 2, "c", "f", "R", "m")), ExitCode.FOUND),
         (ConfigError("server.port: is taken"), ExitCode.USAGE),
         (PolicyError("policy.yaml:1: wrong"), ExitCode.USAGE),
-        (KeysUnavailable("the key server is away"), ExitCode.UNAVAILABLE),
+        (KeysUnavailable("the key server is unavailable"), ExitCode.UNAVAILABLE),
         (FileNotFoundError(2, "No such file or directory", "in.csv"), ExitCode.USAGE),
         (ValueError(CANARY), ExitCode.INTERNAL),
     ],

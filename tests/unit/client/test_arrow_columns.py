@@ -1,4 +1,4 @@
-"""Packed columns from Arrow arrays, sliced, chunked and of kindred types, and back."""
+"""Packed columns from Arrow arrays, sliced, chunked and of similar types, and back."""
 
 from __future__ import annotations
 

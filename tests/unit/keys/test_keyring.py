@@ -33,7 +33,7 @@ class Table:
     def all(self) -> Sequence[DataKeyRecord]:
         self.looks += 1
         if self.away:
-            raise StoreUnavailable("the database is away")
+            raise StoreUnavailable("the database is unavailable")
         return [self.records[place] for place in sorted(self.records)]
 
     def add(self, records: Sequence[DataKeyRecord]) -> None:
@@ -48,7 +48,7 @@ class Table:
 
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
         if self.away:
-            raise StoreUnavailable("the database is away")
+            raise StoreUnavailable("the database is unavailable")
         place = (tenant, field, purpose, version)
         self.records[place] = replace(self.records[place], uses=self.records[place].uses + uses)
         return self.records[place].uses
@@ -65,7 +65,7 @@ class Table:
 
     def manifest(self, tenant: str) -> KeyManifest | None:
         if self.away:
-            raise StoreUnavailable("the database is away")
+            raise StoreUnavailable("the database is unavailable")
         return self.manifests[-1] if self.manifests else None
 
     def add_manifest(self, manifest: KeyManifest) -> bool:
@@ -366,7 +366,7 @@ def test_start_fails_when_the_store_is_away(harness: KeyringHarness) -> None:
     ring = Keyring(harness.table, harness.wrapper, ["card_number"])
     with pytest.raises(StoreUnavailable):
         ring.start()
-    assert ring.status() == (False, "the database is away", 0.0)
+    assert ring.status() == (False, "the database is unavailable", 0.0)
 
 
 def active(harness: KeyringHarness, space: TokenSpace, purpose: str = "field") -> list[int]:

@@ -383,14 +383,14 @@ def test_a_bug_shows_nothing_to_the_caller_but_is_recorded(
 def test_where_the_refusal_cannot_be_recorded_the_answer_says_so(
     certificate: Callable[..., bytes],
 ) -> None:
-    server = Server(echo, audit_error=AuditUnavailable("the audit is away"))
+    server = Server(echo, audit_error=AuditUnavailable("the audit is unavailable"))
     context = Context(certificate("spiffe://example.org/stranger"))
     assert server.refused(context, ask("1"))[:2] == ("UNAVAILABLE", "AUDIT_UNAVAILABLE")
 
 
 def test_what_is_away_is_told_as_such(caller: Context) -> None:
     def run(call: Call, request: TokenizeRequest) -> Answer:
-        raise StoreUnavailable("the database is away")
+        raise StoreUnavailable("the database is unavailable")
 
     assert Server(run).refused(caller, ask("1"))[:2] == ("UNAVAILABLE", "STORE_UNAVAILABLE")
 

@@ -67,7 +67,7 @@ def page(registry: CollectorRegistry) -> dict[str, float]:
 
 
 def away() -> IntegrationStatus:
-    raise AuditUnavailable("the database is away")
+    raise AuditUnavailable("the database is unavailable")
 
 
 def test_what_was_done_and_what_waits_is_counted(
@@ -119,7 +119,7 @@ def test_failing_for_too_long_is_told_with_its_cause(
     integration.probe()
     clock.now += 2
     integration.run_once()
-    with pytest.raises(AuditUnavailable, match=r"since 31 s .*: the database is away"):
+    with pytest.raises(AuditUnavailable, match=r"since 31 s .*: the database is unavailable"):
         integration.probe()
     assert page(registry)["tokenvault_audit_lag_seconds"] == 31
     assert page(registry)["tokenvault_audit_integration_failures_total"] == 2
@@ -198,7 +198,7 @@ def test_a_look_that_fails_forgets_nothing_and_ends_nothing(
 
 
 def unreachable() -> Sequence[Finding]:
-    raise AuditUnavailable("the database is away")
+    raise AuditUnavailable("the database is unavailable")
 
 
 def broken() -> Sequence[Finding]:

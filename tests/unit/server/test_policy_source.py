@@ -253,7 +253,7 @@ def test_calls_stop_where_the_policy_cannot_be_confirmed(harness: PolicyHarness)
     harness.now += 15.0
     source.probe()
     harness.now += 0.1
-    with pytest.raises(StoreUnavailable, match=f"of late: {harness.board.error.message}"):
+    with pytest.raises(StoreUnavailable, match=f"recently: {harness.board.error.message}"):
         source.probe()
     with pytest.raises(StoreUnavailable, match="could not be confirmed"):
         source.probe()

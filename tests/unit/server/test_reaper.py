@@ -23,13 +23,13 @@ def test_failures_are_told_once_without_their_text(capsys: pytest.CaptureFixture
     def away() -> int:
         raise errors[0]
 
-    errors: list[Exception] = [StoreUnavailable("the database is away")]
+    errors: list[Exception] = [StoreUnavailable("the database is unavailable")]
     reaper = Reaper(away, 60, lambda _: None)
     reaper.run_once()
     reaper.run_once()
     told = "".join(capsys.readouterr())
     assert told.count("expired tokens not reaped") == 1
-    assert "the database is away" in told
+    assert "the database is unavailable" in told
     errors[0] = ValueError(CANARY)
     reaper.run_once()
     told = "".join(capsys.readouterr())

@@ -77,7 +77,7 @@ class FixedKeys:
 
     def field_key(self, space: TokenSpace, version: int) -> FieldKey:
         if not self.available:
-            raise KeysUnavailable("keys have ended")
+            raise KeysUnavailable("keys have expired")
         if version not in (1, 2):
             raise DecryptionFailed
         return FieldKey(bytes([version]) * 32, space.tenant, space.field, version)

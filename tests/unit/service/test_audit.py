@@ -96,7 +96,7 @@ class Reader:
         raise AssertionError("not asked here")
 
     def checkpoint(self) -> SignedCheckpoint:
-        raise AuditUnavailable("the database is away", reason=Reason.INTERNAL)
+        raise AuditUnavailable("the database is unavailable", reason=Reason.INTERNAL)
 
 
 def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:

@@ -42,7 +42,7 @@ class BlockCipher(Protocol):
 
 
 def checked_digits(digits: object, radix: int, shortest: int, longest: int) -> Digits:
-    """Checks an (n, length) array and returns it in the least type that holds a digit.
+    """Checks an (n, length) array and returns it in the smallest type that holds a digit.
 
     Raises TypeError for what is no integer array, ValueError for shape, length or digit.
     """

@@ -21,7 +21,7 @@ from vault.crypto.tweak import FF1_TWEAK_LENGTH, TweakInput, TweakKey
 
 __all__ = ["DerivedCipher", "DerivedFF1", "DerivedFF3_1"]
 
-# All last-four values of a field fit, beside some retries.
+# All last-four values of a field fit, and some retries.
 _TWEAKS_KEPT = 16_384
 # Of values of two lengths, such as cards of 15 and 16 digits: 1.5 KiB each.
 _CONTEXTS_KEPT = 2 * _TWEAKS_KEPT

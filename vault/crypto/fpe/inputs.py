@@ -20,7 +20,7 @@ _PLAIN = {bytes}
 
 
 def key_of(key: object) -> KeyBytes:
-    """Copies a key. Raises TypeError for what is no bytes."""
+    """Copies a key. Raises TypeError for anything but bytes."""
     if not isinstance(key, Buffer):
         raise TypeError("an AES key must be bytes")
     return KeyBytes(key)
@@ -42,7 +42,7 @@ def radix_of(radix: SupportsIndex) -> int:
 
 
 def tweak_of(tweak: object) -> bytes:
-    """Returns the bytes of a tweak. Raises TypeError for what is no bytes."""
+    """Returns the bytes of a tweak. Raises TypeError for anything but bytes."""
     if not isinstance(tweak, Buffer):
         raise TypeError("a tweak must be bytes")
     return bytes(tweak)

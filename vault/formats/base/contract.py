@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Parsed:
-    """A value or a token taken apart. Quiet in ``repr``."""
+    """A value or a token taken apart. Hidden from ``repr``."""
 
     core: str
     layout: Layout
@@ -49,7 +49,7 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """How one core is enciphered or deciphered. Quiet in ``repr``.
+    """How one core is enciphered or deciphered. Hidden from ``repr``.
 
     Attributes:
         alphabet: the alphabet of the characters, before and after.
@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RandomPlan:
-    """How a random token is made. Quiet in ``repr``.
+    """How a random token is made. Hidden from ``repr``.
 
     Attributes:
         alphabet: the characters to choose from.

@@ -29,7 +29,7 @@ HYPHENS = "\u2010\u2011\u2012\u2013-"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Layout:
-    """The outer form of one value. Quiet in ``repr``.
+    """The outer form of one value. Hidden from ``repr``.
 
     Attributes:
         length: characters of the core it was made for.

@@ -111,7 +111,7 @@ class ColumnarFormat(ABC):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Rows:
-    """Items of one length. Quiet in ``repr``.
+    """Items of one length. Hidden from ``repr``.
 
     Attributes:
         at: the items' indexes in their column, rising.

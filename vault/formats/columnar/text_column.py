@@ -26,7 +26,7 @@ _CONTINUES, _TOP_BITS = 0x80, 0xC0
 
 
 class TextColumn(Sequence[str]):
-    """Texts, one after the other, and where each begins. Quiet in ``repr``; immutable.
+    """Texts, one after the other, and where each begins. Hidden from ``repr``; immutable.
 
     Attributes:
         codes: the characters of all texts.

@@ -1,7 +1,7 @@
 """An issuer's keys from its own https address.
 
 Read at the start, at an interval, and when a token names a key that is not there, at
-most every ten seconds: strangers can invent names. While the issuer is away the keys
+most every ten seconds: strangers can invent names. While the issuer is unavailable the keys
 stay, but not for longer than a day: a key that was withdrawn meanwhile must end too.
 """
 
@@ -117,7 +117,7 @@ class RemoteKeys:
         )
 
     def start(self) -> None:
-        """Begins to read. An issuer that is away is logged; its tokens are refused until then."""
+        """Begins to read. Until then an unavailable issuer is logged and its tokens are refused."""
         self._task.start()
 
     def stop(self) -> None:

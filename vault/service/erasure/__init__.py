@@ -1,1 +1,1 @@
-"""Values go for good: erased by token or value, in every spelling, or expired."""
+"""Values are destroyed: erased by token or value, in every spelling, or expired."""

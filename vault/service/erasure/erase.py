@@ -1,4 +1,4 @@
-"""Erase: the values behind tokens go for good, named by token or by value."""
+"""Erase: the values behind tokens are destroyed, named by token or by value."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class SpellingPage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Scan:
-    """The rows of a page that match, by what identifies them. Quiet in ``repr``."""
+    """The rows of a page that match, by what identifies them. Hidden from ``repr``."""
 
     rows: Mapping[str, StoredToken]
     identities: Mapping[str, str]

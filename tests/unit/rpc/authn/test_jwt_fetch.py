@@ -1,4 +1,4 @@
-"""Keys from an address: when they are read, and what happens while it is away."""
+"""Keys from an address: when they are read, and what happens while it is unavailable."""
 
 from __future__ import annotations
 
