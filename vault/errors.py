@@ -25,9 +25,9 @@ __all__ = [
     "RequestError",
     "SetupError",
     "StoreUnavailable",
+    "TokenvaultError",
     "Unauthenticated",
     "Unavailable",
-    "VaultError",
     "for_operators",
 ]
 
@@ -59,7 +59,7 @@ class Reason(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-class VaultError(Exception):
+class TokenvaultError(Exception):
     """Root of everything Tokenvault raises on purpose.
 
     Attributes:
@@ -88,13 +88,13 @@ class ExplainedError(Exception):
     where: str = ""
 
 
-def for_operators(error: VaultError) -> str:
+def for_operators(error: TokenvaultError) -> str:
     """Returns an error's message, and where it happened if it says so."""
     where = error.where if isinstance(error, StoreUnavailable) else ""
     return f"{error.message} ({where})" if where else error.message
 
 
-class RequestError(VaultError):
+class RequestError(TokenvaultError):
     """The caller can correct it."""
 
     reason = Reason.INVALID_REQUEST
@@ -152,7 +152,7 @@ class LimitExceeded(RequestError):
         self.retryable = retry_after is not None
 
 
-class Unavailable(VaultError):
+class Unavailable(TokenvaultError):
     """Something that the service needs is unavailable; the same call may succeed later."""
 
     retryable = True
@@ -185,7 +185,7 @@ class AuditUnavailable(Unavailable):
     reason = Reason.AUDIT_UNAVAILABLE
 
 
-class SetupError(VaultError):
+class SetupError(TokenvaultError):
     """The operator must correct it before the server serves."""
 
 

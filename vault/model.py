@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from vault.errors import Reason, VaultError
+from vault.errors import Reason, TokenvaultError
 
 __all__ = [
     "DEFAULT_TENANT",
@@ -92,7 +92,7 @@ class Failure:
     retryable: bool = False
 
     @classmethod
-    def of(cls, error: VaultError) -> Failure:
+    def of(cls, error: TokenvaultError) -> Failure:
         """Makes an item's failure of an error raised for it."""
         return cls(error.reason, error.message, error.retryable)
 

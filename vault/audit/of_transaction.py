@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.postgres import CloseWith, PostgresAuditAppender
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import Closing, Ending, OpenTransaction
 
@@ -24,7 +24,7 @@ def _closing(opened: OpenTransaction) -> CloseWith:
     """Returns what sends a statement along with the transaction's COMMIT."""
 
     def close_with(
-        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], VaultError]
+        text: str, values: Sequence[Parameter], refused: Callable[[BaseException], TokenvaultError]
     ) -> None:
         opened.closing = Closing(Command(text, values), refused)
 

@@ -11,7 +11,7 @@ from vault.cli.oidc.errors import LoginError, LoginFailure
 from vault.cli.printable import one_line
 from vault.client import CallError
 from vault.client.transport import Contact
-from vault.errors import SetupError, VaultError, for_operators
+from vault.errors import SetupError, TokenvaultError, for_operators
 
 __all__ = ["ExitCode", "explain"]
 
@@ -61,7 +61,7 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
         return one_line(error.message), _LOGIN_EXITS[error.failure]
     if isinstance(error, SetupError):
         return error.message, ExitCode.USAGE
-    if isinstance(error, VaultError):
+    if isinstance(error, TokenvaultError):
         code = ExitCode.UNAVAILABLE if error.retryable else ExitCode.INTERNAL
         return f"{error.reason}: {for_operators(error)}", code
     if isinstance(error, OSError):

@@ -132,7 +132,7 @@ class DevEnvironment:
         """Starts, and stays until Ctrl-C, SIGTERM or SIGHUP; stops everything in order.
 
         Must run in the main thread. ``report`` takes lines about what happens and what to try next.
-        Raises VaultError where something does not start or ends by itself, and
+        Raises TokenvaultError where something does not start or ends by itself, and
         KeyboardInterrupt where a signal came before all was ready; everything is stopped
         by then.
         """
@@ -150,7 +150,7 @@ class DevEnvironment:
                 self._report("Stopping.")
 
     def start(self) -> None:
-        """Starts everything and returns once the service is ready. Raises VaultError."""
+        """Starts everything and returns once the service is ready. Raises TokenvaultError."""
         try:
             self._start()
         except BaseException:

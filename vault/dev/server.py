@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vault.config import load_settings
-from vault.errors import VaultError, for_operators
+from vault.errors import TokenvaultError, for_operators
 from vault.server.run import run
 
 __all__ = ["main"]
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         run(load_settings(options.config), allow_development=True)
-    except VaultError as error:
+    except TokenvaultError as error:
         sys.stderr.write(f"{for_operators(error)}\n")
         return _FAILED
     return 0

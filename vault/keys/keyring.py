@@ -11,7 +11,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
-from vault.errors import DecryptionFailed, KeysUnavailable, VaultError
+from vault.errors import DecryptionFailed, KeysUnavailable, TokenvaultError
 from vault.keys.loading import KeyLoader
 from vault.keys.refresher import KeyRefresher
 from vault.keys.snapshot import (
@@ -132,7 +132,7 @@ class Keyring:
         with self._loading:
             try:
                 self._load()
-            except VaultError as error:
+            except TokenvaultError as error:
                 self._problem = error.message
                 raise
             self._problem = ""

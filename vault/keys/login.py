@@ -10,7 +10,7 @@ from threading import Lock
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vault.errors import ConfigError, VaultError
+from vault.errors import ConfigError, TokenvaultError
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
 from vault.keys.methods import LoginMethod, object_at, seconds_at
@@ -75,7 +75,7 @@ class Login:
 
     def _failed(self, error: Exception, failures: int) -> None:
         if failures == 1:
-            text = error.message if isinstance(error, VaultError) else type(error).__name__
+            text = error.message if isinstance(error, TokenvaultError) else type(error).__name__
             _log.warning("key_server_login_failing", problem=text)
 
     def _recovered(self, failures: int) -> None:

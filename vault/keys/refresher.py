@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.keys.lease import retry_delay
 from vault.keys.snapshot import KeySnapshot
 from vault.periodic_task import PeriodicTask
@@ -73,7 +73,7 @@ class KeyRefresher:
         return snapshot is None or self._clock() >= self._refresh_at(snapshot)
 
     def _failed(self, error: Exception, _: int) -> None:
-        problem = error.message if isinstance(error, VaultError) else type(error).__name__
+        problem = error.message if isinstance(error, TokenvaultError) else type(error).__name__
         # Once for each cause: lost keys must not hide behind an outage that came first.
         if problem != self._logged:
             _log.warning("key_refresh_failing", problem=problem)

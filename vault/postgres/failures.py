@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from vault.errors import AuditUnavailable, ExplainedError, Reason, StoreUnavailable, VaultError
+from vault.errors import AuditUnavailable, ExplainedError, Reason, StoreUnavailable, TokenvaultError
 from vault.postgres.connect_failures import ConnectFailed, connect_failed
 
 __all__ = [
@@ -192,7 +192,7 @@ def translate_for_audit(error: BaseException) -> AuditUnavailable:
 
 
 def translated(
-    failure_of: Callable[[BaseException], VaultError] = translate,
+    failure_of: Callable[[BaseException], TokenvaultError] = translate,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator that raises our error where the function raises a driver's.
 

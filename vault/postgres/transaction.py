@@ -14,7 +14,7 @@ from typing import TypeVar
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 
-from vault.errors import StoreUnavailable, VaultError
+from vault.errors import StoreUnavailable, TokenvaultError
 from vault.postgres.begin import PendingBegin, seconds_left
 from vault.postgres.deadlines import driver_of, set_deadline
 from vault.postgres.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
@@ -63,7 +63,7 @@ class Closing:
     """
 
     command: Command
-    refused: Callable[[BaseException], VaultError]
+    refused: Callable[[BaseException], TokenvaultError]
 
 
 class OpenTransaction:
@@ -128,7 +128,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
         Conflict: rolled back through no fault of its own.
         StoreUnavailable: the database is unavailable, refuses, or was too slow
             (then with reason DEADLINE_EXCEEDED).
-        VaultError: what ``closing`` makes of its own refusal.
+        TokenvaultError: what ``closing`` makes of its own refusal.
         Exception: what ``finish`` raises; the transaction was committed all the same.
     """
     connection = _connect(engine, deadline)
@@ -160,7 +160,7 @@ def execute(
     connection: Connection,
     statement: str,
     parameters: Parameters,
-    failure_of: Callable[[BaseException], VaultError] = translate,
+    failure_of: Callable[[BaseException], TokenvaultError] = translate,
 ) -> Sequence[Columns]:
     """Runs a statement in psycopg's placeholders and returns its rows.
 
@@ -170,7 +170,7 @@ def execute(
     Args:
         failure_of: makes the error that is raised of a driver's. StoreUnavailable by default.
     """
-    failure: VaultError
+    failure: TokenvaultError
     try:
         cursor = driver_of(connection).execute(statement, parameters, binary=True)
         rows: Sequence[Columns] = cursor.fetchall() if cursor.description else ()
@@ -217,7 +217,7 @@ def _commit(opened: OpenTransaction) -> None:
 def _sent(opened: OpenTransaction) -> PipelinedCommands:
     closing = opened.closing
     commands = (_COMMIT,) if closing is None else (closing.command, _COMMIT)
-    failure: VaultError
+    failure: TokenvaultError
     opened.ending = Ending.IN_DOUBT
     try:
         return PipelinedCommands(driver_of(opened.connection), commands)
@@ -227,7 +227,7 @@ def _sent(opened: OpenTransaction) -> PipelinedCommands:
 
 
 def _conclude(opened: OpenTransaction, trip: PipelinedCommands) -> None:
-    failure: VaultError | None
+    failure: TokenvaultError | None
     try:
         answers = trip.answers()
     except DRIVER_ERRORS as error:
@@ -238,7 +238,7 @@ def _conclude(opened: OpenTransaction, trip: PipelinedCommands) -> None:
         raise failure
 
 
-def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, VaultError | None]:
+def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, TokenvaultError | None]:
     """Returns how a transaction ended, by the answers to its last commands."""
     error = answers.error
     if error is None:

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vault.errors import Reason, Unavailable, VaultError
+from vault.errors import Reason, TokenvaultError, Unavailable
 
 __all__ = ["ConcurrencyLimiter", "Overloaded"]
 
@@ -95,7 +95,7 @@ class ConcurrencyLimiter:
             deadline: ``time.monotonic()`` until which to wait.
 
         Raises:
-            VaultError: DEADLINE_EXCEEDED, no slot in time.
+            TokenvaultError: DEADLINE_EXCEEDED, no slot in time.
         """
         self._take(principal, deadline)
         try:
@@ -119,7 +119,7 @@ class ConcurrencyLimiter:
                 self._release()
             else:
                 self._withdraw(principal, waiter)
-        raise VaultError(
+        raise TokenvaultError(
             "the deadline passed while the call waited", reason=Reason.DEADLINE_EXCEEDED
         )
 

@@ -23,7 +23,7 @@ from vault.errors import (
     Denied,
     InvalidRequest,
     Reason,
-    VaultError,
+    TokenvaultError,
 )
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.model import Policy
@@ -104,7 +104,7 @@ class Pipeline(_BytesHandler):
         identify: returns who calls on this listener.
         receiver: where calls are until their request is here.
         called: called with the peer of each call of a caller who has a role.
-        audit: writes the record of a refused call. Raises VaultError.
+        audit: writes the record of a refused call. Raises TokenvaultError.
         refusals: counts the calls that get no record of their own.
         spans: where traces begin.
     """
@@ -174,7 +174,7 @@ class Pipeline(_BytesHandler):
         with self._spans.call(name, context.invocation_metadata) as span:
             try:
                 encoded = self._answer(info, name, method, sent, context)
-            except VaultError as error:
+            except TokenvaultError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - its text must not reach the caller
                 failure = self._bug(info, error)
@@ -185,7 +185,7 @@ class Pipeline(_BytesHandler):
             self._finish(span, info, status_code(failure.reason).name, failure)
         return context.abort_with_status(call_status(failure, info.request_id))
 
-    def _bug(self, info: _CallInfo, error: Exception) -> VaultError:
+    def _bug(self, info: _CallInfo, error: Exception) -> TokenvaultError:
         info.bug = type(error).__name__
         # Type and place only: an exception's text may quote what was worked on.
         _log.error(
@@ -195,10 +195,14 @@ class Pipeline(_BytesHandler):
             frames=frames_of(error),
             request_id=info.request_id,
         )
-        return VaultError(f"internal error; request {info.request_id}")
+        return TokenvaultError(f"internal error; request {info.request_id}")
 
     def _finish(
-        self, span: CallSpan | None, info: _CallInfo, code: str, failure: VaultError | None = None
+        self,
+        span: CallSpan | None,
+        info: _CallInfo,
+        code: str,
+        failure: TokenvaultError | None = None,
     ) -> None:
         if span is not None:
             span.end(code, lambda: _attributes(info, failure))
@@ -252,7 +256,7 @@ class Pipeline(_BytesHandler):
                 with self._spans.step("queue"):
                     slot.enter_context(self._limiter.acquire(info.principal, info.deadline))
                 return self._admitted(info, name, method, raw, caller)
-        except VaultError as error:
+        except TokenvaultError as error:
             if error.reason in _COUNTED and not info.in_service:
                 self._count(info, error)
             raise
@@ -293,12 +297,12 @@ class Pipeline(_BytesHandler):
                 turn.enter_context(self._denials.acquire(info.principal, deadline))
                 # One queue for all of them: together they have one caller's turns.
                 turn.enter_context(self._limiter.acquire("", deadline))
-            except VaultError:
+            except TokenvaultError:
                 self._count(info, error)
                 return
             self._audit(_unadmitted(call, info.field_name, error))
 
-    def _count(self, info: _CallInfo, error: VaultError) -> None:
+    def _count(self, info: _CallInfo, error: TokenvaultError) -> None:
         info.counted = True
         # Of those who proved who they are it is said who they were.
         principal = info.principal if isinstance(error, Denied) else ""
@@ -322,15 +326,15 @@ class Pipeline(_BytesHandler):
             info.in_service = True
             answer = bound.run(call)
             info.counts = answer.counts
-        except VaultError as error:
+        except TokenvaultError as error:
             if not info.in_service:
                 self._audit(_unadmitted(call, info.field_name, error))
             raise
         except Exception:
             # The use case may not have got to its record. The caller gets INTERNAL
             # either way, so a database that is unavailable changes nothing.
-            with suppress(VaultError):
-                self._audit(_unadmitted(call, info.field_name, VaultError("internal error")))
+            with suppress(TokenvaultError):
+                self._audit(_unadmitted(call, info.field_name, TokenvaultError("internal error")))
             raise
         return answer.encoded
 
@@ -359,7 +363,7 @@ class Pipeline(_BytesHandler):
         return bound
 
 
-def _attributes(info: _CallInfo, failure: VaultError | None) -> Attributes:
+def _attributes(info: _CallInfo, failure: TokenvaultError | None) -> Attributes:
     """What a span may say. Who called is left out: traces leave for third parties."""
     found: dict[str, str | int] = {
         "tokenvault.request_id": info.request_id,
@@ -374,6 +378,6 @@ def _attributes(info: _CallInfo, failure: VaultError | None) -> Attributes:
     return found
 
 
-def _unadmitted(call: Call, field: str, error: VaultError) -> AuditEvent:
+def _unadmitted(call: Call, field: str, error: TokenvaultError) -> AuditEvent:
     outcome = "denied" if isinstance(error, Denied) else "failed"
     return call.event(outcome, reason=error.reason.value, field=field)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import grpc
 
-from vault.errors import InvalidRequest, Reason, VaultError
+from vault.errors import InvalidRequest, Reason, TokenvaultError
 from vault.rpc.concurrency import Overloaded
 
 __all__ = ["Receiver"]
@@ -41,7 +41,7 @@ class _Awaited:
         self.holder = holder
         self.cancel = cancel
         self.since = time.monotonic()
-        self.ended: VaultError | None = None
+        self.ended: TokenvaultError | None = None
 
 
 class Receiver:
@@ -71,7 +71,7 @@ class Receiver:
         Raises:
             Overloaded: too many requests are awaited, of this caller or of all.
             InvalidRequest: the caller ends the call without a message.
-            VaultError: DEADLINE_EXCEEDED; the call has ended, or was ended for its silence.
+            TokenvaultError: DEADLINE_EXCEEDED; the call has ended, or was ended for its silence.
         """
         entry, gone = self._enter(_Awaited(holder, context.cancel))
         if gone is not None:
@@ -125,7 +125,7 @@ class Receiver:
         )
         return next(old, None)
 
-    def _give_up(self, entry: _Awaited, why: VaultError) -> None:
+    def _give_up(self, entry: _Awaited, why: TokenvaultError) -> None:
         entry.ended = why
         self._forget(entry)
 
@@ -141,11 +141,13 @@ class Receiver:
             del self._held[entry.holder]
 
 
-def _ended_early() -> VaultError:
-    return VaultError("the call ended before its request was here", reason=Reason.DEADLINE_EXCEEDED)
+def _ended_early() -> TokenvaultError:
+    return TokenvaultError(
+        "the call ended before its request was here", reason=Reason.DEADLINE_EXCEEDED
+    )
 
 
-def _too_late(patience: float) -> VaultError:
-    return VaultError(
+def _too_late(patience: float) -> TokenvaultError:
+    return TokenvaultError(
         f"the request was not here within {patience:g} s", reason=Reason.DEADLINE_EXCEEDED
     )

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from vault.errors import Reason, VaultError
+from vault.errors import Reason, TokenvaultError
 from vault.model import AuditEvent
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import first_failure_logged, get_log
@@ -29,7 +29,7 @@ class RefusalCounter:
     """Counts refusals and writes them to the audit now and then.
 
     Args:
-        write: writes one record. Raises VaultError; the counts are then kept.
+        write: writes one record. Raises TokenvaultError; the counts are then kept.
         listener: name of the listener, for the record.
     """
 
@@ -87,7 +87,7 @@ class RefusalCounter:
             )
             try:
                 self._write(self._event(reason, detail, principal, count))
-            except VaultError as error:
+            except TokenvaultError as error:
                 _log.error("refusals not audited yet", reason=error.reason.value, count=count)
                 with self._lock:
                     self._counts[reason, detail, principal] += count

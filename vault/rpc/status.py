@@ -12,7 +12,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.errors import LimitExceeded, Reason, VaultError
+from vault.errors import LimitExceeded, Reason, TokenvaultError
 
 __all__ = ["DOMAIN", "REQUEST_ID_KEY", "CallStatus", "call_status"]
 
@@ -55,7 +55,7 @@ def status_code(reason: Reason) -> grpc.StatusCode:
     return _CODES.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-def call_status(error: VaultError, request_id: str) -> CallStatus:
+def call_status(error: TokenvaultError, request_id: str) -> CallStatus:
     """Makes the status of a call that failed as a whole."""
     code = status_code(error.reason)
     info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)
@@ -70,7 +70,7 @@ def call_status(error: VaultError, request_id: str) -> CallStatus:
     return CallStatus(code, error.message, metadata)
 
 
-def _retry_seconds(error: VaultError) -> float:
+def _retry_seconds(error: TokenvaultError) -> float:
     if isinstance(error, LimitExceeded) and error.retry_after is not None:
         return error.retry_after
     return _RETRY_SECONDS.get(error.reason, _RETRY_DEFAULT)

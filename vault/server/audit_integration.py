@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault.audit.integrator import IntegrationStatus
-from vault.errors import AuditUnavailable, VaultError
+from vault.errors import AuditUnavailable, TokenvaultError
 from vault.periodic_task import PeriodicTask
 from vault.service.audit import Finding
 from vault.telemetry.logging import get_log
@@ -30,7 +30,7 @@ _log = get_log(__name__)
 
 
 class AuditIntegrator(Protocol):
-    """Gives audit records their positions. Raises VaultError."""
+    """Gives audit records their positions. Raises TokenvaultError."""
 
     def integrate(self) -> IntegrationStatus:
         """Integrates what there is."""
@@ -54,7 +54,7 @@ class IntegrationTask:
     """Integrates until it is closed.
 
     Args:
-        check: returns what a quick check of the audit finds wrong. Raises VaultError.
+        check: returns what a quick check of the audit finds wrong. Raises TokenvaultError.
         patience: seconds for which records may wait before the probe fails.
         clock: seconds on a monotonic clock.
     """
@@ -145,7 +145,7 @@ class IntegrationTask:
 
     def _failed(self, error: Exception, _: int) -> None:
         before = self._last
-        problem = error.message if isinstance(error, VaultError) else type(error).__name__
+        problem = error.message if isinstance(error, TokenvaultError) else type(error).__name__
         self._last = _LastRound(before.status, before.at, problem)
         self._metrics.count_round(0, 1)
         status = before.status
@@ -168,7 +168,7 @@ class IntegrationTask:
 
     def _check_failed(self, error: Exception, _: int) -> None:
         # What was found still holds. That the database is unavailable is logged by the round.
-        if not isinstance(error, VaultError):
+        if not isinstance(error, TokenvaultError):
             _log.error("the check of the audit failed", problem=type(error).__name__)
 
     def _waited(self, last: _LastRound) -> float:

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.of_transaction import audit_of
-from vault.errors import StoreUnavailable, VaultError
+from vault.errors import StoreUnavailable, TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
 from vault.postgres.failures import deadline_exceeded
@@ -46,7 +46,7 @@ class _Told(Enum):
     LATE = auto()  # its deadline passed before the commit and nothing is written
 
 
-_Verdict = _Told | VaultError
+_Verdict = _Told | TokenvaultError
 
 
 class _Member:
@@ -120,7 +120,7 @@ class _Group:
         """Wakes all but the leader."""
         for each in self.members:
             if each is not self.leader:
-                each.tell(copy.copy(told) if isinstance(told, VaultError) else told)
+                each.tell(copy.copy(told) if isinstance(told, TokenvaultError) else told)
 
 
 class GroupCommit:
@@ -154,7 +154,7 @@ class GroupCommit:
             told = self._outcome(_Group(me), meanwhile, most=1)
         if told is _Told.LATE:
             raise deadline_exceeded()
-        if isinstance(told, VaultError):
+        if isinstance(told, TokenvaultError):
             raise told
 
     def _shared(self, me: _Member, meanwhile: Callable[[], None]) -> _Verdict:
@@ -225,7 +225,7 @@ class GroupCommit:
             clear_frames(error.__traceback__)
             if group.divisible:
                 return _Told.ALONE
-            if isinstance(error, VaultError):
+            if isinstance(error, TokenvaultError):
                 return error.with_traceback(None)
             raise
         return _Told.COMMITTED

@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.rpc.peers import peer_address
 from vault.rpc.receiving import Receiver
 from vault.rpc.status import status_code
@@ -160,7 +160,7 @@ class HealthHandler(_Handler):
         try:
             raw = self._receiver.receive(sent, context, peer_address(context.peer()))
             asked = HealthCheckRequest.FromString(raw)
-        except VaultError as error:
+        except TokenvaultError as error:
             context.abort(status_code(error.reason), error.message)
         except DecodeError:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be parsed")

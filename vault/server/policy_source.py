@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from vault.errors import PolicyError, StoreUnavailable, Unavailable, VaultError, for_operators
+from vault.errors import PolicyError, StoreUnavailable, TokenvaultError, Unavailable, for_operators
 from vault.periodic_task import PeriodicTask
 from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
@@ -166,14 +166,14 @@ class PolicySource:
     def close(self) -> None:
         """Stops watching and leaves the others."""
         self._task.stop()
-        with suppress(VaultError):
+        with suppress(TokenvaultError):
             self._coordinator.leave()
 
     def _run_once(self) -> None:
         try:
             self._check_file()
             self._report()
-        except VaultError as error:
+        except TokenvaultError as error:
             self._complain(_UNCONFIRMED, for_operators(error))
         except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
             self._complain(_UNCONFIRMED, type(error).__name__)
@@ -195,7 +195,7 @@ class PolicySource:
             self._complain(DELAYED, error.message)
         except Exception as error:  # noqa: BLE001 - no file may cost the report that follows
             self._problems.pop(DELAYED, None)
-            problem = error.message if isinstance(error, VaultError) else type(error).__name__
+            problem = error.message if isinstance(error, TokenvaultError) else type(error).__name__
             self._complain(REFUSED, problem)
         else:
             self._problems.pop(REFUSED, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vault.errors import VaultError, for_operators
+from vault.errors import TokenvaultError, for_operators
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import first_failure_logged, get_log
 
@@ -13,7 +13,7 @@ __all__ = ["ADVISORY", "PROBES", "SERVICES", "WORKERS", "Probe", "Prober"]
 _log = get_log(__name__)
 
 Probe = Callable[[], None]
-"""Returns if all is well, raises VaultError with what is wrong."""
+"""Returns if all is well, raises TokenvaultError with what is wrong."""
 
 PROBES = ("database", "keys", "policy", "policy_file", "audit", "files")
 """What every server probes."""
@@ -70,7 +70,7 @@ class Prober:
 def _run(probe: Probe) -> str:
     try:
         probe()
-    except VaultError as error:
+    except TokenvaultError as error:
         return for_operators(error)
     except Exception as error:  # noqa: BLE001 - a broken probe must not end probing
         return f"probe failed: {type(error).__name__}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vault.errors import VaultError, for_operators
+from vault.errors import TokenvaultError, for_operators
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import frames_of, get_log
 
@@ -61,7 +61,7 @@ class Reaper:
         self._problem = ""
 
     def _complain(self, error: Exception) -> None:
-        if isinstance(error, VaultError):
+        if isinstance(error, TokenvaultError):
             problem, frames = for_operators(error), list[str]()
         else:
             # Type and place only: its text may quote what was worked on.

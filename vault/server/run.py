@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from vault.config import Settings
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.server.hardening import forbid_dumps
 from vault.server.port_lock import port_lock
 from vault.server.supervisor import Supervisor
@@ -81,7 +81,7 @@ def _work(
         with serving(settings, allow_development=allow_development, report=report) as reload:
             signal.signal(signal.SIGHUP, lambda *_: reload())
             ended.wait()
-    except VaultError as error:
+    except TokenvaultError as error:
         with suppress(OSError):
             reports.send_bytes(encode(WorkerFailure.of(error)))
         sys.exit(1)

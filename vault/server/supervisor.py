@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vault.config import Settings
-from vault.errors import SetupError, VaultError
+from vault.errors import SetupError, TokenvaultError
 from vault.server.health import HealthServer
 from vault.server.port_binding import reserved_port
 from vault.server.probing import WORKERS
@@ -88,7 +88,7 @@ class Supervisor:
 
         Raises:
             ConfigError: a port is taken.
-            VaultError: what a worker could not start for, before any call was answered.
+            TokenvaultError: what a worker could not start for, before any call was answered.
         """
         server = self._settings.server
         with ExitStack() as stack:
@@ -262,7 +262,7 @@ class Supervisor:
         found = [report.probes.get(name, "") for _, report in self._reports()]
         problems = [text for text in found if text]
         if problems:
-            raise VaultError(f"{problems[0]} ({len(problems)} of {len(found)} workers)")
+            raise TokenvaultError(f"{problems[0]} ({len(problems)} of {len(found)} workers)")
 
     def _probe_workers(self) -> None:
         """While one worker serves the port is served: a dead one gets no connections.
@@ -270,11 +270,13 @@ class Supervisor:
         One that hangs does, so it counts.
         """
         if not self._serving():
-            raise VaultError("no worker serves")
+            raise TokenvaultError("no worker serves")
         now = time.monotonic()
         silent = [now - at for at, _ in self._reports() if now - at > self._silence]
         if silent:
-            raise VaultError(f"{len(silent)} workers are silent, for up to {max(silent):.0f} s")
+            raise TokenvaultError(
+                f"{len(silent)} workers are silent, for up to {max(silent):.0f} s"
+            )
 
     def _serving(self) -> int:
         return len(self._reports())
@@ -284,7 +286,7 @@ class Supervisor:
         return [each for each in last if each is not None]
 
 
-def _start_failure(worker: _Worker) -> VaultError:
+def _start_failure(worker: _Worker) -> TokenvaultError:
     if worker.failure is not None:
         return worker.failure.error()
     return SetupError("a worker ended by itself while it started; see the log")

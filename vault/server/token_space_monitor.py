@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import first_failure_logged, get_log
 
@@ -18,7 +18,7 @@ class TokenSpaceMonitor:
     """A thread that measures at its start and then once an interval.
 
     Args:
-        measure: returns the share left by field. Raises VaultError.
+        measure: returns the share left by field. Raises TokenvaultError.
         publish: called with each field and its share left.
         interval: seconds.
     """
@@ -52,7 +52,7 @@ class TokenSpaceMonitor:
             self._publish(field, left)
 
     def _failed(self, error: Exception, failures: int) -> None:
-        if isinstance(error, VaultError):
+        if isinstance(error, TokenvaultError):
             _log.warning("token spaces not measured", reason=error.reason.value)
         else:
             _unexpected(error, failures)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.of_transaction import audit_of
 from vault.audit.postgres import PostgresAuditAppender
-from vault.errors import AuditUnavailable, Reason, VaultError
+from vault.errors import AuditUnavailable, Reason, TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
 from vault.postgres.transaction import OpenTransaction, retried, transaction
@@ -156,7 +156,7 @@ class PostgresUnitOfWork:
         try:
             with self._counted() as only:
                 return retried(lambda: self._attempt(work, finish, deadline, only), deadline)
-        except VaultError as error:
+        except TokenvaultError as error:
             # The frames that raised it hold it, and it them: with all the call's values they
             # would wait for the garbage collector.
             clear_frames(error.__traceback__)

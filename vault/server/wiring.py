@@ -84,9 +84,9 @@ class Backend:
         policy: returns the policy in force. Raises StoreUnavailable.
         reload: reads the policy file again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
-        reap: makes tombstones of a batch of expired tokens; returns how many. Raises VaultError.
+        reap: tombstones a batch of expired tokens; returns how many. Raises TokenvaultError.
         probes: what readiness depends on, by name.
-        token_space_left: measures the share left of fields' tokens, by field. Raises VaultError.
+        token_space_left: measures the share of tokens left, by field. Raises TokenvaultError.
     """
 
     methods: Mapping[str, Method]

@@ -14,13 +14,13 @@ from vault.errors import (
     PolicyError,
     SetupError,
     StoreUnavailable,
-    VaultError,
+    TokenvaultError,
     for_operators,
 )
 
 __all__ = ["WorkerFailure", "WorkerReport", "decode", "encode"]
 
-_ERRORS: Final[Mapping[str, type[VaultError]]] = {
+_ERRORS: Final[Mapping[str, type[TokenvaultError]]] = {
     kind.__name__: kind
     for kind in (
         AuditUnavailable, ConfigError, KeysUnavailable, PolicyError, SetupError, StoreUnavailable
@@ -47,13 +47,13 @@ class WorkerFailure:
     message: str
 
     @classmethod
-    def of(cls, error: VaultError) -> WorkerFailure:
+    def of(cls, error: TokenvaultError) -> WorkerFailure:
         """Describes an error."""
         return cls(type(error).__name__, for_operators(error))
 
-    def error(self) -> VaultError:
+    def error(self) -> TokenvaultError:
         """Returns the error, of its own kind where that is one a start may end with."""
-        return _ERRORS.get(self.kind, VaultError)(self.message)
+        return _ERRORS.get(self.kind, TokenvaultError)(self.message)
 
 
 def encode(message: WorkerReport | WorkerFailure) -> bytes:

@@ -18,7 +18,7 @@ from vault.errors import (
     LimitExceeded,
     Reason,
     RequestError,
-    VaultError,
+    TokenvaultError,
 )
 from vault.model import Action, AuditEvent, Caller, TokenSpace
 from vault.policy.decide import Deny, decide
@@ -122,7 +122,7 @@ class Admission:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
         try:
             return step()
-        except VaultError as error:
+        except TokenvaultError as error:
             if error.reason in _NO_RECORD:
                 # Nothing can be recorded: the same database would have to take the record.
                 raise

@@ -26,7 +26,7 @@ from vault.store import sql
 __all__ = ["Agreement", "AuthenticatedPolicy", "PolicyCoordinator", "RecordChange"]
 
 RecordChange = Callable[[OpenTransaction, PolicyChange], None]
-"""Writes the audit record of a change, to be committed with it. Raises VaultError."""
+"""Writes the audit record of a change, to be committed with it. Raises TokenvaultError."""
 
 _PATIENCE = 5.0  # seconds for one report
 

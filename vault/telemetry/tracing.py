@@ -29,7 +29,7 @@ from opentelemetry.util.types import Attributes as OtelAttributes
 
 from vault.config import TracingSettings
 from vault.distribution import version
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.telemetry.spans import Attributes, CallSpan, Metadata
 from vault.telemetry.trace_export import CollectorConnection, SpanQueue, read_headers
 
@@ -140,7 +140,11 @@ class OpenTelemetrySpans:
                 yield
             except BaseException as error:
                 # The kind alone: a message may quote what was worked on.
-                kind = error.reason.value if isinstance(error, VaultError) else type(error).__name__
+                kind = (
+                    error.reason.value
+                    if isinstance(error, TokenvaultError)
+                    else type(error).__name__
+                )
                 span.set_attribute("error.type", kind)
                 span.set_status(StatusCode.ERROR)
                 raise

@@ -32,7 +32,7 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
-from vault.errors import AuditUnavailable, LimitExceeded, Reason, StoreUnavailable, VaultError
+from vault.errors import AuditUnavailable, LimitExceeded, Reason, StoreUnavailable, TokenvaultError
 from vault.postgres import begin
 from vault.postgres.engine import make_engine
 from vault.postgres.failures import Conflict
@@ -281,7 +281,7 @@ def test_where_no_record_can_be_written_nobody_is_answered(
     owner.execute(SWALLOW.format("INSERT", "audit_records"))
     ended = together(pool, work, good())
     assert {type(each.exception()) for each in ended.values()} == {AuditUnavailable}
-    assert all(cast("VaultError", each.exception()).retryable for each in ended.values())
+    assert all(cast("TokenvaultError", each.exception()).retryable for each in ended.values())
     assert recorded(owner) == ["first"]
 
 
@@ -363,7 +363,7 @@ def test_a_commit_in_doubt_answers_nobody(
         killing = pool.submit(lose)
         ended = together(pool, work, good())
         killing.result(SECONDS)
-    errors = [cast("VaultError", each.exception()) for each in ended.values()]
+    errors = [cast("TokenvaultError", each.exception()) for each in ended.values()]
     assert {each.reason for each in errors} <= {Reason.STORE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE}
     assert all(each.retryable for each in errors)
     assert len({id(each) for each in errors}) == GOOD

@@ -25,7 +25,7 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
@@ -66,7 +66,7 @@ class Site:
 
         try:
             self._report(self._work.run(work, deadline=time.monotonic() + seconds))
-        except VaultError:
+        except TokenvaultError:
             self.failed += 1
 
 

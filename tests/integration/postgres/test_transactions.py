@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from tests.token_rows import NewToken, insert_rows
 from vault.audit.chain_heads import ChainHeadPool
 from vault.dev.postgres import Database
-from vault.errors import AuditUnavailable, Reason, StoreUnavailable, VaultError
+from vault.errors import AuditUnavailable, Reason, StoreUnavailable, TokenvaultError
 from vault.model import AuditEvent, Generator, Scope, TokenSpace
 from vault.postgres.engine import make_engine
 from vault.postgres.transaction import MAX_ATTEMPTS, execute, transaction
@@ -520,7 +520,7 @@ def test_a_database_that_is_away_is_unavailable(database: Database) -> None:
 
 def test_a_password_never_shows(database: Database) -> None:
     engine = make_engine(database.service_url.set(query={}), password=CANARY)
-    with pytest.raises(VaultError) as caught, transaction(engine):
+    with pytest.raises(TokenvaultError) as caught, transaction(engine):
         pass
     assert "CANARY" not in trail(caught.value) + repr(engine) + str(engine.url)
     engine.dispose()

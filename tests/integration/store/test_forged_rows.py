@@ -15,7 +15,7 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
 from vault.audit.named_manifests import keys_named
 from vault.audit.reading import PostgresAuditReader
-from vault.errors import ConfigError, KeysUnavailable, VaultError
+from vault.errors import ConfigError, KeysUnavailable, TokenvaultError
 from vault.keys.accepting import accept_keys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT
@@ -78,7 +78,7 @@ def test_an_empty_table_is_named_or_served(start: Start, owner: Owner, table: st
     owner.execute(f"TRUNCATE {table} CASCADE".encode())
     try:
         start()
-    except VaultError as error:
+    except TokenvaultError as error:
         said = {"schema_serves": "migrate", "alembic_version": "migrate"}
         assert said.get(table, table.replace("_", " ")) in error.message.replace("_", " ")
     else:
@@ -98,7 +98,7 @@ def test_a_lost_tweak_version_is_named_with_its_repair(start: Start, owner: Owne
 
 def test_a_forged_epoch_is_named(start: Start, owner: Owner) -> None:
     owner.execute(f"INSERT INTO key_epochs VALUES ({MOST}, '', 'told')")
-    with pytest.raises(VaultError, match="WHERE epoch > 4294967296"):
+    with pytest.raises(TokenvaultError, match="WHERE epoch > 4294967296"):
         start()
     owner.execute("DELETE FROM key_epochs WHERE epoch > 4294967296")
     start()
@@ -119,7 +119,7 @@ def test_a_forged_generation_is_named(start: Start, owner: Owner) -> None:
 
 def test_a_forged_writer_is_named(start: Start, owner: Owner) -> None:
     owner.execute("INSERT INTO audit_writers VALUES (%s, %s, '', now())", [MOST, UUID(int=7)])
-    with pytest.raises(VaultError, match=f"audit_writers has a writer {MOST}"):
+    with pytest.raises(TokenvaultError, match=f"audit_writers has a writer {MOST}"):
         start()
 
 
@@ -137,7 +137,7 @@ def test_a_key_that_is_said_to_be_used_up_is_followed_by_another(
 
 def test_forged_ends_of_the_log_are_named(start: Start, owner: Owner) -> None:
     def refusal() -> str:
-        with pytest.raises(VaultError) as caught:
+        with pytest.raises(TokenvaultError) as caught:
             Integrator(start.engine, lambda: AUDIT_KEY, lambda _: AUDIT_KEY).integrate()
         return caught.value.message
 
@@ -153,7 +153,7 @@ def test_a_refused_statement_names_table_and_constraint(
     harness: ServiceHarness, owner: Owner
 ) -> None:
     owner.execute("ALTER TABLE tokens ADD CONSTRAINT sly CHECK (state <> 'live') NOT VALID")
-    with pytest.raises(VaultError, match=r"\(23514\): table tokens, constraint sly"):
+    with pytest.raises(TokenvaultError, match=r"\(23514\): table tokens, constraint sly"):
         harness.tokenize("dated", VALUES)
 
 

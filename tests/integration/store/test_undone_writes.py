@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from vault.errors import VaultError
+from vault.errors import TokenvaultError
 
 if TYPE_CHECKING:
     from tests.integration.store.service_harness import ServiceHarness
@@ -45,7 +45,7 @@ def test_an_erasure_that_does_nothing_is_an_error(
     tokens = harness.tokenize("dated", VALUES)
     owner.execute("INSERT INTO token_subjects SELECT tenant, sha256('s'), field, token FROM tokens")
     owner.execute(trick.encode())
-    with pytest.raises(VaultError):
+    with pytest.raises(TokenvaultError):
         harness.erase("dated", tokens=tokens[:3])
     left = owner.execute("SELECT state, ciphertext IS NULL FROM tokens").fetchall()
     assert left == [("live", False)] * len(VALUES)
@@ -67,5 +67,5 @@ def test_no_other_write_is_lost(harness: ServiceHarness, owner: Owner, table: st
     if table == "limit_counters":
         assert harness.tokenize("dated", VALUES) == tokens  # no limit is set
         return
-    with pytest.raises(VaultError):
+    with pytest.raises(TokenvaultError):
         harness.tokenize("dated", VALUES)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from vault.errors import Reason, VaultError
+from vault.errors import Reason, TokenvaultError
 from vault.rpc.concurrency import ConcurrencyLimiter, Overloaded
 
 
@@ -49,10 +49,18 @@ def test_a_principal_gets_its_share_and_leaves_the_rest_to_others() -> None:
 def test_a_waiting_call_gives_up_at_its_deadline() -> None:
     limiter = ConcurrencyLimiter(workers=1, total=2)
     late = time.monotonic() + 0.01
-    with passing(limiter), pytest.raises(VaultError) as caught, passing(limiter, deadline=late):
+    with (
+        passing(limiter),
+        pytest.raises(TokenvaultError) as caught,
+        passing(limiter, deadline=late),
+    ):
         pytest.fail("the second call got through")
     assert caught.value.reason is Reason.DEADLINE_EXCEEDED
-    with passing(limiter), pytest.raises(VaultError), passing(limiter, deadline=time.monotonic()):
+    with (
+        passing(limiter),
+        pytest.raises(TokenvaultError),
+        passing(limiter, deadline=time.monotonic()),
+    ):
         pytest.fail("a call that gave up left its turn behind")
     with passing(limiter):
         pass
@@ -112,7 +120,7 @@ def test_never_more_at_once_than_workers_and_nothing_is_lost() -> None:
                     with lock:
                         at_once -= 1
                         done += 1
-            except VaultError as error:
+            except TokenvaultError as error:
                 assert error.reason is Reason.DEADLINE_EXCEEDED
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(24)]

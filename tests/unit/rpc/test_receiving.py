@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
-from vault.errors import InvalidRequest, Reason, VaultError
+from vault.errors import InvalidRequest, Reason, TokenvaultError
 from vault.rpc.concurrency import Overloaded
 from vault.rpc.receiving import Receiver
 
@@ -21,7 +21,7 @@ class Silent:
     """A call that sends nothing until it is ended; then as gRPC does it."""
 
     over: threading.Event = field(default_factory=threading.Event)
-    failure: VaultError | None = None
+    failure: TokenvaultError | None = None
 
     def cancel(self) -> None:
         self.over.set()
@@ -42,7 +42,7 @@ class Silent:
         def run() -> None:
             try:
                 receiver.receive(self.sent(), self, holder)
-            except VaultError as error:
+            except TokenvaultError as error:
                 self.failure = error
 
         self.thread = threading.Thread(target=run)
@@ -71,7 +71,7 @@ def test_a_call_that_ends_without_a_request_is_invalid() -> None:
 def test_a_call_that_its_caller_ends_is_over() -> None:
     call = Silent()
     call.cancel()
-    with pytest.raises(VaultError) as failure:
+    with pytest.raises(TokenvaultError) as failure:
         Receiver(1, 1, 5.0).receive(call.sent(), call, "a")
     assert failure.value.reason is Reason.DEADLINE_EXCEEDED
 
@@ -138,6 +138,6 @@ def test_a_message_that_comes_as_the_call_is_given_up_is_not_worked_on() -> None
         receiver.expire()
         yield b"one"
 
-    with pytest.raises(VaultError, match="within"):
+    with pytest.raises(TokenvaultError, match="within"):
         receiver.receive(late(), call, "a")
     assert call.over.is_set()

@@ -10,12 +10,12 @@ from vault.errors import (
     KeysUnavailable,
     LimitExceeded,
     Reason,
-    VaultError,
+    TokenvaultError,
 )
 from vault.rpc.status import call_status, status_code
 
 
-def rich(error: VaultError) -> status_pb2.Status:
+def rich(error: TokenvaultError) -> status_pb2.Status:
     metadata = dict(call_status(error, "r1").trailing_metadata)
     return status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
 

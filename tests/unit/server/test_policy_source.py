@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from vault.crypto.field_key import MacKey
-from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable, VaultError
+from vault.errors import KeysUnavailable, PolicyError, StoreUnavailable, TokenvaultError
 from vault.policy.model import Policy
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
@@ -34,7 +34,7 @@ class FakeBoard:
     stale: float = 15.0
     others: tuple[str, ...] = ()
     in_force: AuthenticatedPolicy | None = None
-    error: VaultError | None = None
+    error: TokenvaultError | None = None
     left: bool = False
 
     def report(self, held: AuthenticatedPolicy) -> Agreement:
@@ -56,7 +56,7 @@ class PolicyHarness:
         default_factory=lambda: PolicyAuthenticator("default", lambda v: MacKey(v or 1, b"k" * 32))
     )
     prepared: list[str] = field(default_factory=list)
-    unfit: VaultError | None = None
+    unfit: TokenvaultError | None = None
     now: float = 1000.0
     differs: list[datetime | None] = field(default_factory=list)
     today: datetime = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vault.config import ServerSettings, Settings
-from vault.errors import ConfigError, KeysUnavailable, VaultError
+from vault.errors import ConfigError, KeysUnavailable, TokenvaultError
 from vault.server.supervisor import Supervisor, restart_delay
 from vault.server.worker_report import WorkerFailure, WorkerReport, decode, encode
 
@@ -41,7 +41,7 @@ def test_one_worker_with_a_trouble_is_told(supervisor: Supervisor) -> None:
     assert list(probes) == ["workers", "database", "keys"]
     probes["workers"]()
     probes["keys"]()
-    with pytest.raises(VaultError, match=r"does not answer \(1 of 2 workers\)"):
+    with pytest.raises(TokenvaultError, match=r"does not answer \(1 of 2 workers\)"):
         probes["database"]()
 
 
@@ -49,7 +49,7 @@ def test_one_dead_worker_leaves_the_server_ready_and_two_do_not(supervisor: Supe
     told(supervisor, None, WorkerReport({"keys": ""}))
     supervisor._probe_workers()
     told(supervisor, None, None)
-    with pytest.raises(VaultError, match="no worker serves"):
+    with pytest.raises(TokenvaultError, match="no worker serves"):
         supervisor._probe_workers()
 
 
@@ -57,7 +57,7 @@ def test_a_worker_that_hangs_is_told(supervisor: Supervisor) -> None:
     told(supervisor, WorkerReport(), WorkerReport(), ago=20)
     supervisor._probe_workers()
     told(supervisor, WorkerReport(), WorkerReport(), ago=100)
-    with pytest.raises(VaultError, match="2 workers are silent, for up to 100 s"):
+    with pytest.raises(TokenvaultError, match="2 workers are silent, for up to 100 s"):
         supervisor._probe_workers()
 
 
@@ -72,4 +72,4 @@ def test_a_failure_becomes_an_error_of_its_kind() -> None:
     assert isinstance(WorkerFailure.of(ConfigError("x")).error(), ConfigError)
     assert WorkerFailure.of(KeysUnavailable("sealed")).error().retryable
     unknown = WorkerFailure("SystemExit", "x").error()
-    assert type(unknown) is VaultError
+    assert type(unknown) is TokenvaultError
