@@ -78,15 +78,15 @@ def joined_records(
     profiles: Mapping[int, ValueProfile],
     beside: JoinedEnds,
 ) -> dict[int, int]:
-    """Finds records in whose cells rows may stand: their index, and the place of the cell.
+    """Finds records in whose cells rows may stand: their index, and the position of the cell.
 
-    The lines of such a cell can be rows of the header's width with anything in the place of
+    The lines of such a cell can be rows of the header's width with anything in the position of
     a chosen column. For rows of another width, which the file may have too, the profiles decide: a
-    line with enough cells or more has in such a place, counted from the left or the right,
+    line with enough cells or more has in such a position, counted from the left or the right,
     something that fits the column and stands in a cell that is not chosen.
 
     Args:
-        profiles: by place, what the chosen columns hold.
+        profiles: by position, what the chosen columns hold.
         beside: what comes before the first record and after the last.
     """
     found: dict[int, int] = {}
@@ -98,11 +98,11 @@ def joined_records(
         if record.height == 1 or at in bad or at in found:
             return
         blank = f' \t"{dialect.escape or ""}'
-        place = joined_cell(record.values, dialect.delimiter, profiles, blank, ends)
-        if place is None:
-            place = _look_alike(record, dialect, profiles)
-        if place is not None:
-            found[at] = place
+        position = joined_cell(record.values, dialect.delimiter, profiles, blank, ends)
+        if position is None:
+            position = _look_alike(record, dialect, profiles)
+        if position is not None:
+            found[at] = position
 
     # Quotes that turn a row inside out leave no row beside it that fits, or a cell whose quote
     # has a delimiter inside.
@@ -141,8 +141,8 @@ def _look_alike(
         for pieces in _readings(line, dialect.delimiter):
             if len(pieces) < width:
                 continue
-            for place, profile in profiles.items():
-                for piece in {pieces[place].strip(blank), pieces[place - width].strip(blank)}:
+            for position, profile in profiles.items():
+                for piece in {pieces[position].strip(blank), pieces[position - width].strip(blank)}:
                     if piece and piece in inside and profile.matches(piece):
                         return at
     return None
@@ -154,19 +154,19 @@ def _lines_of_cells(
     """Yields the file's lines that cells of several lines touch, and the cell's part of each."""
     parts = [LINE_END.split(cell) for cell in record.cells]
     line: list[str] = []  # what stands before the cell in the line it begins in
-    for place, lines in enumerate(parts):
-        if len(lines) > 1 and place not in chosen:
-            yield place, delimiter.join([*line, lines[0]]), lines[0]
-            yield from ((place, each, each) for each in lines[1:-1])
-            last = delimiter.join([lines[-1], *_up_to_line_end(parts, place + 1)])
-            yield place, last, lines[-1]
+    for position, lines in enumerate(parts):
+        if len(lines) > 1 and position not in chosen:
+            yield position, delimiter.join([*line, lines[0]]), lines[0]
+            yield from ((position, each, each) for each in lines[1:-1])
+            last = delimiter.join([lines[-1], *_up_to_line_end(parts, position + 1)])
+            yield position, last, lines[-1]
         if len(lines) > 1:
             line = []
         line.append(lines[-1])
 
 
-def _up_to_line_end(parts: Sequence[list[str]], place: int) -> Iterator[str]:
-    for at in range(place, len(parts)):
+def _up_to_line_end(parts: Sequence[list[str]], position: int) -> Iterator[str]:
+    for at in range(position, len(parts)):
         yield parts[at][0]
         if len(parts[at]) > 1:
             return
@@ -188,17 +188,17 @@ def refuse_joined_header(header: Record, dialect: Dialect, fitting: int, rows: i
         fitting: how many of the ``rows`` below it have its width.
     """
     fits = fitting and 2 * fitting >= rows
-    for place, value in enumerate(header.values):
+    for position, value in enumerate(header.values):
         if LINE_END.search(value) and (dialect.delimiter in value or not fits):
-            raise CsvError(f"line {header.line}, the header: {rows_in_cell(place)}")
+            raise CsvError(f"line {header.line}, the header: {rows_in_cell(position)}")
 
 
-def rows_in_cell(place: int) -> str:
+def rows_in_cell(position: int) -> str:
     """Says why a record is left out, or a header refused."""
     return (
-        f"a cell of several lines reads as rows of this file (cell {place + 1}), as if two stray "
-        "quotes joined them: mend the quotes, or, where all such cells of the file are in order, "
-        "say --trust-quotes"
+        f"a cell of several lines reads as rows of this file (cell {position + 1}), as if two "
+        "stray quotes joined them: mend the quotes, or, where all such cells of the file are in "
+        "order, say --trust-quotes"
     )
 
 
@@ -211,26 +211,26 @@ def refuse_row_as_header(
     columns may be called what they like: that the chosen names are there makes it a header.
     """
     rows = [record.values for record in records[:_ROWS_COMPARED]]
-    place = _place_of_value(header.values, rows, chosen)
-    if place is not None:
+    position = _position_of_value(header.values, rows, chosen)
+    if position is not None:
         below = "like the values below it" if rows else "like a value"
         raise CsvError(
-            f"line {header.line} was taken for the header, but its cell {place + 1} reads "
+            f"line {header.line} was taken for the header, but its cell {position + 1} reads "
             f"{below}: add a line that names the columns, or say --trust-header"
         )
 
 
-def _place_of_value(
+def _position_of_value(
     header: Sequence[str], rows: Sequence[Sequence[str]], chosen: Collection[int]
 ) -> int | None:
-    for place in sorted(chosen):
-        pattern = _pattern(header[place].strip())
+    for position in sorted(chosen):
+        pattern = _pattern(header[position].strip())
         if not pattern:
             continue
-        cells = [row[place].strip() for row in rows if len(row) > place and row[place]]
+        cells = [row[position].strip() for row in rows if len(row) > position and row[position]]
         alike = sum(_pattern(cell) == pattern for cell in cells)
         if not rows or (cells and 2 * alike >= len(cells)):
-            return place
+            return position
     return None
 
 

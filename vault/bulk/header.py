@@ -49,7 +49,7 @@ class CsvInput:
         before: what stands before the header: a byte order mark, a ``sep=`` line.
         records: those after the header.
         taken: how the delimiter was found, for messages.
-        places: by column chosen, its place in the header and its field.
+        positions: by column chosen, its position in the header and its field.
     """
 
     before: str
@@ -57,11 +57,11 @@ class CsvInput:
     header: Record
     records: Iterator[Record] = field(repr=False)
     taken: str
-    places: Mapping[str, tuple[int, str]]
+    positions: Mapping[str, tuple[int, str]]
 
-    def place_of(self, column: str) -> int:
+    def position_of(self, column: str) -> int:
         """Returns where a column is. Raises CsvError where the header does not have it once."""
-        return _place(column, self.header, self.taken)
+        return _position(column, self.header, self.taken)
 
 
 def read_header(source: TextIO, options: CsvOptions) -> CsvInput:
@@ -101,12 +101,13 @@ def read_header(source: TextIO, options: CsvOptions) -> CsvInput:
         raise CsvError("the file is empty: its first line must name the columns")
     taken = f"delimiter {_shown(delimiter)}, {taken}"
     try:
-        places = {
-            name: (_place(name, header, taken), chosen) for name, chosen in options.columns.items()
+        positions = {
+            name: (_position(name, header, taken), chosen)
+            for name, chosen in options.columns.items()
         }
     except CsvError as error:
         raise CsvError(error.message + _late_header(header, source, options)) from None
-    return CsvInput(before, dialect, header, records, taken, places)
+    return CsvInput(before, dialect, header, records, taken, positions)
 
 
 def _late_header(header: Record, source: TextIO, options: CsvOptions) -> str:
@@ -164,7 +165,7 @@ def _header_lines(first: str, source: TextIO, options: CsvOptions) -> list[str]:
     return lines
 
 
-def _place(column: str, header: Record, taken: str) -> int:
+def _position(column: str, header: Record, taken: str) -> int:
     names = header.values
     if names.count(column) == 1:
         return names.index(column)
@@ -181,9 +182,9 @@ def _column_hint(column: str, names: Sequence[str]) -> str:
     """
     if column in names:
         return ": give each column a name of its own"
-    for place, name in enumerate(names, start=1):
+    for position, name in enumerate(names, start=1):
         if _normalized(name) == _normalized(column):
-            differs = f"column {place} differs in {_difference(name, column)}"
+            differs = f"column {position} differs in {_difference(name, column)}"
             return f": {differs}; choose it as {shell_word(name)}"
     if any(_SURROGATE.search(name) for name in names):
         return f"; the header {NOT_UTF8}"

@@ -38,7 +38,7 @@ class _Cell:
         loose: those in which nobody knows where the row's columns are.
     """
 
-    place: int
+    position: int
     lines: Sequence[str]
     before: int
     after: int = 0
@@ -54,40 +54,40 @@ def joined_cell(
     blank: str,
     beside: JoinedEnds,
 ) -> int | None:
-    """Returns the place of a cell in which rows may stand with values of chosen columns, or None.
+    """Returns the position of a cell that may hold rows with values of chosen columns, or None.
 
     Args:
         values: what the cells of a record mean that has the header's width.
-        chosen: places of the chosen columns.
+        chosen: positions of the chosen columns.
         blank: characters that are no value by themselves.
     """
     opened: int | None = None
     for cell in _cells(values, delimiter):
         _read_lines(cell, len(values), delimiter, beside)
         others = opened is not None and any(
-            place not in chosen for place in range(opened, cell.place + 1)
+            position not in chosen for position in range(opened, cell.position + 1)
         )
         if others and cell.begins:
             return opened  # one stray pair ends, and another begins, in a row between them
         if (
-            cell.place not in chosen
+            cell.position not in chosen
             and cell.ends
             and cell.begins
             and cell.ends[0] < cell.begins[-1]
             and _has_value(cell, len(values), delimiter, chosen, blank)
         ):
-            return cell.place
+            return cell.position
         if opened is None and cell.ends:
-            opened = cell.place
+            opened = cell.position
     return None
 
 
 def _cells(values: Sequence[str], delimiter: str) -> list[_Cell]:
     cells: list[_Cell] = []
     inside = 0
-    for place, value in enumerate(values):
+    for position, value in enumerate(values):
         if "\n" in value or "\r" in value:
-            cells.append(_Cell(place, LINE_END.split(value), inside))
+            cells.append(_Cell(position, LINE_END.split(value), inside))
             inside = 0
             continue
         count = value.count(delimiter)
@@ -98,7 +98,7 @@ def _cells(values: Sequence[str], delimiter: str) -> list[_Cell]:
 
 
 def _read_lines(cell: _Cell, width: int, delimiter: str, beside: JoinedEnds) -> None:
-    last, behind = len(cell.lines) - 1, width - 1 - cell.place
+    last, behind = len(cell.lines) - 1, width - 1 - cell.position
     for at, line in enumerate(cell.lines):
         count = line.count(delimiter)
         # Where the row itself has joined cells, or the row beside it is broken, any column may be.
@@ -106,7 +106,7 @@ def _read_lines(cell: _Cell, width: int, delimiter: str, beside: JoinedEnds) -> 
         after = cell.after if at == last else 0
         if at < last and (beside.begins_inside or count + before >= behind):
             cell.ends.append(at)
-        if at and (beside.ends_inside or count + after >= cell.place):
+        if at and (beside.ends_inside or count + after >= cell.position):
             cell.begins.append(at)
         if before or after or beside.begins_inside or beside.ends_inside:
             cell.loose.add(at)
@@ -115,30 +115,30 @@ def _read_lines(cell: _Cell, width: int, delimiter: str, beside: JoinedEnds) -> 
 def _has_value(
     cell: _Cell, width: int, delimiter: str, chosen: Collection[int], blank: str
 ) -> bool:
-    """Returns whether a row in the cell would have anything in the place of a chosen column."""
-    behind = [place - cell.place for place in chosen if place > cell.place]
-    before = [place for place in chosen if place < cell.place]
+    """Returns whether a row in the cell would have anything in the position of a chosen column."""
+    behind = [position - cell.position for position in chosen if position > cell.position]
+    before = [position for position in chosen if position < cell.position]
     ends = [at for at in cell.ends if at < cell.begins[-1]]
     begins = [at for at in cell.begins if at > cell.ends[0]]
-    for lines, places, least in (
-        (ends, behind, width - 1 - cell.place),
-        (begins, before, cell.place),
+    for lines, positions, least in (
+        (ends, behind, width - 1 - cell.position),
+        (begins, before, cell.position),
     ):
         for at in lines:
             if at in cell.loose:
                 if cell.lines[at].strip(blank + delimiter):
                     return True
-            elif places and _is_filled(cell.lines[at].split(delimiter), places, least, blank):
+            elif positions and _is_filled(cell.lines[at].split(delimiter), positions, least, blank):
                 return True
     return False
 
 
-def _is_filled(pieces: Sequence[str], places: Sequence[int], least: int, blank: str) -> bool:
-    """Returns whether anything is in one of the places of a line with ``least`` delimiters."""
+def _is_filled(pieces: Sequence[str], positions: Sequence[int], least: int, blank: str) -> bool:
+    """Returns whether anything is in one of the positions of a line with ``least`` delimiters."""
     filled = [at for at, piece in enumerate(pieces) if piece.strip(blank)]
     more = len(pieces) - 1 - least  # any of them may stand inside a cell
-    for place in places:
-        found = bisect_left(filled, place)
-        if found < len(filled) and filled[found] <= place + more:
+    for position in positions:
+        found = bisect_left(filled, position)
+        if found < len(filled) and filled[found] <= position + more:
             return True
     return False

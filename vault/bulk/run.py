@@ -102,19 +102,19 @@ class Run:
         self._rejects = csv.writer(rejects) if rejects is not None else None
         if self._rejects is not None:
             self._rejects.writerow(_REJECT_COLUMNS)
-        layout = read_header(source, options)
-        self._dialect = layout.dialect
-        self._records = layout.records
-        self._places = layout.places
-        self._width = len(layout.header.cells)
-        self._region_places = {
-            field_name: (column, layout.place_of(column))
+        csv_input = read_header(source, options)
+        self._dialect = csv_input.dialect
+        self._records = csv_input.records
+        self._positions = csv_input.positions
+        self._width = len(csv_input.header.cells)
+        self._region_positions = {
+            field_name: (column, csv_input.position_of(column))
             for field_name, column in options.region_columns.items()
         }
         # Written with the first chunk: a call that is refused leaves no output behind.
-        self._header: Record | None = layout.header
-        self._before = layout.before
-        self._ending = layout.header.ending
+        self._header: Record | None = csv_input.header
+        self._before = csv_input.before
+        self._ending = csv_input.header.ending
         self._after_cr = False
         self._after_bad = False
 
@@ -123,13 +123,13 @@ class Run:
         records = list(islice(self._records, self._options.chunk_rows))
         header, self._header = self._header, None
         if header is not None and not self._options.trust_header:
-            chosen = [place for place, _ in self._places.values()]
+            chosen = [position for position, _ in self._positions.values()]
             refuse_row_as_header(header, records, chosen)
         lines = [self._line(record) for record in records]
         if not self._options.trust_quotes:
             self._check_cells(header, lines)
         rows = [line for line in lines if line.is_row]
-        for column in self._places:
+        for column in self._positions:
             self._convert_column(column, rows)
         for line in lines:
             for reject in line.rejects:
@@ -174,16 +174,18 @@ class Run:
             refuse_joined_header(header, self._dialect, fitting, rows)
         if max((line.record.height for line in lines), default=1) > 1:
             profiles = {
-                place: ValueProfile([line.record.values[place] for line in lines if line.is_row])
-                for place, _ in self._places.values()
+                position: ValueProfile(
+                    [line.record.values[position] for line in lines if line.is_row]
+                )
+                for position, _ in self._positions.values()
             }
             ahead = self._peek() if lines[-1].record.height > 1 else None
             records = [line.record for line in lines]
             broken = ahead is not None and len(ahead.cells) != self._width
             beside = JoinedEnds(self._after_bad, broken)
             found = joined_records(records, self._width, self._dialect, profiles, beside)
-            for at, place in found.items():
-                self._mark_malformed(lines[at], rows_in_cell(place))
+            for at, position in found.items():
+                self._mark_malformed(lines[at], rows_in_cell(position))
         last = next((line for line in reversed(lines) if line.number), None)
         if last is not None:
             self._after_bad = last.malformed
@@ -195,13 +197,13 @@ class Run:
 
     def _convert_column(self, column: str, rows: Sequence[_Line]) -> None:
         """Replaces one column's cells in place; a cell that fails becomes empty."""
-        place, field_name = self._places[column]
+        position, field_name = self._positions[column]
         escaping, nulls = self._dialect.escape is not None, self._nulls
         sent: list[_Line] = []
         values: list[str] = []
         for line in rows:
             record = line.record
-            value, cell = record.values[place], record.cells[place]
+            value, cell = record.values[position], record.cells[position]
             if not value or (nulls and (value in nulls or cell in nulls)):
                 self.summary.empty[column] += 1
             elif not value.isascii() and _SURROGATE.search(value):
@@ -212,7 +214,7 @@ class Run:
                 sent.append(line)
                 values.append(value)
         self._count_suspicious(column, values)
-        if field_name in self._region_places:
+        if field_name in self._region_positions:
             self._convert_by_region(column, sent, values)
         else:
             self._replace(column, sent, values, "")
@@ -224,9 +226,9 @@ class Run:
             self.summary.names_repeated[column] += values.count(column)
 
     def _convert_by_region(self, column: str, sent: Sequence[_Line], values: Sequence[str]) -> None:
-        region_column, place = self._region_places[self._places[column][1]]
+        region_column, position = self._region_positions[self._positions[column][1]]
         regions = [
-            parse_region(line.record.values[place], value)
+            parse_region(line.record.values[position], value)
             for line, value in zip(sent, values, strict=True)
         ]
         unknown = _not_in_format(
@@ -237,8 +239,8 @@ class Run:
             if region is None:
                 self._reject(line, column, unknown)
         known = [index for index, region in enumerate(regions) if region is not None]
-        for name, places in group_by_region([regions[index] or "" for index in known]).items():
-            those = [known[index] for index in places]
+        for name, positions in group_by_region([regions[index] or "" for index in known]).items():
+            those = [known[index] for index in positions]
             self._replace(column, [sent[at] for at in those], [values[at] for at in those], name)
 
     def _replace(
@@ -246,7 +248,7 @@ class Run:
     ) -> None:
         if not values:
             return
-        place, field_name = self._places[column]
+        position, field_name = self._positions[column]
         try:
             answer = self._convert(field_name, values, region)
         except CallError as failure:
@@ -263,20 +265,20 @@ class Run:
                 continue
             if not text:
                 raise CsvError(f"field {field_name}: an item came back empty and without an error")
-            cell = self._dialect.text(text, record.cells[place])
+            cell = self._dialect.text(text, record.cells[position])
             if cell is None:
                 self._reject(line, column, _UNWRITABLE)
                 continue
             if cell != text and record.cells is record.values:
                 record.cells = record.values.copy()
-            record.values[place] = text
-            record.cells[place] = cell
+            record.values[position] = text
+            record.cells[position] = cell
             converted += 1
         self.summary.converted[column] += converted
 
     def _reject(self, line: _Line, column: str, error: ItemError) -> None:
-        place, field_name = self._places[column]
-        line.record.cells[place] = line.record.values[place] = ""
+        position, field_name = self._positions[column]
+        line.record.cells[position] = line.record.values[position] = ""
         if self._width == 1 and not line.record.ending:
             line.record.ending = self._ending  # a last line of nothing would be no line
         line.rejects += (

@@ -237,7 +237,7 @@ class Keyring:
         return found
 
     def _catch_up(self, key: KeyId, version: int) -> None:
-        """Loads a version that another replica has made since the last load.
+        """Loads a version that another server has made since the last load.
 
         A ciphertext can claim any version, so Postgres is asked once a second at most.
         """
@@ -283,7 +283,7 @@ class Keyring:
         with self._loading:
             if self._find(lambda snapshot: snapshot.fields, key).active.version == used_up:
                 versions = [each.version for each in self._read() if key_id(each) == key]
-                # Another replica may have rotated already; then loading is enough.
+                # Another server may have rotated already; then loading is enough.
                 if max(versions) == used_up:
                     self._loader.factory.add([(key, used_up + 1)], restored=restored)
                 self.reload()

@@ -81,7 +81,7 @@ class KeyLoader:
             # All that is there must be right before anything is made beside it.
             self._refuse_used(records, still)
             if self.factory.complete(records, still):
-                # Another replica may have been quicker: what is stored now counts.
+                # Another server may have been quicker: what is stored now counts.
                 continue
             if self._list(row, listed, opened):
                 return opened
@@ -161,7 +161,7 @@ class KeyLoader:
         _refuse(lost)
 
     def _list(self, row: KeyManifest | None, listed: Manifest, opened: OpenedKeys) -> bool:
-        """Lists keys that are not listed yet; False where another replica was quicker."""
+        """Lists keys that are not listed yet; False where another server was quicker."""
         stored = {place: key.listed for place, key in opened.stored(self._tenant).items()}
         if stored.keys() - listed.keys.keys():
             listed = listed.next(stored)

@@ -321,7 +321,7 @@ class DataKeyStore(Protocol):
     def add(self, records: Sequence[DataKeyRecord]) -> None:
         """Adds versions that are not there yet and makes each the active one of its key.
 
-        A version that exists already (another replica was quicker) is left as it is.
+        A version that exists already (another server was quicker) is left as it is.
         """
 
     def reserve(self, tenant: str, field: str, purpose: str, version: int, uses: int) -> int:
@@ -334,7 +334,7 @@ class DataKeyStore(Protocol):
         """Adds the versions and records the identity, both or neither.
 
         Does nothing and returns False where that identity is recorded already: another
-        replica was quicker.
+        server was quicker.
         """
 
     def manifest(self, tenant: str) -> KeyManifest | None:
