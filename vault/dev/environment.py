@@ -89,6 +89,7 @@ class DevEnvironment:
         self._stack = ExitStack()
         self._components: dict[str, Component] = {}
         self._ports = Ports(0, 0, 0, 0, 0)
+        self._fields: tuple[str, ...] = ()
         self.clients: Mapping[str, Credentials] = {}
         self.tokens: Mapping[str, Path] = {}
         self.ca = self.directory / "pki" / "ca.pem"
@@ -138,9 +139,9 @@ class DevEnvironment:
         """
         self._report = report
         with _interruptible(), self:
-            report(self._welcome())
             policy_log = PolicyLogReader(self.directory / "server.log")
             try:
+                report(self._welcome())
                 while True:
                     time.sleep(_WATCH_EVERY)
                     self.check()
@@ -174,6 +175,8 @@ class DevEnvironment:
 
     def _start(self) -> None:
         policy = self._read_policy()
+        # Not read again for the welcome: whoever waits for dev.json may interrupt at once.
+        self._fields = tuple(policy.fields)
         callers = choose_callers(policy)
         token_callers = choose_token_callers(policy)
         private_directory(self.directory)
@@ -243,8 +246,7 @@ class DevEnvironment:
     def _welcome(self) -> str:
         found = self.directory == Path.cwd() / ".tokenvault"
         options = [] if found else ["--dev", str(self.directory)]
-        fields = self._read_policy().fields
-        return welcome(self.address, self.description, options, self.clients, fields)
+        return welcome(self.address, self.description, options, self.clients, self._fields)
 
     def _read_policy(self) -> Policy:
         try:
