@@ -1,4 +1,4 @@
-"""The layout of one file: its type, where its header is, how its cells are separated."""
+"""Reading one file up to its header: its type, how its cells are separated, its columns."""
 
 from __future__ import annotations
 
