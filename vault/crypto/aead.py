@@ -10,6 +10,7 @@ ciphertext that does not open raises the same DecryptionFailed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
@@ -83,18 +84,23 @@ class BoundAead(Secret):
         self, ciphertexts: Sequence[bytes], shared: bytes, own: Sequence[bytes]
     ) -> list[bytes | None]:
         """Decrypts each as ``open`` with two context parts; None for what does not open."""
-        header, decrypt = self._header, self._cipher.decrypt
-        opened: list[bytes | None] = [None] * len(ciphertexts)
-        for at, (ciphertext, aad) in enumerate(
-            zip(ciphertexts, self._aads(shared, own), strict=True)
-        ):
-            if len(ciphertext) < OVERHEAD or ciphertext[:HEADER_LENGTH] != header:
-                continue
-            try:
-                opened[at] = decrypt(ciphertext[HEADER_LENGTH:_BODY], ciphertext[_BODY:], aad)
-            except InvalidTag:
-                continue
-        return opened
+        decrypt, aads = self._cipher.decrypt, self._aads(shared, own)
+        headers = {each[:HEADER_LENGTH] for each in ciphertexts}
+        if headers == {self._header} and min(map(len, ciphertexts)) >= OVERHEAD:
+            # As nearly always: no further look at each. One that does not open ends it.
+            with suppress(InvalidTag):
+                return [
+                    decrypt(each[HEADER_LENGTH:_BODY], each[_BODY:], aad)
+                    for each, aad in zip(ciphertexts, aads, strict=True)
+                ]
+        return [self._opened(each, aad) for each, aad in zip(ciphertexts, aads, strict=True)]
+
+    def _opened(self, ciphertext: bytes, aad: bytes) -> bytes | None:
+        if len(ciphertext) < OVERHEAD or not ciphertext.startswith(self._header):
+            return None
+        with suppress(InvalidTag):
+            return self._cipher.decrypt(ciphertext[HEADER_LENGTH:_BODY], ciphertext[_BODY:], aad)
+        return None
 
     def _aads(self, shared: bytes, own: Sequence[bytes]) -> list[bytes]:
         return prefixed_each(self._aad + length_prefixed(shared), own)

@@ -49,5 +49,8 @@ class IndexKey(Secret):
 
     def macs(self, scope: str, cores: Sequence[str]) -> list[bytes]:
         """Returns the index of each core, in order, as ``mac``."""
-        head = length_prefixed(utf8(scope))
-        return self._prf.digests(prefixed_each(head, utf8_each(cores)))
+        return self.macs_of_utf8(scope, utf8_each(cores))
+
+    def macs_of_utf8(self, scope: str, cores: Sequence[bytes]) -> list[bytes]:
+        """Returns the index of each core, which is in UTF-8, in order, as ``mac``."""
+        return self._prf.digests(prefixed_each(length_prefixed(utf8(scope)), cores))

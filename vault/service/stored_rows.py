@@ -57,10 +57,21 @@ def match_each(
         Unavailable: DEADLINE_EXCEEDED.
     """
     opened = open_each(keys, space, scope, rows, deadline)
+    asked = [cores[at] for at in rows.at]
+    values = [value for value in opened if value is not None]
+    if len(values) == len(asked) and _all_equal(values, asked):
+        return [True] * len(asked)
     return [
-        value is not None and compare_digest(value, cores[at])
-        for at, value in zip(rows.at, opened, strict=True)
+        value is not None and compare_digest(value, core)
+        for value, core in zip(opened, asked, strict=True)
     ]
+
+
+def _all_equal(values: Sequence[bytes], cores: Sequence[bytes]) -> bool:
+    """Returns whether each is the other's, in the time that their lengths take."""
+    return list(map(len, values)) == list(map(len, cores)) and compare_digest(
+        b"".join(values), b"".join(cores)
+    )
 
 
 def open_each(

@@ -20,6 +20,7 @@ from vault.crypto.field_key import FieldKey, TweakInput
 from vault.crypto.fpe.limbs import Digits
 from vault.crypto.randomness import random_text
 from vault.formats.columnar.rows import ColumnarFormat
+from vault.formats.columnar.text_column import utf8_of
 from vault.model import Generator, NewTokens, Scope, Storage, TokenSpace
 from vault.policy.model import Field
 from vault.service.columnar.row_ciphers import encipher_vaulted_rows, random_rows
@@ -111,8 +112,8 @@ class _Batch:
         self._keys = keys
         self._space = space
         self._field = field
-        self._cores = list(cores)
-        self._values = utf8_each(self._cores)
+        self._cores = cores
+        self._values = utf8_of(cores)
         self._tweak_version = tweak_version
         self._deadline = deadline
         self._macs: Sequence[bytes] | None = None
@@ -120,7 +121,7 @@ class _Batch:
         if field.scope is Scope.FIELD:
             index = keys.index_key(space)
             self._index_version = index.version
-            self._macs = index.macs(field.scope.value, self._cores)
+            self._macs = index.macs_of_utf8(field.scope.value, self._values)
         self.tokens = [""] * len(cores)
         self.key_versions: set[int] = set()
         self.mismatched: set[int] = set()
@@ -164,6 +165,8 @@ class _Batch:
 
     def _candidates(self, positions: Sequence[int], attempt: int) -> _Candidates:
         """Returns tokens to store; cores distinct, never the value."""
+        # Strings only here: of most columns all tokens are known.
+        self._cores = list(self._cores)
         cores = _at(self._cores, positions)
         counters = self._counters(attempt, len(positions))
         # Rows are sealed under the active key, whose uses are counted; ciphers need no count.

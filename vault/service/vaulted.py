@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vault.crypto.encoding import utf8_each
 from vault.errors import InvalidRequest, Reason
-from vault.formats.columnar.text_column import TextColumn
+from vault.formats.columnar.text_column import TextColumn, utf8_of
 from vault.model import Failure, Scope, StoredTokens
 from vault.service.admission import FieldPermit
 from vault.service.columnar.vaulted import (
@@ -123,9 +122,10 @@ class VaultedPath:
                 "a value of this field has no token of its own (scope none): nothing to look up"
             )
         index = self._keys.index_key(self._space)
-        macs = index.macs(scope.value, cores)
+        values = utf8_of(cores)
+        macs = index.macs_of_utf8(scope.value, values)
         rows = transaction.tokens.find_by_mac(self._space, scope, index.version, macs)
-        own = match_each(self._keys, self._space, scope, rows, utf8_each(cores), self._deadline)
+        own = match_each(self._keys, self._space, scope, rows, values, self._deadline)
         tokens = [""] * len(cores)
         failures = dict.fromkeys(range(len(cores)), NOT_LIVE)
         for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):

@@ -305,12 +305,13 @@ def _positions(asked: Sequence[K], found: Sequence[K]) -> Sequence[int]:
 
 def _stored_tokens(at: Sequence[int], columns: _Sealed) -> StoredTokens:
     tokens, ciphertexts, versions, states = columns
+    live = states.count(_LIVE) == len(states)  # as mostly
     return StoredTokens(
         at=at,
         tokens=tokens,
         ciphertexts=[each or b"" for each in ciphertexts],
         key_versions=versions,
-        states=[_STATES[state] for state in states],
+        states=[_LIVE] * len(states) if live else [_STATES[state] for state in states],
     )
 
 

@@ -13,9 +13,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from vault.crypto.encoding import utf8_each
 from vault.crypto.fpe.codes import Codes
 
-__all__ = ["Codes", "Offsets", "TextColumn"]
+__all__ = ["Codes", "Offsets", "TextColumn", "utf8_of"]
 
 Offsets = NDArray[np.int64]
 
@@ -120,6 +121,13 @@ class TextColumn(Sequence[str]):
         text, offsets = self._text(), self.offsets.tolist()
         return [text[start:end] for start, end in pairwise(offsets)]
 
+    def utf8_each(self) -> list[bytes]:
+        """Returns all texts in UTF-8. Raises FormatError for a lone surrogate."""
+        if self.codes.dtype != np.uint8:
+            return utf8_each(self.strings())
+        data, offsets = self.codes.tobytes(), self.offsets.tolist()
+        return [data[start:end] for start, end in pairwise(offsets)]
+
     def _text(self) -> str:
         return _text(self.codes)
 
@@ -141,6 +149,11 @@ class TextColumn(Sequence[str]):
 
     def __repr__(self) -> str:
         return f"<TextColumn of {len(self)}>"
+
+
+def utf8_of(texts: Sequence[str]) -> list[bytes]:
+    """Returns texts in UTF-8. Raises FormatError for a lone surrogate."""
+    return texts.utf8_each() if isinstance(texts, TextColumn) else utf8_each(texts)
 
 
 def _codes(text: str) -> Codes:
