@@ -4,7 +4,8 @@
 many searches do. From Postgres 17 on it always is a condition of the index. Before, a planner
 whose statistics are old could prefer to read all of a field's rows and compare each; there
 ``unnest`` with LATERAL and LIMIT looks each element up by itself, sorted, so that the next is
-near. Never a plain join: with old statistics that becomes a nested loop over whole tables.
+near. Never a plain join: with old statistics that becomes a nested loop over whole tables. What
+two arrays found is put together by a FULL JOIN, which is a hash or a merge at any statistics.
 """
 
 from __future__ import annotations
@@ -56,11 +57,20 @@ class LookupStatements(NamedTuple):
     rows_by_token: str
 
 
-def _by_mac(indexed: str) -> str:
-    """Finds the index rows, then the tokens that they lead to, in the order of those."""
-    return f"""
+# False of an index row that leads nowhere. IS NOT NULL would tell the planner that no FULL JOIN
+# is needed, and it could make a nested loop of it.
+_LEADS = "coalesce(t.token, '') <> ''"
+_MACS_BY_ARRAY = f"""
+WITH led AS MATERIALIZED ({_INDEXED_BY_ARRAY}), t AS MATERIALIZED (
+    SELECT t.token, t.ciphertext, t.key_version, t.state, t.expires FROM tokens t
+    WHERE t.tenant = %(tenant)b AND t.field = %(field)b
+      AND t.token = ANY (ARRAY(SELECT token FROM led))
+)
+SELECT led.mac, {_SEALED} FROM led FULL JOIN t ON t.token = led.token WHERE {_LEADS}
+"""  # noqa: S608 - constants only
+_MACS_ONE_BY_ONE = f"""
 SELECT led.mac, {_SEALED}
-FROM (SELECT mac, token FROM ({indexed}) AS led ORDER BY token COLLATE "C") AS led
+FROM (SELECT mac, token FROM ({INDEXED_ONE_BY_ONE}) AS led ORDER BY token COLLATE "C") AS led
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
@@ -104,17 +114,17 @@ SELECT t.mac, {_SEALED} FROM locked t
 """  # noqa: S608 - constants only
 
 
-def _statements(indexed: str, tokens: str) -> LookupStatements:
+def _statements(by_mac: str, indexed: str, tokens: str) -> LookupStatements:
     return LookupStatements(
-        by_mac=_by_mac(indexed),
+        by_mac=by_mac,
         by_mac_extended=_by_mac_extended(indexed),
         by_token=f"SELECT {_SEALED} {tokens}",
         rows_by_token=f"SELECT {COLUMNS}, {PAST} AS past {tokens}",
     )
 
 
-BY_ARRAY = _statements(_INDEXED_BY_ARRAY, _TOKENS_BY_ARRAY)
-ONE_BY_ONE = _statements(INDEXED_ONE_BY_ONE, _TOKENS_ONE_BY_ONE)
+BY_ARRAY = _statements(_MACS_BY_ARRAY, _INDEXED_BY_ARRAY, _TOKENS_BY_ARRAY)
+ONE_BY_ONE = _statements(_MACS_ONE_BY_ONE, INDEXED_ONE_BY_ONE, _TOKENS_ONE_BY_ONE)
 
 
 def lookup_statements(server_version: int) -> LookupStatements:

@@ -23,7 +23,7 @@ from vault.postgres.transaction import execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 from vault.store import sql, tokens
-from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, lookup_statements
+from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, LookupStatements, lookup_statements
 
 Owner = psycopg.Connection[tuple[object, ...]]
 SPACE = TokenSpace("default", "card_number")
@@ -204,6 +204,50 @@ def test_the_statements_for_older_servers_find_the_same(
         answers.append(work.run(find))
     assert answers[0] == answers[1]
     assert answers[0][0] == answers[0][1] == [(at, str(40 + at)) for at in range(10)]
+
+
+def test_what_two_arrays_found_is_never_joined_in_a_nested_loop(
+    engine: Engine, owner: Owner
+) -> None:
+    """With statistics of empty tables, where a nested loop looks cheapest."""
+    owner.execute("ANALYZE tokens, token_index")
+    parameters = {
+        "tenant": "default",
+        "field": "card_number",
+        "scope": "field",
+        "index_version": 1,
+        "macs": ByteaArray([mac_of(1)]),
+    }
+    with transaction(engine) as opened:
+        statement = f"EXPLAIN (FORMAT JSON) {BY_ARRAY.by_mac}"
+        ((plan,),) = execute(opened.connection, statement, parameters)
+    nodes = plan_nodes(cast("list[dict[str, object]]", plan)[0]["Plan"])
+    (joined,) = [node for node in nodes if "Join Type" in node]
+    assert joined["Join Type"] == "Full"
+
+
+@pytest.mark.parametrize("chosen", [BY_ARRAY, ONE_BY_ONE], ids=["array", "one by one"])
+@pytest.mark.parametrize("extend", [None, timedelta(days=1)], ids=["as it is", "extended"])
+def test_an_index_row_that_leads_nowhere_is_not_found(
+    work: PostgresUnitOfWork,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: LookupStatements,
+    extend: timedelta | None,
+) -> None:
+    monkeypatch.setattr(tokens, "lookup_statements", lambda _: chosen)
+    work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, [new_token("1", 1)]))
+    owner.execute(
+        "INSERT INTO token_index VALUES ('default', %s, 'field', 1, %s, 'nowhere')",
+        [SPACE.field, mac_of(2)],
+    )
+    asked = [mac_of(2), mac_of(1)]
+    found = work.run(
+        lambda transaction: transaction.tokens.find_by_mac(
+            SPACE, Scope.FIELD, 1, asked, extend=extend
+        )
+    )
+    assert list(zip(found.at, found.tokens, strict=True)) == [(1, "1")]
 
 
 def test_servers_from_17_on_are_asked_by_array() -> None:
