@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault.formats.base.contract import (
-    FiniteTokenSpace,
+    FiniteTokens,
     Format,
     HasFirstCharacters,
     HasParts,
@@ -13,7 +13,7 @@ from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
-    UnboundedTokenSpace,
+    UnboundedTokens,
     token_recogniser,
 )
 from vault.formats.base.layout import Layout
@@ -23,7 +23,7 @@ from vault.formats.catalogue.table import FORMATS, OPTIONS, build_format, option
 __all__ = [
     "FORMATS",
     "OPTIONS",
-    "FiniteTokenSpace",
+    "FiniteTokens",
     "Format",
     "FormatOptionError",
     "HasFirstCharacters",
@@ -37,7 +37,7 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
-    "UnboundedTokenSpace",
+    "UnboundedTokens",
     "build_format",
     "options_of",
     "token_recogniser",

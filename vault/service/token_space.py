@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vault.crypto.randomness import random_text
-from vault.formats import FiniteTokenSpace, RandomPlan
+from vault.formats import FiniteTokens, RandomPlan
 from vault.model import Generator, TokenSpace
 from vault.policy.model import Policy
 from vault.service.ports import TokenStore
@@ -30,7 +30,7 @@ def token_space_left(
     left: dict[str, float] = {}
     for field in policy.fields.values():
         form: object = field.format
-        if field.generator is Generator.RANDOM and isinstance(form, FiniteTokenSpace):
+        if field.generator is Generator.RANDOM and isinstance(form, FiniteTokens):
             _, plan = form.space()
             left[field.name] = _free(store, TokenSpace(tenant, field.name), plan, draws)
     return left
