@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from vault.audit.record import NamedKeys, Record
+from vault.audit.record import NamedManifest, Record
 from vault.crypto.field_key import MacKey
 
 __all__ = ["ChainHead", "ChainHeadPool"]
@@ -44,7 +44,7 @@ class ChainHeadPool:
         self,
         server: str,
         key: Callable[[], MacKey],
-        keys: Callable[[], NamedKeys | None] = lambda: None,
+        keys: Callable[[], NamedManifest | None] = lambda: None,
     ) -> None:
         """Takes this process's name for the records, and what returns the active audit key.
 
@@ -58,7 +58,7 @@ class ChainHeadPool:
         self._key = key
         self._free: deque[ChainHead] = deque()
         self._lost: deque[ChainHead] = deque()
-        self._keys_named: NamedKeys | None = None
+        self._manifest_named: NamedManifest | None = None
         self.keys = keys
         self._seen: dict[UUID, ChainHead] = {}
 
@@ -72,7 +72,7 @@ class ChainHeadPool:
         A new one must be opened where a chain head was lost, or the key manifest is new: only an
         opening can name them.
         """
-        if self._lost or self.keys() != self._keys_named:
+        if self._lost or self.keys() != self._manifest_named:
             return None
         try:
             return self._free.pop()
@@ -95,9 +95,9 @@ class ChainHeadPool:
         if chain_head in self._lost:
             self._lost.remove(chain_head)
 
-    def keys_named(self, keys: NamedKeys | None) -> None:
+    def manifest_named(self, keys: NamedManifest | None) -> None:
         """Notes that the opening that names a key manifest is committed."""
-        self._keys_named = keys
+        self._manifest_named = keys
 
     def give_back(self, chain_head: ChainHead) -> None:
         """Makes a chain head free again, as it is after its transaction."""

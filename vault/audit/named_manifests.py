@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, text
 
 from vault.audit.chain import KeyOf
-from vault.audit.record import NamedKeys, Record, read_opening
+from vault.audit.record import NamedManifest, Record, read_opening
 from vault.errors import DecryptionFailed
 from vault.postgres.failures import translate_for_audit, translated
 
-__all__ = ["keys_named"]
+__all__ = ["read_named_manifests"]
 
 # A process opens as many as it has calls at once, and one for each generation.
 _MOST = 2000
@@ -31,7 +31,7 @@ _SETTINGS = text(
 
 
 @translated(translate_for_audit)
-def keys_named(engine: Engine, key_of: KeyOf) -> Sequence[NamedKeys]:
+def read_named_manifests(engine: Engine, key_of: KeyOf) -> Sequence[NamedManifest]:
     """Returns the generations that the last writers' genuine openings name.
 
     Raises AuditUnavailable.
@@ -43,7 +43,7 @@ def keys_named(engine: Engine, key_of: KeyOf) -> Sequence[NamedKeys]:
     return [each for each in named if each is not None]
 
 
-def _named(record: Record, key_of: KeyOf) -> NamedKeys | None:
+def _named(record: Record, key_of: KeyOf) -> NamedManifest | None:
     try:
         if record.verifies(key_of(record.key_version), record.writer, 1):
             return read_opening(record.body).keys

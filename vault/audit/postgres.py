@@ -253,7 +253,7 @@ class PostgresAuditAppender:
         if self._named is not None:
             self._chain_heads.named(self._named)
         if self._opened is not None:
-            self._chain_heads.keys_named(self._opened.keys)
+            self._chain_heads.manifest_named(self._opened.keys)
         if self._written is not None:
             self._chain_heads.give_back(self._written)
 

@@ -23,7 +23,7 @@ from vault.model import AuditEvent, PolicyChange
 __all__ = [
     "NO_MAC",
     "Head",
-    "NamedKeys",
+    "NamedManifest",
     "Opening",
     "Record",
     "Seen",
@@ -54,7 +54,7 @@ _ODD = "unreadable"
 Seen: TypeAlias = tuple[UUID, int, bytes]
 
 
-class NamedKeys(NamedTuple):
+class NamedManifest(NamedTuple):
     """A generation of the key manifest and its MAC."""
 
     generation: int
@@ -130,7 +130,7 @@ class Opening:
     previous: Seen | None
     lost: Seen | None = None
     previous_may_be_lost: bool = False
-    keys: NamedKeys | None = None
+    keys: NamedManifest | None = None
 
 
 def make_record(key: MacKey, writer: UUID, number: int, previous: bytes, body: str) -> Record:
@@ -223,7 +223,7 @@ def read_opening(body: str) -> Opening:
     if document.get("kind") != "opened":
         raise ValueError("not the opening of a writer")
     previous, lost = _seen(document.get("previous", ...)), _seen(document.get("lost"))
-    keys = _named_keys(document.get("keys"))
+    keys = _named_manifest(document.get("keys"))
     return Opening(
         read_count(document.get("ordinal")), previous, lost, "lost" not in document, keys
     )
@@ -281,12 +281,12 @@ def _plain(form: re.Pattern[str], text: str) -> str:
     return text if form.fullmatch(text) else _ODD
 
 
-def _named_keys(value: object) -> NamedKeys | None:
+def _named_manifest(value: object) -> NamedManifest | None:
     match value:
         case None:
             return None
         case {"generation": generation, "mac": str(mac)}:
-            return NamedKeys(read_count(generation, least=1), bytes.fromhex(mac))
+            return NamedManifest(read_count(generation, least=1), bytes.fromhex(mac))
     raise ValueError("not a key manifest")
 
 

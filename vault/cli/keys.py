@@ -101,7 +101,7 @@ def accept(
     Writes a new generation of the key manifest. Find out first who changed what: a wrong key
     that is accepted reads other values from tokens. Needs the database and the key server.
     """
-    from vault.audit.named_manifests import keys_named
+    from vault.audit.named_manifests import read_named_manifests
     from vault.config import load_settings
     from vault.keys.accepting import accept_keys
     from vault.keys.hashicorp import HashicorpKeyWrapper
@@ -116,7 +116,8 @@ def accept(
     wrapper = HashicorpKeyWrapper(load_settings(config).keys)
     try:
         with _engine(config) as engine:
-            store, named_manifests = PostgresDataKeyStore(engine), partial(keys_named, engine)
+            store = PostgresDataKeyStore(engine)
+            named_manifests = partial(read_named_manifests, engine)
             accepted = accept_keys(store, wrapper, DEFAULT_TENANT, given_up, named_manifests)
     finally:
         wrapper.close()

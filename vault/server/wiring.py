@@ -19,11 +19,11 @@ from vault.audit.erasure_monitor import ErasureMonitor
 from vault.audit.integrator import Integrator
 from vault.audit.memory import RememberedAudit
 from vault.audit.monitor import AuditMonitor
-from vault.audit.named_manifests import keys_named
+from vault.audit.named_manifests import read_named_manifests
 from vault.audit.of_transaction import audit_of
 from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
-from vault.audit.record import NamedKeys
+from vault.audit.record import NamedManifest
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -132,13 +132,13 @@ def open_backend(
             TracedKeyWrapper(wrapper, spans),
             first.fields,
             lifetime=settings.keys.lifetime.total_seconds(),
-            named_manifests=partial(keys_named, side),
+            named_manifests=partial(read_named_manifests, side),
         )
         stack.callback(keyring.close)
         keyring.start()
         replica = replica_name(settings)
         audit_key, audit_key_of = _audit_keys(keyring)
-        chain_heads = ChainHeadPool(replica, audit_key, lambda: _named_keys(keyring))
+        chain_heads = ChainHeadPool(replica, audit_key, lambda: _named_manifest(keyring))
         work = PostgresUnitOfWork(engine, chain_heads, spans)
 
         unmatched = UnmatchedPrincipals(settings)
@@ -246,9 +246,9 @@ def replica_name(settings: Settings) -> str:
     return f"{settings.audit.replica or platform.node()}:{os.getpid()}"
 
 
-def _named_keys(keyring: Keyring) -> NamedKeys | None:
+def _named_manifest(keyring: Keyring) -> NamedManifest | None:
     manifest = keyring.manifest()
-    return NamedKeys(*manifest) if manifest is not None else None
+    return NamedManifest(*manifest) if manifest is not None else None
 
 
 def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int], MacKey]]:

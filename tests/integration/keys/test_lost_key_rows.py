@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.named_manifests import keys_named
-from vault.audit.record import NamedKeys
+from vault.audit.named_manifests import read_named_manifests
+from vault.audit.record import NamedManifest
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database
 from vault.errors import KeysUnavailable
@@ -75,7 +75,7 @@ class Installation:
             lifetime=100.0,
             block=1000,
             max_uses=10_000,
-            named_manifests=partial(keys_named, self.engine),
+            named_manifests=partial(read_named_manifests, self.engine),
             clock=self.clock,
         )
         self.rings.append(ring)
@@ -84,7 +84,7 @@ class Installation:
 
     def accept(self, *give_up: str) -> Accepted:
         """`tokenvault keys accept`."""
-        named_manifests = partial(keys_named, self.engine)
+        named_manifests = partial(read_named_manifests, self.engine)
         return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up), named_manifests)
 
     def serving(self, ring: Keyring) -> Callable[[], None]:
@@ -92,7 +92,7 @@ class Installation:
         chain_heads = ChainHeadPool(
             "test",
             lambda: ring.audit_key(DEFAULT_TENANT),
-            lambda: NamedKeys(*ring.manifest() or (0, b"")),
+            lambda: NamedManifest(*ring.manifest() or (0, b"")),
         )
         work = PostgresUnitOfWork(self.engine, chain_heads)
         event = AuditEvent("Encrypt", "allowed", "p", "ip", "none", "r", "digest")

@@ -13,7 +13,7 @@ from tests.integration.conftest import AUDIT_KEY
 from tests.integration.store.service_harness import POLICY, ServiceHarness, call
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
-from vault.audit.named_manifests import keys_named
+from vault.audit.named_manifests import read_named_manifests
 from vault.audit.reading import PostgresAuditReader
 from vault.errors import ConfigError, KeysUnavailable, TokenvaultError
 from vault.keys.accepting import accept_keys
@@ -48,7 +48,7 @@ class Start:
         check_schema(self.engine)
         refuse_tampering(self.engine)
         store = PostgresDataKeyStore(self.engine)
-        named_manifests = partial(keys_named, self.engine)
+        named_manifests = partial(read_named_manifests, self.engine)
         keys = Keyring(store, self.wrapper, POLICY.fields, named_manifests=named_manifests)
         keys.reload()
         name, server = "server", uuid4()
