@@ -18,13 +18,13 @@ from vault.audit.log import LogEntry, LogRoot
 from vault.audit.merkle import EMPTY, Tree
 from vault.service.audit import Finding
 
-__all__ = ["KnownLog", "LogCheck", "Logged"]
+__all__ = ["KnownLog", "LogCheck", "LoggedMac"]
 
 _MOST = 1000  # findings of a kind, and leaves held at once
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedMac:
     """An entry of the log, and the MAC of the record that it names, None where that is gone."""
 
     entry: LogEntry
@@ -72,7 +72,7 @@ class LogCheck:
         """Returns whether the log itself is as servers made it."""
         return not self.findings
 
-    def run(self, entries: Iterable[Logged], roots: Iterable[LogRoot]) -> None:
+    def run(self, entries: Iterable[LoggedMac], roots: Iterable[LogRoot]) -> None:
         """Checks entries, ordered by position, and roots, ordered by size."""
         # At one size the root first: what it says of the leaves counts for the others.
         known: list[LogRoot | KnownLog] = sorted(self.known, key=_size)
@@ -88,7 +88,7 @@ class LogCheck:
             stop = next(stops, None)
         self._end()
 
-    def _enter(self, logged: Logged) -> None:
+    def _enter(self, logged: LoggedMac) -> None:
         entry, position = logged.entry, logged.entry.position
         if position > self._position + 1:
             self._find(
@@ -106,7 +106,7 @@ class LogCheck:
         if len(self._leaves) >= _MOST:
             self._grow()
 
-    def _follow(self, logged: Logged) -> None:
+    def _follow(self, logged: LoggedMac) -> None:
         entry = logged.entry
         number, _ = self.last.get(entry.writer, (0, b""))
         if entry.number <= number:

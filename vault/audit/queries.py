@@ -18,7 +18,7 @@ from vault.service.audit import (
     AuditReport,
     AuditSearch,
     Finding,
-    GlobalRecord,
+    PositionedRecord,
     SignedCheckpoint,
 )
 
@@ -82,14 +82,14 @@ class PostgresAuditQueries:
 
     def _one(self, search: AuditSearch, start: LogPage) -> AuditPage:
         position = self._reader.position_of(search.wanted.writer, search.wanted.number)
-        found: list[GlobalRecord] = []
+        found: list[PositionedRecord] = []
         if position is not None:
             page = self._reader.page(position, 1, quick_check=False)
             found = _wanted(search, _without_gaps(page, 1))
         return AuditPage(found, start.seen + 1, start.lag, start.findings, 1, start.seen)
 
     def _upwards(self, search: AuditSearch, start: LogPage, until: float) -> AuditPage:
-        found: list[GlobalRecord] = []
+        found: list[PositionedRecord] = []
         end = min(start.seen, search.before - 1) if search.before else start.seen
         at = search.position
         while at <= end and time.monotonic() < until:
@@ -104,7 +104,7 @@ class PostgresAuditQueries:
         return AuditPage(found, at, start.lag, start.findings, search.position, start.seen)
 
     def _downwards(self, search: AuditSearch, start: LogPage, until: float) -> AuditPage:
-        found: list[GlobalRecord] = []
+        found: list[PositionedRecord] = []
         top = min(start.seen + 1, search.before) if search.before else start.seen + 1
         at = top
         while at > 1 and time.monotonic() < until:
@@ -132,26 +132,26 @@ class PostgresAuditQueries:
             return None
 
 
-def _wanted(search: AuditSearch, records: Iterable[GlobalRecord]) -> list[GlobalRecord]:
+def _wanted(search: AuditSearch, records: Iterable[PositionedRecord]) -> list[PositionedRecord]:
     matches = search.wanted.matches
     return [each for each in records if matches(each.writer, each.number, each.body)]
 
 
-def _without_gaps(page: LogPage, limit: int) -> Iterator[GlobalRecord]:
+def _without_gaps(page: LogPage, limit: int) -> Iterator[PositionedRecord]:
     """Yields a record for every position; one that is missing in the log is empty."""
     position = page.first
     for logged in page.records:
         entry = logged.entry
         while position < entry.position:
-            yield GlobalRecord(position, "", 0, "")
+            yield PositionedRecord(position, "", 0, "")
             position += 1
             if position - page.first >= limit:
                 return
         body = logged.record.body if logged.record else ""
-        yield GlobalRecord(position, str(entry.writer), entry.number, body)
+        yield PositionedRecord(position, str(entry.writer), entry.number, body)
         position += 1
         if position - page.first >= limit:
             return
     # Positions that this server knows were given, and the database no longer has.
     for missing in range(position, min(page.seen + 1, page.first + limit)):
-        yield GlobalRecord(missing, "", 0, "")
+        yield PositionedRecord(missing, "", 0, "")

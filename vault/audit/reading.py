@@ -16,7 +16,7 @@ from vault.audit.checkpoint import Checkpoint
 from vault.audit.checkpoint_making import History, read_state
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
-from vault.audit.log_check import Logged
+from vault.audit.log_check import LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, AuditMemory, RememberedAudit, find_missing
 from vault.audit.record import Head, Record, Writer
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
@@ -258,6 +258,6 @@ def _snapshot(connection: Connection, deadline: float | None) -> AuditSnapshot:
         heads={row.writer: Head(*row) for row in connection.execute(_HEADS)},
         openings=[Record(*row) for row in connection.execute(_OPENINGS)],
         records=_in_time((Record(*row) for row in stream(_RECORDS)), deadline),
-        log=_in_time((Logged(LogEntry(*row[:5]), row[5]) for row in stream(_LOG)), deadline),
+        log=_in_time((LoggedMac(LogEntry(*row[:5]), row[5]) for row in stream(_LOG)), deadline),
         roots=(LogRoot(*row) for row in stream(_ROOTS)),
     )

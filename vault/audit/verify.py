@@ -16,7 +16,7 @@ from uuid import UUID
 from vault.audit.chain import Chain, FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.log import LogRoot
-from vault.audit.log_check import KnownLog, LogCheck, Logged
+from vault.audit.log_check import KnownLog, LogCheck, LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, RememberedAudit
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
 from vault.errors import DecryptionFailed
@@ -43,7 +43,7 @@ class AuditSnapshot:
     heads: Mapping[UUID, Head]
     openings: Iterable[Record]
     records: Iterable[Record] = field(repr=False)
-    log: Iterable[Logged] = field(default=(), repr=False)
+    log: Iterable[LoggedMac] = field(default=(), repr=False)
     roots: Iterable[LogRoot] = field(default=(), repr=False)
 
 

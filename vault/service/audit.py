@@ -22,7 +22,7 @@ __all__ = [
     "AuditSearch",
     "AuditService",
     "Finding",
-    "GlobalRecord",
+    "PositionedRecord",
     "SignedCheckpoint",
 ]
 
@@ -58,7 +58,7 @@ class AuditReport:
 
 
 @dataclass(frozen=True, slots=True)
-class GlobalRecord:
+class PositionedRecord:
     """A record in the order of all writers.
 
     Attributes:
@@ -84,7 +84,7 @@ class AuditPage:
         last: the last position that there is, of a search.
     """
 
-    records: Sequence[GlobalRecord]
+    records: Sequence[PositionedRecord]
     next: int
     lag: int
     findings: Sequence[Finding] = ()

@@ -16,7 +16,7 @@ from vault.service.audit import (
     AuditReport,
     AuditSearch,
     AuditService,
-    GlobalRecord,
+    PositionedRecord,
     SignedCheckpoint,
 )
 from vault.service.call import Call
@@ -90,7 +90,7 @@ class Reader:
 
     def tail(self, position: int, limit: int) -> AuditPage:
         self.asked.append(("tail", position, limit))
-        return AuditPage([GlobalRecord(7, "w", 3, "{}")], 8, 2)
+        return AuditPage([PositionedRecord(7, "w", 3, "{}")], 8, 2)
 
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
         raise AssertionError("not asked here")
