@@ -13,7 +13,7 @@ from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError, check_name
 from vault.keys.login import Login
-from vault.keys.methods import choose_method
+from vault.keys.login_methods import choose_method
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
 __all__ = ["HashicorpKeyWrapper", "KeyServerStatus"]

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from vault.errors import ConfigError, TokenvaultError
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
 from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
-from vault.keys.methods import LoginMethod, object_at, seconds_at
+from vault.keys.login_methods import LoginMethod, object_at, seconds_at
 from vault.periodic_task import PeriodicTask
 
 __all__ = ["Login"]

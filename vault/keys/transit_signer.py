@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Mapping
 
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
-from vault.keys.methods import object_at
+from vault.keys.login_methods import object_at
 
 __all__ = ["TransitSigner"]
 
