@@ -8,7 +8,7 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.postgres import CloseWith, PostgresAuditAppender
 from vault.errors import TokenvaultError
 from vault.postgres.pipelined import Command, Parameter
-from vault.postgres.transaction import Closing, Ending, OpenTransaction
+from vault.postgres.transaction import ClosingCommand, Ending, OpenTransaction
 
 __all__ = ["audit_of"]
 
@@ -26,7 +26,7 @@ def _closing(opened: OpenTransaction) -> CloseWith:
     def close_with(
         text: str, values: Sequence[Parameter], refused: Callable[[BaseException], TokenvaultError]
     ) -> None:
-        opened.closing = Closing(Command(text, values), refused)
+        opened.closing = ClosingCommand(Command(text, values), refused)
 
     return close_with
 

@@ -22,7 +22,7 @@ from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
 __all__ = [
     "MAX_ATTEMPTS",
-    "Closing",
+    "ClosingCommand",
     "Columns",
     "Ending",
     "OpenTransaction",
@@ -55,7 +55,7 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class ClosingCommand:
     """A statement that is sent together with the COMMIT.
 
     Attributes:
@@ -106,7 +106,7 @@ class OpenTransaction:
         They lead back here and to the caller's values, which would all wait together for the
         garbage collector.
         """
-        self.closing: Closing | None = None
+        self.closing: ClosingCommand | None = None
         self.finish: Callable[[], None] | None = None
         self.at_end: list[Callable[[Ending], None]] = []
 
@@ -238,7 +238,9 @@ def _conclude(opened: OpenTransaction, trip: PipelinedCommands) -> None:
         raise failure
 
 
-def _judged(answers: Answers, closing: Closing | None) -> tuple[Ending, TokenvaultError | None]:
+def _judged(
+    answers: Answers, closing: ClosingCommand | None
+) -> tuple[Ending, TokenvaultError | None]:
     """Returns how a transaction ended, by the answers to its last commands."""
     error = answers.error
     if error is None:
