@@ -23,7 +23,7 @@ from tests.e2e.collector import collecting
 from vault.client import CallError, Client, ClientToken, ItemError
 from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
-from vault.dev.issuer import TokenIssuer
+from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
 from vault.dev.postgres import find_binaries
 from vault.keys.hashicorp import HashicorpKeyWrapper
@@ -41,7 +41,7 @@ def traces(start_server: StartServer, site: Site) -> dict[str, bytes]:
     """Walks every path with canaries; returns what was left behind, by place."""
     home = site.directory / "searched"
     home.mkdir()
-    issuer = TokenIssuer(home)
+    issuer = JwtIssuer(home)
     with collecting(site) as collector:
         server = start_server(
             "searched",
@@ -146,7 +146,7 @@ def _auditing(server: Server) -> Iterator[str]:
             yield f"{caught.value!r} {caught.value}"
 
 
-def _bearers(server: Server, issuer: TokenIssuer, home: Path) -> Iterator[str]:
+def _bearers(server: Server, issuer: JwtIssuer, home: Path) -> Iterator[str]:
     """Callers with a JWT: a good one, one without a role, and one whose signature is not."""
     now = int(time.time())
     claims = {"iss": IDP, "aud": "tokenvault", "iat": now, "exp": now + 300, "jti": "good"}

@@ -21,7 +21,7 @@ import pytest
 
 from tests.e2e.canaries import BROKEN, GOOD, SCAN, assert_no_canary, refusal_of
 from tests.e2e.conftest import audit_bodies
-from vault.dev.issuer import TokenIssuer
+from vault.dev.issuer import JwtIssuer
 from vault.dev.openbao import service_policy
 from vault.dev.ports import persistent_port
 from vault.v1 import tokenization_service_pb2 as messages
@@ -81,7 +81,7 @@ def said(start_server: StartServer, site: Site) -> dict[str, str]:
         admin.execute(f"ALTER DATABASE {site.database.name} SET log_min_error_statement = error")
     home = site.directory / "troubled"
     home.mkdir()
-    issuer = TokenIssuer(home)
+    issuer = JwtIssuer(home)
     server = start_server(
         "troubled",
         {
@@ -153,7 +153,7 @@ def _overload(server: Server, site: Site) -> dict[str, str]:
             return {"no place": refused, "too late": waiting.result()}
 
 
-def _bearers(server: Server, issuer: TokenIssuer) -> dict[str, str]:
+def _bearers(server: Server, issuer: JwtIssuer) -> dict[str, str]:
     now = int(time.time())
     claims: dict[str, object] = {"iss": IDP, "aud": "tokenvault", "iat": now, "exp": now + 300}
     claims.update(jti=VALUES[0], sub=VALUES[1], name=VALUES[0], groups=GOOD["card_number"])

@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.authority import Authority
-from vault.dev.issuer import TokenIssuer
+from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
 from vault.v1.tokenization_service_pb2 import DetokenizeRequest, TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
@@ -57,8 +57,8 @@ class Jwt:
 
     site: Site
     server: Server
-    ours: TokenIssuer
-    theirs: TokenIssuer
+    ours: JwtIssuer
+    theirs: JwtIssuer
     ca: Path
 
     def call(self, token: str | None, address: str = "", tls: ClientTls | None = None) -> str:
@@ -101,9 +101,9 @@ def site_jwt(site: Site, start_server: StartServer) -> Jwt:
     for source, name in ((pair.cert, "server.pem"), (pair.key, "server.key")):
         replace(home / name, source.read_bytes())
     replace(home / "clients.pem", site.authority.certificate_path.read_bytes())
-    ours, theirs = TokenIssuer(home / "ours"), TokenIssuer(home / "theirs")
+    ours, theirs = JwtIssuer(home / "ours"), JwtIssuer(home / "theirs")
 
-    def issuer(name: str, keys: TokenIssuer) -> Mapping[str, str | list[str]]:
+    def issuer(name: str, keys: JwtIssuer) -> Mapping[str, str | list[str]]:
         return {
             "issuer": name,
             "audience": "tokenvault",
@@ -216,7 +216,7 @@ def header(token: str) -> dict[str, object]:
     return dict(jwt.get_unverified_header(token))
 
 
-def resigned(issuer: TokenIssuer, **more: object) -> str:
+def resigned(issuer: JwtIssuer, **more: object) -> str:
     """A token of the issuer's key with other headers; None takes one away."""
     head = {**header(issuer.sign(claims())), **more}
     key = serialization.load_pem_private_key(
@@ -227,7 +227,7 @@ def resigned(issuer: TokenIssuer, **more: object) -> str:
     return jwt.encode(claims(), key, algorithm="ES256", headers=kept)
 
 
-def with_public_key_as_secret(issuer: TokenIssuer) -> str:
+def with_public_key_as_secret(issuer: JwtIssuer) -> str:
     (entry,) = json.loads(issuer.jwks_path.read_bytes())["keys"]
     pem = jwt.PyJWK(entry).key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -237,18 +237,18 @@ def with_public_key_as_secret(issuer: TokenIssuer) -> str:
     return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-def unsigned(issuer: TokenIssuer) -> str:
+def unsigned(issuer: JwtIssuer) -> str:
     return f"{part({**header(issuer.sign(claims())), 'alg': 'none'})}.{part(claims())}.AA"
 
 
-def with_key_of_its_own(issuer: TokenIssuer) -> str:
+def with_key_of_its_own(issuer: JwtIssuer) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     head = {**header(issuer.sign(claims())), "jwk": public}
     return jwt.encode(claims(), key, algorithm="ES256", headers=head)
 
 
-Make = Callable[[TokenIssuer, TokenIssuer], str]
+Make = Callable[[JwtIssuer, JwtIssuer], str]
 REFUSED: dict[str, Make] = {
     "expired": lambda ours, _: ours.sign(claims(exp=int(time.time()) - 5)),
     "no exp": lambda ours, _: ours.sign(claims(exp=None)),
@@ -372,7 +372,7 @@ def test_a_new_signing_key_counts_and_the_old_one_ends_without_a_restart(
     site_jwt: Jwt, keep_files: Path
 ) -> None:
     jwks = keep_files / "ours/jwks.json"
-    fresh = TokenIssuer(keep_files / "fresh")
+    fresh = JwtIssuer(keep_files / "fresh")
     old_token, new_token = site_jwt.ours.sign(claims()), fresh.sign(claims())
     assert site_jwt.call(new_token) == "UNAUTHENTICATED UNAUTHENTICATED"
     old = json.loads(jwks.read_bytes())["keys"]

@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.http2 import PREFACE, check_call, deaf_watch
 from vault.client import ClientTls
-from vault.dev.issuer import TokenIssuer
+from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
 from vault.v1.tokenization_service_pb2 import TokenizeRequest
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
@@ -47,7 +47,7 @@ class ServerHarness:
 
     site: Site
     server: Server
-    issuer: TokenIssuer
+    issuer: JwtIssuer
 
     def port(self, name: str) -> int:
         return int(self.server._port(name).rpartition(":")[2])
@@ -107,7 +107,7 @@ class ServerHarness:
 def harness(site: Site, start_server: StartServer) -> ServerHarness:
     home = site.directory / "silent"
     home.mkdir()
-    issuer = TokenIssuer(home / "idp")
+    issuer = JwtIssuer(home / "idp")
     server = start_server(
         "silent",
         {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vault.cli.dev_directory import DEV_DIRECTORY, find_caller, find_token_listener
+from vault.cli.dev_directory import DEV_DIRECTORY, find_caller, find_jwt_listener
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.address import address_problem
 from vault.client.private_file import read_unshared
@@ -182,7 +182,7 @@ class ConnectionOptions:
                 "--token-file or --login, or start 'tokenvault dev' here"
             )
         if token := self._token():
-            return ServiceConnection(*find_token_listener(directory, token))
+            return ServiceConnection(*find_jwt_listener(directory, token))
         return ServiceConnection(*find_caller(directory, self.role or default_role))
 
     def _named_service(self, given: Sequence[str]) -> ServiceConnection:

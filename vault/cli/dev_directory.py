@@ -12,7 +12,7 @@ import typer
 from vault.bulk.shell import shell_word
 from vault.client import ClientTls, ClientToken
 
-__all__ = ["DEV_DIRECTORY", "find_caller", "find_health", "find_issuer", "find_token_listener"]
+__all__ = ["DEV_DIRECTORY", "find_caller", "find_health", "find_issuer", "find_jwt_listener"]
 
 DEV_DIRECTORY = Path(".tokenvault")
 
@@ -39,7 +39,7 @@ def find_caller(directory: Path, role: str | None) -> tuple[str, ClientTls, str]
     return address, ClientTls(ca=directory / ca, cert=cert, key=key), role
 
 
-def find_token_listener(directory: Path, token: Path) -> tuple[str, ClientToken]:
+def find_jwt_listener(directory: Path, token: Path) -> tuple[str, ClientToken]:
     """Returns the address for callers with a JWT, and the caller whose token is in a file."""
     path, described = _described(directory)
     match described:

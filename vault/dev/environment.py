@@ -29,7 +29,7 @@ from vault.dev.authority import Authority, Credentials
 from vault.dev.callers import choose_callers
 from vault.dev.child import Child
 from vault.dev.deployed_files import deployed_file
-from vault.dev.issuer import TokenCallers, TokenIssuer, choose_token_callers
+from vault.dev.issuer import JwtCallers, JwtIssuer, choose_jwt_callers
 from vault.dev.issuer_server import CLIENT_ID, IssuerServer
 from vault.dev.openbao import DevOpenBao
 from vault.dev.policy_log import PolicyLogReader
@@ -178,14 +178,14 @@ class DevEnvironment:
         # Not read again for the welcome: whoever waits for dev.json may interrupt at once.
         self._fields = tuple(policy.fields)
         callers = choose_callers(policy)
-        token_callers = choose_token_callers(policy)
+        token_callers = choose_jwt_callers(policy)
         private_directory(self.directory)
         self._stack.enter_context(_locked(self.directory / "lock"))
         self.description.unlink(missing_ok=True)
         self._ports = choose_ports(self.directory, self._port, self._report)
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
-        issuer = TokenIssuer(self.directory / "issuer")
+        issuer = JwtIssuer(self.directory / "issuer")
         self.tokens = issuer.issue(token_callers)
         postgres = EmbeddedPostgres(self.directory / "postgres")
         openbao = DevOpenBao(self.directory / "openbao", authority)
@@ -225,9 +225,7 @@ class DevEnvironment:
         self._start_issuer(authority, issuer, token_callers)
         self._describe()
 
-    def _start_issuer(
-        self, authority: Authority, issuer: TokenIssuer, callers: TokenCallers
-    ) -> None:
+    def _start_issuer(self, authority: Authority, issuer: JwtIssuer, callers: JwtCallers) -> None:
         server = IssuerServer(
             self._ports.issuer,
             authority.issue_server("issuer"),

@@ -25,7 +25,7 @@ from vault.model import Group
 from vault.policy.model import Policy
 from vault.rpc.authn.jwt_claims import claim_path
 
-__all__ = ["IssuerSettings", "TokenCallers", "TokenIssuer", "choose_token_callers"]
+__all__ = ["IssuerSettings", "JwtCallers", "JwtIssuer", "choose_jwt_callers"]
 
 ALGORITHM = "ES256"
 VALIDITY = dt.timedelta(days=30)
@@ -56,7 +56,7 @@ class IssuerSettings(NamedTuple):
         }
 
 
-class TokenCallers(NamedTuple):
+class JwtCallers(NamedTuple):
     """A group of a JWT issuer for each role, and each issuer's claim of groups."""
 
     groups: Mapping[str, Group]
@@ -70,7 +70,7 @@ class TokenCallers(NamedTuple):
         ]
 
 
-def choose_token_callers(policy: Policy) -> TokenCallers:
+def choose_jwt_callers(policy: Policy) -> JwtCallers:
     """Chooses for each role the group with the fewest other roles.
 
     A role that no group holds gets a group of its own name, which the policy then refuses.
@@ -96,7 +96,7 @@ def choose_token_callers(policy: Policy) -> TokenCallers:
     groups = {role: first._replace(value=role.replace("_", "-")) for role in policy.roles}
     for group, roles in sorted(held, key=lambda each: len(each[1]), reverse=True):
         groups |= dict.fromkeys(roles, group)
-    return TokenCallers(groups, issuers)
+    return JwtCallers(groups, issuers)
 
 
 def _put_group(claims: dict[str, object], group: Group) -> None:
@@ -115,7 +115,7 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class TokenIssuer:
+class JwtIssuer:
     """Signs tokens with a key in a directory (0700). ``clock`` is aware of its zone."""
 
     def __init__(self, directory: Path, *, clock: Callable[[], dt.datetime] = _now) -> None:
@@ -133,7 +133,7 @@ class TokenIssuer:
         """Returns a token of the claims, in JWS compact form."""
         return jwt.encode(dict(claims), self._key, algorithm=ALGORITHM, headers={"kid": self._kid})
 
-    def issue(self, callers: TokenCallers) -> Mapping[str, Path]:
+    def issue(self, callers: JwtCallers) -> Mapping[str, Path]:
         """Writes a token for each role (0600) and returns the files."""
         home = private_directory(self._directory / "tokens")
         return {
@@ -154,7 +154,7 @@ class TokenIssuer:
         _put_group(claims, group)
         return claims
 
-    def login_token(self, callers: TokenCallers, approval: Approval) -> tuple[str, int]:
+    def login_token(self, callers: JwtCallers, approval: Approval) -> tuple[str, int]:
         """Returns the token of a person who logged in, and for how many seconds it is good."""
         group = callers.groups[approval.role]
         now = self._clock()

@@ -16,10 +16,10 @@ from vault.config import JwtIssuerSettings, JwtSettings, Settings
 from vault.errors import ConfigError
 from vault.rpc.authn.identity import Identify, identify_by_certificate
 from vault.rpc.authn.jwt_fetch import JwksClient, RemoteKeys
-from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
+from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
 from vault.rpc.authn.jwt_keys import FileKeys, IssuerKeys
 from vault.rpc.authn.reloading import FileWatch
-from vault.rpc.authn.tls import server_credentials, token_listener_credentials
+from vault.rpc.authn.tls import jwt_listener_credentials, server_credentials
 
 __all__ = ["Endpoint", "keys_of", "open_endpoints"]
 
@@ -65,21 +65,19 @@ def open_endpoints(
     if settings.jwt is None:
         yield (mtls,)
         return
-    credentials = token_listener_credentials(
-        server, allow_development=allow_development, watch=watch
-    )
+    credentials = jwt_listener_credentials(server, allow_development=allow_development, watch=watch)
     with _identifier(settings.jwt, watch) as identify:
         jwt = settings.jwt
         yield mtls, Endpoint("jwt", "jwt.port", jwt.host, jwt.port, credentials, identify)
 
 
 @contextmanager
-def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[TokenIdentifier]:
+def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[JwtIdentifier]:
     with ExitStack() as stack:
         issuers = tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
         for each in issuers:
             watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.problem)
-        yield TokenIdentifier(issuers)
+        yield JwtIdentifier(issuers)
 
 
 def keys_of(settings: JwtIssuerSettings, stack: ExitStack) -> IssuerKeys:

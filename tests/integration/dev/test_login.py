@@ -19,7 +19,7 @@ import pytest
 
 from vault.dev.authority import Authority
 from vault.dev.device_logins import Approval, DeviceLogins
-from vault.dev.issuer import TokenIssuer, choose_token_callers
+from vault.dev.issuer import JwtIssuer, choose_jwt_callers
 from vault.dev.issuer_server import CLIENT_ID, IssuerServer
 from vault.dev.ports import persistent_port
 from vault.policy.reading.load import parse_policy
@@ -87,8 +87,8 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, private_tmp: Path) -> Iterator[Site]:
     authority = Authority(tmp_path / "pki")
-    issuer = TokenIssuer(tmp_path / "issuer")
-    callers = choose_token_callers(parse_policy(POLICY.read_text(), str(POLICY)))
+    issuer = JwtIssuer(tmp_path / "issuer")
+    callers = choose_jwt_callers(parse_policy(POLICY.read_text(), str(POLICY)))
     made: list[Site] = []
 
     def sign(approval: Approval) -> tuple[str, int]:

@@ -14,7 +14,7 @@ import pytest
 
 from vault.config import JwtIssuerSettings
 from vault.dev.authority import Authority
-from vault.dev.issuer import TokenIssuer
+from vault.dev.issuer import JwtIssuer
 from vault.errors import ConfigError
 from vault.rpc.authn.jwt_fetch import JwksClient
 from vault.server.endpoints import keys_of
@@ -54,7 +54,7 @@ def authority(private_tmp: Path) -> Authority:
 def idp(authority: Authority, private_tmp: Path) -> Iterator[Idp]:
     server = Idp(("127.0.0.1", 0), Handler)
     server.asked = []
-    server.body = TokenIssuer(private_tmp / "issuer").jwks_path.read_bytes()
+    server.body = JwtIssuer(private_tmp / "issuer").jwks_path.read_bytes()
     files = authority.issue_server("idp")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.cert, files.key)

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from vault.config import ServerSettings
 from vault.dev.authority import Authority, Credentials
-from vault.rpc.authn.tls import server_credentials, token_listener_credentials
+from vault.rpc.authn.tls import jwt_listener_credentials, server_credentials
 
 Read = Callable[..., grpc.ServerCredentials]
 
@@ -157,7 +157,7 @@ def test_bad_files_leave_the_old_ones_in_force(
 def test_the_jwt_listeners_certificate_is_reloaded_too(
     files: Files, old: Authority, new: Authority
 ) -> None:
-    with serving(files, token_listener_credentials) as port:
+    with serving(files, jwt_listener_credentials) as port:
         assert is_let_in(port, old, None)
         files.install(new.issue_server("server"), old)
         assert serial(port) == serial_of(new.issue_server("server"))

@@ -29,7 +29,7 @@ from vault.rpc.authn.jwt_claims import (
 )
 from vault.rpc.authn.jwt_keys import IssuerKeys, VerificationKey
 
-__all__ = ["Issuer", "TokenIdentifier"]
+__all__ = ["Issuer", "JwtIdentifier"]
 
 _MAX_TOKEN = 8192
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.I | re.ASCII)
@@ -60,7 +60,7 @@ class Issuer:
     keys: IssuerKeys
 
 
-class TokenIdentifier:
+class JwtIdentifier:
     """Identifies callers by their token and by nothing else; certificates do not count."""
 
     def __init__(self, issuers: tuple[Issuer, ...]) -> None:

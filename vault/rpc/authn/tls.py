@@ -18,7 +18,7 @@ from vault.errors import ConfigError
 from vault.rpc.authn.development_mark import is_development_authority
 from vault.rpc.authn.reloading import FileWatch, Reloading
 
-__all__ = ["server_credentials", "token_listener_credentials"]
+__all__ = ["jwt_listener_credentials", "server_credentials"]
 
 
 def server_credentials(
@@ -47,7 +47,7 @@ def server_credentials(
     return _reloaded(files, ask_for_certificate=True)
 
 
-def token_listener_credentials(
+def jwt_listener_credentials(
     settings: ServerSettings, *, allow_development: bool, watch: FileWatch | None = None
 ) -> grpc.ServerCredentials:
     """Reads the JWT listener's certificate and key: the mTLS listener's, reloaded like them.

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from vault.config import JwtIssuerSettings
 from vault.errors import Reason, Unauthenticated
 from vault.model import Group, Person, Principal
-from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
+from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
 from vault.rpc.authn.jwt_keys import KeySet, VerificationKey, parse_jwks
 
 IDP = "https://idp.example.org"
@@ -68,7 +68,7 @@ def issuer(
     return Issuer(settings, Keys(parse_jwks(text.encode())))
 
 
-IDENTIFIER = TokenIdentifier(
+IDENTIFIER = JwtIdentifier(
     (
         issuer(IDP, ("ES256", "RS256"), "/human/id", ours=EC_KEY, rsa=RSA_KEY),
         issuer(OTHER, ("ES256",), theirs=OTHER_KEY),

@@ -7,12 +7,12 @@ import pytest
 
 from vault.config import JwtIssuerSettings
 from vault.dev.device_logins import Approval
-from vault.dev.issuer import TokenIssuer, choose_token_callers
+from vault.dev.issuer import JwtIssuer, choose_jwt_callers
 from vault.errors import ConfigError
 from vault.model import Group, Person
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
-from vault.rpc.authn.jwt_identity import Issuer, TokenIdentifier
+from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
 from vault.rpc.authn.jwt_keys import FileKeys
 
 IDP = "https://idp.bank.example"
@@ -39,7 +39,7 @@ def group(value: str, roles: str, *, audience: str = "tv", claim: str = "groups"
 
 
 def test_each_role_gets_the_group_that_holds_least_beside_it() -> None:
-    made = choose_token_callers(
+    made = choose_jwt_callers(
         policy(group("boss", "pipeline, fraud_lead"), group("etl", "pipeline"))
     )
     assert made.groups == {
@@ -51,7 +51,7 @@ def test_each_role_gets_the_group_that_holds_least_beside_it() -> None:
 
 
 def test_a_subject_may_stand_beside_groups() -> None:
-    made = choose_token_callers(
+    made = choose_jwt_callers(
         policy(group("job-7", "pipeline", claim="sub"), group("lead", "fraud_lead"))
     )
     assert made.groups["pipeline"] == Group(IDP, "tv", "sub", "job-7")
@@ -59,7 +59,7 @@ def test_a_subject_may_stand_beside_groups() -> None:
 
 
 def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
-    made = choose_token_callers(policy('{spiffe: "spiffe://example.org/etl", roles: [pipeline]}'))
+    made = choose_jwt_callers(policy('{spiffe: "spiffe://example.org/etl", roles: [pipeline]}'))
     assert made.groups["fraud_lead"].value == "fraud-lead"
     assert len(made.settings(Path("/x"))) == 1
 
@@ -67,16 +67,16 @@ def test_a_policy_without_jwt_gets_tokens_that_it_refuses() -> None:
 @pytest.mark.parametrize("other", [{"audience": "tv2"}, {"claim": "roles"}])
 def test_two_audiences_or_claims_of_an_issuer_are_refused(other: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="one JWT issuer"):
-        choose_token_callers(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))
+        choose_jwt_callers(policy(group("a", "pipeline"), group("b", "fraud_lead", **other)))
 
 
 @pytest.mark.parametrize("claim", ["groups", "/realm_access/roles", "/a~1b/c", "sub"])
 def test_tokens_say_groups_where_the_server_looks_for_them(tmp_path: Path, claim: str) -> None:
-    made = choose_token_callers(policy(group("lead", "fraud_lead", claim=claim)))
-    issuer = TokenIssuer(tmp_path / "issuer")
+    made = choose_jwt_callers(policy(group("lead", "fraud_lead", claim=claim)))
+    issuer = JwtIssuer(tmp_path / "issuer")
     (settings,) = made.settings(issuer.jwks_path)
     section = JwtIssuerSettings.model_validate(settings.as_section())
-    identifier = TokenIdentifier((Issuer(section, FileKeys(issuer.jwks_path)),))
+    identifier = JwtIdentifier((Issuer(section, FileKeys(issuer.jwks_path)),))
     workload = identifier.identity_of(issuer.issue(made)["fraud_lead"].read_text().strip())
     assert Group(IDP, "tv", claim, "lead") in workload.principal.groups
     assert (workload.person, workload.auth_time) == (None, None)
