@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import unquote
 
-__all__ = ["address_of", "endpoint_of", "peer_address", "plain_host"]
+__all__ = ["address_of", "host_and_port", "peer_address", "plain_host"]
 
 
 def address_of(host: str) -> str:
@@ -23,10 +23,10 @@ def address_of(host: str) -> str:
 
 def peer_address(peer: str) -> str:
     """Returns the address of a peer as gRPC names it (``ipv4:host:port``)."""
-    return address_of(endpoint_of(peer)[0])
+    return address_of(host_and_port(peer)[0])
 
 
-def endpoint_of(peer: str) -> tuple[str, int]:
+def host_and_port(peer: str) -> tuple[str, int]:
     """Returns host and port of a peer as gRPC names it; of other kinds its name and 0."""
     kind, _, rest = peer.partition(":")
     host, _, port = rest.rpartition(":")

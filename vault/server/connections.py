@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from vault.rpc.peers import address_of, endpoint_of, plain_host
+from vault.rpc.peers import address_of, host_and_port, plain_host
 from vault.telemetry.log_samples import LogSampler
 from vault.telemetry.logging import get_log
 
@@ -236,7 +236,7 @@ class Connections:
             found[inode] = known
         self._known = found
         here = [each for each in found.values() if each is not None]
-        calls = {endpoint_of(peer): (peer, when) for peer, when in list(self._calls.items())}
+        calls = {host_and_port(peer): (peer, when) for peer, when in list(self._calls.items())}
         for each in here:
             _, each.called = calls.pop(each.endpoint, (each.peer, each.called))
         for peer, when in calls.values():

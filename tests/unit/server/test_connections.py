@@ -14,7 +14,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from vault.rpc.peers import address_of, endpoint_of, peer_address, plain_host
+from vault.rpc.peers import address_of, host_and_port, peer_address, plain_host
 from vault.server import connections as module
 from vault.server.connections import ConnectionLimits, Connections, accepted_connections
 
@@ -211,7 +211,7 @@ def test_an_address_is_one_however_it_is_written(host: str, address: str) -> Non
     ],
 )
 def test_a_connection_is_found_however_its_peer_is_written(peer: str, host: str) -> None:
-    assert endpoint_of(peer) == (plain_host(host), 4242)
+    assert host_and_port(peer) == (plain_host(host), 4242)
 
 
 @pytest.mark.parametrize(
