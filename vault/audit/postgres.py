@@ -32,7 +32,7 @@ from vault.postgres.failures import sqlstate_of, translate_for_audit
 from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
-__all__ = ["CloseWith", "PostgresAuditAppender", "Started"]
+__all__ = ["CloseWith", "PostgresAuditAppender", "StartedTransaction"]
 
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
@@ -40,7 +40,7 @@ _execute = partial(execute, failure_of=translate_for_audit)
 CloseWith = Callable[[str, Sequence[Parameter], Callable[[BaseException], AuditUnavailable]], None]
 
 
-class Started(Protocol):
+class StartedTransaction(Protocol):
     """The transaction that the record is written in. Both raise StoreUnavailable.
 
     Read as late as possible: until then its BEGIN may be unanswered.
@@ -130,7 +130,9 @@ class PostgresAuditAppender:
     ``in_doubt``.
     """
 
-    def __init__(self, started: Started, chain_heads: ChainHeadPool, close_with: CloseWith) -> None:
+    def __init__(
+        self, started: StartedTransaction, chain_heads: ChainHeadPool, close_with: CloseWith
+    ) -> None:
         """Takes the open transaction.
 
         Args:

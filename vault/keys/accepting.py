@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vault.errors import KeysUnavailable
 from vault.keys.manifest import KeyVersion, Manifest
-from vault.keys.mismatches import KeyMismatch, KeysMismatch, MismatchKind, compare, inactive
+from vault.keys.mismatches import DataKeysMismatch, KeyMismatch, MismatchKind, compare, inactive
 from vault.keys.snapshot import KeyId, Purpose
 from vault.keys.stored import NamedManifests, OpenedKeys, no_named_manifests, open_keys, read_keys
 from vault.keys.unwrap_failures import StoredKeysWrong
@@ -53,7 +53,7 @@ def accept_keys(
         named_manifests: names generations that are gone; the new one comes after them.
 
     Raises:
-        KeysMismatch: a key is missing of a field that is not given up, or the audit's.
+        DataKeysMismatch: a key is missing of a field that is not given up, or the audit's.
         KeysUnavailable: a key does not open, the key server is unavailable, or another was quicker.
         StoreUnavailable: the database is unavailable.
     """
@@ -68,7 +68,7 @@ def accept_keys(
     lost += inactive(stored)
     final = [each for each in lost if each.kind in (MismatchKind.MISSING, MismatchKind.INACTIVE)]
     if final:
-        raise KeysMismatch(final)
+        raise DataKeysMismatch(final)
     seen = [number for number, _ in named_manifests(opened.audit_key_of(tenant))]
     if max(seen, default=0) > before.number:
         changed = [*changed, f"the key manifest was put back from generation {max(seen)}"]
@@ -77,7 +77,7 @@ def accept_keys(
     version = max(place.version for place in stored if place.key == audit)
     if not store.add_manifest(manifest.authenticated(opened.audit_key(tenant, version))):
         raise KeysUnavailable("a server wrote the manifest at the same time; try again")
-    changed = [*changed, *KeysMismatch(lost).lines()]
+    changed = [*changed, *DataKeysMismatch(lost).lines()]
     return Accepted(manifest.number, len(stored), changed)
 
 

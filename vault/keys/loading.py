@@ -11,8 +11,8 @@ from vault.errors import KeysUnavailable
 from vault.keys.data_key_factory import DataKeyFactory
 from vault.keys.manifest import KeyVersion, Manifest, fields_given_up
 from vault.keys.mismatches import (
+    DataKeysMismatch,
     KeyMismatch,
-    KeysMismatch,
     ManifestMismatch,
     MismatchKind,
     compare,
@@ -69,7 +69,7 @@ class KeyLoader:
         """Returns every stored key, after making those of ``wanted`` that never were.
 
         Raises:
-            KeysMismatch, ManifestMismatch: stored keys are not those that there were.
+            DataKeysMismatch, ManifestMismatch: stored keys are not those that there were.
             KeysUnavailable: a stored key does not open, or the key server is unavailable.
             StoreUnavailable: the database is unavailable.
         """
@@ -100,7 +100,7 @@ class KeyLoader:
         except KeysUnavailable:
             there = {KeyVersion(key_id(each), each.version) for each in records}
             missing = self._known.without(fields_given_up(row)).keys() - there
-            return KeysMismatch(
+            return DataKeysMismatch(
                 KeyMismatch(place, MismatchKind.MISSING) for place in missing
             ).lines()
         return []
@@ -144,7 +144,7 @@ class KeyLoader:
                 )
 
     def _refuse_used(self, records: Iterable[DataKeyRecord], wanted: Sequence[KeyId]) -> None:
-        """Raises KeysMismatch for a key that is wanted, is not there, and must have been."""
+        """Raises DataKeysMismatch for a key that is wanted, is not there, and must have been."""
         present = {key_id(record) for record in records}
         missing = [key for key in wanted if key not in present]
         if not missing:
@@ -175,4 +175,4 @@ class KeyLoader:
 
 def _refuse(lost: Iterable[KeyMismatch]) -> None:
     if found := list(lost):
-        raise KeysMismatch(found)
+        raise DataKeysMismatch(found)

@@ -15,8 +15,8 @@ from vault.keys.snapshot import KeyId
 from vault.keys.unwrap_failures import StoredKeysWrong
 
 __all__ = [
+    "DataKeysMismatch",
     "KeyMismatch",
-    "KeysMismatch",
     "ManifestMismatch",
     "MismatchKind",
     "StoredKey",
@@ -58,7 +58,7 @@ class StoredKey:
     active: bool
 
 
-class KeysMismatch(StoredKeysWrong):
+class DataKeysMismatch(StoredKeysWrong):
     """Rows of ``data_keys`` are gone, or are others than before.
 
     Attributes:

@@ -11,8 +11,8 @@ from vault.crypto.key_check import key_check_value
 from vault.errors import DecryptionFailed, KeysUnavailable
 from vault.keys.manifest import KeyVersion, ListedKey, Manifest, read_manifest
 from vault.keys.mismatches import (
+    DataKeysMismatch,
     KeyMismatch,
-    KeysMismatch,
     ManifestMismatch,
     MismatchKind,
     StoredKey,
@@ -58,12 +58,12 @@ class OpenedKeys:
         return stored
 
     def audit_key(self, tenant: str, version: int) -> MacKey:
-        """Returns a version of the audit key. Raises KeysMismatch: somebody has seen it."""
+        """Returns a version of the audit key. Raises DataKeysMismatch: somebody has seen it."""
         key = KeyId(tenant, "", Purpose.AUDIT)
         for record, root in zip(self.records, self.roots, strict=True):
             if key_id(record) == key and record.version == version:
                 return MacKey(version, root)
-        raise KeysMismatch([KeyMismatch(KeyVersion(key, version), MismatchKind.MISSING)])
+        raise DataKeysMismatch([KeyMismatch(KeyVersion(key, version), MismatchKind.MISSING)])
 
     def audit_key_of(self, tenant: str) -> Callable[[int], MacKey]:
         """Returns where the versions of the audit key are, for reading the audit."""
@@ -71,13 +71,13 @@ class OpenedKeys:
         def key_of(version: int) -> MacKey:
             try:
                 return self.audit_key(tenant, version)
-            except KeysMismatch:
+            except DataKeysMismatch:
                 raise DecryptionFailed from None
 
         return key_of
 
     def genuine(self, row: KeyManifest) -> Manifest:
-        """Reads a stored manifest. Raises KeysMismatch or ManifestMismatch."""
+        """Reads a stored manifest. Raises DataKeysMismatch or ManifestMismatch."""
         manifest = read_manifest(row, self.audit_key(row.tenant, row.key_version))
         if manifest is None:
             key = KeyVersion(KeyId(row.tenant, "", Purpose.AUDIT), row.key_version)
