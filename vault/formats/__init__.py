@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault.formats.base.contract import (
-    FiniteTokens,
+    FiniteFormatSpace,
     Format,
     HasFirstCharacters,
     HasParts,
@@ -13,7 +13,7 @@ from vault.formats.base.contract import (
     Parsed,
     Plan,
     RandomPlan,
-    UnboundedTokens,
+    UnboundedFormatSpace,
     token_recogniser,
 )
 from vault.formats.base.layout import Layout
@@ -23,7 +23,7 @@ from vault.formats.catalogue.table import FORMATS, OPTIONS, build_format, option
 __all__ = [
     "FORMATS",
     "OPTIONS",
-    "FiniteTokens",
+    "FiniteFormatSpace",
     "Format",
     "FormatOptionError",
     "HasFirstCharacters",
@@ -37,7 +37,7 @@ __all__ = [
     "Parsed",
     "Plan",
     "RandomPlan",
-    "UnboundedTokens",
+    "UnboundedFormatSpace",
     "build_format",
     "options_of",
     "token_recogniser",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vault.formats import FiniteTokens, HasFirstCharacters, UnboundedTokens
+from vault.formats import FiniteFormatSpace, HasFirstCharacters, UnboundedFormatSpace
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
@@ -146,7 +146,7 @@ def _can_be_filled(field: Field) -> bool:
     """
     form: object = field.format
     few = field.generator is Generator.RANDOM and field.effective_domain <= _SOON_FILLED
-    return few and field.scope is not Scope.NONE and not isinstance(form, UnboundedTokens)
+    return few and field.scope is not Scope.NONE and not isinstance(form, UnboundedFormatSpace)
 
 
 def _filling_remarks(policy: Policy, field: Field) -> Iterator[tuple[Severity, str]]:
@@ -188,7 +188,7 @@ def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
             "such values will end in FORMAT_SPACE_EXHAUSTED",
         )
     form: object = field.format
-    if field.generator is Generator.RANDOM and isinstance(form, FiniteTokens):
+    if field.generator is Generator.RANDOM and isinstance(form, FiniteFormatSpace):
         size, _ = form.space()
         yield (
             Severity.NOTE,

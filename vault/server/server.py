@@ -16,11 +16,11 @@ from vault.rpc.pipeline import CallLimits, Pipeline
 from vault.rpc.refusals import RefusalCounter
 from vault.server.connections import ConnectionLimits, Connections
 from vault.server.endpoints import Endpoint, open_endpoints
+from vault.server.format_space_monitor import FormatSpaceMonitor
 from vault.server.health import HealthServer
 from vault.server.listener import Listener, receiver
 from vault.server.probing import Probe, Prober
 from vault.server.reaper import Reaper
-from vault.server.token_space_monitor import TokenSpaceMonitor
 from vault.server.wiring import Backend, open_backend, replica_name
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import (
@@ -91,7 +91,7 @@ def serving(
         for listener in listeners:
             listener.start()
             stack.callback(listener.stop)
-        monitor = TokenSpaceMonitor(backend.token_space_left, metrics.set_space_left)
+        monitor = FormatSpaceMonitor(backend.format_space_left, metrics.set_space_left)
         stack.callback(monitor.stop)
         monitor.start()
         health.start()

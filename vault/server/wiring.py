@@ -57,8 +57,8 @@ from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.expiry import ExpiryService
 from vault.service.erasure.spellings import SpellingService
+from vault.service.format_space import format_space_left
 from vault.service.policy import PolicyService
-from vault.service.token_space import token_space_left
 from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
@@ -77,7 +77,7 @@ _PROBE_PATIENCE = 2.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the listener needs.
+    """What the listeners, the probes and the periodic tasks of this process need.
 
     Attributes:
         methods: the RPCs by full method name.
@@ -86,7 +86,7 @@ class Backend:
         audit: writes one audit record in a transaction of its own.
         reap: tombstones a batch of expired tokens; returns how many. Raises TokenvaultError.
         probes: what readiness depends on, by name.
-        token_space_left: measures the share of tokens left, by field. Raises TokenvaultError.
+        format_space_left: measures the share of tokens left, by field. Raises TokenvaultError.
     """
 
     methods: Mapping[str, Method]
@@ -95,7 +95,7 @@ class Backend:
     audit: Callable[[AuditEvent], None]
     reap: Callable[[], int]
     probes: Mapping[str, Probe]
-    token_space_left: Callable[[], Mapping[str, float]]
+    format_space_left: Callable[[], Mapping[str, float]]
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def open_backend(
                 "policy_file": policies.probe_file,
                 "audit": integration.probe,
             },
-            token_space_left=lambda: _measure_token_space(work, policies.current()),
+            format_space_left=lambda: _measure_format_space(work, policies.current()),
         )
 
 
@@ -259,9 +259,9 @@ def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int],
     )
 
 
-def _measure_token_space(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
+def _measure_format_space(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
     return work.run(
-        lambda transaction: token_space_left(transaction.tokens, policy, DEFAULT_TENANT),
+        lambda transaction: format_space_left(transaction.tokens, policy, DEFAULT_TENANT),
         deadline=time.monotonic() + _TOKEN_SPACE_SECONDS,
     )
 

@@ -19,7 +19,7 @@ from vault.formats.base.layout import Layout
 from vault.model import Generator, Storage
 
 __all__ = [
-    "FiniteTokens",
+    "FiniteFormatSpace",
     "Format",
     "HasFirstCharacters",
     "HasParts",
@@ -30,7 +30,7 @@ __all__ = [
     "Plan",
     "RandomPlan",
     "RecognisesTokens",
-    "UnboundedTokens",
+    "UnboundedFormatSpace",
     "check_random_storage",
     "not_in_format",
     "token_recogniser",
@@ -160,7 +160,7 @@ class HasParts(Protocol):
 
 
 @runtime_checkable
-class FiniteTokens(Protocol):
+class FiniteFormatSpace(Protocol):
     """A format whose values share so few random tokens that a field can use them up."""
 
     def space(self) -> tuple[int, RandomPlan]:
@@ -168,7 +168,7 @@ class FiniteTokens(Protocol):
 
 
 @runtime_checkable
-class UnboundedTokens(Protocol):
+class UnboundedFormatSpace(Protocol):
     """A format whose random tokens get longer where short ones are taken: they never run out."""
 
     unbounded: Literal[True]

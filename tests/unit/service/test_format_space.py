@@ -8,10 +8,10 @@ import pytest
 
 from tests.token_rows import NewToken, insert_rows
 from vault.crypto.randomness import random_text
-from vault.formats import FORMATS, FiniteTokens, OptionValues, build_format
+from vault.formats import FORMATS, FiniteFormatSpace, OptionValues, build_format
 from vault.model import DEFAULT_TENANT, Generator, Scope, TokenSpace
 from vault.policy.reading.load import parse_policy
-from vault.service.token_space import token_space_left
+from vault.service.format_space import format_space_left
 from vault.testing.store import MemoryUnitOfWork
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ fields:
 
 def left(work: MemoryUnitOfWork, policy: Policy) -> Mapping[str, float]:
     return work.run(
-        lambda transaction: token_space_left(transaction.tokens, policy, DEFAULT_TENANT)
+        lambda transaction: format_space_left(transaction.tokens, policy, DEFAULT_TENANT)
     )
 
 
@@ -81,7 +81,7 @@ OPTIONS: dict[str, OptionValues] = {
 def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> None:
     made = build_format(name, **OPTIONS.get(name, {}))
     form: object = made
-    if not isinstance(form, FiniteTokens):
+    if not isinstance(form, FiniteFormatSpace):
         assert name not in {"us_ssn", "us_itin", "us_routing", "date", "postcode"}
         return
     size, plan = form.space()
@@ -102,7 +102,7 @@ def test_what_is_drawn_is_a_token_and_there_are_as_many_as_said(name: str) -> No
 
 def test_an_ssn_that_keeps_digits_draws_all_endings() -> None:
     form: object = build_format("us_ssn", token_check="invalid", keep_last=4)
-    assert isinstance(form, FiniteTokens)
+    assert isinstance(form, FiniteFormatSpace)
     size, plan = form.space()
     endings = {plan.build(random_text(plan.alphabet, plan.length))[-4:] for _ in range(300)}
     assert size == 57_000_000

@@ -8,13 +8,13 @@ from vault.errors import TokenvaultError
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import first_failure_logged, get_log
 
-__all__ = ["TokenSpaceMonitor"]
+__all__ = ["FormatSpaceMonitor"]
 
 _log = get_log(__name__)
 _unexpected = first_failure_logged(_log, "token spaces not measured")
 
 
-class TokenSpaceMonitor:
+class FormatSpaceMonitor:
     """A thread that measures at its start and then once an interval.
 
     Args:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import generate_latest
 
 from vault.errors import StoreUnavailable
-from vault.server.token_space_monitor import TokenSpaceMonitor
+from vault.server.format_space_monitor import FormatSpaceMonitor
 from vault.telemetry.metrics import Metrics
 
 
 def test_what_was_measured_is_on_the_page() -> None:
     metrics = Metrics()
-    TokenSpaceMonitor(lambda: {"us_ssn": 0.44}, metrics.set_space_left).run_once()
+    FormatSpaceMonitor(lambda: {"us_ssn": 0.44}, metrics.set_space_left).run_once()
     page = generate_latest(metrics.registry).decode()
     assert 'tokenvault_format_space_left_ratio{field="us_ssn"} 0.44' in page
 
@@ -32,7 +32,7 @@ def test_a_store_that_is_away_ends_nothing() -> None:
         told.append(left)
         ended.set()
 
-    watch = TokenSpaceMonitor(measure, tell, interval=0.01)
+    watch = FormatSpaceMonitor(measure, tell, interval=0.01)
     watch.start()
     assert ended.wait(10)
     watch.stop()
