@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -45,14 +46,20 @@ class _Task(Future[T]):
 
     def run(self) -> None:
         """Runs the call, and then the callback."""
-        try:
-            self._call()
-        except BaseException as error:  # noqa: BLE001 - the thread goes on with other calls
-            # gRPC answers for what a call raises; this is beyond it.
-            _log.error("unexpected error", error=type(error).__name__, frames=frames_of(error))
+        # gRPC answers for what a call raises, and counts its calls by the callback: whatever
+        # fails here, the callback is called and the thread goes on with other calls.
+        _guarded(self._call)
         done = self._at_end.setdefault("done", None)
         if done is not None:
-            done(self)
+            _guarded(partial(done, self))
+
+
+def _guarded(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except BaseException as error:  # noqa: BLE001 - see _Task.run
+        with suppress(Exception):  # standard error may be gone
+            _log.error("unexpected error", error=type(error).__name__, frames=frames_of(error))
 
 
 class _Thread:
@@ -79,7 +86,9 @@ class _Thread:
 
 
 class CallThreads(Executor):
-    """As many threads as calls need at once, started as they are needed.
+    """As many threads as calls need at once, started as they are needed; one at the beginning.
+
+    Raises RuntimeError where the system has no thread for that one.
 
     Args:
         most: threads; calls beyond them wait in order.
@@ -95,6 +104,7 @@ class CallThreads(Executor):
         self._idle: list[_Thread] = []
         self._waiting: deque[_Runnable] = deque()
         self._ended = False
+        self._idle.append(self._start())
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Runs a call in one of the threads. Raises RuntimeError after ``shutdown``."""
@@ -102,11 +112,8 @@ class CallThreads(Executor):
         with self._lock:
             if self._ended:
                 raise RuntimeError("the threads have been ended")
-            if self._idle:
-                thread = self._idle.pop()
-            elif len(self._threads) < self._most:
-                thread = self._start()
-            else:
+            thread = self._idle.pop() if self._idle else self._another()
+            if thread is None:
                 self._waiting.append(task)
                 return task
         thread.give(task)
@@ -125,10 +132,21 @@ class CallThreads(Executor):
             for each in self._threads:
                 each.thread.join()
 
+    def _another(self) -> _Thread | None:
+        """Starts one more thread; None where there may be no more, or the system has none."""
+        if len(self._threads) >= self._most:
+            return None
+        try:
+            return self._start()
+        except (RuntimeError, MemoryError):
+            # Raised from here it would end gRPC's own thread, and with it the server.
+            _log.warning("no more threads", threads=len(self._threads))
+            return None
+
     def _start(self) -> _Thread:
         made = _Thread(self._work, f"{self._name}_{len(self._threads)}")
-        self._threads.append(made)
         made.thread.start()
+        self._threads.append(made)
         return made
 
     def _work(self, me: _Thread) -> None:

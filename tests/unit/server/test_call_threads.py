@@ -5,6 +5,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -111,3 +112,59 @@ def test_shutdown_lets_waiting_calls_end_and_takes_no_more() -> None:
     go.set()
     threads.shutdown()
     assert ran.is_set()
+
+
+def test_a_thread_that_cannot_be_started_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = CallThreads(2, "test")
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert go.wait(PATIENCE)
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    first = threads.submit(hold)
+    assert held.wait(PATIENCE)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_more)
+        waiting = threads.submit(lambda: None)
+    go.set()
+    ended(first)
+    ended(waiting)
+    threads.shutdown()
+
+
+def test_a_callback_that_raises_costs_no_thread() -> None:
+    threads = CallThreads(1, "test")
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            began = threading.Event()
+            task = threads.submit(began.wait, PATIENCE)
+            task.add_done_callback(broken)
+            began.set()
+        ended(threads.submit(lambda: None))
+        threads.shutdown()
+    assert {line["error"] for line in logs} == {"ZeroDivisionError"}
+
+
+def test_a_log_that_is_gone_costs_neither_callback_nor_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise OSError("standard error is closed")
+
+    threads = CallThreads(1, "test")
+    monkeypatch.setattr("vault.server.call_threads._log", SimpleNamespace(error=gone))
+
+    def broken() -> None:
+        raise ValueError
+
+    ended(threads.submit(broken))
+    ended(threads.submit(lambda: None))
+    threads.shutdown()
