@@ -1,4 +1,4 @@
-"""The audit reader of the use cases: pages, searches, verification and checkpoints."""
+"""What the use cases ask of the audit: pages, searches, verification and checkpoints."""
 
 from __future__ import annotations
 

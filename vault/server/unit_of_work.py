@@ -66,7 +66,7 @@ class _CallAudit:
     def __init__(self) -> None:
         self.event: AuditEvent | None = None
         self.tombstoned: Collection[str] = ()
-        self._log: PostgresAuditAppender | None = None
+        self._audit: PostgresAuditAppender | None = None
 
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
         """As ``AuditAppender``; why no record can be written may be raised after the work."""
@@ -75,14 +75,14 @@ class _CallAudit:
                 "a transaction writes one audit record only", reason=Reason.INTERNAL
             )
         self.event, self.tombstoned = event, tombstoned
-        if self._log is not None:
-            self._log.append(event, tombstoned)
+        if self._audit is not None:
+            self._audit.append(event, tombstoned)
 
-    def join(self, log: PostgresAuditAppender) -> None:
+    def join(self, audit: PostgresAuditAppender) -> None:
         """Goes with a transaction of the call's own."""
-        self._log = log
+        self._audit = audit
         if self.event is not None:
-            log.append(self.event, self.tombstoned)
+            audit.append(self.event, self.tombstoned)
 
 
 class _Finish(Generic[T, R]):
