@@ -178,7 +178,7 @@ class DevEnvironment:
         # Not read again for the welcome: whoever waits for dev.json may interrupt at once.
         self._fields = tuple(policy.fields)
         callers = choose_callers(policy)
-        token_callers = choose_jwt_callers(policy)
+        jwt_callers = choose_jwt_callers(policy)
         private_directory(self.directory)
         self._stack.enter_context(_locked(self.directory / "lock"))
         self.description.unlink(missing_ok=True)
@@ -186,7 +186,7 @@ class DevEnvironment:
         authority = Authority(self.directory / "pki")
         self.clients = callers.issue(authority)
         issuer = JwtIssuer(self.directory / "issuer")
-        self.tokens = issuer.issue(token_callers)
+        self.tokens = issuer.issue(jwt_callers)
         postgres = EmbeddedPostgres(self.directory / "postgres")
         openbao = DevOpenBao(self.directory / "openbao", authority)
         self._report("Starting Postgres and OpenBao")
@@ -210,7 +210,7 @@ class DevEnvironment:
                 postgres,
                 openbao,
                 role,
-                token_callers.settings(issuer.jwks_path),
+                jwt_callers.settings(issuer.jwks_path),
                 workers=self._workers,
             )
             write_private(self.settings, toml)
@@ -222,7 +222,7 @@ class DevEnvironment:
                 if not attempts_left or all(map(is_free, self._ports)):
                     raise
                 self._ports = choose_ports(self.directory, self._port, self._report)
-        self._start_issuer(authority, issuer, token_callers)
+        self._start_issuer(authority, issuer, jwt_callers)
         self._describe()
 
     def _start_issuer(self, authority: Authority, issuer: JwtIssuer, callers: JwtCallers) -> None:
