@@ -206,6 +206,7 @@ class EmbeddedPostgres:
             dbname=database,
             passfile=str(self._passfile(SUPERUSER)),
             connect_timeout=5,
+            client_encoding="UTF8",
         )
 
     def _command(self) -> list[str]:

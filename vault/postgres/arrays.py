@@ -11,6 +11,7 @@ from itertools import chain
 from struct import Struct
 
 import psycopg
+from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -33,7 +34,7 @@ class ByteaArray:
 
 
 class TextArray:
-    """A ``text[]``, in a database whose encoding is UTF-8."""
+    """A ``text[]``, for a connection whose encoding is UTF-8; another's refuses it."""
 
     __slots__ = ("items",)
 
@@ -73,7 +74,15 @@ class _TextArrayDumper(Dumper):
     format = Format.BINARY
     oid = 1009
 
+    def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        connection = self.connection
+        encoding = connection and connection.pgconn.parameter_status(b"client_encoding")
+        self._utf8 = encoding == b"UTF8"
+
     def dump(self, obj: TextArray) -> bytes:
+        if not self._utf8:
+            raise ValueError("the connection's encoding is not UTF-8")
         return _joined(_TEXT_OID, [item.encode() for item in obj.items])
 
 

@@ -23,6 +23,10 @@ __all__ = ["DeadlineConnection", "driver_of", "set_deadline", "use_deadline_conn
 
 T = TypeVar("T")
 
+# As a parameter of the connection's start it overrides what ``options`` has, and the defaults of
+# role and database.
+_ENCODING = {"client_encoding": "UTF8"}
+
 
 class DeadlineConnection(psycopg.Connection[TupleRow]):
     """A connection that closes itself when an answer does not come in time.
@@ -74,13 +78,17 @@ def driver_of(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def use_deadline_connections(engine: Engine) -> None:
-    """Makes an engine open such connections; without limits until ``set_deadline`` sets some."""
+    """Makes an engine open such connections; without limits until ``set_deadline`` sets some.
+
+    Their encoding is UTF-8, whatever address, environment, role or database say: ``arrays`` and
+    ``pipelined`` encode by themselves.
+    """
 
     def connect(
         _dialect: object, _record: object, args: tuple[str, ...], options: dict[str, object]
     ) -> DeadlineConnection:
         try:
-            return DeadlineConnection.connect(*args, **options)  # type: ignore[arg-type] # SQLAlchemy's
+            return DeadlineConnection.connect(*args, **{**options, **_ENCODING})  # type: ignore[arg-type] # SQLAlchemy's
         except psycopg.Error as error:
             failure = connection_failure(error, options)
         # Outside of the except block: as its context, the driver's error would go along.

@@ -17,7 +17,11 @@ from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.deadlines import use_deadline_connections
 from vault.postgres.failures import translated
 from vault.postgres.roles import check_service_role, grant
-from vault.postgres.schema_revision import code_revision, migrations_directory
+from vault.postgres.schema_revision import (
+    code_revision,
+    migrations_directory,
+    refuse_other_encoding,
+)
 
 __all__ = ["current_revision", "migrate"]
 
@@ -43,7 +47,8 @@ def migrate(
         progress: called with what is being done, one line each.
 
     Raises:
-        ConfigError: the service's role is missing, is the owner, or is a superuser.
+        ConfigError: the service's role is missing, is the owner, or is a superuser; or the
+            database does not store text as UTF-8.
         StoreUnavailable: the database is unavailable, or a lock was not to be had.
     """
     url = psycopg_url(owner_url, password)
@@ -61,6 +66,7 @@ def migrate(
 @translated()
 def _migrate(engine: Engine, service_role: str, report: Callable[[str], None]) -> None:
     with engine.connect() as connection, _exclusive(connection):
+        refuse_other_encoding(connection)
         check_service_role(connection, service_role)
         before = _revision(connection)
         connection.commit()

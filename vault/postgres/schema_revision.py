@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 import vault
 from vault.errors import ConfigError
 from vault.postgres.failures import translated
 
-__all__ = ["check_schema", "code_revision", "migrations_directory"]
+__all__ = ["check_schema", "code_revision", "migrations_directory", "refuse_other_encoding"]
 
 _MIGRATION = re.compile(r"(\d{4})_\w+\.py")
 
@@ -40,11 +40,13 @@ def check_schema(engine: Engine) -> None:
     before it run side by side.
 
     Raises:
-        ConfigError: there is no schema, it is too old, or too new.
+        ConfigError: there is no schema, it is too old, or too new; or the database does not
+            store text as UTF-8.
         StoreUnavailable: the database is unavailable.
     """
     wanted = code_revision()
     with engine.connect() as connection:
+        refuse_other_encoding(connection)
         if not connection.scalar(text("SELECT to_regclass('schema_serves') IS NOT NULL")):
             raise ConfigError("the database has no schema: run `tokenvault migrate`")
         serves = set(connection.scalars(text("SELECT revision FROM schema_serves")))
@@ -53,6 +55,20 @@ def check_schema(engine: Engine) -> None:
     if max(serves, default="") < wanted:
         raise ConfigError("the database's schema is too old: run `tokenvault migrate`")
     raise ConfigError("the database's schema is too new for this release: upgrade Tokenvault")
+
+
+def refuse_other_encoding(connection: Connection) -> None:
+    """Raises ConfigError where the database does not store text as UTF-8.
+
+    It would refuse the tokens of many alphabets, or store bytes without looking at them.
+    """
+    encoding = connection.scalar(text("SELECT pg_catalog.current_setting('server_encoding')"))
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"the database's encoding is {encoding}, and must be UTF8: make another (CREATE"
+            " DATABASE ... TEMPLATE template0 ENCODING 'UTF8'), and restore a dump (pg_dump) of"
+            " this one into it if it holds tokens"
+        )
 
 
 def migrations_directory() -> Path:
