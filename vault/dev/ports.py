@@ -42,8 +42,10 @@ def persistent_port(file: Path, preferred: int | None = None) -> int:
     other call here and no other program that asks for any port is given the same one.
     """
     saved = saved_port(file, preferred)
-    port = saved if saved is not None and is_free(saved) else _any_port()
-    _reserve(port)
+    port = saved if saved is not None and is_free(saved) and _reserve(saved) else None
+    while port is None:
+        found = _any_port()
+        port = found if _reserve(found) else None
     write_private(file, f"{port}\n")
     return port
 
@@ -57,18 +59,22 @@ def _any_port() -> int:
             return port
 
 
-def _reserve(port: int) -> None:
+def _reserve(port: int) -> bool:
     """Binds the port without listening: the server to come may bind and listen.
+
+    Returns whether nobody was quicker.
 
     Linux lets it where both set SO_REUSEADDR, or both SO_REUSEPORT as workers do, and gives
     the port to nobody who asks for any. Elsewhere only this process remembers it.
     """
-    if port in _reserved:
-        return
-    _reserved.add(port)
-    if sys.platform == "linux":
+    if port not in _reserved and sys.platform == "linux":
         with socket.socket() as reservation:
             reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            reservation.bind((LOOPBACK, port))
+            try:
+                reservation.bind((LOOPBACK, port))
+            except OSError:
+                return False
             reservation.detach()  # stays open
+    _reserved.add(port)
+    return True

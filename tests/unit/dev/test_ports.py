@@ -72,3 +72,10 @@ def test_the_server_that_a_port_is_for_may_listen_on_it(tmp_path: Path, option: 
             server.listen()
             assert persistent_port(tmp_path / "other", port) != port
     assert persistent_port(tmp_path / "port") == port
+
+
+def test_a_port_that_another_is_quicker_to_take_is_not_given(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vault.dev.ports.is_free", lambda _: True)
+    assert persistent_port(tmp_path / "port", taken) != taken
