@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine
@@ -15,6 +14,7 @@ from vault.postgres.failures import (
     DRIVER_ERRORS,
     Conflict,
     deadline_exceeded,
+    discarded,
     read_only_server,
     translate,
 )
@@ -120,7 +120,7 @@ class PendingBegin:
         SQLAlchemy does it where it finds that out itself; those at work are closed when they
         are given back. Nothing has been done on it: another try gets a fresh one.
         """
-        with suppress(*DRIVER_ERRORS):
+        with discarded(*DRIVER_ERRORS):
             self._connection.exec_driver_sql("SELECT 1")
         return Conflict("the database closed an idle connection")
 

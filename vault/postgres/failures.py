@@ -7,8 +7,11 @@ only the SQLSTATE does.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
+from traceback import clear_frames
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 import psycopg
@@ -25,6 +28,7 @@ __all__ = [
     "LockTimeout",
     "connection_failure",
     "deadline_exceeded",
+    "discarded",
     "read_only_server",
     "sqlstate_of",
     "translate",
@@ -211,6 +215,40 @@ def translated(
         return run
 
     return decorate
+
+
+class _Discarding:
+    def __init__(self, kinds: tuple[type[BaseException], ...]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        # The context of what fails here, and none of ours to empty.
+        self._handled = sys.exception()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> bool:
+        handled, self._handled = self._handled, None
+        if not isinstance(error, self._kinds):
+            return False
+        found: BaseException | None = error
+        while found is not None and found is not handled:
+            clear_frames(found.__traceback__)
+            found.__traceback__ = None
+            found = found.__context__
+        return True
+
+
+def discarded(*kinds: type[BaseException]) -> _Discarding:
+    """Suppresses errors as ``contextlib.suppress`` does, and empties the frames they hold.
+
+    Frames and errors hold each other: with the caller's values they would wait for the
+    garbage collector.
+    """
+    return _Discarding(kinds)
 
 
 def _original(error: BaseException) -> BaseException | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from vault.errors import StoreUnavailable, TokenvaultError
 from vault.postgres.begin import PendingBegin, seconds_left
 from vault.postgres.deadlines import driver_of, set_deadline
-from vault.postgres.failures import DRIVER_ERRORS, Conflict, sqlstate_of, translate
+from vault.postgres.failures import DRIVER_ERRORS, Conflict, discarded, sqlstate_of, translate
 from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
 __all__ = [
@@ -113,7 +113,7 @@ class OpenTransaction:
     def settle(self) -> None:
         """Leaves the connection with no answer under way."""
         if not self._beginning.done:
-            with suppress(StoreUnavailable):
+            with discarded(StoreUnavailable):
                 self._beginning.time()
 
 
@@ -184,7 +184,7 @@ def execute(
 def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
     """Runs ``attempt`` again while it ends in a Conflict, a bounded number of times."""
     for number in range(1, MAX_ATTEMPTS):
-        with suppress(Conflict):
+        with discarded(Conflict):
             return attempt()
         pause = random.uniform(0, _FIRST_PAUSE * 2**number)  # noqa: S311 - jitter
         time.sleep(min(pause, seconds_left(deadline)))
@@ -267,5 +267,5 @@ def _is_sound(connection: Connection) -> bool:
 
 def _give_back(connection: Connection) -> None:
     """Rolls back what is still open and gives the connection back; drops a broken one."""
-    with suppress(*DRIVER_ERRORS):
+    with discarded(*DRIVER_ERRORS):
         connection.close()
