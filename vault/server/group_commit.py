@@ -12,7 +12,8 @@ import copy
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from traceback import clear_frames
 
@@ -35,6 +36,8 @@ _MOST_ITEMS = 100
 _PATIENCE = 0.5
 # For the answer to a commit that is under way when a call's deadline passes.
 _GRACE = 1.0
+# With less a call commits by itself: what its time breaks off, others would have to do again.
+_LEAST_TIME = 0.1
 
 
 class _Told(Enum):
@@ -71,6 +74,11 @@ class _Member:
         """Whether its deadline has passed."""
         return time.monotonic() >= self.ends
 
+    @property
+    def short(self) -> bool:
+        """Whether it has too little time for others to depend on."""
+        return time.monotonic() >= self.ends - _LEAST_TIME
+
     def tell(self, told: _Verdict) -> None:
         """Wakes it."""
         self.told = told
@@ -83,6 +91,8 @@ class _Member:
 
 class _Group:
     """The calls of one commit.
+
+    Its transaction has the leader's time.
 
     Attributes:
         members: the leader until it is closed, and then all whose records are written.
@@ -99,13 +109,16 @@ class _Group:
         """When the last of them has no more time."""
         return max(each.ends for each in self.members)
 
-    def close(self, others: Sequence[_Member]) -> Sequence[_Member]:
-        """Takes along who waits; returns whose deadline has passed, and leaves them out."""
-        found = [*self.members, *others]
-        late = [each for each in found if each.late]
-        self.members = [each for each in found if each not in late]
+    def close(self, waiting: deque[_Member], most: int) -> None:
+        """Takes along who waits, but for those who would have to wait beyond their deadline."""
         self.closed = True
-        return late
+        earliest = self.leader.ends - _GRACE
+        for each in tuple(waiting):
+            if len(self.members) >= most:
+                return
+            if each.ends >= earliest and not each.late:
+                self.members.append(each)
+                waiting.remove(each)
 
     def ended(self, ending: Ending) -> None:
         """Notes how the transaction ended."""
@@ -114,13 +127,26 @@ class _Group:
     @property
     def divisible(self) -> bool:
         """Whether each member can do what failed with the group by itself."""
-        return self.closed and len(self.members) > 1 and self._ending is Ending.ROLLED_BACK
+        return len(self.members) > 1 and self._ending is Ending.ROLLED_BACK
 
-    def tell(self, told: _Verdict) -> None:
-        """Wakes all but the leader."""
+    def tell(self, in_doubt: _Verdict) -> None:
+        """Wakes all but the leader.
+
+        Args:
+            in_doubt: what they are told where nobody knows how the transaction ended.
+        """
+        known = {Ending.COMMITTED: _Told.COMMITTED, Ending.ROLLED_BACK: _Told.ALONE}
+        told = known.get(self._ending, in_doubt)
         for each in self.members:
             if each is not self.leader:
-                each.tell(copy.copy(told) if isinstance(told, TokenvaultError) else told)
+                each.tell(_copied(told))
+
+
+def _copied(told: _Verdict) -> _Verdict:
+    """Each raises an error of its own, if at all possible: what is raised is changed by it."""
+    with suppress(Exception):
+        return copy.copy(told)
+    return told
 
 
 class GroupCommit:
@@ -158,15 +184,16 @@ class GroupCommit:
             raise told
 
     def _shared(self, me: _Member, meanwhile: Callable[[], None]) -> _Verdict:
-        if sum(me.event.counts.values()) > _MOST_ITEMS:
+        if me.short or sum(me.event.counts.values()) > _MOST_ITEMS:
             return _Told.ALONE
+        group = _Group(me)
         told: _Verdict = _Told.LEAD
         if not self._leads():
             # Not while it waits: it may be told to lead at any moment.
             meanwhile()
             if not self._leads(or_waits=me):
                 told = self._awaited(me)
-        return self._lead(me, meanwhile) if told is _Told.LEAD else told
+        return self._lead(group, meanwhile) if told is _Told.LEAD else told
 
     def _leads(self, or_waits: _Member | None = None) -> bool:
         """Begins to lead, or to wait, where somebody leads."""
@@ -199,27 +226,28 @@ class GroupCommit:
             self._leaders += 1
             return _Told.LEAD
 
-    def _lead(self, me: _Member, meanwhile: Callable[[], None]) -> _Verdict:
-        group = _Group(me)
-        told: _Verdict = StoreUnavailable("the commit was broken off")
+    def _lead(self, group: _Group, meanwhile: Callable[[], None]) -> _Verdict:
+        told: _Verdict | None = None
         try:
+            if group.leader.short:
+                return _Told.ALONE
             told = self._outcome(group, meanwhile, _MOST_RECORDS)
+            return told
         finally:
             self._hand_over()
-            group.tell(told)
-        return told if me in group.members else _Told.LATE
+            group.tell(told or StoreUnavailable("the commit was broken off"))
 
     def _hand_over(self) -> None:
         with self._lock:
-            if not self._waiting:
+            if self._waiting:
+                # Not after the lock: it might have given up by then, and nobody would lead.
+                self._waiting.popleft().tell(_Told.LEAD)
+            else:
                 self._leaders -= 1
-                return
-            successor = self._waiting.popleft()
-        successor.tell(_Told.LEAD)
 
     def _outcome(self, group: _Group, meanwhile: Callable[[], None], most: int) -> _Verdict:
         try:
-            retried(lambda: self._commit(group, meanwhile, most))
+            retried(lambda: self._commit(group, meanwhile, most), group.leader.ends)
         except Exception as error:
             # They hold it, and it them: with all the leader's values.
             clear_frames(error.__traceback__)
@@ -231,23 +259,16 @@ class GroupCommit:
         return _Told.COMMITTED
 
     def _commit(self, group: _Group, meanwhile: Callable[[], None], most: int) -> None:
-        with transaction(self._engine) as opened:
+        with transaction(self._engine, group.leader.ends) as opened:
             opened.at_end.append(group.ended)
             audit = audit_of(opened, self._chain_heads)
-            opened.wait_until(group.leader.ends + _GRACE)
             opened.await_begin()
+            if group.leader.late:
+                raise deadline_exceeded()
             if not group.closed:
-                self._close(group, most)
+                with self._lock:
+                    group.close(self._waiting, most)
+            # Others may have more time for the COMMIT's answer: Postgres bounds what is before.
             opened.wait_until(group.ends + _GRACE)
             audit.append_all([each.event for each in group.members])
             opened.finish = meanwhile
-
-    def _close(self, group: _Group, most: int) -> None:
-        with self._lock:
-            more = min(most - 1, len(self._waiting))
-            others = [self._waiting.popleft() for _ in range(more)]
-        for each in group.close(others):
-            if each is not group.leader:
-                each.tell(_Told.LATE)
-        if not group.members:
-            raise deadline_exceeded()

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -36,6 +37,7 @@ from vault.errors import AuditUnavailable, LimitExceeded, Reason, StoreUnavailab
 from vault.postgres import begin
 from vault.postgres.engine import make_engine
 from vault.postgres.failures import Conflict
+from vault.postgres.transaction import Ending
 from vault.server import group_commit
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
@@ -335,6 +337,158 @@ def test_who_waits_gives_up_at_its_deadline(
     assert recorded(owner) == []
 
 
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON audit_records FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+AT_WORK = "SELECT 1 FROM pg_stat_activity WHERE usename = 'tokenvault' AND state = 'active'"
+
+
+def deadline_exceeded(error: BaseException | None) -> bool:
+    late = isinstance(error, TokenvaultError) and error.reason is Reason.DEADLINE_EXCEEDED
+    return late and not cast("TokenvaultError", error).retryable
+
+
+def with_items(items: int) -> Run:
+    def work(transaction: Transaction) -> str:
+        transaction.audit.append(replace(EVENT, request_id="late", counts={"ok": items}))
+        return "late"
+
+    return work
+
+
+@pytest.mark.parametrize("seconds", [0.08, 0.6])
+@pytest.mark.parametrize("items", [1, 101])
+def test_postgres_breaks_off_what_has_no_more_time(
+    work: PostgresUnitOfWork, owner: Owner, seconds: float, items: int
+) -> None:
+    work.run(records("first"))
+    owner.execute(SLOW)
+    with work._counted(), pytest.raises(TokenvaultError) as caught:
+        work.run(with_items(items), deadline=time.monotonic() + seconds)
+    assert deadline_exceeded(caught.value)
+    assert owner.execute(AT_WORK).fetchone() is None
+    assert recorded(owner) == ["first"]
+
+
+def test_postgres_breaks_off_a_group_that_has_no_more_time(
+    pool: ThreadPoolExecutor, work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    work.run(records("first"))
+    owner.execute(SLOW)
+    ends = time.monotonic() + 1.0
+    with busy(work):
+        begun = [pool.submit(work.run, call, deadline=ends) for call in good().values()]
+        until(lambda: len(work._group_commit._waiting) == GOOD)
+    assert all(deadline_exceeded(each.exception(SECONDS)) for each in begun)
+    assert owner.execute(AT_WORK).fetchone() is None
+    assert recorded(owner) == ["first"]
+
+
+def test_nobody_shares_a_transaction_that_may_outlast_it(
+    pool: ThreadPoolExecutor, work: PostgresUnitOfWork, owner: Owner
+) -> None:
+    work.run(records("first"))
+    with busy(work):
+        begun = [pool.submit(work.run, records("long"))]
+        until(lambda: len(work._group_commit._waiting) == 1)
+        ends = time.monotonic() + SECONDS
+        begun += [pool.submit(work.run, records("short"), deadline=ends) for _ in range(3)]
+        until(lambda: len(work._group_commit._waiting) == 4)
+    assert [each.result(SECONDS) for each in begun] == ["long", *3 * ["short"]]
+    assert transactions(owner) == 3
+
+
+def test_a_call_that_is_late_asks_for_no_connection(
+    work: PostgresUnitOfWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work._group_commit._engine, "connect", None)
+    late = group_commit._Member(EVENT, time.monotonic() + 0.05)
+    until(lambda: late.late)
+    told = work._group_commit._outcome(group_commit._Group(late), lambda: None, most=1)
+    assert isinstance(told, TokenvaultError)
+    assert deadline_exceeded(told)
+
+
+# -- the lead ---------------------------------------------------------------------------
+
+
+def test_the_lead_is_not_lost_on_who_gives_up(
+    pool: ThreadPoolExecutor, work: PostgresUnitOfWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = group_commit._Member.tell
+    given_up = threading.Event()
+
+    def late(me: group_commit._Member, told: group_commit._Verdict) -> None:
+        if told is group_commit._Told.LEAD:
+            given_up.wait(2)
+        tell(me, told)
+
+    monkeypatch.setattr(group_commit._Member, "tell", late)
+    work.run(records("first"))
+    with busy(work):
+        gives_up = pool.submit(work.run, records("bad"), deadline=time.monotonic() + 0.5)
+        gives_up.add_done_callback(lambda _: given_up.set())
+        until(lambda: len(work._group_commit._waiting) == 1)
+    assert deadline_exceeded(gives_up.exception(SECONDS))
+    assert work._group_commit._leaders == 0
+
+
+def test_a_leader_that_is_broken_off_leaves_nobody_waiting(
+    pool: ThreadPoolExecutor,
+    work: PostgresUnitOfWork,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    close = group_commit._Group.close
+
+    def broken_off(group: group_commit._Group, *rest: object) -> object:
+        result = close(group, *rest)  # type: ignore[arg-type] # as it was called
+        if group.leader.event.request_id == "bad" and len(group.members) > 1:
+            raise SystemExit
+        return result
+
+    monkeypatch.setattr(group_commit._Group, "close", broken_off)
+    ended = together(pool, work, {"bad": records("bad"), **good()})
+    assert isinstance(ended["bad"].exception(), SystemExit)
+    assert answered(ended) == recorded(owner) == sorted(good())
+    assert work._group_commit._leaders == 0
+
+
+def test_who_follows_is_answered_where_the_leader_fails_after_the_commit(
+    pool: ThreadPoolExecutor,
+    work: PostgresUnitOfWork,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = group_commit._Group.ended
+
+    def failing(group: group_commit._Group, ending: Ending) -> None:
+        ended(group, ending)
+        if group.leader.event.request_id == "bad":
+            raise LookupError
+
+    monkeypatch.setattr(group_commit._Group, "ended", failing)
+    futures = together(pool, work, {"bad": records("bad"), **good()})
+    assert isinstance(futures["bad"].exception(), LookupError)
+    assert answered(futures) == sorted(good())
+    assert recorded(owner) == sorted(["bad", *good()])
+
+
+def test_an_error_that_cannot_be_copied_reaches_everybody() -> None:
+    class Uncopied(StoreUnavailable):
+        def __copy__(self) -> Uncopied:
+            raise TypeError
+
+    members = [group_commit._Member(EVENT, None) for _ in range(3)]
+    group = group_commit._Group(members[0])
+    group.close(deque(members[1:]), 3)
+    group.ended(Ending.IN_DOUBT)
+    group.tell(Uncopied("no"))
+    assert all(each.hears(0) for each in members[1:])
+
+
 # -- connections ------------------------------------------------------------------------
 
 
@@ -412,15 +566,24 @@ def test_a_commit_that_hangs_holds_up_its_own_calls_only(
 # -- what is left -----------------------------------------------------------------------
 
 
+THERE = "SELECT 1 FROM pg_stat_activity WHERE usename = 'tokenvault'"
+
+
 class Batch:
     """What a call holds, the caller's values included."""
 
 
-@pytest.mark.parametrize("ends", ["well", "by a bug of the finish", "refused"])
+@pytest.mark.parametrize(
+    "ends",
+    ["well", "by a bug of the finish", "refused", "conflict", "replaced, then refused"],
+)
 def test_what_a_group_had_in_hand_does_not_wait_for_the_garbage_collector(
     pool: ThreadPoolExecutor, work: PostgresUnitOfWork, owner: Owner, ends: str
 ) -> None:
     kept: list[weakref.ref[Batch]] = []
+    refused = ends in ("refused", "replaced, then refused")
+    work.run(records("first"))
+    first = count(owner, "audit_records")
     if ends == "refused":
         owner.execute("REVOKE INSERT ON audit_records FROM tokenvault")
 
@@ -436,8 +599,15 @@ def test_what_a_group_had_in_hand_does_not_wait_for_the_garbage_collector(
         return str(id(batch))
 
     def run() -> None:
-        with suppress(LookupError, AuditUnavailable):
+        with suppress(LookupError, AuditUnavailable, StoreUnavailable):
             work.run(call, finish=finish)
+
+    def before() -> None:
+        if ends == "replaced, then refused":
+            owner.execute("ALTER ROLE tokenvault NOLOGIN")
+        if ends in ("conflict", "replaced, then refused"):
+            owner.execute(KILL)
+            until(lambda: owner.execute(THERE).fetchone() is None)
 
     gc.collect()
     gc.disable()
@@ -445,12 +615,14 @@ def test_what_a_group_had_in_hand_does_not_wait_for_the_garbage_collector(
         with busy(work):
             begun = [pool.submit(run) for _ in range(4)]
             until(lambda: len(work._group_commit._waiting) == 4)
+            before()
         for each in begun:
             each.result(SECONDS)
         assert [each() for each in kept] == 4 * [None]
     finally:
         gc.enable()
-    assert count(owner, "audit_records") == (0 if ends == "refused" else 5)
+        owner.execute("ALTER ROLE tokenvault LOGIN")
+    assert count(owner, "audit_records") == (first if refused else first + 4)
 
 
 def test_an_error_of_the_finish_is_its_callers_alone(
