@@ -9,7 +9,7 @@ from hmac import compare_digest
 from vault.crypto.encoding import utf8_each
 from vault.crypto.field_key import FieldKey
 from vault.errors import DecryptionFailed, Reason
-from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace
+from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace, TokenState
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource
 
@@ -81,7 +81,7 @@ def open_each(
     rows: StoredTokens,
     deadline: float | None = None,
 ) -> list[bytes | None]:
-    """Returns the value core behind each row, as UTF-8; None for what does not open.
+    """Returns the value core behind each row, as UTF-8; None for what is dead or does not open.
 
     Args:
         scope: the field's, to which its rows are bound.
@@ -123,12 +123,11 @@ def _opened(
 def _by_version(rows: StoredTokens) -> Mapping[int, Sequence[int]]:
     """Returns the places of each version's live rows; mostly all rows are of one version."""
     versions = set(rows.key_versions)
-    if len(versions) == 1 and all(rows.ciphertexts):
+    if len(versions) == 1 and rows.states.count(TokenState.LIVE) == len(rows):
         return dict.fromkeys(versions, range(len(rows)))
     places: defaultdict[int, list[int]] = defaultdict(list)
-    for place, (version, ciphertext) in enumerate(
-        zip(rows.key_versions, rows.ciphertexts, strict=True)
-    ):
-        if ciphertext:
+    # Not whether there is a ciphertext: a tombstone that was forged, or restored, may have one.
+    for place, (version, state) in enumerate(zip(rows.key_versions, rows.states, strict=True)):
+        if state is TokenState.LIVE:
             places[version].append(place)
     return places

@@ -20,7 +20,8 @@ __all__ = ["BY_ARRAY", "ONE_BY_ONE", "LookupStatements", "lookup_statements"]
 _ALWAYS_BY_INDEX = 170_000  # Postgres 17, as libpq numbers it
 
 # What it takes to open rows, as ``StoredTokens`` has it.
-_SEALED = f"""t.token, CASE WHEN NOT {PAST} THEN t.ciphertext END, t.key_version,
+_SEALED = f"""t.token, CASE WHEN t.state = 'live' AND NOT {PAST} THEN t.ciphertext END,
+       t.key_version,
        CASE WHEN t.state = 'live' AND {PAST} THEN 'expired' ELSE t.state END"""
 
 _TOKENS_BY_ARRAY = """

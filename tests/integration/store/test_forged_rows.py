@@ -15,7 +15,7 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
 from vault.audit.named_manifests import read_named_manifests
 from vault.audit.reading import PostgresAuditReader
-from vault.errors import ConfigError, KeysUnavailable, TokenvaultError
+from vault.errors import ConfigError, KeysUnavailable, Reason, TokenvaultError
 from vault.keys.accepting import accept_keys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT
@@ -155,6 +155,21 @@ def test_a_refused_statement_names_table_and_constraint(
     owner.execute("ALTER TABLE tokens ADD CONSTRAINT sly CHECK (state <> 'live') NOT VALID")
     with pytest.raises(TokenvaultError, match=r"\(23514\): table tokens, constraint sly"):
         harness.tokenize("dated", VALUES)
+
+
+def test_a_tombstone_that_still_has_its_ciphertext_is_not_opened(
+    harness: ServiceHarness, owner: Owner
+) -> None:
+    """As a restore without constraints can leave it."""
+    erased, expired, live = tokens = harness.tokenize("kept", VALUES[:3])
+    owner.execute("ALTER TABLE tokens DROP CONSTRAINT tombstone_has_no_ciphertext")
+    for token, state in ((erased, "erased"), (expired, "expired")):
+        owner.execute("UPDATE tokens SET state = %s WHERE token = %s", [state, token])
+    answer = harness.detokenize("kept", tokens)
+    reasons = {at: failure.reason for at, failure in answer.failures.items()}
+    assert reasons == {0: Reason.TOKEN_ERASED, 1: Reason.TOKEN_EXPIRED}
+    assert list(answer.values) == ["", "", VALUES[2]]
+    assert list(harness.detokenize("kept", [live]).values) == [VALUES[2]]
 
 
 def test_reaper_and_integrator_do_not_keep_each_other_out() -> None:

@@ -58,6 +58,12 @@ def test_a_row_that_does_not_open_does_not_match_and_the_others_do() -> None:
     assert matches(replace(rows, tokens=swapped), VALUES) == [False, False, True, True]
 
 
+def test_a_row_that_is_not_live_does_not_match_though_it_would_open() -> None:
+    rows = stored(VALUES, [0, 1, 2, 3])
+    states = [TokenState.ERASED, TokenState.EXPIRED, TokenState.LIVE, TokenState.LIVE]
+    assert matches(replace(rows, states=states), VALUES) == [False, False, True, True]
+
+
 @pytest.mark.parametrize("texts", [["", "ab", "c"], ["ä", "", "\U0001f600b"], []])
 def test_a_columns_texts_in_utf8_are_those_of_its_strings(texts: list[str]) -> None:
     assert utf8_of(TextColumn.of(texts)) == utf8_of(texts) == [text.encode() for text in texts]
