@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from vault.errors import InvalidRequest, Reason
@@ -128,8 +129,10 @@ class VaultedPath:
         own = match_each(self._keys, self._space, scope, rows, values, self._deadline)
         tokens = [""] * len(cores)
         failures = dict.fromkeys(range(len(cores)), NOT_LIVE)
+        doubled = {at for at, count in Counter(rows.at).items() if count > 1}
         for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):
-            if matches:
+            # Two rows of one value, where the index lost its key: neither is to be believed.
+            if matches and at not in doubled:
                 tokens[at] = token
                 del failures[at]
             else:

@@ -59,6 +59,9 @@ class ServiceHarness:
     def detokenize(self, field: str, tokens: list[str]) -> ColumnResult:
         return self.tokens.detokenize(call("Detokenize"), field, tokens, "", unchanged)
 
+    def lookup(self, field: str, values: list[str]) -> ColumnResult:
+        return self.tokens.lookup(call("Lookup"), field, values, "", unchanged)
+
     def spellings(self, field: str, values: list[str]) -> SpellingPage:
         return SpellingService(self.erasure._admission, self.erasure._keys).erase(
             call("EraseSpellings"), field, values, unchanged

@@ -172,6 +172,21 @@ def test_a_tombstone_that_still_has_its_ciphertext_is_not_opened(
     assert list(harness.detokenize("kept", [live]).values) == [VALUES[2]]
 
 
+def test_a_doubled_index_row_fails_its_own_value_alone(
+    harness: ServiceHarness, owner: Owner
+) -> None:
+    tokens = harness.tokenize("kept", VALUES[:3])
+    owner.execute("ALTER TABLE token_index DROP CONSTRAINT token_index_pkey")
+    owner.execute("INSERT INTO token_index SELECT * FROM token_index WHERE token = %s", [tokens[1]])
+    answer = harness.lookup("kept", VALUES[:3])
+    # Postgres before 17 looks up one by one, and stops at the first row.
+    assert list(answer.values) == [tokens[0], "" if 1 in answer.failures else tokens[1], tokens[2]]
+    assert {at: failure.reason for at, failure in answer.failures.items()} in (
+        {},
+        {1: Reason.DECRYPTION_FAILED},
+    )
+
+
 def test_reaper_and_integrator_do_not_keep_each_other_out() -> None:
     assert len(set(AdvisoryLock)) == len(AdvisoryLock.__members__) == 5
     # As the release before has it: its servers run beside this one's.
