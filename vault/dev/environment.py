@@ -33,7 +33,7 @@ from vault.dev.issuer import JwtCallers, JwtIssuer, choose_jwt_callers
 from vault.dev.issuer_server import CLIENT_ID, IssuerServer
 from vault.dev.openbao import DevOpenBao
 from vault.dev.policy_log import PolicyLogReader
-from vault.dev.ports import LOOPBACK, is_free
+from vault.dev.ports import LOOPBACK, is_free, persistent_port
 from vault.dev.postgres import SERVICE, EmbeddedPostgres
 from vault.dev.private_files import private_directory, write_private
 from vault.dev.server_settings import Ports, choose_ports, render
@@ -226,20 +226,28 @@ class DevEnvironment:
         self._describe()
 
     def _start_issuer(self, authority: Authority, issuer: JwtIssuer, callers: JwtCallers) -> None:
-        server = IssuerServer(
-            self._ports.issuer,
-            authority.issue_server("issuer"),
-            tuple(callers.groups),
-            lambda approval: issuer.login_token(callers, approval),
-            issuer.jwks_path.read_text(),
-        )
-        self._stack.callback(server.stop)
-        try:
-            server.start()
-        except OSError as error:
-            raise SetupError(
-                f"the issuer cannot listen at {server.address}: {error.strerror}"
-            ) from None
+        certificate = authority.issue_server("issuer")
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            server = IssuerServer(
+                self._ports.issuer,
+                certificate,
+                tuple(callers.groups),
+                lambda approval: issuer.login_token(callers, approval),
+                issuer.jwks_path.read_text(),
+            )
+            try:
+                server.start()
+            except OSError as error:
+                if not attempts_left:
+                    raise SetupError(
+                        f"the issuer cannot listen at {server.address}: {error.strerror}"
+                    ) from None
+                # Another installation that started just now was quicker.
+                found = persistent_port(self.directory / "issuer_port")
+                self._ports = self._ports._replace(issuer=found)
+            else:
+                self._stack.callback(server.stop)
+                return
 
     def _welcome(self) -> str:
         found = self.directory == Path.cwd() / ".tokenvault"

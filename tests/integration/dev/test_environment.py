@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
@@ -23,6 +24,8 @@ from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.dev.deployed_files import deployed_file
 from vault.dev.environment import DevEnvironment
 from vault.dev.openbao import DevOpenBao
+from vault.dev.ports import LOOPBACK
+from vault.dev.server_settings import Ports, choose_ports
 from vault.errors import ConfigError, PolicyError, SetupError
 from vault.server.server import serving
 
@@ -327,6 +330,26 @@ def test_what_a_shell_says_of_other_servers_changes_nothing(private_tmp: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_issuers_port_that_another_was_quicker_to_take(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as quicker:
+        quicker.bind((LOOPBACK, 0))
+        quicker.listen()
+        taken = quicker.getsockname()[1]
+
+        def chosen(directory: Path, service: int | None, report: Callable[[str], None]) -> Ports:
+            return choose_ports(directory, service, report)._replace(issuer=taken)
+
+        monkeypatch.setattr("vault.dev.environment.choose_ports", chosen)
+        with DevEnvironment(private_tmp / "dev") as running:
+            assert running.issuer_address != f"https://{LOOPBACK}:{taken}"
+            found = json.loads((private_tmp / "dev" / "dev.json").read_text())
+            assert found["issuer"]["address"] == running.issuer_address
+            url = f"{running.issuer_address}/.well-known/openid-configuration"
+            assert requests.get(url, verify=found["ca"], timeout=10).ok
+
+
 def test_stops_goes_on_and_leaves_nothing(private_tmp: Path) -> None:
     directory = private_tmp / "dev"
     process = run_in_background(directory)
