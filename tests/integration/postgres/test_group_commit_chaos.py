@@ -30,6 +30,7 @@ from vault.model import AuditEvent
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
+from vault.telemetry.logging import configure_logging
 
 Owner = psycopg.Connection[tuple[object, ...]]
 EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
@@ -131,6 +132,7 @@ def test_every_answer_has_its_record_whatever_happens_to_connections(
 
 def main(url: str) -> None:
     """Calls until it is killed; says of each answered call that it was."""
+    configure_logging("error")  # to standard error: a call that is late is logged
     lock = threading.Lock()
 
     def say(name: str) -> None:
