@@ -42,7 +42,7 @@ def persistent_port(file: Path, preferred: int | None = None) -> int:
     other call here and no other program that asks for any port is given the same one.
     """
     saved = saved_port(file, preferred)
-    port = saved if saved is not None and is_free(saved) and _reserve(saved) else None
+    port = saved if saved is not None and is_free(saved) and _claim(saved) else None
     while port is None:
         found = _any_port()
         port = found if _reserve(found) else None
@@ -57,6 +57,25 @@ def _any_port() -> int:
             port = int(probe.getsockname()[1])
         if port not in _reserved:
             return port
+
+
+def _claim(port: int) -> bool:
+    """Reserves a port that more than one environment may want, as all do at their first start.
+
+    Returns whether nobody was quicker. Two reservations by SO_REUSEPORT, as `_reserve` makes
+    them, do not exclude each other: of two processes the name of a socket does, on Linux.
+    """
+    if port in _reserved or sys.platform != "linux":
+        return _reserve(port)
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0tokenvault-dev-port-{port}")
+        except OSError:
+            return False
+        claimed = _reserve(port)
+        if claimed:
+            claim.detach()  # stays open
+    return claimed
 
 
 def _reserve(port: int) -> bool:

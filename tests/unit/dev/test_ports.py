@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +80,22 @@ def test_a_port_that_another_is_quicker_to_take_is_not_given(
 ) -> None:
     monkeypatch.setattr("vault.dev.ports.is_free", lambda _: True)
     assert persistent_port(tmp_path / "port", taken) != taken
+
+
+def test_two_environments_that_start_together_get_a_port_each(tmp_path: Path) -> None:
+    preferred = persistent_port(tmp_path / "port")
+    ask = (
+        "import sys; from pathlib import Path; from vault.dev.ports import persistent_port;"
+        f"print(persistent_port(Path(sys.argv[1]), {preferred + 1}), flush=True); input()"
+    )
+
+    def environment(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", ask, str(tmp_path / name)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    with environment("one") as one, environment("two") as two:
+        given = {process.stdout.readline() for process in (one, two) if process.stdout}
+        for process in (one, two):
+            process.communicate("\n")
+    assert len(given) == 2
