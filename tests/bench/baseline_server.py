@@ -65,7 +65,7 @@ CUT = (
     (Admission, "admit_field", admit),
     (Admission, "carry_out", carry_out),
     (FieldTokenSpec, "claim", newest),
-    (FieldTokenSpec, "version", newest),
+    (FieldTokenSpec, "tweak_version", newest),
     (TokenizationService, "_record", nothing),
     (Conversion, "token_set", nothing),
 )
