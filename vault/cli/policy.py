@@ -107,6 +107,8 @@ def explain(
     action: Annotated[str, typer.Option(help="What for, such as detokenize.")],
     field: Annotated[str | None, typer.Option(help="On which field.")] = None,
     view: Annotated[str, typer.Option(help="In which view; left out, the one granted.")] = "",
+    purpose: Annotated[str, typer.Option(metavar="NAME", help="What for.")] = "",
+    ticket: Annotated[str, typer.Option(metavar="ID", help="Of which ticket.")] = "",
     group: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,6 +117,7 @@ def explain(
     ] = None,
 ) -> None:
     """Shows how a call would be decided, and by which rules; exit code 1 if not allowed."""
+    from vault.policy.conditions import CallContext
     from vault.policy.decide import Deny
     from vault.policy.explain import explain as explained
     from vault.policy.roles import FIELDLESS
@@ -127,7 +130,8 @@ def explain(
         typer.echo(
             f"the policy has no field {shell_word(field)}; it has: {', '.join(policy.fields)}"
         )
-    found = explained(policy, _principal(principal, group or []), chosen, field, view)
+    context = CallContext(purpose, ticket)
+    found = explained(policy, _principal(principal, group or []), chosen, field, view, context)
     for line in found.lines(str(file)):
         typer.echo(line)
     if isinstance(found.decision, Deny):

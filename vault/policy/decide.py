@@ -6,12 +6,14 @@ caller can let a call through by forgetting to catch one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vault.errors import Reason
 from vault.model import Action, Principal
+from vault.policy.conditions import CallContext, Unmet
 from vault.policy.model import Policy
-from vault.policy.roles import FIELDLESS, Rights, RolesByView
+from vault.policy.roles import FIELDLESS, Permission, Rights, RolesByConditions
 from vault.policy.views import FULL, TOKEN
 
 __all__ = ["Allow", "Decision", "Deny", "decide"]
@@ -22,7 +24,7 @@ class Allow:
     """The call may go on.
 
     Attributes:
-        roles: the caller's roles that allow it, sorted.
+        roles: the caller's roles that allow it, and ask nothing more of the call, sorted.
         view: what to answer: ``full``, ``token``, a view of the field, or empty for an
             action that answers no value.
     """
@@ -48,11 +50,18 @@ _NAME_FIELD = Deny(Reason.INVALID_REQUEST, "name a field")
 _NAME_VIEW = Deny(Reason.INVALID_REQUEST, "your roles grant several views: name a view")
 _NO_VIEW = Deny(Reason.INVALID_REQUEST, "the field has no view of that name")
 _TAKES_NO_VIEW = Deny(Reason.INVALID_REQUEST, "this action takes no view")
+_NO_PURPOSE = Deny(Reason.PURPOSE_NOT_ALLOWED, "the policy has no purpose of that name")
 _ONLY_FULL = Deny(Reason.INVALID_REQUEST, "decrypt answers the view full only")
+_NO_CONTEXT = CallContext()
 
 
 def decide(
-    policy: Policy, principal: Principal, action: Action, field: str | None, view: str = ""
+    policy: Policy,
+    principal: Principal,
+    action: Action,
+    field: str | None,
+    view: str = "",
+    context: CallContext = _NO_CONTEXT,
 ) -> Decision:
     """Decides one call.
 
@@ -62,17 +71,18 @@ def decide(
 
     Returns:
         Allow, or Deny with DENIED, FIELD_NOT_FOUND (only to a caller who has a right on
-        some field) or INVALID_REQUEST.
+        some field), INVALID_REQUEST, or the reason of a condition that is not met.
     """
     rights = policy.rights_of(principal)
     permission = rights.of(action, field)
     if permission is None:
         return _refusal(policy, rights, action, field)
-    if action is Action.DETOKENIZE:
-        return _detokenize(policy, permission, field, view)
-    if action is Action.DECRYPT:
-        return Allow(permission[FULL], FULL) if view in ("", FULL) else _ONLY_FULL
-    return Allow(permission[""], "") if view == "" else _TAKES_NO_VIEW
+    granted = _granted(policy, action, permission, field, view)
+    if isinstance(granted, Deny):
+        return granted
+    if context.purpose and context.purpose not in policy.purposes:
+        return _NO_PURPOSE
+    return _judged(*granted, context)
 
 
 def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) -> Deny:
@@ -83,21 +93,48 @@ def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) 
     return _DENIED if field in policy.fields else _NO_FIELD
 
 
-def _detokenize(policy: Policy, permission: RolesByView, field: str | None, view: str) -> Decision:
+def _granted(
+    policy: Policy, action: Action, permission: Permission, field: str | None, view: str
+) -> tuple[str, list[RolesByConditions]] | Deny:
+    """Returns the view to answer, and who grants it."""
+    if action is Action.DETOKENIZE:
+        return _granted_view(policy, permission, field, view)
+    if action is Action.DECRYPT:
+        return (FULL, [permission[FULL]]) if view in ("", FULL) else _ONLY_FULL
+    return ("", [permission[""]]) if view == "" else _TAKES_NO_VIEW
+
+
+def _granted_view(
+    policy: Policy, permission: Permission, field: str | None, view: str
+) -> tuple[str, list[RolesByConditions]] | Deny:
     if view == "":
         if len(permission) > 1:
             return _NAME_VIEW
-        ((view, roles),) = permission.items()
-        return Allow(roles, view)
+        ((view, granting),) = permission.items()
+        return view, [granting]
     if view == TOKEN:
         # The token is what the caller sent: no view can be less.
-        return Allow(_roles(*permission.values()), TOKEN)
+        return TOKEN, [*permission.values()]
     if FULL in permission and field is not None:
         if view != FULL and view not in policy.fields[field].views:
             return _NO_VIEW
-        return Allow(_roles(permission[FULL], permission.get(view, ())), view)
-    return Allow(permission[view], view) if view in permission else _DENIED
+        return view, [
+            permission[name] for name in dict.fromkeys((FULL, view)) if name in permission
+        ]
+    return (view, [permission[view]]) if view in permission else _DENIED
 
 
-def _roles(*granting: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted({role for roles in granting for role in roles}))
+def _judged(view: str, granting: Sequence[RolesByConditions], context: CallContext) -> Decision:
+    roles: set[str] = set()
+    refusals: list[Unmet] = []
+    for by_conditions in granting:
+        for conditions, names in by_conditions.items():
+            unmet = conditions.unmet(context)
+            if unmet is None:
+                roles.update(names)
+            else:
+                refusals.append(unmet)
+    if roles:
+        return Allow(tuple(sorted(roles)), view)
+    nearest = max(refusals, key=lambda unmet: unmet.progress)
+    return Deny(nearest.reason, nearest.message)

@@ -36,7 +36,7 @@ LATER = "*"
 
 Holder = Principal | Group
 
-_RIGHTS = frozenset({"fields", "every", "allow", "deny", "view"})
+_NAMED = frozenset({"fields", "every", "allow", "deny", "view", "conditions"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -188,7 +188,7 @@ def _rules(roles: Sequence[Role]) -> Iterator[Rule]:
 
 
 def _accesses(rule: Rule, actions: frozenset[Action]) -> Iterator[Access]:
-    conditions = tuple(_conditions(rule))
+    conditions = tuple(sorted(_conditions(rule)))
     for action, field in rule.spread(actions):
         view = rule.view if action in VIEWED else ""
         yield Access(action, field or "", view, conditions)
@@ -198,9 +198,10 @@ def _accesses(rule: Rule, actions: frozenset[Action]) -> Iterator[Access]:
 
 def _conditions(rule: Rule) -> Iterator[tuple[str, str]]:
     """Yields what a rule says beyond rights: whatever is compared, and is not left out."""
-    for each in sorted(dataclasses.fields(rule), key=lambda each: each.name):
+    yield from rule.conditions.described()
+    for each in dataclasses.fields(rule):
         value = getattr(rule, each.name)
-        if each.compare and each.name not in _RIGHTS and value not in (None, "", (), frozenset()):
+        if each.compare and each.name not in _NAMED and value not in (None, "", (), frozenset()):
             yield each.name, str(value)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.model import Action, Principal, Storage
+from vault.policy.conditions import CallContext
 from vault.policy.decide import Allow, Decision, decide
 from vault.policy.known_principals import explain_unknown
 from vault.policy.limits import window_text
@@ -14,6 +15,8 @@ from vault.policy.model import Policy
 from vault.policy.roles import FIELDLESS, VIEWED, Rule
 
 __all__ = ["Effect", "Explanation", "RelevantEntry", "explain"]
+
+_NO_CONTEXT = CallContext()
 
 
 class Effect(StrEnum):
@@ -70,7 +73,12 @@ class Explanation:
 
 
 def explain(
-    policy: Policy, principal: Principal, action: Action, field: str | None, view: str = ""
+    policy: Policy,
+    principal: Principal,
+    action: Action,
+    field: str | None,
+    view: str = "",
+    context: CallContext = _NO_CONTEXT,
 ) -> Explanation:
     """Decides a call as ``decide`` does, and says why."""
     name = None if action in FIELDLESS else field
@@ -78,7 +86,7 @@ def explain(
     entries = [entry for role in roles for entry in _rules(policy, role, action, name)]
     # A deny wins over every allow, so it comes first.
     entries.sort(key=lambda entry: entry.effect is not Effect.DENIES)
-    decision = decide(policy, principal, action, field, view)
+    decision = decide(policy, principal, action, field, view, context)
     if isinstance(decision, Allow):
         entries.extend(_limits(policy, action, name))
         entries.extend(_notes(policy, action, name))
@@ -93,7 +101,8 @@ def _rules(policy: Policy, role: str, action: Action, field: str | None) -> Iter
             yield RelevantEntry(rule.line, path, Effect.DENIES, says)
         if (action, field) in rule.allowed():
             view = f" with view {rule.view}" if action in VIEWED else ""
-            says = f"allows {_what(rule, action, field)}{view}"
+            asked = "".join(f", {key} {value}" for key, value in rule.conditions.described())
+            says = f"allows {_what(rule, action, field)}{view}{asked}"
             yield RelevantEntry(rule.line, path, Effect.ALLOWS, says)
 
 

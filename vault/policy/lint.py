@@ -15,7 +15,7 @@ from vault.model import Action, Generator, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
 from vault.policy.reading.field_entry import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
-from vault.policy.roles import VIEWED, Binding, Rights
+from vault.policy.roles import VIEWED, Binding, Rights, Rule
 from vault.policy.views import FULL
 
 __all__ = ["LOW_ENTROPY", "LintFinding", "Severity", "check"]
@@ -70,6 +70,7 @@ def check(policy: Policy) -> list[LintFinding]:
     findings = [
         *(each for field in policy.fields.values() for each in _check_field(policy, field)),
         *_check_roles(policy),
+        *_check_purposes(policy),
         *(each for binding in policy.bindings for each in _check_binding(policy, binding)),
     ]
     return sorted(findings, key=lambda finding: finding.line)
@@ -224,10 +225,31 @@ def _check_roles(policy: Policy) -> Iterator[LintFinding]:
         if any(rule.every and rule.view == FULL and rule.allow & VIEWED for rule in role.rules):
             message = "reads whole values of every field, those added later too"
             yield LintFinding(Severity.WARNING, role.line, path, message)
+        for index, rule in enumerate(role.rules):
+            yield from _check_conditions(rule, f"{path}[{index}]")
     if not policy.bindings:
         yield LintFinding(
             Severity.WARNING, 1, "principals", "there is none, so every call is denied"
         )
+
+
+def _check_conditions(rule: Rule, path: str) -> Iterator[LintFinding]:
+    ticket = rule.conditions.ticket
+    if ticket is not None and ticket.takes_numbers():
+        yield LintFinding(
+            Severity.WARNING,
+            rule.line,
+            f"{path}.ticket",
+            "takes a bare number as long as an SSN or a card's, which then stands in the audit: "
+            "ask for letters too, as in FRAUD-[0-9]+",
+        )
+
+
+def _check_purposes(policy: Policy) -> Iterator[LintFinding]:
+    rules = [rule for role in policy.roles.values() for rule in role.rules]
+    asked = {name for rule in rules for name in rule.conditions.purposes}
+    for name in sorted(policy.purposes.keys() - asked):
+        yield LintFinding(Severity.NOTE, 1, f"purposes.{name}", "no rule asks for it")
 
 
 def _check_binding(policy: Policy, binding: Binding) -> Iterator[LintFinding]:

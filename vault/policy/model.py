@@ -100,6 +100,7 @@ class Policy:
         document: the file as it was read.
         bindings: who holds which roles, in file order.
         limits: how many values principals may have worked on, in file order.
+        purposes: what values may be read for, by name, with a description or an empty one.
     """
 
     source: str
@@ -109,6 +110,7 @@ class Policy:
     roles: Mapping[str, Role]
     bindings: tuple[Binding, ...]
     limits: tuple[Limit, ...] = ()
+    purposes: Mapping[str, str] = field(default_factory=dict)
 
     def roles_of(self, principal: Principal) -> tuple[str, ...]:
         """Returns a principal's roles, its groups' among them, sorted; none if unknown."""

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from vault.model import Action, Group, Principal
+from vault.policy.conditions import UNCONDITIONAL, Conditions
 
 __all__ = [
     "FIELDLESS",
+    "JUSTIFIED",
     "VIEWED",
     "Binding",
+    "Permission",
     "Rights",
     "Role",
-    "RolesByView",
+    "RolesByConditions",
     "Rule",
     "rights_of_roles",
 ]
@@ -28,6 +31,9 @@ FIELDLESS = frozenset({Action.READ_AUDIT, Action.READ_POLICY})
 VIEWED = frozenset({Action.DETOKENIZE, Action.DECRYPT})
 """Actions that answer with a view of a value."""
 
+JUSTIFIED = VIEWED
+"""Actions of which a rule may ask what they are for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -37,6 +43,7 @@ class Rule:
         fields: the fields concerned, ``*`` written out; empty for actions without a field.
         every: whether the file said ``*``, so that fields added later are concerned too.
         view: the view granted with detokenize and decrypt, or empty.
+        conditions: what it asks of a call for what it allows; a deny has none.
     """
 
     fields: frozenset[str]
@@ -45,6 +52,7 @@ class Rule:
     deny: frozenset[Action]
     view: str = ""
     line: int = field(default=0, compare=False)
+    conditions: Conditions = UNCONDITIONAL
 
     def allowed(self) -> Iterator[tuple[Action, str | None]]:
         """Yields every action allowed, with every field it is allowed on."""
@@ -81,8 +89,11 @@ class Binding:
     line: int = field(default=0, compare=False)
 
 
-RolesByView = Mapping[str, tuple[str, ...]]
-"""View -> the roles that grant it, sorted. An action without a view has the view ``""``."""
+RolesByConditions = Mapping[Conditions, tuple[str, ...]]
+"""What is asked of a call -> the roles that then grant it, sorted."""
+
+Permission = Mapping[str, RolesByConditions]
+"""View -> who grants it, and when. An action without a view has the view ``""``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +105,10 @@ class Rights:
         on_fields: whether any action on any field is allowed.
     """
 
-    permissions: Mapping[tuple[Action, str | None], RolesByView]
+    permissions: Mapping[tuple[Action, str | None], Permission]
     on_fields: bool
 
-    def of(self, action: Action, name: str | None) -> RolesByView | None:
+    def of(self, action: Action, name: str | None) -> Permission | None:
         """Returns what is granted for an action on a field, or None for nothing."""
         return self.permissions.get((action, name))
 
@@ -109,17 +120,23 @@ class Rights:
 def rights_of_roles(roles: Sequence[Role]) -> Rights:
     """Returns what roles allow together: a deny in any of them overrides every allow."""
     denied = {pair for role in roles for rule in role.rules for pair in rule.denied()}
-    found: dict[tuple[Action, str | None], dict[str, set[str]]] = {}
+    found: dict[tuple[Action, str | None], dict[str, dict[Conditions, set[str]]]] = {}
     for role in roles:
         for rule in role.rules:
             for pair in rule.allowed():
                 if pair not in denied:
                     view = rule.view if pair[0] in VIEWED else ""
-                    found.setdefault(pair, {}).setdefault(view, set()).add(role.name)
+                    granting = found.setdefault(pair, {}).setdefault(view, {})
+                    granting.setdefault(rule.conditions, set()).add(role.name)
     permissions = {pair: _frozen(views) for pair, views in found.items()}
     on_fields = any(name is not None for _, name in permissions)
     return Rights(MappingProxyType(permissions), on_fields)
 
 
-def _frozen(views: Mapping[str, set[str]]) -> RolesByView:
-    return MappingProxyType({view: tuple(sorted(roles)) for view, roles in views.items()})
+def _frozen(views: Mapping[str, Mapping[Conditions, set[str]]]) -> Permission:
+    return MappingProxyType(
+        {
+            view: MappingProxyType({asked: tuple(sorted(roles)) for asked, roles in each.items()})
+            for view, each in views.items()
+        }
+    )

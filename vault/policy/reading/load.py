@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from vault.policy.model import Policy
@@ -12,14 +13,16 @@ from vault.policy.reading.entry import Entry
 from vault.policy.reading.field_entry import read_fields
 from vault.policy.reading.limit_entry import read_limits
 from vault.policy.reading.principal_entry import read_principals
+from vault.policy.reading.purpose_entry import read_purposes
 from vault.policy.reading.reserved_names import Place, reserved_names
 from vault.policy.reading.role_entry import read_roles
+from vault.policy.roles import Role
 
 __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 
 VERSION = 1
 
-_KEYS = frozenset({"version", "fields", "limits", "roles", "principals"})
+_KEYS = frozenset({"version", "fields", "limits", "purposes", "roles", "principals"})
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -44,7 +47,8 @@ def parse_policy(text: str, source: str) -> Policy:
         raise InvalidPolicy(source, problems)
     fields = read_fields(entries["fields"]) if "fields" in entries else {}
     limits = read_limits(entries["limits"], fields) if "limits" in entries else ()
-    roles = read_roles(entries["roles"], fields) if "roles" in entries else {}
+    described = read_purposes(entries["purposes"]) if "purposes" in entries else None
+    roles = read_roles(entries["roles"], fields, described) if "roles" in entries else {}
     bindings = read_principals(entries["principals"], roles) if "principals" in entries else ()
     if problems:
         raise InvalidPolicy(source, problems)
@@ -56,7 +60,13 @@ def parse_policy(text: str, source: str) -> Policy:
         roles=MappingProxyType(roles),
         bindings=bindings,
         limits=limits,
+        purposes=MappingProxyType(_named_purposes(roles) if described is None else described),
     )
+
+
+def _named_purposes(roles: Mapping[str, Role]) -> dict[str, str]:
+    rules = (rule for role in roles.values() for rule in role.rules)
+    return dict.fromkeys(sorted({name for rule in rules for name in rule.conditions.purposes}), "")
 
 
 def _is_readable(entry: Entry) -> bool:

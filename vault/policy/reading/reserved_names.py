@@ -25,7 +25,6 @@ class Place(Enum):
 
 # The refusal says what leaving the key out means.
 _TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
-    ("purposes", (Place.FILE, Place.RULE), "without it a call needs no purpose"),
     ("approvals", (Place.FILE, Place.RULE), "without it a call needs no approval"),
     ("grant_ttl", (Place.FILE, Place.RULE), "without it access does not end by itself"),
     (

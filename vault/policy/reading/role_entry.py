@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 from vault.model import Action
 from vault.policy.model import Field
+from vault.policy.reading.condition_entries import (
+    CONDITION_KEYS,
+    check_conditions,
+    read_conditions,
+)
 from vault.policy.reading.entry import Entry, did_you_mean, listed
 from vault.policy.reading.field_entry import NAME, NAME_RULE
 from vault.policy.reading.name_lists import EVERY, read_actions, read_field_names
@@ -15,25 +20,30 @@ from vault.policy.views import FULL, RESERVED
 
 __all__ = ["read_roles"]
 
-_RULE_KEYS = frozenset({"fields", "allow", "deny", "view"})
+_RULE_KEYS = frozenset({"fields", "allow", "deny", "view"}) | CONDITION_KEYS
 
 
-def read_roles(entry: Entry, fields: Mapping[str, Field | None]) -> dict[str, Role]:
+def read_roles(
+    entry: Entry, fields: Mapping[str, Field | None], purposes: Mapping[str, str] | None = None
+) -> dict[str, Role]:
     """Returns every role by name; what is wrong is recorded.
 
     Args:
         fields: every field of the file by name; None for one that has a problem.
+        purposes: those that the file describes, or None where it describes none.
     """
     roles: dict[str, Role] = {}
     for name, each in entry.mapping().items():
         if not NAME.fullmatch(name):
             each.fail(f"a role's name {NAME_RULE}")
-        rules = tuple(_read_rule(rule, fields) for rule in each.items())
+        rules = tuple(_read_rule(rule, fields, purposes) for rule in each.items())
         roles[name] = Role(name, rules, each.line)
     return roles
 
 
-def _read_rule(entry: Entry, fields: Mapping[str, Field | None]) -> Rule:
+def _read_rule(
+    entry: Entry, fields: Mapping[str, Field | None], purposes: Mapping[str, str] | None
+) -> Rule:
     before = entry.problems
     entries = entry.section(_RULE_KEYS, reserved=reserved_names(Place.RULE))
     allow = read_actions(entries.get("allow"))
@@ -41,10 +51,19 @@ def _read_rule(entry: Entry, fields: Mapping[str, Field | None]) -> Rule:
     names = read_field_names(entries.get("fields"), fields)
     view_at = entries.get("view")
     view = view_at.text() if view_at else None
-    rule = Rule(names - {EVERY}, EVERY in names, allow, deny, view or "", entry.line)
+    rule = Rule(
+        fields=names - {EVERY},
+        every=EVERY in names,
+        allow=allow,
+        deny=deny,
+        view=view or "",
+        line=entry.line,
+        conditions=read_conditions(entries, purposes),
+    )
     if entry.problems == before:
         _check_actions(entry, entries, rule)
         _check_view(entry, view_at, rule, fields)
+        check_conditions(entries, allow, deny)
     return rule
 
 

@@ -1,0 +1,103 @@
+"""What a rule asks of a call besides who makes it.
+
+A caller may hold several rules for one thing. Each is judged alone, and one whose conditions are
+all met is enough: what one rule asks takes nothing from what another gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vault.errors import Reason
+from vault.policy.ticket_pattern import TicketPattern
+
+__all__ = ["UNCONDITIONAL", "CallContext", "Conditions", "Unmet"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What of a call a rule may ask about.
+
+    Attributes:
+        purpose: what the caller says it is for, or empty.
+        ticket: the ticket that the caller names, or empty.
+    """
+
+    purpose: str = field(default="", repr=False)
+    ticket: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """The first condition that a call does not meet.
+
+    Attributes:
+        progress: how many conditions come before it: of several rules, the one that the call
+            came furthest with says why it is refused.
+        message: repeats nothing that the caller sent.
+    """
+
+    progress: int
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a rule asks of a call. Nothing is asked by default.
+
+    Attributes:
+        purposes: of which the call must name one, or empty.
+        ticket: what the ticket must match that the call then must name. A call under a rule
+            without one names none: it would get into the audit unseen.
+    """
+
+    purposes: frozenset[str] = frozenset()
+    ticket: TicketPattern | None = None
+
+    def unmet(self, context: CallContext) -> Unmet | None:
+        """Returns the first condition that a call does not meet, None where it meets all."""
+        checks = (self._purpose, self._ticket)
+        for progress, check in enumerate(checks):
+            refusal = check(context)
+            if refusal is not None:
+                return Unmet(progress, *refusal)
+        return None
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Yields each condition as the policy has it: its key, and its value as text."""
+        if self.purposes:
+            yield "purposes", ", ".join(sorted(self.purposes))
+        if self.ticket is not None:
+            yield "ticket", str(self.ticket)
+
+    def _purpose(self, context: CallContext) -> tuple[Reason, str] | None:
+        if not self.purposes or context.purpose in self.purposes:
+            return None
+        return _NOT_ALLOWED_PURPOSE if context.purpose else _NO_PURPOSE
+
+    def _ticket(self, context: CallContext) -> tuple[Reason, str] | None:
+        if self.ticket is None:
+            return _UNASKED_TICKET if context.ticket else None
+        if not context.ticket:
+            return _NO_TICKET
+        return None if self.ticket.matches(context.ticket) else _NOT_ALLOWED_TICKET
+
+
+UNCONDITIONAL = Conditions()
+
+_NO_PURPOSE = (Reason.PURPOSE_REQUIRED, "the policy asks what this is for: name a purpose")
+_NOT_ALLOWED_PURPOSE = (
+    Reason.PURPOSE_NOT_ALLOWED,
+    "the policy does not allow this call for that purpose",
+)
+_NO_TICKET = (Reason.TICKET_REQUIRED, "the policy asks for a ticket: name one")
+_NOT_ALLOWED_TICKET = (
+    Reason.TICKET_NOT_ALLOWED,
+    "the ticket is not of the form that the policy asks for",
+)
+_UNASKED_TICKET = (
+    Reason.TICKET_NOT_ALLOWED,
+    "the policy asks for no ticket here, and so takes none: leave it out",
+)
