@@ -17,12 +17,14 @@ from vault.errors import Reason, TokenvaultError
 
 __all__ = [
     "DEFAULT_TENANT",
+    "NO_JUSTIFICATION",
     "Action",
     "AuditEvent",
     "Caller",
     "Failure",
     "Generator",
     "Group",
+    "Justification",
     "NewTokens",
     "Outcome",
     "Person",
@@ -165,6 +167,22 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Justification:
+    """What a caller says a call is for, as it was sent: nothing of it is to be believed.
+
+    Attributes:
+        purpose: a purpose of the policy, or empty.
+        ticket: where the case is written down, such as a ticket's number, or empty.
+    """
+
+    purpose: str = field(default="", repr=False)
+    ticket: str = field(default="", repr=False)
+
+
+NO_JUSTIFICATION = Justification()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSpace:
     """Where token strings are unique: one field of one tenant."""
 
@@ -241,6 +259,8 @@ class AuditEvent:
         counts: items per outcome: ``ok`` and one entry per Reason.
         roles: the caller's roles under the policy, sorted.
         token_digest: keyed digest of the set of tokens answered or asked, or empty.
+        purpose: one that the policy knows, or empty.
+        ticket: one that the policy asked for and found to be of its form, or empty.
         person: as the caller's.
         auth_time: as the caller's.
     """
@@ -259,6 +279,7 @@ class AuditEvent:
     field: str = ""
     view: str = ""
     purpose: str = ""
+    ticket: str = ""
     grant: str = ""
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()

@@ -176,6 +176,8 @@ def event_body(
             "key_versions": list(event.key_versions),
             "policy_digest": event.policy_digest,
             "token_digest": event.token_digest.hex(),
+            # Of calls without a ticket nothing: as records were before there were tickets.
+            **({"ticket": event.ticket} if event.ticket else {}),
             **({"erasure": erasure} if erasure else {}),
             **_person_entries(event),
         }

@@ -64,14 +64,21 @@ def detokenize_csv(
     options: CsvOptions,
     *,
     view: str = "",
+    purpose: str = "",
+    ticket: str = "",
     rejects: Path | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Replaces the tokens of the chosen columns by a view of their values. See ``convert_csv``."""
+    """Replaces the tokens of the chosen columns by a view of their values. See ``convert_csv``.
+
+    Args:
+        purpose: what the values are read for, where the policy asks.
+        ticket: where that is written down, where the policy asks.
+    """
 
     def convert(field_name: str, tokens: Sequence[str]) -> Column:
         try:
-            return client.detokenize(field_name, tokens, view=view)
+            return client.detokenize(field_name, tokens, view=view, purpose=purpose, ticket=ticket)
         except CallError as error:
             if view:
                 error.add_note(f"view {shell_word(view)}")

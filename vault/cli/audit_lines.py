@@ -33,7 +33,10 @@ def plain_line(record: AuditRecord) -> str:
         _person(body),
         _text(body, "rpc"),
         _text(body, "field"),
-        _text(body, "view") and f"view={_text(body, 'view')}",
+        _named(body, "view"),
+        # Of calls that were turned away the record has the message there: which is no purpose.
+        _text(body, "rpc") != "*" and _named(body, "purpose"),
+        _named(body, "ticket"),
         _counts(body),
         _text(body, "reason"),
     ]
@@ -98,6 +101,11 @@ def _body(record: AuditRecord) -> Mapping[str, object] | None:
 
 def _text(body: Mapping[str, object], name: str) -> str:
     return without_controls(str(body.get(name, "")))
+
+
+def _named(body: Mapping[str, object], name: str) -> str:
+    text = _text(body, name)
+    return text and f"{name}={text}"
 
 
 def _person(body: Mapping[str, object]) -> str:

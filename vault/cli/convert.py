@@ -50,6 +50,12 @@ RegionOption = Annotated[
 ViewOption = Annotated[
     str, typer.Option(help="View of the values, such as last4. Default: the one you may see.")
 ]
+PurposeOption = Annotated[
+    str, typer.Option(metavar="NAME", help="What they are read for, where the policy asks.")
+]
+TicketOption = Annotated[
+    str, typer.Option(metavar="ID", help="The ticket of the case, where the policy asks.")
+]
 
 
 @with_option_groups
@@ -95,6 +101,8 @@ def detokenize(
     column: ColumnOption,
     output: OutputOption = "-",
     view: ViewOption = "",
+    purpose: PurposeOption = "",
+    ticket: TicketOption = "",
     rejects: RejectsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     csv: CsvFileOptions,
@@ -114,6 +122,8 @@ def detokenize(
             _target(output),
             options,
             view=view,
+            purpose=purpose,
+            ticket=ticket,
             rejects=rejects,
             progress=progress,
         )

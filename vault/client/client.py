@@ -129,8 +129,21 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def detokenize(self, field: str, tokens: ColumnLike[str], view: str = "") -> Column:
-        """Returns a view of the value behind each token; "" asks for the caller's only view."""
+    def detokenize(
+        self,
+        field: str,
+        tokens: ColumnLike[str],
+        view: str = "",
+        *,
+        purpose: str = "",
+        ticket: str = "",
+    ) -> Column:
+        """Returns a view of the value behind each token; "" asks for the caller's only view.
+
+        Args:
+            purpose: what the values are read for, where the policy asks: one of its purposes.
+            ticket: where that is written down, where the policy asks. Both are audited.
+        """
         views: set[str] = set()
 
         def answered(answer: tokenization.DetokenizeResponse) -> Sequence[str]:
@@ -140,7 +153,9 @@ class Client:
         column = self._exchange.strings(
             tokens,
             self._tokenization.Detokenize,
-            lambda items: tokenization.DetokenizeRequest(field=field, tokens=items, view=view),
+            lambda items: tokenization.DetokenizeRequest(
+                field=field, tokens=items, view=view, purpose=purpose, ticket=ticket
+            ),
             answered,
         )
         return replace(column, view=views.pop() if len(views) == 1 else view)
@@ -158,7 +173,15 @@ class Client:
             lambda answer: answer.tokens,
         )
 
-    def detokenize_column(self, field: str, tokens: PackedColumn, view: str = "") -> PackedAnswer:
+    def detokenize_column(
+        self,
+        field: str,
+        tokens: PackedColumn,
+        view: str = "",
+        *,
+        purpose: str = "",
+        ticket: str = "",
+    ) -> PackedAnswer:
         """Does what ``detokenize`` does, on a packed column."""
         views: set[str] = set()
 
@@ -170,7 +193,7 @@ class Client:
             tokens,
             self._tokenization.DetokenizeColumn,
             lambda column: tokenization.DetokenizeColumnRequest(
-                field=field, tokens=column, view=view
+                field=field, tokens=column, view=view, purpose=purpose, ticket=ticket
             ),
             answered,
         )
@@ -267,14 +290,27 @@ class Client:
         )
 
     def decrypt(
-        self, field: str, ciphertexts: ColumnLike[bytes], context: bytes = b""
+        self,
+        field: str,
+        ciphertexts: ColumnLike[bytes],
+        context: bytes = b"",
+        *,
+        purpose: str = "",
+        ticket: str = "",
     ) -> BytesColumn:
-        """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt."""
+        """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt.
+
+        ``purpose`` and ``ticket`` as in ``detokenize``.
+        """
         return self._exchange.byte_strings(
             ciphertexts,
             self._encryption.Decrypt,
             lambda items: encryption.DecryptRequest(
-                field=field, ciphertexts=items, context=context
+                field=field,
+                ciphertexts=items,
+                context=context,
+                purpose=purpose,
+                ticket=ticket,
             ),
             lambda answer: answer.plaintexts,
         )

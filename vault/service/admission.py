@@ -20,7 +20,15 @@ from vault.errors import (
     RequestError,
     TokenvaultError,
 )
-from vault.model import Action, AuditEvent, Caller, TokenSpace
+from vault.model import (
+    NO_JUSTIFICATION,
+    Action,
+    AuditEvent,
+    Caller,
+    Justification,
+    TokenSpace,
+)
+from vault.policy.conditions import CallContext
 from vault.policy.decide import Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
@@ -80,16 +88,29 @@ class Admission:
             raise self._deny(event, decision)
         return Permit(call.caller, replace(event, roles=decision.roles))
 
-    def admit_field(self, call: Call, action: Action, field: str, view: str = "") -> FieldPermit:
+    def admit_field(
+        self,
+        call: Call,
+        action: Action,
+        field: str,
+        view: str = "",
+        justification: Justification = NO_JUSTIFICATION,
+    ) -> FieldPermit:
         """Admits a call on a field. Raises Denied, FieldNotFound or InvalidRequest."""
         policy = call.policy
         event = call.event(
-            "allowed", field=_known_field(policy, field), view=_known_view(policy, field, view)
+            "allowed",
+            field=_known_field(policy, field),
+            view=_known_view(policy, field, view),
+            purpose=_known_purpose(policy, justification),
         )
-        decision = decide(policy, call.caller.principal, action, field, view)
+        context = CallContext(justification.purpose, justification.ticket)
+        decision = decide(policy, call.caller.principal, action, field, view, context)
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
-        event = replace(event, roles=decision.roles, view=decision.view)
+        # A ticket that was allowed is of a form that the policy asks for.
+        ticket = justification.ticket
+        event = replace(event, roles=decision.roles, view=decision.view, ticket=ticket)
         quotas = policy.quotas(action, field)
         return FieldPermit(call.caller, event, action, policy.fields[field], decision.view, quotas)
 
@@ -150,6 +171,10 @@ def _known_field(policy: Policy, field: str) -> str:
     # A caller can write anything into the field's name, a card number too: only
     # names the policy knows reach the audit.
     return field if field in policy.fields else ""
+
+
+def _known_purpose(policy: Policy, justification: Justification) -> str:
+    return justification.purpose if justification.purpose in policy.purposes else ""
 
 
 def _known_view(policy: Policy, field: str, view: str) -> str:

@@ -24,13 +24,20 @@ class Call:
     policy: Policy
 
     def event(
-        self, outcome: str, *, reason: str = "", field: str = "", view: str = ""
+        self,
+        outcome: str,
+        *,
+        reason: str = "",
+        field: str = "",
+        view: str = "",
+        purpose: str = "",
     ) -> AuditEvent:
         """Returns the call's audit record as far as the call alone decides it.
 
         Args:
             field: one that the policy knows, or empty.
             view: one that the policy knows, or empty.
+            purpose: one that the policy knows, or empty.
         """
         caller = self.caller
         return AuditEvent(
@@ -46,6 +53,7 @@ class Call:
             roles=self.policy.roles_of(caller.principal),
             field=field,
             view=view,
+            purpose=purpose,
             person=caller.person,
             auth_time=caller.auth_time,
         )

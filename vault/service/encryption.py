@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from vault.crypto.field_key import key_version_of
 from vault.errors import DecryptionFailed, InvalidRequest, Reason
-from vault.model import Action, Failure
+from vault.model import NO_JUSTIFICATION, Action, Failure, Justification
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.ports import KeySource, Transaction
@@ -61,12 +61,15 @@ class EncryptionService:
         ciphertexts: Sequence[bytes],
         context: bytes,
         finish: Callable[[BytesResult], R],
+        justification: Justification = NO_JUSTIFICATION,
     ) -> R:
         """Decrypts each ciphertext under the key version it names.
 
         Finishes as ``Admission.carry_out``.
         """
-        permit = self._admission.admit_field(call, Action.DECRYPT, field)
+        permit = self._admission.admit_field(
+            call, Action.DECRYPT, field, justification=justification
+        )
 
         def decrypt() -> tuple[list[bytes | Failure], set[int]]:
             _check_context(context)

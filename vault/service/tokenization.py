@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from vault.model import Action, Storage
+from vault.model import NO_JUSTIFICATION, Action, Justification, Storage
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.conversion import Conversion, ConversionPath, Work
@@ -66,10 +66,16 @@ class TokenizationService:
         return self._convert(permit, len(values), prepare, _column(permit, finish))
 
     def detokenize(
-        self, call: Call, field: str, tokens: Sequence[str], view: str, finish: Finish[R]
+        self,
+        call: Call,
+        field: str,
+        tokens: Sequence[str],
+        view: str,
+        finish: Finish[R],
+        justification: Justification = NO_JUSTIFICATION,
     ) -> R:
         """Returns a view of the value behind each token."""
-        permit = self._admission.admit_field(call, Action.DETOKENIZE, field, view)
+        permit = self._admission.admit_field(call, Action.DETOKENIZE, field, view, justification)
         return self._convert(
             permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
         )

@@ -92,10 +92,20 @@ class DecryptRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     context: _builtins.bytes
     """The context given to Encrypt."""
+    purpose: _builtins.str
+    """What the bytes are read for: the name of a purpose of the policy, where the caller's
+    rule asks for one. Audited.
+    """
+    ticket: _builtins.str
+    """The ticket that the bytes are read for, of the form that the caller's rule asks for;
+    empty where it asks for none. Audited: never a value.
+    """
     @_builtins.property
     def ciphertexts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The ciphertexts, 1 to 10,000 by default."""
@@ -106,10 +116,12 @@ class DecryptRequest(_message.Message):
         field: _builtins.str = ...,
         ciphertexts: _abc.Iterable[_builtins.bytes] | None = ...,
         context: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
+        ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "context", b"context", "field", b"field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "context", b"context", "field", b"field", "purpose", b"purpose", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,12 +94,22 @@ class DetokenizeRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     view: _builtins.str
     """What to answer: `full`, or a named view of the field such as `last4`. Empty
     asks for the view that the caller's role grants; where a caller's roles grant
     several views, it must be named.
+    """
+    purpose: _builtins.str
+    """What the values are read for: the name of a purpose of the policy, where the caller's
+    rule asks for one. Audited.
+    """
+    ticket: _builtins.str
+    """The ticket that the values are read for, of the form that the caller's rule asks for;
+    empty where it asks for none. Audited: never a value.
     """
     @_builtins.property
     def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -111,10 +121,12 @@ class DetokenizeRequest(_message.Message):
         field: _builtins.str = ...,
         tokens: _abc.Iterable[_builtins.str] | None = ...,
         view: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,9 +405,15 @@ class DetokenizeColumnRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     view: _builtins.str
+    """As in DetokenizeRequest."""
+    purpose: _builtins.str
+    """As in DetokenizeRequest."""
+    ticket: _builtins.str
     """As in DetokenizeRequest."""
     @_builtins.property
     def tokens(self) -> _column_pb2.StringColumn:
@@ -407,10 +425,12 @@ class DetokenizeColumnRequest(_message.Message):
         field: _builtins.str = ...,
         tokens: _column_pb2.StringColumn | None = ...,
         view: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,7 @@ EVENT = AuditEvent(
     roles=("support",),
     field="card_number",
     view="last4",
+    ticket="FRAUD-12",
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
@@ -84,7 +85,7 @@ def test_a_persons_record_says_who_and_since_when() -> None:
 
 
 def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
-    event = replace(EVENT, person=None, auth_time=None)
+    event = replace(EVENT, person=None, auth_time=None, ticket="")
     assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (
         '{"counts":{"TOKEN_NOT_FOUND":1,"ok":2},"credential":"0a1b","field":"card_number",'
         '"grant":"","key_versions":[1,2],"kind":"call","number":5,"outcome":"allowed",'

@@ -37,6 +37,13 @@ def test_a_person_stands_beside_the_caller() -> None:
     assert "denied   a#b  person=eve@x?  Detokenize" in said
 
 
+def test_what_a_call_was_for_is_shown_and_why_one_was_turned_away_is_no_purpose() -> None:
+    said = plain_line(record(json.dumps({**CALL, "purpose": "fraud", "ticket": "F-1\x1b"})))
+    assert "view=full  purpose=fraud  ticket=F-1?  TOKEN_NOT_FOUND=1" in said
+    refused = {**CALL, "rpc": "*", "purpose": "the token has expired"}
+    assert "purpose" not in plain_line(record(json.dumps(refused)))
+
+
 def test_an_opening_names_its_writer() -> None:
     body = {"kind": "opened", "time": CALL["time"], "server": "node-1:42"}
     assert plain_line(record(json.dumps(body))).endswith("opened   writer w of node-1:42")

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from vault.model import Failure
 from vault.rpc.methods.column_codec import SentColumn, decode_column
-from vault.rpc.methods.messages import item_errors
+from vault.rpc.methods.messages import item_errors, justification
 from vault.rpc.methods.registry import Answer, BoundCall, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult
@@ -49,7 +49,12 @@ def column_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
 
     def detokenize(call: Call, ask: pb.DetokenizeColumnRequest, sent: SentColumn) -> Answer:
         return service.detokenize(
-            call, ask.field, sent.texts, ask.view, lambda result: _detokenized(sent, result)
+            call,
+            ask.field,
+            sent.texts,
+            ask.view,
+            lambda result: _detokenized(sent, result),
+            justification(ask),
         )
 
     return (

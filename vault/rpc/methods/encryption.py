@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.rpc.methods.messages import item_errors
+from vault.rpc.methods.messages import item_errors, justification
 from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
@@ -21,7 +21,9 @@ def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
         return service.encrypt(call, ask.field, ask.plaintexts, ask.context, _encrypted)
 
     def decrypt(call: Call, ask: pb.DecryptRequest) -> Answer:
-        return service.decrypt(call, ask.field, ask.ciphertexts, ask.context, _decrypted)
+        return service.decrypt(
+            call, ask.field, ask.ciphertexts, ask.context, _decrypted, justification(ask)
+        )
 
     return (
         Rpc(pb.EncryptRequest, lambda ask: ask.field, lambda ask: len(ask.plaintexts), encrypt),

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from vault.model import Failure
+from vault.model import Failure, Justification
 from vault.v1.item_error_pb2 import ItemError
 
-__all__ = ["item_errors", "timestamp"]
+__all__ = ["item_errors", "justification", "timestamp"]
+
+
+class _Justified(Protocol):
+    """A request that says what it is for."""
+
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def ticket(self) -> str: ...
+
+
+def justification(request: _Justified) -> Justification:
+    """Returns what a request says that it is for."""
+    return Justification(request.purpose, request.ticket)
 
 
 def item_errors(failures: Mapping[int, Failure]) -> Iterable[ItemError]:

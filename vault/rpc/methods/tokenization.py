@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.rpc.methods.messages import item_errors, timestamp
+from vault.rpc.methods.messages import item_errors, justification, timestamp
 from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult, DescribeResult, TokenDescription
@@ -21,7 +21,9 @@ def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
         return service.tokenize(call, ask.field, ask.values, ask.region, _tokenized)
 
     def detokenize(call: Call, ask: pb.DetokenizeRequest) -> Answer:
-        return service.detokenize(call, ask.field, ask.tokens, ask.view, _detokenized)
+        return service.detokenize(
+            call, ask.field, ask.tokens, ask.view, _detokenized, justification(ask)
+        )
 
     def lookup(call: Call, ask: pb.LookupRequest) -> Answer:
         return service.lookup(call, ask.field, ask.values, ask.region, _found)
