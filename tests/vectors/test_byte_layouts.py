@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import b64encode
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -173,6 +173,19 @@ def erasure_list() -> bytes:
     return AESGCM(key).encrypt(bytes(12), lp(TOKEN.encode()), aad)
 
 
+def row_mac() -> bytes:
+    key = hkdf_expand(ROOT, lp(b"tokenvault/v1/row-mac-key", u32(VERSION)))
+    time = (datetime.fromisoformat(TIME) - datetime.fromisoformat("1970-01-01T00:00:00Z")) // (
+        timedelta(microseconds=1)
+    )
+    cells = (
+        *(b"n", b"t", b"f", b"i" + i64(-1), b"s" + MESSAGE, b"b\x00\xff"),
+        *(b"u" + WRITER.bytes, b"d" + i64(time), b"a" + lp(b"a", b"", b"b")),
+    )
+    head = lp(b"tokenvault/v1/row-mac", u32(VERSION))
+    return hmac.digest(key, head + lp(b"example", *cells), "sha256")
+
+
 ANSWERS: dict[str, bytes] = {
     "transit context": lp(
         b"tokenvault/v1/data-key", TENANT.encode(), FIELD.encode(), b"field", u32(VERSION)
@@ -197,6 +210,7 @@ ANSWERS: dict[str, bytes] = {
     "audit mac": audit_mac(),
     "key check value": key_check(),
     "key manifest mac": manifest_mac(),
+    "row mac": row_mac(),
     "erasure list": erasure_list(),
     "erasure digest": sha256(bytes(range(16)) + erasure_list()).digest(),
     "log leaf": log_leaf(1),
@@ -262,6 +276,12 @@ def test_the_key_manifest(documented: dict[str, bytes]) -> None:
     assert sealed.document.encode() == manifest_document()
     assert sealed.mac == documented["key manifest mac"]
     assert read_manifest(sealed, MacKey(VERSION, ROOT)) == manifest
+
+
+def test_rows_that_decide(documented: dict[str, bytes]) -> None:
+    row = [None, True, False, -1, "hello", b"\x00\xff", WRITER, datetime.fromisoformat(TIME)]
+    key = MacKey(VERSION, ROOT).rows
+    assert key.mac("example", [*row, ["a", "", "b"]]) == documented["row mac"]
 
 
 def test_the_audits_log(documented: dict[str, bytes]) -> None:

@@ -17,6 +17,7 @@ from vault.crypto.fpe.derived import DerivedCipher, DerivedFF1, DerivedFF3_1
 from vault.crypto.fpe.numerals import by_length, to_array
 from vault.crypto.kdf import Label, expand, sub_key
 from vault.crypto.prf import Prf
+from vault.crypto.row_mac import RowMacKey
 from vault.crypto.secret import Secret, check_root
 from vault.crypto.signing_key import SigningKey
 from vault.crypto.tweak import TweakInput, TweakKey
@@ -250,15 +251,16 @@ def _run_texts(
 class MacKey(Secret):
     """One version of a tenant's audit key: HMAC-SHA-256 under a sub-key.
 
-    And, under another, the signatures that outsiders can verify.
+    And, under others, the signatures that outsiders can verify, and the MACs of rows.
     """
 
-    __slots__ = ("_prf", "_signing", "_version")
+    __slots__ = ("_prf", "_rows", "_signing", "_version")
 
     def __init__(self, version: int, secret: bytes) -> None:
         """Takes a 32-byte secret. Raises ValueError."""
         check_root(secret)
         self._prf = Prf(expand(secret, Label.AUDIT, u32(version)))
+        self._rows = RowMacKey(version, secret)
         self._signing = SigningKey(version, secret)
         self._version = version
 
@@ -274,6 +276,11 @@ class MacKey(Secret):
     def signing(self) -> SigningKey:
         """What signs this version's checkpoints."""
         return self._signing
+
+    @property
+    def rows(self) -> RowMacKey:
+        """What this version MACs rows that decide under."""
+        return self._rows
 
     def mac(self, message: bytes | memoryview) -> bytes:
         """Returns the 32-byte MAC of a message."""

@@ -34,6 +34,7 @@ class Label(Enum):
     AUDIT = b"tokenvault/v1/audit"
     AUDIT_CHECKPOINT_KEY = b"tokenvault/v1/audit-checkpoint-key"
     KEY_CHECK = b"tokenvault/v1/key-check"
+    ROW_MAC_KEY = b"tokenvault/v1/row-mac-key"
 
 
 def expand(key: bytes | bytearray, label: Label, *parts: bytes) -> KeyBytes:
