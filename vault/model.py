@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from vault.errors import Reason, TokenvaultError
@@ -154,6 +155,7 @@ class Caller:
         person: who that is as a human being, or None for a workload.
         auth_time: when the person proved to the issuer who they are (aware, UTC), or None
             where the issuer does not say.
+        address: where the connection comes from, or None where that is no network address.
     """
 
     principal: Principal
@@ -164,6 +166,7 @@ class Caller:
     tenant: str = DEFAULT_TENANT
     person: Person | None = None
     auth_time: datetime | None = None
+    address: IPv4Address | IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vault.client import CallError, Client, PackedColumn
+from vault.policy.hours import Weekday
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
@@ -22,7 +24,9 @@ fields:
   card: {format: card, generator: random, views: {last4: {show_last: 4}}}
   scan: {format: {alphabet: alphanumeric, min: 6, max: 24}, generator: ff1}
 roles:
-  pipeline: [{fields: [card], allow: [tokenize]}]
+  pipeline: [{fields: [card], allow: [tokenize], networks: [127.0.0.0/8, '::1/128']}]
+  stranded: [{fields: [card], allow: [tokenize], networks: [10.0.0.0/8]}]
+  early: [{fields: [card], allow: [tokenize], hours: NEVER_NOW}]
   analyst:
     - {fields: [card], allow: [detokenize], view: full, purposes: [fraud_case], ticket: 'F-\d+'}
   archivist:
@@ -30,6 +34,8 @@ roles:
     - {fields: [scan], allow: [decrypt], view: full, purposes: [chargeback]}
 principals:
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
+  - {spiffe: "spiffe://example.org/stranded", roles: [stranded]}
+  - {spiffe: "spiffe://example.org/early", roles: [early]}
   - {spiffe: "spiffe://example.org/analyst", roles: [analyst]}
   - {spiffe: "spiffe://example.org/archivist", roles: [archivist]}
 """
@@ -39,7 +45,10 @@ CARD = "5317250628844522"
 @pytest.fixture(scope="module")
 def server(start_server: StartServer, site: Site) -> Server:
     path = site.directory / "rules.yaml"
-    path.write_text(POLICY, encoding="utf-8")
+    # No run of the tests takes three days.
+    day = Weekday((datetime.now(UTC) + timedelta(days=3)).weekday()).name.lower()
+    hours = f"{{days: [{day}], from: '00:00', to: '24:00', zone: UTC}}"
+    path.write_text(POLICY.replace("NEVER_NOW", hours), encoding="utf-8")
     return start_server(changes={"policy": {"path": str(path)}})
 
 
@@ -127,3 +136,15 @@ def test_bytes_are_decrypted_for_a_purpose(
         assert refusal(lambda: client.decrypt("scan", sealed)) == "PURPOSE_REQUIRED"
         assert client.decrypt("scan", sealed, purpose="chargeback").values == [b"a scan"]
     assert last_call(read_audit, "Decrypt")["purpose"] == "chargeback"
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"), [("stranded", "OUTSIDE_NETWORKS"), ("early", "OUTSIDE_HOURS")]
+)
+def test_a_call_comes_from_where_and_when_it_may(
+    server: Server, read_audit: Callable[[], list[str]], who: str, reason: str
+) -> None:
+    with server.client(who) as client:
+        assert refusal(lambda: client.tokenize("card", [CARD])) == reason
+    body = last_call(read_audit, "Tokenize")
+    assert (body["outcome"], body["reason"]) == ("denied", reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +26,8 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Check policy files, ask them why, and see what is in force.", no_args_is_help=True
 )
+
+_TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The policy, YAML.")]
 
@@ -109,6 +113,13 @@ def explain(
     view: Annotated[str, typer.Option(help="In which view; left out, the one granted.")] = "",
     purpose: Annotated[str, typer.Option(metavar="NAME", help="What for.")] = "",
     ticket: Annotated[str, typer.Option(metavar="ID", help="Of which ticket.")] = "",
+    at: Annotated[
+        datetime | None,
+        typer.Option(metavar="TIME", formats=_TIMES, help="When, UTC; left out, now."),
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS", help="From which IP address.")
+    ] = "",
     group: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,7 +141,8 @@ def explain(
         typer.echo(
             f"the policy has no field {shell_word(field)}; it has: {', '.join(policy.fields)}"
         )
-    context = CallContext(purpose, ticket)
+    time = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or UTC)
+    context = CallContext(purpose, ticket, time, _address(address))
     found = explained(policy, _principal(principal, group or []), chosen, field, view, context)
     for line in found.lines(str(file)):
         typer.echo(line)
@@ -178,6 +190,13 @@ def _principal(name: str, groups: list[str]) -> Principal:
             "write ISSUER#SUBJECT, and groups as 'ISSUER AUDIENCE CLAIM VALUE'"
         )
     return Principal(issuer, subject, frozenset(Group(*each) for each in held))
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"--from {shell_word(text)} is no IP address") from None
 
 
 def _action(name: str) -> Action:

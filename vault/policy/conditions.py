@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from vault.errors import Reason
+from vault.policy.hours import Hours
+from vault.policy.networks import Address, Network, contains
 from vault.policy.ticket_pattern import TicketPattern
 
 __all__ = ["UNCONDITIONAL", "CallContext", "Conditions", "Unmet"]
@@ -22,10 +25,14 @@ class CallContext:
     Attributes:
         purpose: what the caller says it is for, or empty.
         ticket: the ticket that the caller names, or empty.
+        time: when it came (aware), or None where that is unknown.
+        address: where it came from, or None where that is no network address.
     """
 
     purpose: str = field(default="", repr=False)
     ticket: str = field(default="", repr=False)
+    time: datetime | None = None
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,18 @@ class Conditions:
         purposes: of which the call must name one, or empty.
         ticket: what the ticket must match that the call then must name. A call under a rule
             without one names none: it would get into the audit unseen.
+        networks: from one of which the call must come, or empty.
+        hours: in which the call must come, or None.
     """
 
     purposes: frozenset[str] = frozenset()
     ticket: TicketPattern | None = None
+    networks: frozenset[Network] = frozenset()
+    hours: Hours | None = None
 
     def unmet(self, context: CallContext) -> Unmet | None:
         """Returns the first condition that a call does not meet, None where it meets all."""
-        checks = (self._purpose, self._ticket)
+        checks = (self._networks, self._hours, self._purpose, self._ticket)
         for progress, check in enumerate(checks):
             refusal = check(context)
             if refusal is not None:
@@ -71,6 +82,25 @@ class Conditions:
             yield "purposes", ", ".join(sorted(self.purposes))
         if self.ticket is not None:
             yield "ticket", str(self.ticket)
+        if self.networks:
+            yield "networks", ", ".join(sorted(map(str, self.networks)))
+        if self.hours is not None:
+            yield "hours", str(self.hours)
+
+    def _networks(self, context: CallContext) -> tuple[Reason, str] | None:
+        address = context.address
+        if not self.networks:
+            return None
+        if address is None or not any(contains(each, address) for each in self.networks):
+            return _OUTSIDE_NETWORKS
+        return None
+
+    def _hours(self, context: CallContext) -> tuple[Reason, str] | None:
+        if self.hours is None:
+            return None
+        if context.time is None or not self.hours.contain(context.time):
+            return _OUTSIDE_HOURS
+        return None
 
     def _purpose(self, context: CallContext) -> tuple[Reason, str] | None:
         if not self.purposes or context.purpose in self.purposes:
@@ -87,6 +117,11 @@ class Conditions:
 
 UNCONDITIONAL = Conditions()
 
+_OUTSIDE_NETWORKS = (
+    Reason.OUTSIDE_NETWORKS,
+    "the policy does not allow this call from the address that it comes from",
+)
+_OUTSIDE_HOURS = (Reason.OUTSIDE_HOURS, "the policy does not allow this call at this time")
 _NO_PURPOSE = (Reason.PURPOSE_REQUIRED, "the policy asks what this is for: name a purpose")
 _NOT_ALLOWED_PURPOSE = (
     Reason.PURPOSE_NOT_ALLOWED,

@@ -243,6 +243,9 @@ def _check_conditions(rule: Rule, path: str) -> Iterator[LintFinding]:
             "takes a bare number as long as an SSN or a card's, which then stands in the audit: "
             "ask for letters too, as in FRAUD-[0-9]+",
         )
+    if any(network.prefixlen == 0 for network in rule.conditions.networks):
+        message = "a range of every address keeps nobody out: leave it out, or narrow it"
+        yield LintFinding(Severity.WARNING, rule.line, f"{path}.networks", message)
 
 
 def _check_purposes(policy: Policy) -> Iterator[LintFinding]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import unquote
 
-__all__ = ["address_of", "host_and_port", "peer_address", "plain_host"]
+__all__ = ["address_of", "host_and_port", "network_address", "peer_address", "plain_host"]
 
 
 def address_of(host: str) -> str:
@@ -33,6 +34,15 @@ def host_and_port(peer: str) -> tuple[str, int]:
     if kind not in ("ipv4", "ipv6") or not port.isdecimal():
         return peer, 0
     return plain_host(unquote(host)), int(port)
+
+
+def network_address(peer: str) -> IPv4Address | IPv6Address | None:
+    """Returns the address of a peer as gRPC names it; None for what is no network's (``unix:``)."""
+    host, port = host_and_port(peer)
+    try:
+        return ipaddress.ip_address(host) if port else None
+    except ValueError:
+        return None
 
 
 def plain_host(host: str) -> str:

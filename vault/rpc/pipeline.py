@@ -30,7 +30,7 @@ from vault.policy.model import Policy
 from vault.rpc.authn.identity import Identify
 from vault.rpc.concurrency import ConcurrencyLimiter
 from vault.rpc.methods.registry import BoundCall, Method
-from vault.rpc.peers import peer_address
+from vault.rpc.peers import network_address, peer_address
 from vault.rpc.random_ids import RandomIds
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import MinuteBudget, RefusalCounter
@@ -248,6 +248,7 @@ class Pipeline(_BytesHandler):
                 info.deadline,
                 person=identity.person,
                 auth_time=identity.auth_time,
+                address=network_address(info.peer),
             )
             self._enter(info, name, caller)
             self._limiter.check(info.principal)

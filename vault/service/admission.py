@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from vault.errors import (
@@ -40,6 +41,10 @@ __all__ = ["Admission", "FieldPermit", "Permit"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,15 @@ class FieldPermit(Permit):
 class Admission:
     """Decides calls by the policy and audits those that do not go through."""
 
-    def __init__(self, work: UnitOfWork) -> None:
+    def __init__(self, work: UnitOfWork, clock: Callable[[], datetime] = _now) -> None:
         self._work = work
+        self._clock = clock
 
     def admit(self, call: Call, action: Action) -> Permit:
         """Admits a call that concerns no field. Raises Denied."""
         event = call.event("allowed")
-        decision = decide(call.policy, call.caller.principal, action, None)
+        context = self._context(call.caller)
+        decision = decide(call.policy, call.caller.principal, action, None, context=context)
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
         return Permit(call.caller, replace(event, roles=decision.roles))
@@ -104,7 +111,7 @@ class Admission:
             view=_known_view(policy, field, view),
             purpose=_known_purpose(policy, justification),
         )
-        context = CallContext(justification.purpose, justification.ticket)
+        context = self._context(call.caller, justification)
         decision = decide(policy, call.caller.principal, action, field, view, context)
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
@@ -154,6 +161,16 @@ class Admission:
     def record(self, event: AuditEvent) -> None:
         """Writes one audit record in a transaction of its own."""
         self._work.run(lambda transaction: transaction.audit.append(event))
+
+    def _context(
+        self, caller: Caller, justification: Justification = NO_JUSTIFICATION
+    ) -> CallContext:
+        return CallContext(
+            purpose=justification.purpose,
+            ticket=justification.ticket,
+            time=self._clock(),
+            address=caller.address,
+        )
 
     def _deny(self, event: AuditEvent, decision: Deny) -> RequestError:
         self.record(replace(event, outcome="denied", reason=decision.reason.value))

@@ -110,3 +110,53 @@ def test_a_subject_that_the_policy_knows_by_its_claim_is_found(tmp_path: Path) -
 )
 def test_what_cannot_be_asked_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert ask(*arguments)[0] == 2
+
+
+RULED = """version: 1
+fields:
+  card: {format: card, generator: random}
+roles:
+  r:
+    - fields: [card]
+      allow: [detokenize]
+      view: full
+      purposes: [fraud]
+      ticket: 'F[0-9]+'
+      networks: [10.0.0.0/8]
+      hours: {days: [mon], from: "08:00", to: "18:00", zone: Europe/Berlin}
+principals:
+  - {spiffe: "spiffe://example.org/x", roles: [r]}
+"""
+MET = {"--purpose": "fraud", "--ticket": "F1", "--from": "10.1.2.3", "--at": "2026-11-23T09:30"}
+
+
+@pytest.mark.parametrize(
+    ("key", "other", "told"),
+    [
+        ("", "", "ALLOWED by r, view full"),
+        ("--purpose", "", "PURPOSE_REQUIRED"),
+        ("--ticket", "x", "TICKET_NOT_ALLOWED"),
+        ("--from", "::ffff:10.1.2.3", "ALLOWED"),
+        ("--from", "11.1.2.3", "OUTSIDE_NETWORKS"),
+        ("--from", "", "OUTSIDE_NETWORKS"),
+        ("--at", "2026-11-23T17:00", "OUTSIDE_HOURS"),
+        ("--at", "2026-11-23T18:30:00+0200", "ALLOWED"),
+    ],
+)
+def test_conditions_are_judged_by_what_is_given(
+    tmp_path: Path, key: str, other: str, told: str
+) -> None:
+    (tmp_path / "p.yaml").write_text(RULED)
+    given = [part for pair in {**MET, **({key: other} if key else {})}.items() for part in pair]
+    about = ["--principal", "spiffe://example.org/x", "--action", "detokenize", "--field", "card"]
+    command = ["policy", "explain", str(tmp_path / "p.yaml"), *about, *given]
+    result = CliRunner().invoke(app, command)
+    assert result.output.startswith(told)
+    assert result.exit_code == (0 if told.startswith("ALLOWED") else 1)
+
+
+def test_an_address_that_is_none_is_a_mistake() -> None:
+    about = ("--principal", PIPELINE, "--action", "tokenize", "--field", "us_ssn")
+    code, said = ask(*about, "--from", "example.org")
+    assert code == 2
+    assert "is no IP address" in said

@@ -1,4 +1,4 @@
-"""Reads what a rule asks of a call: purposes and tickets."""
+"""Reads what a rule asks of a call: purposes, tickets, networks and hours."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from vault.model import Action
 from vault.policy.conditions import Conditions
 from vault.policy.names import NAME, NAME_RULE
+from vault.policy.networks import Network, network_of
 from vault.policy.reading.entry import Entry, listed
+from vault.policy.reading.hours_entry import read_hours
 from vault.policy.reading.name_lists import read_names
 from vault.policy.roles import JUSTIFIED
 from vault.policy.ticket_pattern import TicketPattern
 
 __all__ = ["CONDITION_KEYS", "check_conditions", "read_conditions"]
 
-CONDITION_KEYS = frozenset({"purposes", "ticket"})
+_JUSTIFIED_KEYS = frozenset({"purposes", "ticket"})
+CONDITION_KEYS = _JUSTIFIED_KEYS | {"networks", "hours"}
 
 
 def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | None) -> Conditions:
@@ -24,10 +27,12 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         entries: the rule's.
         purposes: those that the file describes, or None where it has no such section.
     """
-    ticket = entries.get("ticket")
+    ticket, hours = entries.get("ticket"), entries.get("hours")
     return Conditions(
         purposes=_read_purposes(entries.get("purposes"), purposes),
         ticket=_read_ticket(ticket) if ticket else None,
+        networks=_read_networks(entries.get("networks")),
+        hours=read_hours(hours) if hours else None,
     )
 
 
@@ -39,7 +44,7 @@ def check_conditions(
         others = allow - JUSTIFIED
         if deny:
             entries[key].fail("a deny asks nothing of a call: put it in a rule of its own")
-        elif others:
+        elif others and key in _JUSTIFIED_KEYS:
             entries[key].fail(
                 f"{listed(others)}: answers no values, so nobody asks what it is for: "
                 "put it in a rule of its own"
@@ -60,6 +65,34 @@ def _read_purposes(entry: Entry | None, described: Mapping[str, str] | None) -> 
             each.fail("this purpose is in the list twice: keep one of them")
         names.add(name)
     return frozenset(names)
+
+
+def _read_networks(entry: Entry | None) -> frozenset[Network]:
+    networks: set[Network] = set()
+    for each in entry.items() if entry else ():
+        network = _read_network(each)
+        if network in networks:
+            each.fail("this range is in the list twice: keep one of them")
+        if network is not None:
+            networks.add(network)
+    return frozenset(networks)
+
+
+def _read_network(entry: Entry) -> Network | None:
+    text = entry.text()
+    if text is None:
+        return None
+    try:
+        network = network_of(text)
+    except ValueError:
+        entry.fail(
+            "must be a range of addresses in CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32, "
+            "with no bit set after its prefix"
+        )
+        return None
+    if network.is_multicast or network.is_unspecified:
+        entry.fail("no caller comes from such an address: name a range that callers are of")
+    return network
 
 
 def _read_ticket(entry: Entry) -> TicketPattern | None:
