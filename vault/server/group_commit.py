@@ -40,16 +40,16 @@ _GRACE = 1.0
 _LEAST_TIME = 0.1
 
 
-class _Told(Enum):
-    """What a call is told of its record."""
+class _State(Enum):
+    """How far the commit of a call's record has come, and what the call does next."""
 
-    LEAD = auto()  # it is this call's turn to commit
+    LEADER = auto()  # it commits, for itself and for those that wait
     COMMITTED = auto()
-    ALONE = auto()  # the group was rolled back and nothing is written
-    LATE = auto()  # its deadline passed before the commit and nothing is written
+    ALONE = auto()  # nothing is written, and it commits by itself
+    LATE = auto()  # nothing is written, and its deadline has passed
 
 
-_Verdict = _Told | TokenvaultError
+_Result = _State | TokenvaultError
 
 
 class _Member:
@@ -57,15 +57,15 @@ class _Member:
 
     Attributes:
         ends: ``time.monotonic()`` from which on nothing is written for it.
-        told: what it was told last.
+        result: what ``wait`` waits for.
     """
 
-    __slots__ = ("_signal", "ends", "event", "told")
+    __slots__ = ("_signal", "ends", "event", "result")
 
     def __init__(self, event: AuditEvent, deadline: float | None) -> None:
         self.event = event
         self.ends = time.monotonic() + seconds_left(deadline)
-        self.told: _Verdict = _Told.ALONE
+        self.result: _Result = _State.ALONE
         self._signal = threading.Lock()
         self._signal.acquire()
 
@@ -79,13 +79,13 @@ class _Member:
         """Whether it has too little time for others to depend on."""
         return time.monotonic() >= self.ends - _LEAST_TIME
 
-    def tell(self, told: _Verdict) -> None:
-        """Wakes it."""
-        self.told = told
+    def resolve(self, result: _Result) -> None:
+        """Sets the result and wakes the call."""
+        self.result = result
         self._signal.release()
 
-    def hears(self, until: float) -> bool:
-        """Waits to be told; returns whether it was."""
+    def wait(self, until: float) -> bool:
+        """Waits for the result; returns whether it is there."""
         return self._signal.acquire(timeout=max(0.0, until - time.monotonic()))
 
 
@@ -110,7 +110,7 @@ class _Group:
         return max(each.ends for each in self.members)
 
     def close(self, waiting: deque[_Member], most: int) -> None:
-        """Takes along who waits, but for those who would have to wait beyond their deadline."""
+        """Adds the calls that wait, but for those that would wait beyond their deadline."""
         self.closed = True
         earliest = self.leader.ends - _GRACE
         for each in tuple(waiting):
@@ -120,7 +120,7 @@ class _Group:
                 self.members.append(each)
                 waiting.remove(each)
 
-    def ended(self, ending: Ending) -> None:
+    def set_ending(self, ending: Ending) -> None:
         """Notes how the transaction ended."""
         self._ending = ending
 
@@ -129,24 +129,24 @@ class _Group:
         """Whether each member can do what failed with the group by itself."""
         return len(self.members) > 1 and self._ending is Ending.ROLLED_BACK
 
-    def tell(self, in_doubt: _Verdict) -> None:
+    def resolve_followers(self, in_doubt: _Result) -> None:
         """Wakes all but the leader.
 
         Args:
-            in_doubt: what they are told where nobody knows how the transaction ended.
+            in_doubt: their result where nobody knows how the transaction ended.
         """
-        known = {Ending.COMMITTED: _Told.COMMITTED, Ending.ROLLED_BACK: _Told.ALONE}
-        told = known.get(self._ending, in_doubt)
+        known = {Ending.COMMITTED: _State.COMMITTED, Ending.ROLLED_BACK: _State.ALONE}
+        result = known.get(self._ending, in_doubt)
         for each in self.members:
             if each is not self.leader:
-                each.tell(_copied(told))
+                each.resolve(_copy_of(result))
 
 
-def _copied(told: _Verdict) -> _Verdict:
+def _copy_of(result: _Result) -> _Result:
     """Each raises an error of its own, if at all possible: what is raised is changed by it."""
     with suppress(Exception):
-        return copy.copy(told)
-    return told
+        return copy.copy(result)
+    return result
 
 
 class GroupCommit:
@@ -175,92 +175,92 @@ class GroupCommit:
                 the commit the record may have been written.
         """
         me = _Member(event, deadline)
-        told = self._shared(me, meanwhile)
-        if told is _Told.ALONE:
-            told = self._outcome(_Group(me), meanwhile, most=1)
-        if told is _Told.LATE:
+        result = self._commit_in_group(me, meanwhile)
+        if result is _State.ALONE:
+            result = self._run(_Group(me), meanwhile, most=1)
+        if result is _State.LATE:
             raise deadline_exceeded()
-        if isinstance(told, TokenvaultError):
-            raise told
+        if isinstance(result, TokenvaultError):
+            raise result
 
-    def _shared(self, me: _Member, meanwhile: Callable[[], None]) -> _Verdict:
+    def _commit_in_group(self, me: _Member, meanwhile: Callable[[], None]) -> _Result:
         if me.short or sum(me.event.counts.values()) > _MOST_ITEMS:
-            return _Told.ALONE
+            return _State.ALONE
         group = _Group(me)
-        told: _Verdict = _Told.LEAD
-        if not self._leads():
-            # Not while it waits: it may be told to lead at any moment.
+        result: _Result = _State.LEADER
+        if not self._try_to_lead():
+            # Not while it waits: its turn to lead may come at any moment.
             meanwhile()
-            if not self._leads(or_waits=me):
-                told = self._awaited(me)
-        return self._lead(group, meanwhile) if told is _Told.LEAD else told
+            if not self._try_to_lead(or_wait=me):
+                result = self._await_result(me)
+        return self._lead(group, meanwhile) if result is _State.LEADER else result
 
-    def _leads(self, or_waits: _Member | None = None) -> bool:
-        """Begins to lead, or to wait, where somebody leads."""
+    def _try_to_lead(self, or_wait: _Member | None = None) -> bool:
+        """Makes the call the leader if there is none; otherwise queues ``or_wait``."""
         with self._lock:
             if self._leaders == 0:
                 self._leaders = 1
                 return True
-            if or_waits is not None:
-                self._waiting.append(or_waits)
+            if or_wait is not None:
+                self._waiting.append(or_wait)
             return False
 
-    def _awaited(self, me: _Member) -> _Verdict:
-        if me.hears(min(me.ends, time.monotonic() + _PATIENCE)):
-            return me.told
-        withdrawn = self._withdrawn(me)
+    def _await_result(self, me: _Member) -> _Result:
+        if me.wait(min(me.ends, time.monotonic() + _PATIENCE)):
+            return me.result
+        withdrawn = self._withdraw(me)
         if withdrawn is not None:
             return withdrawn
-        if me.hears(me.ends + _GRACE):
-            return me.told
+        if me.wait(me.ends + _GRACE):
+            return me.result
         return StoreUnavailable("the database has not answered the commit in time")
 
-    def _withdrawn(self, me: _Member) -> _Told | None:
-        """Takes a call back that waits, to lead if it has time; None if it does not wait."""
+    def _withdraw(self, me: _Member) -> _State | None:
+        """Dequeues a call, to lead if it has time; None if it is not in the queue."""
         with self._lock:
             if me not in self._waiting:
                 return None
             self._waiting.remove(me)
             if me.late:
-                return _Told.LATE
+                return _State.LATE
             self._leaders += 1
-            return _Told.LEAD
+            return _State.LEADER
 
-    def _lead(self, group: _Group, meanwhile: Callable[[], None]) -> _Verdict:
-        told: _Verdict | None = None
+    def _lead(self, group: _Group, meanwhile: Callable[[], None]) -> _Result:
+        result: _Result | None = None
         try:
             if group.leader.short:
-                return _Told.ALONE
-            told = self._outcome(group, meanwhile, _MOST_RECORDS)
-            return told
+                return _State.ALONE
+            result = self._run(group, meanwhile, _MOST_RECORDS)
+            return result
         finally:
             self._hand_over()
-            group.tell(told or StoreUnavailable("the commit was broken off"))
+            group.resolve_followers(result or StoreUnavailable("the commit was broken off"))
 
     def _hand_over(self) -> None:
         with self._lock:
             if self._waiting:
                 # Not after the lock: it might have given up by then, and nobody would lead.
-                self._waiting.popleft().tell(_Told.LEAD)
+                self._waiting.popleft().resolve(_State.LEADER)
             else:
                 self._leaders -= 1
 
-    def _outcome(self, group: _Group, meanwhile: Callable[[], None], most: int) -> _Verdict:
+    def _run(self, group: _Group, meanwhile: Callable[[], None], most: int) -> _Result:
         try:
             retried(lambda: self._commit(group, meanwhile, most), group.leader.ends)
         except Exception as error:
             # They hold it, and it them: with all the leader's values.
             clear_frames(error.__traceback__)
             if group.divisible:
-                return _Told.ALONE
+                return _State.ALONE
             if isinstance(error, TokenvaultError):
                 return error.with_traceback(None)
             raise
-        return _Told.COMMITTED
+        return _State.COMMITTED
 
     def _commit(self, group: _Group, meanwhile: Callable[[], None], most: int) -> None:
         with transaction(self._engine, group.leader.ends) as opened:
-            opened.at_end.append(group.ended)
+            opened.at_end.append(group.set_ending)
             audit = audit_of(opened, self._chain_heads)
             opened.await_begin()
             if group.leader.late:

@@ -93,7 +93,7 @@ def busy(work: PostgresUnitOfWork) -> Iterator[None]:
     """Lets calls find a commit under way; those that came meanwhile are one group."""
     group = work._group_commit
     with work._counted():
-        assert group._leads()
+        assert group._try_to_lead()
         try:
             yield
         finally:
@@ -167,7 +167,7 @@ def test_a_chain_goes_on_over_groups_and_single_calls(
 def test_a_single_call_waits_for_nobody(
     work: PostgresUnitOfWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit._Member, "hears", None)
+    monkeypatch.setattr(group_commit._Member, "wait", None)
     work.run(records("alone"))
     with work._counted():  # others are here, but none of them commits
         work.run(records("first"))
@@ -406,7 +406,7 @@ def test_a_call_that_is_late_asks_for_no_connection(
     monkeypatch.setattr(work._group_commit._engine, "connect", None)
     late = group_commit._Member(EVENT, time.monotonic() + 0.05)
     until(lambda: late.late)
-    told = work._group_commit._outcome(group_commit._Group(late), lambda: None, most=1)
+    told = work._group_commit._run(group_commit._Group(late), lambda: None, most=1)
     assert isinstance(told, TokenvaultError)
     assert deadline_exceeded(told)
 
@@ -417,15 +417,15 @@ def test_a_call_that_is_late_asks_for_no_connection(
 def test_the_lead_is_not_lost_on_who_gives_up(
     pool: ThreadPoolExecutor, work: PostgresUnitOfWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = group_commit._Member.tell
+    resolve = group_commit._Member.resolve
     given_up = threading.Event()
 
-    def late(me: group_commit._Member, told: group_commit._Verdict) -> None:
-        if told is group_commit._Told.LEAD:
+    def late(me: group_commit._Member, result: group_commit._Result) -> None:
+        if result is group_commit._State.LEADER:
             given_up.wait(2)
-        tell(me, told)
+        resolve(me, result)
 
-    monkeypatch.setattr(group_commit._Member, "tell", late)
+    monkeypatch.setattr(group_commit._Member, "resolve", late)
     work.run(records("first"))
     with busy(work):
         gives_up = pool.submit(work.run, records("bad"), deadline=time.monotonic() + 0.5)
@@ -462,14 +462,14 @@ def test_who_follows_is_answered_where_the_leader_fails_after_the_commit(
     owner: Owner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ended = group_commit._Group.ended
+    set_ending = group_commit._Group.set_ending
 
     def failing(group: group_commit._Group, ending: Ending) -> None:
-        ended(group, ending)
+        set_ending(group, ending)
         if group.leader.event.request_id == "bad":
             raise LookupError
 
-    monkeypatch.setattr(group_commit._Group, "ended", failing)
+    monkeypatch.setattr(group_commit._Group, "set_ending", failing)
     futures = together(pool, work, {"bad": records("bad"), **good()})
     assert isinstance(futures["bad"].exception(), LookupError)
     assert answered(futures) == sorted(good())
@@ -484,9 +484,9 @@ def test_an_error_that_cannot_be_copied_reaches_everybody() -> None:
     members = [group_commit._Member(EVENT, None) for _ in range(3)]
     group = group_commit._Group(members[0])
     group.close(deque(members[1:]), 3)
-    group.ended(Ending.IN_DOUBT)
-    group.tell(Uncopied("no"))
-    assert all(each.hears(0) for each in members[1:])
+    group.set_ending(Ending.IN_DOUBT)
+    group.resolve_followers(Uncopied("no"))
+    assert all(each.wait(0) for each in members[1:])
 
 
 # -- connections ------------------------------------------------------------------------
