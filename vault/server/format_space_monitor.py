@@ -11,7 +11,7 @@ from vault.telemetry.logging import first_failure_logged, get_log
 __all__ = ["FormatSpaceMonitor"]
 
 _log = get_log(__name__)
-_unexpected = first_failure_logged(_log, "token spaces not measured")
+_unexpected = first_failure_logged(_log, "format spaces not measured")
 
 
 class FormatSpaceMonitor:
@@ -32,7 +32,7 @@ class FormatSpaceMonitor:
         self._measure = measure
         self._publish = publish
         self._task = PeriodicTask(
-            "spaces", self._record, interval, failed=self._failed, at_start=True
+            "format-spaces", self._record, interval, failed=self._failed, at_start=True
         )
 
     def start(self) -> None:
@@ -53,6 +53,6 @@ class FormatSpaceMonitor:
 
     def _failed(self, error: Exception, failures: int) -> None:
         if isinstance(error, TokenvaultError):
-            _log.warning("token spaces not measured", reason=error.reason.value)
+            _log.warning("format spaces not measured", reason=error.reason.value)
         else:
             _unexpected(error, failures)

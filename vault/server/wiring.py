@@ -71,7 +71,7 @@ __all__ = ["Backend", "open_backend", "replica_name"]
 # For key uses, which are reserved while a call's transaction is open, and for probes, the
 # policy's exchange, the reaper and the audit's integration, which must not queue behind calls.
 _SIDE_CONNECTIONS = 6
-_TOKEN_SPACE_SECONDS = 10.0
+_FORMAT_SPACE_SECONDS = 10.0
 _PROBE_PATIENCE = 2.0  # seconds
 
 
@@ -262,7 +262,7 @@ def _audit_keys(keyring: Keyring) -> tuple[Callable[[], MacKey], Callable[[int],
 def _measure_format_space(work: PostgresUnitOfWork, policy: Policy) -> Mapping[str, float]:
     return work.run(
         lambda transaction: format_space_left(transaction.tokens, policy, DEFAULT_TENANT),
-        deadline=time.monotonic() + _TOKEN_SPACE_SECONDS,
+        deadline=time.monotonic() + _FORMAT_SPACE_SECONDS,
     )
 
 
