@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from vault.bulk.joined import LINE_END, JoinedEnds, joined_cell
-from vault.bulk.records import CsvError, Dialect, Record
+from vault.bulk.records import CsvError, CsvRecord, Dialect
 
 __all__ = [
     "ValueProfile",
@@ -72,7 +72,7 @@ def _pattern(text: str) -> str:
 
 
 def joined_records(
-    records: Sequence[Record],
+    records: Sequence[CsvRecord],
     width: int,
     dialect: Dialect,
     profiles: Mapping[int, ValueProfile],
@@ -120,19 +120,19 @@ def joined_records(
     return found
 
 
-def _touches(record: Record, side: Callable[[str, str], bool], dialect: Dialect) -> bool:
+def _touches(record: CsvRecord, side: Callable[[str, str], bool], dialect: Dialect) -> bool:
     return record.height > 1 and any(
         side(value, dialect.delimiter) for value in record.values if LINE_END.search(value)
     )
 
 
-def is_blank(record: Record, width: int) -> bool:
+def is_blank(record: CsvRecord, width: int) -> bool:
     """Returns whether a record is a blank line, where the header has more than one column."""
     return len(record.cells) == 1 < width and not record.cells[0]
 
 
 def _look_alike(
-    record: Record, dialect: Dialect, profiles: Mapping[int, ValueProfile]
+    record: CsvRecord, dialect: Dialect, profiles: Mapping[int, ValueProfile]
 ) -> int | None:
     width, blank = len(record.cells), f' \t"{dialect.escape or ""}'
     for at, line, inside in _lines_of_cells(record, dialect.delimiter, profiles):
@@ -149,7 +149,7 @@ def _look_alike(
 
 
 def _lines_of_cells(
-    record: Record, delimiter: str, chosen: Collection[int]
+    record: CsvRecord, delimiter: str, chosen: Collection[int]
 ) -> Iterator[tuple[int, str, str]]:
     """Yields the file's lines that cells of several lines touch, and the cell's part of each."""
     parts = [LINE_END.split(cell) for cell in record.cells]
@@ -179,7 +179,7 @@ def _readings(line: str, delimiter: str) -> Iterator[list[str]]:
         yield next(csv.reader([line], delimiter=delimiter), [])
 
 
-def refuse_joined_header(header: Record, dialect: Dialect, fitting: int, rows: int) -> None:
+def refuse_joined_header(header: CsvRecord, dialect: Dialect, fitting: int, rows: int) -> None:
     """Raises CsvError where a header may hold rows: delimiters in cells of several lines.
 
     Rows that it swallowed may have changed its width, too: then most rows do not fit it.
@@ -203,7 +203,7 @@ def rows_in_cell(position: int) -> str:
 
 
 def refuse_row_as_header(
-    header: Record, records: Sequence[Record], chosen: Collection[int]
+    header: CsvRecord, records: Sequence[CsvRecord], chosen: Collection[int]
 ) -> None:
     """Raises CsvError where a chosen column's name reads like the values beneath it.
 

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import TextIO
 
 from vault.bulk.outcome import CsvOptions
-from vault.bulk.records import CsvError, Dialect, Record, guess_delimiter
+from vault.bulk.records import CsvError, CsvRecord, Dialect, guess_delimiter
 from vault.bulk.shell import shell_word
 
 __all__ = ["NOT_UTF8", "CsvInput", "read_header"]
@@ -54,8 +54,8 @@ class CsvInput:
 
     before: str
     dialect: Dialect
-    header: Record
-    records: Iterator[Record] = field(repr=False)
+    header: CsvRecord
+    records: Iterator[CsvRecord] = field(repr=False)
     taken: str
     positions: Mapping[str, tuple[int, str]]
 
@@ -110,7 +110,7 @@ def read_header(source: TextIO, options: CsvOptions) -> CsvInput:
     return CsvInput(before, dialect, header, records, taken, positions)
 
 
-def _late_header(header: Record, source: TextIO, options: CsvOptions) -> str:
+def _late_header(header: CsvRecord, source: TextIO, options: CsvOptions) -> str:
     """Says where the header is, where other lines stand before it."""
     what = ""
     if not any(name.strip() for name in header.values):
@@ -165,7 +165,7 @@ def _header_lines(first: str, source: TextIO, options: CsvOptions) -> list[str]:
     return lines
 
 
-def _position(column: str, header: Record, taken: str) -> int:
+def _position(column: str, header: CsvRecord, taken: str) -> int:
     names = header.values
     if names.count(column) == 1:
         return names.index(column)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-__all__ = ["DELIMITERS", "CsvError", "Dialect", "Record", "guess_delimiter"]
+__all__ = ["DELIMITERS", "CsvError", "CsvRecord", "Dialect", "guess_delimiter"]
 
 DELIMITERS = ",;\t|"
 
@@ -39,7 +39,7 @@ class CsvError(Exception):
 
 
 @dataclass(slots=True)
-class Record:
+class CsvRecord:
     """One record of a file.
 
     Attributes:
@@ -102,7 +102,7 @@ class Dialect:
             strict=True,
         )
 
-    def records(self, lines: Iterable[str], first: int = 1) -> Iterator[Record]:
+    def records(self, lines: Iterable[str], first: int = 1) -> Iterator[CsvRecord]:
         """Reads records of lines that keep their endings; ``first`` numbers the first line.
 
         Raises:
@@ -133,7 +133,7 @@ class Dialect:
             return "no record of several lines can be longer"
         return f"if it is one record, say --trust-quotes: then it may have {_MAX_CELL}"
 
-    def _record(self, text: str, values: list[str], line: int, height: int) -> Record:
+    def _record(self, text: str, values: list[str], line: int, height: int) -> CsvRecord:
         if self.escape is not None and self.escape in text:
             cells = self._escaped_cells(text, values, line)
         elif self.quoting and '"' in text:
@@ -144,7 +144,7 @@ class Dialect:
         ending = text[len(body) :]
         if ending not in _ENDINGS or not text.startswith(body):
             raise CsvError(f"line {line}: the record's cells do not add up to it; {_REMEDY}")
-        return Record(cells, values, ending, line, height)
+        return CsvRecord(cells, values, ending, line, height)
 
     @staticmethod
     def _quoted_cells(text: str, values: list[str], line: int) -> list[str]:

@@ -21,7 +21,7 @@ from vault.bulk.guard import (
 from vault.bulk.header import NOT_UTF8, read_header
 from vault.bulk.joined import JoinedEnds
 from vault.bulk.outcome import CsvOptions, OnReject, Reject, RejectedError, Summary
-from vault.bulk.records import CsvError, Record
+from vault.bulk.records import CsvError, CsvRecord
 from vault.bulk.regions import group_by_region, parse_region
 from vault.bulk.shell import shell_word
 from vault.client import CallError, Column, ItemError
@@ -72,7 +72,7 @@ class ConvertRegion(Protocol):
 class _Line:
     """A record being converted; number 0 is a blank line."""
 
-    record: Record
+    record: CsvRecord
     number: int = 0
     malformed: bool = False
     rejects: tuple[Reject, ...] = ()
@@ -112,7 +112,7 @@ class Run:
             for field_name, column in options.region_columns.items()
         }
         # Written with the first chunk: a call that is refused leaves no output behind.
-        self._header: Record | None = csv_input.header
+        self._header: CsvRecord | None = csv_input.header
         self._before = csv_input.before
         self._ending = csv_input.header.ending
         self._after_cr = False
@@ -139,9 +139,9 @@ class Run:
         self._write(header, [line.record for line in kept])
         return bool(records)
 
-    def _peek(self) -> Record | None:
+    def _peek(self) -> CsvRecord | None:
         """Returns the next record that is no blank line, and leaves it to be read."""
-        read: list[Record] = []
+        read: list[CsvRecord] = []
         for record in self._records:
             read.append(record)
             if not is_blank(record, self._width):
@@ -149,7 +149,7 @@ class Run:
         self._records = chain(read, self._records)
         return read[-1] if read else None
 
-    def _line(self, record: Record) -> _Line:
+    def _line(self, record: CsvRecord) -> _Line:
         width = len(record.cells)
         if is_blank(record, self._width):
             return _Line(record)
@@ -167,7 +167,7 @@ class Run:
             Reject(line.number, line.record.line, "", "", "ROW_MALFORMED", message, False),
         )
 
-    def _check_cells(self, header: Record | None, lines: Sequence[_Line]) -> None:
+    def _check_cells(self, header: CsvRecord | None, lines: Sequence[_Line]) -> None:
         if header is not None and header.height > 1:
             fitting = sum(line.is_row for line in lines)
             rows = sum(line.number > 0 for line in lines)
@@ -300,7 +300,7 @@ class Run:
         if self._rejects is not None:
             self._rejects.writerow([getattr(reject, name) for name in _REJECT_COLUMNS])
 
-    def _write(self, header: Record | None, records: list[Record]) -> None:
+    def _write(self, header: CsvRecord | None, records: list[CsvRecord]) -> None:
         if header is not None:
             records = [header, *records]
         self._separate_line_ends(records)
@@ -310,7 +310,7 @@ class Run:
         self._target.write((self._before + text).encode("utf-8", "surrogateescape"))
         self._before = ""
 
-    def _separate_line_ends(self, records: list[Record]) -> None:
+    def _separate_line_ends(self, records: list[CsvRecord]) -> None:
         """Keeps a CR and a line of nothing but LF apart, where the row between is left out.
 
         They would be one line end, and a record lost: the lone LF becomes a CR.
