@@ -97,9 +97,9 @@ def _client(
     client_id: str, secret_file: Path | None, scope: str, audience: str, id_token: bool
 ) -> LoginClient:
     from vault.cli.oidc.device_login import LoginClient
-    from vault.cli.oidc.saved_login import read_secret
+    from vault.cli.oidc.saved_login import read_client_secret
 
-    secret = read_secret(secret_file) if secret_file else ""
+    secret = read_client_secret(secret_file) if secret_file else ""
     return LoginClient(client_id, secret, scope, audience, id_token)
 
 

@@ -16,7 +16,7 @@ from vault.config import JwtIssuerSettings, JwtSettings, Settings
 from vault.errors import ConfigError
 from vault.rpc.authn.identity import Identify, identify_by_certificate
 from vault.rpc.authn.jwt_fetch import JwksClient, RemoteKeys
-from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
+from vault.rpc.authn.jwt_identity import JwtIdentifier, TrustedIssuer
 from vault.rpc.authn.jwt_keys import FileKeys, IssuerKeys
 from vault.rpc.authn.reloading import FileWatch
 from vault.rpc.authn.tls import jwt_listener_credentials, server_credentials
@@ -74,7 +74,7 @@ def open_endpoints(
 @contextmanager
 def _identifier(settings: JwtSettings, watch: FileWatch) -> Iterator[JwtIdentifier]:
     with ExitStack() as stack:
-        issuers = tuple(Issuer(each, keys_of(each, stack)) for each in settings.issuers)
+        issuers = tuple(TrustedIssuer(each, keys_of(each, stack)) for each in settings.issuers)
         for each in issuers:
             watch.add(f"keys of the issuer {each.settings.issuer}", each.keys.problem)
         yield JwtIdentifier(issuers)

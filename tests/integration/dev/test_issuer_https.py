@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from vault.cli.oidc.errors import LoginError
-from vault.cli.oidc.https import Https, NoAnswer
+from vault.cli.oidc.https import Https, NoResponse
 from vault.dev.authority import Authority
 
 asked: list[tuple[str, str]] = []
@@ -82,9 +82,9 @@ def transport(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Https:
 
 def test_an_answer_is_a_status_and_a_json_object(issuer: Issuer, transport: Https) -> None:
     found = transport.get(f"{issuer.address}/good")
-    assert (found.good, found.text("a")) == (True, "b")
+    assert (found.ok, found.text("a")) == (True, "b")
     refused = transport.post(f"{issuer.address}/refused", {"code": "a&b"})
-    assert (refused.good, refused.text("error")) == (False, "access_denied")
+    assert (refused.ok, refused.text("error")) == (False, "access_denied")
     assert asked[-1] == ("/refused", "code=a%26b")
     assert "access_denied" not in repr(refused)
 
@@ -92,14 +92,14 @@ def test_an_answer_is_a_status_and_a_json_object(issuer: Issuer, transport: Http
 @pytest.mark.parametrize("path", ["/moved", "/moved-for-good"])
 def test_a_redirect_is_not_followed(issuer: Issuer, transport: Https, path: str) -> None:
     for ask in (transport.get, lambda url: transport.post(url, {"refresh_token": "r"})):
-        with pytest.raises(NoAnswer, match="no JSON object"):
+        with pytest.raises(NoResponse, match="no JSON object"):
             ask(f"{issuer.address}{path}")
     assert [each for each, _ in asked] == [path, path]
 
 
 @pytest.mark.parametrize("path", ["/list", "/html", "/large", "/deep"])
 def test_what_is_no_json_object_is_no_answer(issuer: Issuer, transport: Https, path: str) -> None:
-    with pytest.raises(NoAnswer, match="no JSON object") as caught:
+    with pytest.raises(NoResponse, match="no JSON object") as caught:
         transport.get(f"{issuer.address}{path}")
     assert "secret" not in caught.value.message
 

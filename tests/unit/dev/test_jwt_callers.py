@@ -12,7 +12,7 @@ from vault.errors import ConfigError
 from vault.model import Group, Person
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
-from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
+from vault.rpc.authn.jwt_identity import JwtIdentifier, TrustedIssuer
 from vault.rpc.authn.jwt_keys import FileKeys
 
 IDP = "https://idp.bank.example"
@@ -76,7 +76,7 @@ def test_tokens_say_groups_where_the_server_looks_for_them(tmp_path: Path, claim
     issuer = JwtIssuer(tmp_path / "issuer")
     (settings,) = made.settings(issuer.jwks_path)
     section = JwtIssuerSettings.model_validate(settings.as_section())
-    identifier = JwtIdentifier((Issuer(section, FileKeys(issuer.jwks_path)),))
+    identifier = JwtIdentifier((TrustedIssuer(section, FileKeys(issuer.jwks_path)),))
     workload = identifier.identity_of(issuer.issue(made)["fraud_lead"].read_text().strip())
     assert Group(IDP, "tv", claim, "lead") in workload.principal.groups
     assert (workload.person, workload.auth_time) == (None, None)

@@ -19,7 +19,7 @@ from vault.policy.reading.load import parse_policy
 from vault.rpc import refusals
 from vault.rpc.authn.identity import identify_by_certificate
 from vault.rpc.concurrency import ConcurrencyLimiter
-from vault.rpc.methods.registry import Answer, BoundCall
+from vault.rpc.methods.registry import BoundCall, EncodedResponse
 from vault.rpc.pipeline import CallLimits, Pipeline
 from vault.rpc.receiving import Receiver
 from vault.rpc.refusals import RefusalCounter
@@ -41,7 +41,7 @@ principals:
 """
 
 Sent = TokenizeRequest | bytes | Iterator[bytes]
-Run = Callable[[Call, TokenizeRequest], Answer]
+Run = Callable[[Call, TokenizeRequest], EncodedResponse]
 
 
 class Aborted(Exception):
@@ -149,8 +149,8 @@ class _Details(grpc.HandlerCallDetails):
     invocation_metadata: tuple[()] = ()
 
 
-def echo(call: Call, ask: TokenizeRequest) -> Answer:
-    return Answer.of_batch(TokenizeResponse(tokens=ask.values), len(ask.values), {})
+def echo(call: Call, ask: TokenizeRequest) -> EncodedResponse:
+    return EncodedResponse.of_batch(TokenizeResponse(tokens=ask.values), len(ask.values), {})
 
 
 def ask(*values: str) -> TokenizeRequest:
@@ -165,7 +165,7 @@ def caller(certificate: Callable[..., bytes]) -> Context:
 def test_a_call_reaches_its_use_case(caller: Context) -> None:
     seen: list[Caller] = []
 
-    def run(call: Call, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> EncodedResponse:
         seen.append(call.caller)
         return echo(call, request)
 
@@ -357,7 +357,7 @@ def test_a_refused_stranger_can_be_found_by_the_id_that_he_was_told() -> None:
 
 
 def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
-    def run(call: Call, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> EncodedResponse:
         raise Denied("no")
 
     server = Server(run)
@@ -368,7 +368,7 @@ def test_the_use_cases_refusal_is_not_recorded_twice(caller: Context) -> None:
 def test_a_bug_shows_nothing_to_the_caller_but_is_recorded(
     caller: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(call: Call, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> EncodedResponse:
         raise ValueError(f"cannot work on {request.values[0]}")
 
     server = Server(run)
@@ -389,7 +389,7 @@ def test_where_the_refusal_cannot_be_recorded_the_answer_says_so(
 
 
 def test_what_is_away_is_told_as_such(caller: Context) -> None:
-    def run(call: Call, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> EncodedResponse:
         raise StoreUnavailable("the database is unavailable")
 
     assert Server(run).refused(caller, ask("1"))[:2] == ("UNAVAILABLE", "STORE_UNAVAILABLE")
@@ -400,7 +400,7 @@ def test_a_caller_may_ask_for_no_more_time_than_the_limit(
 ) -> None:
     deadlines: list[float] = []
 
-    def run(call: Call, request: TokenizeRequest) -> Answer:
+    def run(call: Call, request: TokenizeRequest) -> EncodedResponse:
         assert call.caller.deadline is not None
         deadlines.append(call.caller.deadline)
         return echo(call, request)

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vault.cli.oidc.errors import LoginError, LoginFailure
-from vault.cli.oidc.https import Answer, NoAnswer, Transport, is_https
+from vault.cli.oidc.https import JsonResponse, NoResponse, Transport, is_https
 
 __all__ = [
     "DeviceCode",
-    "Issuer",
+    "IssuerEndpoints",
     "LoginClient",
     "Tokens",
     "discover",
@@ -59,7 +59,7 @@ class LoginClient:
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
+class IssuerEndpoints:
     """The addresses that an issuer publishes."""
 
     token_endpoint: str
@@ -92,10 +92,10 @@ class Tokens:
     refresh_token: str = field(repr=False)
 
 
-def discover(transport: Transport, issuer: str) -> Issuer:
+def discover(transport: Transport, issuer: str) -> IssuerEndpoints:
     """Reads what an issuer publishes about itself. Raises LoginError."""
     answer = transport.get(issuer.removesuffix("/") + "/.well-known/openid-configuration")
-    if not answer.good:
+    if not answer.ok:
         raise LoginError(
             LoginFailure.USAGE,
             f"{issuer} publishes no OpenID configuration (it answered {answer.status})",
@@ -109,7 +109,7 @@ def discover(transport: Transport, issuer: str) -> Issuer:
     device = answer.text("device_authorization_endpoint")
     if not device:
         raise LoginError(LoginFailure.USAGE, f"{issuer} offers no device login (RFC 8628)")
-    return Issuer(_https(answer.text("token_endpoint")), _https(device))
+    return IssuerEndpoints(_https(answer.text("token_endpoint")), _https(device))
 
 
 def _https(url: str) -> str:
@@ -120,7 +120,7 @@ def _https(url: str) -> str:
 
 def log_in(
     transport: Transport,
-    issuer: Issuer,
+    issuer: IssuerEndpoints,
     client: LoginClient,
     show: Callable[[DeviceCode], None],
     *,
@@ -131,7 +131,7 @@ def log_in(
     audience = {"audience": client.audience} if client.audience else {}
     begun = clock()
     asked = transport.post(issuer.device_endpoint, client.form(scope=client.scope, **audience))
-    if not asked.good:
+    if not asked.ok:
         raise _refusal(asked, "the issuer begins no login")
     device_code = asked.text("device_code")
     show(_device_code(asked))
@@ -142,11 +142,11 @@ def log_in(
         sleep(interval)
         try:
             answer = transport.post(issuer.token_endpoint, form)
-        except NoAnswer:
+        except NoResponse:
             # Section 3.5: ask less often, and go on.
             interval = min(2 * interval, _LONGEST_INTERVAL)
             continue
-        if answer.good:
+        if answer.ok:
             return _tokens(answer, client, "")
         error = answer.text("error")
         if error == "slow_down":
@@ -159,7 +159,7 @@ def log_in(
 _EXPIRED = LoginError(LoginFailure.REFUSED, "nobody approved the login in time: start again")
 
 
-def _device_code(answer: Answer) -> DeviceCode:
+def _device_code(answer: JsonResponse) -> DeviceCode:
     code, address = answer.text("user_code"), answer.text("verification_uri")
     address = address or answer.text("verification_url")  # Google's name for it
     if not (code and answer.text("device_code") and is_https(address)):
@@ -174,26 +174,26 @@ def renew(
     """Exchanges a refresh token for new tokens. Raises LoginError."""
     form = client.form(grant_type="refresh_token", refresh_token=refresh_token)
     answer = transport.post(_https(token_endpoint), form)
-    if not answer.good:
+    if not answer.ok:
         raise _refusal(answer, "the login has ended")
     return _tokens(answer, client, refresh_token)
 
 
-def _refusal(answer: Answer, what: str) -> LoginError:
+def _refusal(answer: JsonResponse, what: str) -> LoginError:
     match answer.text("error"):
         case "access_denied":
             return LoginError(LoginFailure.REFUSED, "the login was denied")
         case "expired_token":
             return _EXPIRED
         case "":
-            return NoAnswer(f"{what}: the issuer answered {answer.status}")
+            return NoResponse(f"{what}: the issuer answered {answer.status}")
         case error:
             said = answer.text("error_description")[:200]
             about = f"{error}: {said}" if said else error
             return LoginError(LoginFailure.REFUSED, f"{what}: {about}")
 
 
-def _tokens(answer: Answer, client: LoginClient, refresh_token: str) -> Tokens:
+def _tokens(answer: JsonResponse, client: LoginClient, refresh_token: str) -> Tokens:
     if client.id_token:
         name, remedy = "ID token", "ask for the scope openid"
     else:

@@ -27,21 +27,21 @@ from vault.cli.oidc.errors import LoginError, LoginFailure
 from vault.client.loopback import is_loopback
 from vault.client.pem import read_authority
 
-__all__ = ["Answer", "Https", "NoAnswer", "Transport", "is_https"]
+__all__ = ["Https", "JsonResponse", "NoResponse", "Transport", "is_https"]
 
 _TIMEOUT = 15.0
 _MAX_BYTES = 1 << 20
 _OK = 200
 
 
-class NoAnswer(LoginError):
+class NoResponse(LoginError):
     """The issuer did not answer; a later try may find it again."""
 
     def __init__(self, message: str) -> None:
         super().__init__(LoginFailure.UNAVAILABLE, message)
 
 
-class Answer:
+class JsonResponse:
     """An HTTP status and a JSON object. Has no ``repr`` of what may be a token."""
 
     __slots__ = ("document", "status")
@@ -51,8 +51,8 @@ class Answer:
         self.document = document
 
     @property
-    def good(self) -> bool:
-        """Whether it is what was asked for."""
+    def ok(self) -> bool:
+        """Whether the status is 200."""
         return self.status == _OK
 
     def text(self, name: str) -> str:
@@ -68,12 +68,12 @@ class Answer:
 
 
 class Transport(Protocol):
-    """How an issuer is asked. Raises NoAnswer and LoginError."""
+    """How an issuer is asked. Raises NoResponse and LoginError."""
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> JsonResponse:
         """Fetches a JSON object."""
 
-    def post(self, url: str, form: Mapping[str, str]) -> Answer:
+    def post(self, url: str, form: Mapping[str, str]) -> JsonResponse:
         """Sends a form and returns the JSON object that answers it."""
 
 
@@ -96,15 +96,15 @@ class Https:
         authority = read_authority(ca).decode("ascii", "replace") if ca else None
         self._context = ssl.create_default_context(cadata=authority)
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> JsonResponse:
         """Fetches a JSON object."""
         return self._ask(url, None)
 
-    def post(self, url: str, form: Mapping[str, str]) -> Answer:
+    def post(self, url: str, form: Mapping[str, str]) -> JsonResponse:
         """Sends a form and returns the JSON object that answers it."""
         return self._ask(url, urlencode(form).encode("ascii"))
 
-    def _ask(self, url: str, body: bytes | None) -> Answer:
+    def _ask(self, url: str, body: bytes | None) -> JsonResponse:
         if not is_https(url):
             raise LoginError(LoginFailure.USAGE, "the issuer's addresses must be https://")
         request = Request(url, body, {"Accept": "application/json"})  # noqa: S310 - https, above
@@ -116,15 +116,15 @@ class Https:
             except HTTPError as error:
                 response = error
             with response:
-                return _answer(response.status, response.read(_MAX_BYTES + 1), host)
+                return _json_response(response.status, response.read(_MAX_BYTES + 1), host)
         except ssl.SSLCertVerificationError as error:
             raise _distrusted(host, error) from None
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise _distrusted(host, reason) from None
-            told = reason.strerror if isinstance(reason, OSError) else None
-            raise NoAnswer(f"{host} does not answer: {told or type(reason).__name__}") from None
+            detail = reason.strerror if isinstance(reason, OSError) else None
+            raise NoResponse(f"{host} does not answer: {detail or type(reason).__name__}") from None
 
     def _opener(self, *, direct: bool) -> OpenerDirector:
         # Not build_opener: it adds handlers for redirects, files, FTP and plain HTTP.
@@ -147,11 +147,11 @@ def _distrusted(host: str, error: ssl.SSLCertVerificationError) -> LoginError:
     )
 
 
-def _answer(status: int, body: bytes, host: str) -> Answer:
+def _json_response(status: int, body: bytes, host: str) -> JsonResponse:
     try:
         document = json.loads(body) if len(body) <= _MAX_BYTES else None
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict):
-        return Answer(status, document)
-    raise NoAnswer(f"{host} answered {status}, and no JSON object")
+        return JsonResponse(status, document)
+    raise NoResponse(f"{host} answered {status}, and no JSON object")

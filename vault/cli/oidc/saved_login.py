@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vault.cli.oidc.device_login import LoginClient, Tokens, renew, token_end
 from vault.cli.oidc.errors import LoginError, LoginFailure
-from vault.cli.oidc.https import Https, NoAnswer
+from vault.cli.oidc.https import Https, NoResponse
 from vault.client.private_file import read_private, read_unshared
 from vault.dev.private_files import private_directory, write_private
 
@@ -25,7 +25,7 @@ __all__ = [
     "LOGIN_NAME",
     "SavedLogin",
     "login_file",
-    "read_secret",
+    "read_client_secret",
     "renewed",
     "save",
     "saved_login",
@@ -110,7 +110,7 @@ def _renew(name: str, login: SavedLogin, *, still_good: bool) -> Path:
         tokens = renew(
             Https(login.ca), login.token_endpoint, login.client, login.tokens.refresh_token
         )
-    except NoAnswer:
+    except NoResponse:
         if still_good:
             return login_file(name)
         raise
@@ -145,7 +145,7 @@ def _read(path: Path, name: str) -> SavedLogin:
             "client_secret_file": str() | None as secret_file,
             "refresh_token": str(refresh_token),
         }:
-            secret = read_secret(Path(secret_file)) if secret_file else ""
+            secret = read_client_secret(Path(secret_file)) if secret_file else ""
             return SavedLogin(
                 issuer,
                 LoginClient(client_id, secret, scope, audience, id_token),
@@ -175,7 +175,7 @@ def _document(path: Path) -> object:
         return None
 
 
-def read_secret(path: Path) -> str:
+def read_client_secret(path: Path) -> str:
     """Reads a client's secret. Raises OSError, also where others than its owner can read it."""
     return read_private(path).decode("utf-8", "replace").strip()
 

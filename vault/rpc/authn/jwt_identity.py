@@ -29,7 +29,7 @@ from vault.rpc.authn.jwt_claims import (
 )
 from vault.rpc.authn.jwt_keys import IssuerKeys, VerificationKey
 
-__all__ = ["Issuer", "JwtIdentifier"]
+__all__ = ["JwtIdentifier", "TrustedIssuer"]
 
 _MAX_TOKEN = 8192
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.I | re.ASCII)
@@ -53,7 +53,7 @@ _MALFORMED = "the call's token cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
+class TrustedIssuer:
     """An issuer's settings and keys."""
 
     settings: JwtIssuerSettings
@@ -63,8 +63,10 @@ class Issuer:
 class JwtIdentifier:
     """Identifies callers by their token and by nothing else; certificates do not count."""
 
-    def __init__(self, issuers: tuple[Issuer, ...]) -> None:
-        self._issuers: Mapping[str, Issuer] = {each.settings.issuer: each for each in issuers}
+    def __init__(self, issuers: tuple[TrustedIssuer, ...]) -> None:
+        self._issuers: Mapping[str, TrustedIssuer] = {
+            each.settings.issuer: each for each in issuers
+        }
 
     def __call__(self, context: grpc.ServicerContext) -> Identity:
         """Returns who makes a call. Raises Unauthenticated."""
@@ -87,7 +89,7 @@ class JwtIdentifier:
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(_MALFORMED) from None
 
-    def _issuer_of(self, token: str) -> Issuer:
+    def _issuer_of(self, token: str) -> TrustedIssuer:
         # Unverified: it only chooses whose keys must verify it.
         unverified = jwt.decode(token, options={"verify_signature": False})
         named: object = unverified.get("iss")
@@ -116,7 +118,7 @@ def _token(context: grpc.ServicerContext) -> str:
     return match[1]
 
 
-def _key_of(token: str, issuer: Issuer) -> tuple[VerificationKey, str]:
+def _key_of(token: str, issuer: TrustedIssuer) -> tuple[VerificationKey, str]:
     header: Mapping[str, object] = jwt.get_unverified_header(token)
     if _REFUSED_HEADERS & header.keys():
         raise Unauthenticated("the token's header brings a key or an extension")

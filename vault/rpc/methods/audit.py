@@ -7,7 +7,7 @@ from datetime import UTC
 
 from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import timestamp
-from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
+from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.audit import AuditSearch, AuditService, Finding
 from vault.service.audit_filter import AuditFilter
 from vault.service.call import Call
@@ -21,9 +21,9 @@ _MAX_FINDINGS = 1000
 def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on the audit."""
 
-    def verify_audit(call: Call, ask: pb.VerifyAuditRequest) -> Answer:
+    def verify_audit(call: Call, ask: pb.VerifyAuditRequest) -> EncodedResponse:
         report = service.verify_audit(call, ask.checkpoint)
-        return Answer.of(
+        return EncodedResponse.of(
             pb.VerifyAuditResponse(
                 records=report.records,
                 writers=report.writers,
@@ -31,7 +31,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
             )
         )
 
-    def tail_audit(call: Call, ask: pb.TailAuditRequest) -> Answer:
+    def tail_audit(call: Call, ask: pb.TailAuditRequest) -> EncodedResponse:
         if ask.HasField("filter") or ask.before:
             page = service.search_audit(call, lambda: _search(ask))
         else:
@@ -42,7 +42,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
             )
             for each in page.records
         ]
-        return Answer.of(
+        return EncodedResponse.of(
             pb.TailAuditResponse(
                 records=records,
                 next=page.next,
@@ -53,9 +53,9 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
             )
         )
 
-    def checkpoint_audit(call: Call, _: pb.CheckpointAuditRequest) -> Answer:
+    def checkpoint_audit(call: Call, _: pb.CheckpointAuditRequest) -> EncodedResponse:
         made = service.checkpoint_audit(call)
-        return Answer.of(
+        return EncodedResponse.of(
             pb.CheckpointAuditResponse(
                 checkpoint=made.text,
                 time=timestamp(made.time),

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from vault.model import Failure
 from vault.rpc.methods.column_codec import SentColumn, decode_column
 from vault.rpc.methods.messages import item_errors, justification
-from vault.rpc.methods.registry import Answer, BoundCall, RpcDefinition
+from vault.rpc.methods.registry import BoundCall, EncodedResponse, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult
 from vault.service.tokenization import TokenizationService
@@ -30,7 +30,7 @@ class _ColumnRpc(Generic[Request]):
 
     request: type[Request]
     column: Callable[[Request], StringColumn]
-    run: Callable[[Call, Request, SentColumn], Answer]
+    run: Callable[[Call, Request, SentColumn], EncodedResponse]
 
     def bind(self, raw: bytes) -> BoundCall:
         """Parses a request. Raises DecodeError and InvalidRequest."""
@@ -42,12 +42,14 @@ class _ColumnRpc(Generic[Request]):
 def column_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on packed columns."""
 
-    def tokenize(call: Call, ask: pb.TokenizeColumnRequest, sent: SentColumn) -> Answer:
+    def tokenize(call: Call, ask: pb.TokenizeColumnRequest, sent: SentColumn) -> EncodedResponse:
         return service.tokenize(
             call, ask.field, sent.texts, ask.region, lambda result: _tokenized(sent, result)
         )
 
-    def detokenize(call: Call, ask: pb.DetokenizeColumnRequest, sent: SentColumn) -> Answer:
+    def detokenize(
+        call: Call, ask: pb.DetokenizeColumnRequest, sent: SentColumn
+    ) -> EncodedResponse:
         return service.detokenize(
             call,
             ask.field,
@@ -63,21 +65,21 @@ def column_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     )
 
 
-def _tokenized(sent: SentColumn, result: ColumnResult) -> Answer:
+def _tokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
     message = pb.TokenizeColumnResponse(
         tokens=sent.answer(result.values, result.failures),
         errors=item_errors(_placed(sent, result)),
     )
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
-def _detokenized(sent: SentColumn, result: ColumnResult) -> Answer:
+def _detokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
     message = pb.DetokenizeColumnResponse(
         values=sent.answer(result.values, result.failures),
         errors=item_errors(_placed(sent, result)),
         view=result.view,
     )
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
 def _placed(sent: SentColumn, result: ColumnResult) -> Mapping[int, Failure]:

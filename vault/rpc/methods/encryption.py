@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors, justification
-from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
+from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.results import BytesResult
@@ -17,10 +17,10 @@ __all__ = ["encryption_rpcs"]
 def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on bytes."""
 
-    def encrypt(call: Call, ask: pb.EncryptRequest) -> Answer:
+    def encrypt(call: Call, ask: pb.EncryptRequest) -> EncodedResponse:
         return service.encrypt(call, ask.field, ask.plaintexts, ask.context, _encrypted)
 
-    def decrypt(call: Call, ask: pb.DecryptRequest) -> Answer:
+    def decrypt(call: Call, ask: pb.DecryptRequest) -> EncodedResponse:
         return service.decrypt(
             call, ask.field, ask.ciphertexts, ask.context, _decrypted, justification(ask)
         )
@@ -31,13 +31,13 @@ def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
     )
 
 
-def _encrypted(result: BytesResult) -> Answer:
+def _encrypted(result: BytesResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.EncryptResponse(ciphertexts=result.values, errors=errors)
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
-def _decrypted(result: BytesResult) -> Answer:
+def _decrypted(result: BytesResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.DecryptResponse(plaintexts=result.values, errors=errors)
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors
-from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
+from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.erasure.erase import ErasureResult, ErasureService
 from vault.service.erasure.spellings import SpellingPage, SpellingService
@@ -17,10 +17,10 @@ __all__ = ["erasure_rpcs"]
 def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequence[RpcDefinition]:
     """Returns the RPCs that erase."""
 
-    def erase(call: Call, ask: pb.EraseRequest) -> Answer:
+    def erase(call: Call, ask: pb.EraseRequest) -> EncodedResponse:
         return service.erase(call, ask.field, ask.tokens, ask.values, _erased)
 
-    def erase_spellings(call: Call, ask: pb.EraseSpellingsRequest) -> Answer:
+    def erase_spellings(call: Call, ask: pb.EraseSpellingsRequest) -> EncodedResponse:
         return spellings.erase(
             call,
             ask.field,
@@ -46,12 +46,12 @@ def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequenc
     )
 
 
-def _erased(result: ErasureResult) -> Answer:
+def _erased(result: ErasureResult) -> EncodedResponse:
     message = pb.EraseResponse(errors=item_errors(result.failures))
-    return Answer.of_batch(message, result.total, result.failures)
+    return EncodedResponse.of_batch(message, result.total, result.failures)
 
 
-def _spellings_erased(page: SpellingPage) -> Answer:
+def _spellings_erased(page: SpellingPage) -> EncodedResponse:
     found = [pb.SpellingCount(index=at, count=count) for at, count in sorted(page.found.items())]
     message = pb.EraseSpellingsResponse(
         found=found,
@@ -60,4 +60,4 @@ def _spellings_erased(page: SpellingPage) -> Answer:
         tokens=page.tokens,
         looked_at=page.looked_at,
     )
-    return Answer.of_batch(message, page.total, page.failures)
+    return EncodedResponse.of_batch(message, page.total, page.failures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import timestamp
-from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
+from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.policy import PolicyService
 from vault.v1 import policy_service_pb2 as pb
@@ -16,11 +16,11 @@ __all__ = ["policy_rpcs"]
 def policy_rpcs(service: PolicyService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on the policy."""
 
-    def get_policy(call: Call, _: pb.GetPolicyRequest) -> Answer:
+    def get_policy(call: Call, _: pb.GetPolicyRequest) -> EncodedResponse:
         current, status = service.get_policy(call)
         # Another policy may have come into force since the call began.
         since = status.since if status.digest == current.digest else None
-        return Answer.of(
+        return EncodedResponse.of(
             pb.GetPolicyResponse(
                 digest=current.digest,
                 document=current.document,

@@ -12,25 +12,27 @@ from vault.model import Failure
 from vault.service.call import Call
 from vault.service.results import outcome_counts
 
-__all__ = ["Answer", "BoundCall", "Method", "Rpc", "RpcDefinition", "registry"]
+__all__ = ["BoundCall", "EncodedResponse", "Method", "Rpc", "RpcDefinition", "registry"]
 
 Request = TypeVar("Request", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EncodedResponse:
     """An answer as it goes out, and how many items had which outcome."""
 
     encoded: bytes = field(repr=False)
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, message: Message) -> Answer:
+    def of(cls, message: Message) -> EncodedResponse:
         """Writes the answer of an RPC that takes no batch."""
         return cls(message.SerializeToString())
 
     @classmethod
-    def of_batch(cls, message: Message, total: int, failures: Mapping[int, Failure]) -> Answer:
+    def of_batch(
+        cls, message: Message, total: int, failures: Mapping[int, Failure]
+    ) -> EncodedResponse:
         """Writes the answer to a batch of ``total`` items."""
         return cls(message.SerializeToString(), outcome_counts(total, failures))
 
@@ -47,7 +49,7 @@ class BoundCall:
 
     field_name: str = field(repr=False)
     items: int | None
-    run: Callable[[Call], Answer] = field(repr=False)
+    run: Callable[[Call], EncodedResponse] = field(repr=False)
 
 
 Method = Callable[[bytes], BoundCall]
@@ -79,7 +81,7 @@ class Rpc(Generic[Request]):
     request: type[Request]
     field: Callable[[Request], str] | None
     items: Callable[[Request], int] | None
-    run: Callable[[Call, Request], Answer]
+    run: Callable[[Call, Request], EncodedResponse]
 
     def bind(self, raw: bytes) -> BoundCall:
         """Parses a request. Raises DecodeError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault.rpc.methods.messages import item_errors, justification, timestamp
-from vault.rpc.methods.registry import Answer, Rpc, RpcDefinition
+from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult, DescribeResult, TokenDescription
 from vault.service.tokenization import TokenizationService
@@ -17,18 +17,18 @@ __all__ = ["tokenization_rpcs"]
 def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on values and tokens."""
 
-    def tokenize(call: Call, ask: pb.TokenizeRequest) -> Answer:
+    def tokenize(call: Call, ask: pb.TokenizeRequest) -> EncodedResponse:
         return service.tokenize(call, ask.field, ask.values, ask.region, _tokenized)
 
-    def detokenize(call: Call, ask: pb.DetokenizeRequest) -> Answer:
+    def detokenize(call: Call, ask: pb.DetokenizeRequest) -> EncodedResponse:
         return service.detokenize(
             call, ask.field, ask.tokens, ask.view, _detokenized, justification(ask)
         )
 
-    def lookup(call: Call, ask: pb.LookupRequest) -> Answer:
+    def lookup(call: Call, ask: pb.LookupRequest) -> EncodedResponse:
         return service.lookup(call, ask.field, ask.values, ask.region, _found)
 
-    def describe(call: Call, ask: pb.DescribeRequest) -> Answer:
+    def describe(call: Call, ask: pb.DescribeRequest) -> EncodedResponse:
         return service.describe(call, ask.field, ask.tokens, _described)
 
     return (
@@ -39,30 +39,30 @@ def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
     )
 
 
-def _tokenized(result: ColumnResult) -> Answer:
+def _tokenized(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.TokenizeResponse(tokens=result.values, errors=errors)
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
-def _detokenized(result: ColumnResult) -> Answer:
+def _detokenized(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.DetokenizeResponse(values=result.values, errors=errors, view=result.view)
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
-def _found(result: ColumnResult) -> Answer:
+def _found(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.LookupResponse(tokens=result.values, errors=errors)
-    return Answer.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.of_batch(message, len(result.values), result.failures)
 
 
-def _described(result: DescribeResult) -> Answer:
+def _described(result: DescribeResult) -> EncodedResponse:
     message = pb.DescribeResponse(
         descriptions=[_description(each) for each in result.descriptions],
         errors=item_errors(result.failures),
     )
-    return Answer.of_batch(message, len(result.descriptions), result.failures)
+    return EncodedResponse.of_batch(message, len(result.descriptions), result.failures)
 
 
 def _description(known: TokenDescription | None) -> pb.TokenDescription:

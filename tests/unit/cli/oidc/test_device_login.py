@@ -12,7 +12,7 @@ import pytest
 
 from vault.cli.oidc.device_login import (
     DeviceCode,
-    Issuer,
+    IssuerEndpoints,
     LoginClient,
     Tokens,
     discover,
@@ -21,10 +21,10 @@ from vault.cli.oidc.device_login import (
     token_end,
 )
 from vault.cli.oidc.errors import LoginError, LoginFailure
-from vault.cli.oidc.https import Answer, NoAnswer
+from vault.cli.oidc.https import JsonResponse, NoResponse
 
 URL = "https://idp.example.org"
-ISSUER = Issuer(f"{URL}/token", f"{URL}/device")
+ISSUER = IssuerEndpoints(f"{URL}/token", f"{URL}/device")
 CLIENT = LoginClient("cli")
 
 
@@ -59,15 +59,15 @@ class Scripted:
     now: float = 0.0
     waits: list[float] = field(default_factory=list)
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> JsonResponse:
         return self.post(url, {})
 
-    def post(self, url: str, form: Mapping[str, str]) -> Answer:
+    def post(self, url: str, form: Mapping[str, str]) -> JsonResponse:
         self.asked.append((url, form))
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        return Answer(400 if "error" in reply else 200, reply)
+        return JsonResponse(400 if "error" in reply else 200, reply)
 
     def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -115,7 +115,7 @@ def test_the_issuers_interval_counts_and_slow_down_adds_five_seconds() -> None:
 
 
 def test_an_issuer_that_is_away_is_asked_less_often() -> None:
-    _, transport, _ = run([NoAnswer("away"), NoAnswer("away"), GIVEN], interval=1)
+    _, transport, _ = run([NoResponse("away"), NoResponse("away"), GIVEN], interval=1)
     assert transport.waits == [1, 2, 4]
 
 

@@ -14,7 +14,7 @@ from tests.unit.cli.oidc.test_device_login import jwt
 from vault.cli.oidc import saved_login as module
 from vault.cli.oidc.device_login import LoginClient, Tokens
 from vault.cli.oidc.errors import LoginError, LoginFailure
-from vault.cli.oidc.https import NoAnswer
+from vault.cli.oidc.https import NoResponse
 from vault.cli.oidc.saved_login import SavedLogin, renewed, save, saved_login
 
 
@@ -143,11 +143,11 @@ def test_without_a_refresh_token_a_login_ends_with_its_token(
 
 
 def test_while_the_issuer_is_away_a_token_serves_to_its_end(state: Path, issuer: Answering) -> None:
-    issuer(NoAnswer("away"))
+    issuer(NoResponse("away"))
     path = save("ann", login(30))
     assert renewed("ann") == path
     save("ann", login(-1))
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         renewed("ann")
 
 

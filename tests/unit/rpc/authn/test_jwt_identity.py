@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from vault.config import JwtIssuerSettings
 from vault.errors import Reason, Unauthenticated
 from vault.model import Group, Person, Principal
-from vault.rpc.authn.jwt_identity import Issuer, JwtIdentifier
+from vault.rpc.authn.jwt_identity import JwtIdentifier, TrustedIssuer
 from vault.rpc.authn.jwt_keys import KeySet, VerificationKey, parse_jwks
 
 IDP = "https://idp.example.org"
@@ -54,7 +54,7 @@ class Keys:
 
 def issuer(
     name: str, algorithms: tuple[str, ...], person_claim: str | None = None, **keys: PrivateKey
-) -> Issuer:
+) -> TrustedIssuer:
     settings = JwtIssuerSettings.model_validate(
         {
             "issuer": name,
@@ -65,7 +65,7 @@ def issuer(
         }
     )
     text = json.dumps({"keys": [jwk(key, kid) for kid, key in keys.items()]})
-    return Issuer(settings, Keys(parse_jwks(text.encode())))
+    return TrustedIssuer(settings, Keys(parse_jwks(text.encode())))
 
 
 IDENTIFIER = JwtIdentifier(
