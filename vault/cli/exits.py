@@ -13,7 +13,7 @@ from vault.client import CallError
 from vault.client.transport import Contact
 from vault.errors import SetupError, TokenvaultError, for_operators
 
-__all__ = ["ExitCode", "explain"]
+__all__ = ["ExitCode", "describe_failure"]
 
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _INVALID = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
@@ -49,10 +49,10 @@ _LOGIN_EXITS = {
 }
 
 
-def explain(error: Exception) -> tuple[str, ExitCode]:
+def describe_failure(error: Exception) -> tuple[str, ExitCode]:
     """Returns the message for the user and the exit code. Never a value."""
     if isinstance(error, CallError):
-        return _explain_call(error)
+        return _describe_call(error)
     if isinstance(error, RejectedError):
         return f"{one_line(error.message)}\nnothing was written", ExitCode.FOUND
     if isinstance(error, CsvError):
@@ -68,10 +68,10 @@ def explain(error: Exception) -> tuple[str, ExitCode]:
         what = error.strerror or str(error)
         line = f"{error.filename}: {what}" if error.filename else what
         return one_line(line), ExitCode.USAGE
-    return _explain_unknown(error), ExitCode.INTERNAL
+    return _describe_bug(error), ExitCode.INTERNAL
 
 
-def _explain_call(error: CallError) -> tuple[str, ExitCode]:
+def _describe_call(error: CallError) -> tuple[str, ExitCode]:
     line = one_line(f"{error.reason}: {error.message}")
     about = list(getattr(error, "__notes__", ())) if error.code in _REFUSED | _INVALID else []
     if error.request_id:
@@ -93,7 +93,7 @@ def _explain_call(error: CallError) -> tuple[str, ExitCode]:
     return f"the service failed: {line}", ExitCode.INTERNAL
 
 
-def _explain_unknown(error: Exception) -> str:
+def _describe_bug(error: Exception) -> str:
     # An unforeseen exception's text may quote a value: its type and place have to do.
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from vault.cli import audit, convert, development, erase, health, keys, login, policy, server
-from vault.cli.exits import ExitCode, explain
+from vault.cli.exits import ExitCode, describe_failure
 from vault.cli.printable import printable_streams
 from vault.distribution import version
 
@@ -93,6 +93,6 @@ def _run() -> None:
         typer.echo("tokenvault: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence against leaks
-        message, code = explain(error)
+        message, code = describe_failure(error)
         typer.echo(f"tokenvault: {message}", err=True)
         sys.exit(code)

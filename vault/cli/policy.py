@@ -51,8 +51,7 @@ def check(
 ) -> None:
     """Refuses what is unsafe (exit code 1) and warns of what is weak."""
     # Imported late: other commands need neither YAML nor the formats.
-    from vault.policy.lint import Severity
-    from vault.policy.lint import check as lint
+    from vault.policy.lint import Severity, lint
 
     policy = _policy(file)
     findings = lint(policy)

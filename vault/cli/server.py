@@ -22,9 +22,9 @@ def serve(config: ConfigOption) -> None:
     """Serves until SIGTERM or Ctrl-C, then lets running calls end."""
     # Imported late: no other command needs the server.
     from vault.config import load_settings
-    from vault.server.run import run
+    from vault.server.run import run_server
 
-    run(load_settings(config))
+    run_server(load_settings(config))
 
 
 @needs_server

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from vault.client.column_like import ColumnLike, column_items
 from vault.client.errors import ItemError
 
-__all__ = ["Batch", "BatchPlan", "plan_batches", "too_long"]
+__all__ = ["Batch", "BatchPlan", "plan_batches", "too_long_error"]
 
 Item = TypeVar("Item", str, bytes)
 
@@ -62,7 +62,7 @@ def plan_batches(
         if size is None:
             errors[index] = _error(index, "VALUE_NOT_IN_FORMAT", "the item is not valid Unicode")
         elif size > max_bytes:
-            errors[index] = too_long(index)
+            errors[index] = too_long_error(index)
         else:
             if not batches or room < size or len(batches[-1].items) == max_items:
                 batches.append(Batch())
@@ -84,7 +84,7 @@ def _size(item: str | bytes) -> int | None:
         return None
 
 
-def too_long(index: int) -> ItemError:
+def too_long_error(index: int) -> ItemError:
     """Returns the error of an item that fits in no request."""
     return _error(index, "VALUE_TOO_LONG", "the item does not fit in a request")
 

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from vault.client.transport import Contact, transport_failure
 
-__all__ = ["CallError", "ItemError", "call_error", "retry_delay"]
+__all__ = ["CallError", "ItemError", "call_error", "requested_delay"]
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
@@ -124,7 +124,7 @@ def call_error(error: grpc.RpcError) -> CallError:
     return CallError(code.name, reason, message, retryable, request_id, contact, details)
 
 
-def retry_delay(error: grpc.RpcError) -> float:
+def requested_delay(error: grpc.RpcError) -> float:
     """Returns the seconds the server asks to wait before a retry, or 0."""
     info = error_details_pb2.RetryInfo()
     return float(info.retry_delay.ToTimedelta().total_seconds()) if _unpack(error, info) else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from vault.client.batches import Batch, BatchPlan, plan_batches, too_long
+from vault.client.batches import Batch, BatchPlan, plan_batches, too_long_error
 from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column
 from vault.client.errors import CallError, ItemError
@@ -166,7 +166,7 @@ class Exchange:
         for batch, answer in zip(batches, answers, strict=True):
             indexes = range(batch.start, batch.start + batch.size)
             if answer is None:
-                errors[batch.start] = too_long(batch.start)
+                errors[batch.start] = too_long_error(batch.start)
             else:
                 _collect(indexes, answer, errors)
         columns = [None if answer is None else answered(answer) for answer in answers]

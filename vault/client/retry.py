@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import grpc
 
-from vault.client.errors import call_error, retry_delay
+from vault.client.errors import call_error, requested_delay
 
 __all__ = ["RetryPolicy", "with_retries"]
 
@@ -66,7 +66,7 @@ def with_retries(
             failures += 1
             failure = call_error(error)
             # random: the jitter keeps no secret.
-            asked = retry_delay(error)
+            asked = requested_delay(error)
             wait = policy.wait(failures, asked, random.random())  # noqa: S311
         # A server that asks for more patience than there is would refuse again.
         in_time = asked <= policy.longest and clock() + wait < deadline

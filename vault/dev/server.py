@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vault.config import load_settings
 from vault.errors import TokenvaultError, for_operators
-from vault.server.run import run
+from vault.server.run import run_server
 
 __all__ = ["main"]
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, required=True)
     options = parser.parse_args(argv)
     try:
-        run(load_settings(options.config), allow_development=True)
+        run_server(load_settings(options.config), allow_development=True)
     except TokenvaultError as error:
         sys.stderr.write(f"{for_operators(error)}\n")
         return _FAILED

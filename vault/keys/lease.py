@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["FOREVER", "Lease", "Step", "next_step", "retry_delay"]
+__all__ = ["FOREVER", "Lease", "Step", "backoff", "next_step"]
 
 FOREVER = math.inf
 _GRACE = 0.1
@@ -78,6 +78,6 @@ def next_step(lease: Lease, now: float, jitter: float) -> Step:
     return Step(min(delay, remaining - grace / 2), login=not lease.renewable)
 
 
-def retry_delay(failures: int, jitter: float) -> float:
+def backoff(failures: int, jitter: float) -> float:
     """Returns the pause after that many failures in a row: doubling, bounded, with jitter."""
     return min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(failures - 1, 10)) * (0.5 + jitter / 2)

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from vault.errors import ConfigError, TokenvaultError
 from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
-from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
+from vault.keys.lease import FOREVER, Lease, backoff, next_step
 from vault.keys.login_methods import LoginMethod, object_at, seconds_at
 from vault.periodic_task import PeriodicTask
 
@@ -84,7 +84,7 @@ class Login:
     def _pause(self, failures: int) -> float:
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
         if failures:
-            return retry_delay(failures, jitter)
+            return backoff(failures, jitter)
         if self._lease is None:
             return 0.0
         return min(_LONGEST_WAIT, next_step(self._lease, self._clock(), jitter).delay)

@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.errors import TokenvaultError
-from vault.keys.lease import retry_delay
+from vault.keys.lease import backoff
 from vault.keys.snapshot import KeySnapshot
 from vault.periodic_task import PeriodicTask
 
@@ -89,7 +89,7 @@ class KeyRefresher:
     def _pause(self, failures: int) -> float:
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
         if failures:
-            return retry_delay(failures, jitter)
+            return backoff(failures, jitter)
         snapshot = self._snapshot()
         if snapshot is None:
             return 0.0

@@ -18,7 +18,7 @@ from vault.policy.reading.field_entry import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
 from vault.policy.roles import VIEWED, Binding, Rights, Rule
 from vault.policy.views import FULL
 
-__all__ = ["LOW_ENTROPY", "LintFinding", "Severity", "check"]
+__all__ = ["LOW_ENTROPY", "LintFinding", "Severity", "lint"]
 
 LOW_ENTROPY = 10**12
 """Under this many values a list of all of them is a day's work, not a lifetime's."""
@@ -65,7 +65,7 @@ class LintFinding:
         return f"{source}:{self.line}: {self.severity}: {self.path}: {self.message}"
 
 
-def check(policy: Policy) -> list[LintFinding]:
+def lint(policy: Policy) -> list[LintFinding]:
     """Returns what is weak or odd in a policy, in file order."""
     findings = [
         *(each for field in policy.fields.values() for each in _check_field(policy, field)),

@@ -18,16 +18,16 @@ from vault.errors import TokenvaultError
 from vault.server.hardening import forbid_dumps
 from vault.server.port_lock import port_lock
 from vault.server.supervisor import Supervisor
-from vault.server.worker_report import WorkerFailure, WorkerReport, encode
+from vault.server.worker_report import WorkerFailure, WorkerReport, encode_message
 from vault.telemetry.logging import configure_logging, frames_of, get_log
 from vault.telemetry.metrics import use_multiprocess_metrics
 
-__all__ = ["run"]
+__all__ = ["run_server"]
 
 _log = get_log(__name__)
 
 
-def run(settings: Settings, *, allow_development: bool = False) -> None:
+def run_server(settings: Settings, *, allow_development: bool = False) -> None:
     """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the policy file again.
 
     With ``server.workers`` above 1 that many processes do the work; this one starts and
@@ -73,7 +73,7 @@ def _work(
     def report(found: Mapping[str, str]) -> None:
         # A supervisor that is gone has ended this worker already.
         with suppress(OSError):
-            reports.send_bytes(encode(WorkerReport(found)))
+            reports.send_bytes(encode_message(WorkerReport(found)))
 
     try:
         from vault.server.server import serving
@@ -83,7 +83,7 @@ def _work(
             ended.wait()
     except TokenvaultError as error:
         with suppress(OSError):
-            reports.send_bytes(encode(WorkerFailure.of(error)))
+            reports.send_bytes(encode_message(WorkerFailure.of(error)))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - Python would print its text
         _log.error("worker failed", error=type(error).__name__, frames=frames_of(error))

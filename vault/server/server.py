@@ -44,7 +44,7 @@ def serving(
     allow_development: bool = False,
     report: Callable[[Mapping[str, str]], None] | None = None,
 ) -> Iterator[Callable[[], None]]:
-    """Serves for the length of the block; drains at its end. Raises as ``vault.server.run.run``.
+    """Serves for the length of the block; drains at its end. Raises as ``run_server``.
 
     Yields a function that reads the policy file again.
 

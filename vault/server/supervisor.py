@@ -28,7 +28,7 @@ from vault.errors import SetupError, TokenvaultError
 from vault.server.health import HealthServer
 from vault.server.port_binding import reserved_port
 from vault.server.probing import WORKERS
-from vault.server.worker_report import WorkerFailure, WorkerReport, decode
+from vault.server.worker_report import WorkerFailure, WorkerReport, decode_message
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import StateMetrics, multiprocess_registry
 from vault.telemetry.metrics_page import serve_metrics
@@ -217,7 +217,7 @@ class Supervisor:
         reports = worker.reports
         try:
             while reports is not None and reports.poll():
-                message = decode(reports.recv_bytes())
+                message = decode_message(reports.recv_bytes())
                 if isinstance(message, WorkerFailure):
                     worker.failure = message
                 else:

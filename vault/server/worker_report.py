@@ -18,7 +18,7 @@ from vault.errors import (
     for_operators,
 )
 
-__all__ = ["WorkerFailure", "WorkerReport", "decode", "encode"]
+__all__ = ["WorkerFailure", "WorkerReport", "decode_message", "encode_message"]
 
 _ERRORS: Final[Mapping[str, type[TokenvaultError]]] = {
     kind.__name__: kind
@@ -56,12 +56,12 @@ class WorkerFailure:
         return _ERRORS.get(self.kind, TokenvaultError)(self.message)
 
 
-def encode(message: WorkerReport | WorkerFailure) -> bytes:
+def encode_message(message: WorkerReport | WorkerFailure) -> bytes:
     """Returns the message's bytes."""
     return json.dumps({type(message).__name__: asdict(message)}).encode()
 
 
-def decode(raw: bytes) -> WorkerReport | WorkerFailure:
+def decode_message(raw: bytes) -> WorkerReport | WorkerFailure:
     """Reads what ``encode`` wrote."""
     ((kind, values),) = json.loads(raw).items()
     return WorkerReport(**values) if kind == "WorkerReport" else WorkerFailure(**values)

@@ -1,7 +1,7 @@
 import pytest
 
 from vault.bulk import CsvError, Reject, RejectedError
-from vault.cli.exits import ExitCode, explain
+from vault.cli.exits import ExitCode, describe_failure
 from vault.client import CallError
 from vault.client.transport import Contact
 from vault.errors import ConfigError, KeysUnavailable, PolicyError
@@ -31,7 +31,7 @@ CANARY = "4111111111111111"
     ],
 )
 def test_every_error_has_a_line_and_a_code(error: Exception, code: ExitCode) -> None:
-    message, found = explain(error)
+    message, found = describe_failure(error)
     assert found is code
     assert message
 
@@ -41,13 +41,13 @@ def test_a_call_error_names_reason_and_request() -> None:
         "PERMISSION_DENIED", "DENIED", "the policy does not allow it", False, "abc123"
     )
     line = "the service refused: DENIED: the policy does not allow it (request abc123)"
-    assert explain(error)[0] == line
+    assert describe_failure(error)[0] == line
 
 
 def test_an_address_is_doubted_only_where_nothing_answers() -> None:
     for contact in Contact:
         error = CallError("UNAVAILABLE", "UNAVAILABLE", "m", True, contact=contact)
-        doubted = "check that it runs at this address" in explain(error)[0]
+        doubted = "check that it runs at this address" in describe_failure(error)[0]
         assert doubted is (contact is Contact.NO_ANSWER)
 
 
@@ -65,7 +65,7 @@ def test_an_address_is_doubted_only_where_nothing_answers() -> None:
     ],
 )
 def test_who_answered_is_not_looked_for_elsewhere(code: str, reason: str, told: str) -> None:
-    message, found = explain(CallError(code, reason, "m", True, "abc123"))
+    message, found = describe_failure(CallError(code, reason, "m", True, "abc123"))
     assert found is ExitCode.UNAVAILABLE
     assert told in message
     assert "address" not in message
@@ -75,12 +75,12 @@ def test_who_answered_is_not_looked_for_elsewhere(code: str, reason: str, told: 
 
 def test_a_file_error_names_the_file() -> None:
     error = FileNotFoundError(2, "No such file or directory", "in.csv")
-    assert explain(error)[0] == "in.csv: No such file or directory"
+    assert describe_failure(error)[0] == "in.csv: No such file or directory"
 
 
 def test_an_unforeseen_error_shows_its_place_but_never_its_text() -> None:
     with pytest.raises(ValueError, match=CANARY) as caught:
         int(f"{CANARY}x")
-    message, _ = explain(caught.value)
+    message, _ = describe_failure(caught.value)
     assert CANARY not in message
     assert "ValueError at test_exits.py:" in message

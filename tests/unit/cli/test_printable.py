@@ -12,7 +12,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from vault.cli.exits import explain
+from vault.cli.exits import describe_failure
 from vault.cli.main import run
 from vault.cli.printable import one_line, printable, printable_streams
 from vault.client import CallError, Client, Column, ItemError
@@ -90,7 +90,7 @@ def test_what_the_service_says_obeys_nobody(
     assert code == 1
     assert "\nnothing is wrong" not in out
     assert SHOWN in out
-    message, _ = explain(CallError("INTERNAL", "INTERNAL", f"a\nb{HOSTILE}", False))
+    message, _ = describe_failure(CallError("INTERNAL", "INTERNAL", f"a\nb{HOSTILE}", False))
     assert message == rf"the service failed: INTERNAL: a\nb{SHOWN}"
 
 

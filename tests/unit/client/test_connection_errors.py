@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from vault.cli.exits import explain
+from vault.cli.exits import describe_failure
 from vault.client import CallError, Client, ClientTls, ClientToken
 from vault.client.retry import RetryPolicy
 from vault.client.transport import Contact, explain_status, transport_failure
@@ -219,9 +219,9 @@ def test_an_address_is_doubted_only_where_nobody_answered(town: Town) -> None:
         (good, f"localhost:{town.plain}"),
     ]
     for tls, address in answered:
-        assert "check that it runs" not in explain(town.refusal(tls, address))[0]
+        assert "check that it runs" not in describe_failure(town.refusal(tls, address))[0]
     for address in ("localhost:1", "nowhere.invalid:50051"):
-        assert "check that it runs" in explain(town.refusal(good, address))[0]
+        assert "check that it runs" in describe_failure(town.refusal(good, address))[0]
 
 
 def test_what_is_known_takes_the_place_of_what_may_be(town: Town) -> None:

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.keys.lease import FOREVER, Lease, next_step, retry_delay
+from vault.keys.lease import FOREVER, Lease, backoff, next_step
 
 jitters = st.floats(0, 1)
 
@@ -56,11 +56,11 @@ def test_a_renewal_that_no_longer_extends_ends_in_a_login() -> None:
 
 
 def test_retries_double_and_are_bounded() -> None:
-    delays = [retry_delay(failures, 1.0) for failures in range(1, 12)]
+    delays = [backoff(failures, 1.0) for failures in range(1, 12)]
     assert delays == sorted(delays)
     assert delays[:3] == [0.5, 1.0, 2.0]
     assert max(delays) == 10.0
-    assert retry_delay(10_000, 0.0) == 5.0
+    assert backoff(10_000, 0.0) == 5.0
 
 
 def test_remaining_is_never_negative() -> None:

@@ -14,7 +14,7 @@ from vault.policy.conditions import CallContext
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.explain import explain
 from vault.policy.hours import Hours, Weekday
-from vault.policy.lint import check
+from vault.policy.lint import lint
 from vault.policy.model import Policy
 from vault.policy.reading.load import InvalidPolicy, Problem, parse_policy
 
@@ -233,10 +233,10 @@ def test_a_deny_has_no_hours() -> None:
 
 def test_a_range_of_every_address_is_warned_of() -> None:
     assert any(
-        each.path == "roles.r0[0].networks" for each in check(policy(f"{FULL}, networks: ['::/0']"))
+        each.path == "roles.r0[0].networks" for each in lint(policy(f"{FULL}, networks: ['::/0']"))
     )
     assert not any(
-        "networks" in each.path for each in check(policy(f"{FULL}, networks: [10.0.0.0/8]"))
+        "networks" in each.path for each in lint(policy(f"{FULL}, networks: [10.0.0.0/8]"))
     )
 
 

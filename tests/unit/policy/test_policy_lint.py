@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.policy.lint import LintFinding, Severity, check
+from vault.policy.lint import LintFinding, Severity, lint
 from vault.policy.reading.load import parse_policy
 
 ROLES = "roles:\n  r: [{fields: [f], allow: [tokenize]}]\n"
@@ -13,7 +13,7 @@ LONG = "format: {alphabet: digits, min: 12, max: 20}"
 
 
 def findings(field: str, rest: str = ROLES + HELD) -> list[LintFinding]:
-    return check(parse_policy(f"version: 1\nfields:\n  f: {{{field}}}\n{rest}", "policy.yaml"))
+    return lint(parse_policy(f"version: 1\nfields:\n  f: {{{field}}}\n{rest}", "policy.yaml"))
 
 
 def messages(field: str, rest: str = ROLES + HELD) -> str:

@@ -10,7 +10,7 @@ from vault.policy.conditions import CallContext
 from vault.policy.decide import Allow, Decision, Deny, decide
 from vault.policy.diff import diff
 from vault.policy.explain import explain
-from vault.policy.lint import check
+from vault.policy.lint import lint
 from vault.policy.model import Policy
 from vault.policy.reading.load import InvalidPolicy, Problem, parse_policy
 
@@ -202,7 +202,7 @@ def test_where_purposes_are_described_a_rule_names_one_of_those() -> None:
 def test_a_ticket_that_may_be_somebodys_number_is_warned_of() -> None:
     def warned(ticket: str) -> bool:
         made = policy(f"{FULL}, ticket: '{ticket}'")
-        return any(each.path == "roles.r0[0].ticket" for each in check(made))
+        return any(each.path == "roles.r0[0].ticket" for each in lint(made))
 
     assert all(map(warned, [r"\d+", ".+", r"[0-9]{13,19}", r"\d{3}-\d{2}-\d{4}", r"(F-)?\d{9}"]))
     assert not any(map(warned, [r"F-\d+", r"\d{4,8}", r"\d{4}-\d{2}-\d{2}", "[A-Z]+[0-9]*"]))
@@ -210,7 +210,7 @@ def test_a_ticket_that_may_be_somebodys_number_is_warned_of() -> None:
 
 def test_a_purpose_that_no_rule_asks_for_is_noted() -> None:
     made = policy(f"{FULL}, purposes: [fraud_case]", head=FIELDS + PURPOSES)
-    assert "purposes.chargeback" in {each.path for each in check(made)}
+    assert "purposes.chargeback" in {each.path for each in lint(made)}
 
 
 def test_a_condition_is_told_of_by_explain_and_diff() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from vault.model import Action, Generator, Group, Principal
 from vault.policy.decide import Allow, Deny, decide
-from vault.policy.lint import check
+from vault.policy.lint import lint
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 
@@ -44,7 +44,7 @@ def test_a_ttl_is_not_part_of_a_fields_token_spec(sample: Policy) -> None:
 
 
 def test_the_sample_is_warned_of_what_its_reference_admits(sample: Policy) -> None:
-    warned = {each.path for each in check(sample) if each.severity == "warning"}
+    warned = {each.path for each in lint(sample) if each.severity == "warning"}
     assert warned == {
         "fields.card_number",
         "fields.national_id",

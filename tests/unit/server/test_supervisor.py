@@ -9,7 +9,7 @@ import pytest
 from vault.config import ServerSettings, Settings
 from vault.errors import ConfigError, KeysUnavailable, TokenvaultError
 from vault.server.supervisor import Supervisor, restart_delay
-from vault.server.worker_report import WorkerFailure, WorkerReport, decode, encode
+from vault.server.worker_report import WorkerFailure, WorkerReport, decode_message, encode_message
 
 
 def never(_number: int, _directory: Path, _reports: Connection) -> None:
@@ -65,7 +65,7 @@ def test_a_worker_that_hangs_is_told(supervisor: Supervisor) -> None:
     "message", [WorkerReport({"keys": "sealed"}), WorkerFailure("ConfigError", "mend it")]
 )
 def test_what_a_worker_tells_arrives(message: WorkerReport | WorkerFailure) -> None:
-    assert decode(encode(message)) == message
+    assert decode_message(encode_message(message)) == message
 
 
 def test_a_failure_becomes_an_error_of_its_kind() -> None:
