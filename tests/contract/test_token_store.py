@@ -12,7 +12,7 @@ import pytest
 
 from tests.token_rows import NewToken, insert_rows, rows_by_mac
 from vault.model import Generator, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import IndexPlace, TokenStore, UnitOfWork
+from vault.service.ports import IndexEntry, TokenStore, UnitOfWork
 
 T = TypeVar("T")
 
@@ -171,14 +171,14 @@ def find_extended(
     return store(backend, lambda tokens: rows_by_mac(tokens, space, [mac], extend=ttl)).get(mac)
 
 
-def place(token: str, value: str, version: int = 1) -> IndexPlace:
-    return IndexPlace(token, Scope.FIELD, version, mac_of(value))
+def index_entry(token: str, value: str, version: int = 1) -> IndexEntry:
+    return IndexEntry(token, Scope.FIELD, version, mac_of(value))
 
 
-def erase(backend: Backend, space: TokenSpace, token: str, *places: IndexPlace) -> None:
+def erase(backend: Backend, space: TokenSpace, token: str, *entries: IndexEntry) -> None:
     def work(tokens: TokenStore) -> None:
         assert tokens.lock_by_token(space, [token]).keys() == {token}
-        tokens.tombstone(space, TokenState.ERASED, [token], places)
+        tokens.tombstone(space, TokenState.ERASED, [token], entries)
 
     store(backend, work)
 
@@ -227,14 +227,14 @@ def test_an_erased_token_is_a_tombstone_that_no_value_leads_to(
 ) -> None:
     insert(backend, space, new_token("1", "a"), new_token("2", "b"))
     insert(backend, space, new_token("3", "b", version=2))
-    erase(backend, space, "1", place("1", "a"), place("1", "a", version=2))
+    erase(backend, space, "1", index_entry("1", "a"), index_entry("1", "a", version=2))
     row = row_of(backend, space, "1")
     assert (row.state, row.ciphertext) == (TokenState.ERASED, b"")
     assert find(backend, space, ["a", "b"]).keys() == {"b"}
     assert insert(backend, space, new_token("1", "c")) == frozenset()
     assert insert(backend, space, new_token("4", "a")) == {"4"}
     # Another token's index row stays, whatever place is named.
-    erase(backend, space, "2", place("2", "a"), place("2", "b", version=2))
+    erase(backend, space, "2", index_entry("2", "a"), index_entry("2", "b", version=2))
     assert find(backend, space, ["a"])["a"].token == "4"
     assert find(backend, space, ["b"], version=2)["b"].token == "3"
     assert find(backend, space, ["b"]) == {}
@@ -255,7 +255,7 @@ def test_an_index_row_left_behind_leads_nowhere(backend: Backend, space: TokenSp
 def test_erased_stays_erased(backend: Backend, space: TokenSpace) -> None:
     insert(backend, space, new_token("1", "a", ttl=YEAR))
     backend.expire(space, "1")
-    erase(backend, space, "1", place("1", "a"))
+    erase(backend, space, "1", index_entry("1", "a"))
     store(backend, lambda tokens: tokens.lock_by_token(space, ["1"]))
     store(backend, lambda tokens: tokens.tombstone(space, TokenState.EXPIRED, ["1"], []))
     assert row_of(backend, space, "1").state is TokenState.ERASED

@@ -47,23 +47,23 @@ class ParsedColumn:
     Attributes:
         size: number of items in the request.
         cores: one core per slot.
-        places: per parsed item its index, slot and layout.
+        items: per parsed item its index, slot and layout.
         failures: why an item did not parse, by index.
     """
 
     size: int
     cores: list[str] = field(repr=False)
-    places: list[tuple[int, int, Layout]] = field(repr=False)
+    items: list[tuple[int, int, Layout]] = field(repr=False)
     failures: dict[int, Failure]
 
-    def answer(
+    def render(
         self, policy_format: Format, answers: Answers
     ) -> tuple[list[str], dict[int, Failure]]:
         """Renders one answer per slot into the request's order, each in its item's layout."""
         rendered = [""] * self.size
         failures = dict(self.failures)
         render = policy_format.render
-        for index, slot, layout in self.places:
+        for index, slot, layout in self.items:
             core = answers[slot]
             if isinstance(core, Failure):
                 failures[index] = core
@@ -71,17 +71,19 @@ class ParsedColumn:
                 rendered[index] = render(core, layout)
         return rendered, dict(sorted(failures.items()))
 
-    def place(self, answers: Sequence[T | Failure]) -> tuple[list[T | None], dict[int, Failure]]:
+    def in_request_order(
+        self, answers: Sequence[T | Failure]
+    ) -> tuple[list[T | None], dict[int, Failure]]:
         """Puts one answer per slot into the request's order, None where it failed."""
-        placed: list[T | None] = [None] * self.size
+        ordered: list[T | None] = [None] * self.size
         failures = dict(self.failures)
-        for index, slot, _ in self.places:
+        for index, slot, _ in self.items:
             answer = answers[slot]
             if isinstance(answer, Failure):
                 failures[index] = answer
             else:
-                placed[index] = answer
-        return placed, dict(sorted(failures.items()))
+                ordered[index] = answer
+        return ordered, dict(sorted(failures.items()))
 
 
 def parse_column(
@@ -107,7 +109,7 @@ def parse_column(
     """
     slots: dict[str, int] = {}
     cores: list[str] = []
-    places: list[tuple[int, int, Layout]] = []
+    items: list[tuple[int, int, Layout]] = []
     failures: dict[int, Failure] = {}
     for index, text in enumerate(in_time(texts, deadline)):
         try:
@@ -121,8 +123,8 @@ def parse_column(
         slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
         if slot == len(cores):
             cores.append(item.core)
-        places.append((index, slot, item.layout))
-    return ParsedColumn(len(texts), cores, places, failures)
+        items.append((index, slot, item.layout))
+    return ParsedColumn(len(texts), cores, items, failures)
 
 
 def parse_tokens(
@@ -158,5 +160,5 @@ def with_view_layouts(column: ParsedColumn, field: Field, view: str) -> ParsedCo
     shown = field.views.get(view)
     if shown is None or not shown.write:
         return column
-    places = [(index, slot, bare_layout(0)) for index, slot, _ in column.places]
-    return replace(column, places=places)
+    items = [(index, slot, bare_layout(0)) for index, slot, _ in column.items]
+    return replace(column, items=items)

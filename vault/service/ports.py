@@ -29,7 +29,7 @@ __all__ = [
     "DataKeyRecord",
     "DataKeyStore",
     "DatabaseIdentity",
-    "IndexPlace",
+    "IndexEntry",
     "KeyManifest",
     "KeySource",
     "KeyWrapper",
@@ -48,8 +48,8 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class IndexPlace:
-    """The key of an index row that may lead to a token."""
+class IndexEntry:
+    """An index row by its key, and the token that it may lead to."""
 
     token: str = dataclass_field(repr=False)
     scope: Scope
@@ -127,11 +127,11 @@ class TokenStore(Protocol):
         space: TokenSpace,
         state: TokenState,
         tokens: Sequence[str],
-        places: Sequence[IndexPlace],
+        index_entries: Sequence[IndexEntry],
     ) -> None:
         """Makes tombstones of locked tokens: ciphertext and subject links are destroyed.
 
-        The index rows at ``places`` go where they lead to the token named there; of other
+        The index rows of ``index_entries`` go where they lead to the token named there; of other
         index rows none leads anywhere any more. Erased tokens stay erased.
         """
 

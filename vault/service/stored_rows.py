@@ -91,18 +91,18 @@ def open_each(
     """
     tokens = utf8_each(rows.tokens)
     opened: list[bytes | None] = [None] * len(rows)
-    for version, places in _by_version(rows).items():
+    for version, indexes in _by_version(rows).items():
         try:
             key = keys.field_key(space, version)
         except DecryptionFailed:
             continue
-        if len(places) == len(rows):
+        if len(indexes) == len(rows):
             return _opened(key, scope, rows.ciphertexts, tokens, deadline)
-        ciphertexts = [rows.ciphertexts[place] for place in places]
-        own = [tokens[place] for place in places]
+        ciphertexts = [rows.ciphertexts[index] for index in indexes]
+        own = [tokens[index] for index in indexes]
         values = _opened(key, scope, ciphertexts, own, deadline)
-        for place, value in zip(places, values, strict=True):
-            opened[place] = value
+        for index, value in zip(indexes, values, strict=True):
+            opened[index] = value
     return opened
 
 
@@ -121,13 +121,13 @@ def _opened(
 
 
 def _by_version(rows: StoredTokens) -> Mapping[int, Sequence[int]]:
-    """Returns the places of each version's live rows; mostly all rows are of one version."""
+    """Returns the indexes of each version's live rows; mostly all rows are of one version."""
     versions = set(rows.key_versions)
     if len(versions) == 1 and rows.states.count(TokenState.LIVE) == len(rows):
         return dict.fromkeys(versions, range(len(rows)))
-    places: defaultdict[int, list[int]] = defaultdict(list)
+    indexes: defaultdict[int, list[int]] = defaultdict(list)
     # Not whether there is a ciphertext: a tombstone that was forged, or restored, may have one.
-    for place, (version, state) in enumerate(zip(rows.key_versions, rows.states, strict=True)):
+    for index, (version, state) in enumerate(zip(rows.key_versions, rows.states, strict=True)):
         if state is TokenState.LIVE:
-            places[version].append(place)
-    return places
+            indexes[version].append(index)
+    return indexes

@@ -72,7 +72,7 @@ class VaultedPath:
             rows = transaction.tokens.find_by_token(self._space, column.cores)
             values, failures = self._values_of(rows, len(column.cores))
             shown = self._shown(column, values, failures)
-            answers, failed = column.answer(self._field.format, shown, failures)
+            answers, failed = column.render(self._field.format, shown, failures)
             return Conversion(answers, failed, column.cores, frozenset(rows.key_versions))
 
         return work
@@ -84,7 +84,7 @@ class VaultedPath:
         def work(transaction: Transaction) -> Conversion[TokenDescription | None]:
             rows = transaction.tokens.rows_by_token(self._space, column.cores)
             described = describe_rows(self._field, column.cores, rows)
-            answers, failures = column.place(described)
+            answers, failures = column.in_request_order(described)
             versions = frozenset(row.key_version for row in rows.values())
             return Conversion(answers, failures, column.cores, versions)
 
@@ -181,6 +181,6 @@ class VaultedPath:
         failures: dict[int, Failure],
         versions: frozenset[int],
     ) -> Conversion[str]:
-        answers, failed = column.answer(self._field.format, tokens, failures)
+        answers, failed = column.render(self._field.format, tokens, failures)
         found = [token for token in tokens if token] if failures else tokens
         return Conversion(answers, failed, found, versions)

@@ -76,7 +76,7 @@ class VaultlessPath:
 
         def work(_: Transaction) -> Conversion[TokenDescription | None]:
             description = describe_vaultless(self._field)
-            answers, failures = column.place([description] * len(column.cores))
+            answers, failures = column.in_request_order([description] * len(column.cores))
             return Conversion(answers, failures, column.cores, VAULTLESS_KEY_VERSIONS)
 
         return work

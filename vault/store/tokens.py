@@ -25,7 +25,7 @@ from vault.postgres.arrays import BigintArray, ByteaArray, TextArray
 from vault.postgres.deadlines import driver_of
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute
-from vault.service.ports import IndexPlace
+from vault.service.ports import IndexEntry
 from vault.store import lifetime_sql, sql
 from vault.store.find_sql import lookup_statements
 
@@ -98,9 +98,9 @@ class PostgresTokenStore:
         found = _by_mac(macs, rows)
         if found.states.count(_LIVE) == len(found):
             return found
-        gone = [place for place, state in enumerate(found.states) if state is not _LIVE]
+        gone = [at for at, state in enumerate(found.states) if state is not _LIVE]
         stale = self._stale.setdefault(index, {})
-        stale.update((macs[found.at[place]], found.tokens[place]) for place in gone)
+        stale.update((macs[found.at[at]], found.tokens[at]) for at in gone)
         return _by_mac(macs, [row for row in rows if row[-1] == _LIVE])
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
@@ -122,8 +122,8 @@ class PostgresTokenStore:
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
         """Returns the live, unexpired tokens that follow a token's string, in order."""
-        place = {"tenant": space.tenant, "field": space.field}
-        parameters = {**place, "after": token, "limit": limit}
+        named = {"tenant": space.tenant, "field": space.field}
+        parameters = {**named, "after": token, "limit": limit}
         rows = execute(self._connection, sql.LIVE_AFTER, parameters)
         return [_stored_token(row) for row in rows]
 
@@ -200,12 +200,12 @@ class PostgresTokenStore:
         locked = self.lock_by_token(index.space, list(stale.values()))
         # Asked again: another transaction may have extended a token since it was found.
         dead = {token for token, row in locked.items() if row.state is not TokenState.LIVE}
-        places = [
-            IndexPlace(token, index.scope, index.version, mac)
+        entries = [
+            IndexEntry(token, index.scope, index.version, mac)
             for mac, token in stale.items()
             if token in dead
         ]
-        self.tombstone(index.space, TokenState.EXPIRED, (), places)
+        self.tombstone(index.space, TokenState.EXPIRED, (), entries)
 
     def lock_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Locks and returns the rows, tombstones too, of the given token cores."""
@@ -244,23 +244,23 @@ class PostgresTokenStore:
         space: TokenSpace,
         state: TokenState,
         tokens: Sequence[str],
-        places: Sequence[IndexPlace],
+        index_entries: Sequence[IndexEntry],
     ) -> None:
         """Makes tombstones of locked tokens and drops their links and the index rows named.
 
         Raises StoreUnavailable where Postgres says that it did less.
         """
-        if not tokens and not places:
+        if not tokens and not index_entries:
             return
         parameters = {
             "tenant": space.tenant,
             "field": space.field,
             "state": state.value,
             "tokens": list(tokens),
-            "scopes": [place.scope.value for place in places],
-            "index_versions": [place.version for place in places],
-            "macs": [place.mac for place in places],
-            "leading": [place.token for place in places],
+            "scopes": [entry.scope.value for entry in index_entries],
+            "index_versions": [entry.version for entry in index_entries],
+            "macs": [entry.mac for entry in index_entries],
+            "leading": [entry.token for entry in index_entries],
         }
         ((dead, linked, unlinked, indexed, unindexed),) = cast(
             "_Counted", execute(self._connection, lifetime_sql.TOMBSTONE, parameters)

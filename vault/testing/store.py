@@ -26,7 +26,7 @@ from vault.model import (
 from vault.service.ports import (
     DatabaseIdentity,
     DataKeyRecord,
-    IndexPlace,
+    IndexEntry,
     KeyManifest,
     LimitKey,
     WindowUse,
@@ -120,15 +120,15 @@ class _Tokens:
         space: TokenSpace,
         state: TokenState,
         tokens: Sequence[str],
-        places: Sequence[IndexPlace],
+        index_entries: Sequence[IndexEntry],
     ) -> None:
         for token in tokens:
             row = self._tables.tokens[space, token]
             if row.state is not TokenState.ERASED:
                 self._tables.tokens[space, token] = replace(row, state=state, ciphertext=b"")
-        for place in places:
-            key = (space, place.scope, place.version, place.mac)
-            if self._tables.index.get(key) == place.token:
+        for entry in index_entries:
+            key = (space, entry.scope, entry.version, entry.mac)
+            if self._tables.index.get(key) == entry.token:
                 del self._tables.index[key]
 
     def _judged(self, row: StoredToken) -> StoredToken:

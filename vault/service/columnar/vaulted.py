@@ -51,7 +51,7 @@ class VaultedColumn:
         """Returns the column as a view of it is answered. Rows have no layout."""
         return replace(self, rest=with_view_layouts(self.rest, of_field, view))
 
-    def answer(
+    def render(
         self, policy_format: Format, texts: Sequence[str], failures: Mapping[int, Failure]
     ) -> tuple[Sequence[str], dict[int, Failure]]:
         """Renders the slots' answers into the request's order, each in its item's layout.
@@ -61,24 +61,24 @@ class VaultedColumn:
             failures: by slot.
         """
         if self.rows is None:
-            return self.rest.answer(policy_format, _outcomes(texts, failures))
+            return self.rest.render(policy_format, _outcomes(texts, failures))
         if len(self.rows.at) == self.rest.size and np.array_equal(self.rows.at, self.rows.slots):
             # All items are rows, and each has the slot of its own index.
             return texts, dict(sorted(failures.items()))
-        rendered, failed = self._rest_answers(policy_format, texts, failures)
+        rendered, failed = self._render_rest(policy_format, texts, failures)
         failed.update(_failed_rows(self.rows, failures))
         joined = _joined(self.rest.size, self.rows, texts, rendered)
         return joined, dict(sorted(failed.items()))
 
-    def _rest_answers(
+    def _render_rest(
         self, policy_format: Format, texts: Sequence[str], failures: Mapping[int, Failure]
     ) -> tuple[list[tuple[int, str]], dict[int, Failure]]:
         """Returns the texts of items that went one by one, with their indexes, and failures."""
-        if not self.rest.places:
+        if not self.rest.items:
             return [], dict(self.rest.failures)
         outcomes = _outcomes(list(texts), failures)
-        rendered, failed = self.rest.answer(policy_format, outcomes)
-        return [(index, rendered[index]) for index, _, _ in self.rest.places], failed
+        rendered, failed = self.rest.render(policy_format, outcomes)
+        return [(index, rendered[index]) for index, _, _ in self.rest.items], failed
 
 
 def parse_vaulted_values(
@@ -139,12 +139,12 @@ def _column(
     slot_of, more = _slots_beside(cores, parsed.cores, share=share)
     if more:
         cores = TextColumn.joined([cores, TextColumn.of(more)])
-    places: list[tuple[int, int, Layout]] = [
-        (rest[index], slot_of[slot], layout) for index, slot, layout in parsed.places
+    items: list[tuple[int, int, Layout]] = [
+        (rest[index], slot_of[slot], layout) for index, slot, layout in parsed.items
     ]
     failures = {rest[index]: failure for index, failure in parsed.failures.items()}
     rows = _RowItems(np.concatenate([group.at for group in taken]), np.concatenate(slots))
-    return VaultedColumn(cores, ParsedColumn(size, parsed.cores, places, failures), rows)
+    return VaultedColumn(cores, ParsedColumn(size, parsed.cores, items, failures), rows)
 
 
 def _slots_beside(
@@ -169,8 +169,8 @@ def _failed_rows(rows: _RowItems, failures: Mapping[int, Failure]) -> dict[int, 
     if not failures:
         return {}
     failed = np.isin(rows.slots, list(failures))
-    places = zip(rows.at[failed].tolist(), rows.slots[failed].tolist(), strict=True)
-    return {index: failures[slot] for index, slot in places}
+    pairs = zip(rows.at[failed].tolist(), rows.slots[failed].tolist(), strict=True)
+    return {index: failures[slot] for index, slot in pairs}
 
 
 def _joined(

@@ -92,7 +92,7 @@ def tokenize_column(
     )
     answers = encipher(column.cores)
     made.tokens.extend(token for token in answers if isinstance(token, str))
-    made.add(rest, column.answer(field.format, answers))
+    made.add(rest, column.render(field.format, answers))
     return made.conversion()
 
 
@@ -143,7 +143,7 @@ def detokenize_column(
         )
     ]
     made.tokens.extend(column.cores)
-    made.add(rest, column.answer(field.format, answers))
+    made.add(rest, column.render(field.format, answers))
     return made.conversion()
 
 

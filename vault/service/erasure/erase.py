@@ -108,7 +108,7 @@ class ErasureService:
         live = [row for row in rows.values() if row.state is not TokenState.ERASED]
         tombstone(transaction.tokens, self._keys, permit.space, TokenState.ERASED, live)
         failures = dict(column.failures)
-        for index, slot, _ in column.places:
+        for index, slot, _ in column.items:
             outcome = found[slot]
             if isinstance(outcome, Failure):
                 failures[index] = outcome

@@ -130,7 +130,7 @@ class SpellingService:
         counts = Counter(scan.identities[token] for token in live)
         found = {
             index: counts[identities[slot]]
-            for index, slot, _ in column.places
+            for index, slot, _ in column.items
             if counts[identities[slot]]
         }
         following = self._page_token(permit.space, scan.last, values, count_only)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vault.errors import DecryptionFailed
 from vault.model import AuditEvent, Scope, StoredToken, TokenSpace, TokenState
-from vault.service.ports import IndexPlace, KeySource, TokenStore
+from vault.service.ports import IndexEntry, KeySource, TokenStore
 from vault.service.results import token_set_message
 from vault.service.stored_rows import open_row
 
@@ -28,11 +28,11 @@ def tombstone(
     same; an index row that leads to it leads nowhere, and is cleared away when its value
     is tokenized again.
     """
-    places = [place for row in rows for place in _places(keys, space, row)]
-    store.tombstone(space, state, [row.token for row in rows], places)
+    entries = [entry for row in rows for entry in _index_entries(keys, space, row)]
+    store.tombstone(space, state, [row.token for row in rows], entries)
 
 
-def _places(keys: KeySource, space: TokenSpace, row: StoredToken) -> Sequence[IndexPlace]:
+def _index_entries(keys: KeySource, space: TokenSpace, row: StoredToken) -> Sequence[IndexEntry]:
     if row.scope is Scope.NONE or not row.ciphertext:
         return ()
     try:
@@ -41,7 +41,7 @@ def _places(keys: KeySource, space: TokenSpace, row: StoredToken) -> Sequence[In
         return ()
     scope = row.scope
     return [
-        IndexPlace(row.token, scope, key.version, key.mac(scope.value, core))
+        IndexEntry(row.token, scope, key.version, key.mac(scope.value, core))
         for key in keys.index_keys(space)
     ]
 
