@@ -63,7 +63,7 @@ def accept_keys(
     before, changed = _before(row, opened, tenant)
     lost = list(compare(before.without(give_up), stored))
     audit = KeyId(tenant, "", Purpose.AUDIT)
-    if not any(place.key == audit for place in stored):
+    if not any(each.key == audit for each in stored):
         lost.append(KeyMismatch(KeyVersion(audit, 1), MismatchKind.MISSING))
     lost += inactive(stored)
     final = [each for each in lost if each.kind in (MismatchKind.MISSING, MismatchKind.INACTIVE)]
@@ -73,8 +73,8 @@ def accept_keys(
     if max(seen, default=0) > before.number:
         changed = [*changed, f"the key manifest was put back from generation {max(seen)}"]
         before = replace(before, number=max(seen))
-    manifest = before.next({place: key.listed for place, key in stored.items()}, give_up)
-    version = max(place.version for place in stored if place.key == audit)
+    manifest = before.next({each: key.listed for each, key in stored.items()}, give_up)
+    version = max(each.version for each in stored if each.key == audit)
     if not store.add_manifest(manifest.authenticated(opened.audit_key(tenant, version))):
         raise KeysUnavailable("a server wrote the manifest at the same time; try again")
     changed = [*changed, *DataKeysMismatch(lost).lines()]

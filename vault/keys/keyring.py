@@ -255,7 +255,7 @@ class Keyring:
 
     def _read(self) -> list[DataKeyRecord]:
         records = self._loader.records()
-        self._stored = _places(records)
+        self._stored = _key_versions(records)
         return records
 
     def _wanted(self) -> list[KeyId]:
@@ -267,7 +267,7 @@ class Keyring:
     def _load(self) -> None:
         began = self._clock()
         opened = self._loader.load(self._wanted())
-        self._stored = _places(opened.records)
+        self._stored = _key_versions(opened.records)
         try:
             self._snapshot = build_snapshot(
                 opened.records,
@@ -296,5 +296,5 @@ class Keyring:
         _log.error("keys_ended", problem=self._problem)
 
 
-def _places(records: Iterable[DataKeyRecord]) -> frozenset[tuple[KeyId, int]]:
+def _key_versions(records: Iterable[DataKeyRecord]) -> frozenset[tuple[KeyId, int]]:
     return frozenset((key_id(record), record.version) for record in records)

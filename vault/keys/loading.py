@@ -101,7 +101,7 @@ class KeyLoader:
             there = {KeyVersion(key_id(each), each.version) for each in records}
             missing = self._known.without(fields_given_up(row)).keys() - there
             return DataKeysMismatch(
-                KeyMismatch(place, MismatchKind.MISSING) for place in missing
+                KeyMismatch(key_version, MismatchKind.MISSING) for key_version in missing
             ).lines()
         return []
 
@@ -162,7 +162,7 @@ class KeyLoader:
 
     def _list(self, row: KeyManifest | None, listed: Manifest, opened: OpenedKeys) -> bool:
         """Lists keys that are not listed yet; False where another server was quicker."""
-        stored = {place: key.listed for place, key in opened.stored(self._tenant).items()}
+        stored = {each: key.listed for each, key in opened.stored(self._tenant).items()}
         if stored.keys() - listed.keys.keys():
             listed = listed.next(stored)
             row = listed.authenticated(opened.audit_key(self._tenant, listed.audit_version()))

@@ -67,12 +67,12 @@ class Manifest:
     ) -> Manifest:
         """Returns the next generation: what is stored, and what was listed of fields given up."""
         gone = self.given_up if given_up is None else frozenset(given_up)
-        kept = {place: key for place, key in self.keys.items() if place.key.field in gone}
+        kept = {each: key for each, key in self.keys.items() if each.key.field in gone}
         return replace(self, number=self.number + 1, keys={**kept, **stored}, given_up=gone)
 
     def without(self, fields: Set[str]) -> Mapping[KeyVersion, ListedKey]:
         """Returns the keys but those of some fields."""
-        return {place: key for place, key in self.keys.items() if place.key.field not in fields}
+        return {each: key for each, key in self.keys.items() if each.key.field not in fields}
 
     def audit_version(self) -> int:
         """Returns the highest version of the audit key that is listed."""
@@ -82,13 +82,13 @@ class Manifest:
         """Returns the row to be stored."""
         listed = [
             {
-                "field": place.key.field,
-                "purpose": place.key.purpose.value,
-                "version": place.version,
+                "field": key_version.key.field,
+                "purpose": key_version.key.purpose.value,
+                "version": key_version.version,
                 "restored": key.restored,
                 "check": key.check.hex(),
             }
-            for place, key in sorted(self.keys.items())
+            for key_version, key in sorted(self.keys.items())
         ]
         content: dict[str, object] = {"v": _VERSION, "keys": [*listed, *self.later]}
         if self.given_up:

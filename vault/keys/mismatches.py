@@ -46,7 +46,7 @@ class MismatchKind(StrEnum):
 class KeyMismatch:
     """A key that is not as it must be."""
 
-    place: KeyVersion
+    key_version: KeyVersion
     kind: MismatchKind
 
 
@@ -67,20 +67,22 @@ class DataKeysMismatch(StoredKeysWrong):
 
     def __init__(self, mismatches: Iterable[KeyMismatch]) -> None:
         self.mismatches = tuple(
-            sorted(set(mismatches), key=lambda each: (each.place, each.kind.name))
+            sorted(set(mismatches), key=lambda each: (each.key_version, each.kind.name))
         )
-        problems = "; ".join(f"{_names(places)}: {kind.value}" for kind, places in self._by_kind())
+        problems = "; ".join(
+            f"{_names(versions)}: {kind.value}" for kind, versions in self._by_kind()
+        )
         super().__init__(f"data keys are lost ({problems}). {_REMEDY}")
 
     def lines(self) -> Sequence[str]:
         """Returns a line for each key."""
-        return [f"data key {each.place}: {each.kind.value}" for each in self.mismatches]
+        return [f"data key {each.key_version}: {each.kind.value}" for each in self.mismatches]
 
     def _by_kind(self) -> Iterator[tuple[MismatchKind, Sequence[KeyVersion]]]:
         for kind in MismatchKind:
-            places = [each.place for each in self.mismatches if each.kind is kind]
-            if places:
-                yield kind, places
+            versions = [each.key_version for each in self.mismatches if each.kind is kind]
+            if versions:
+                yield kind, versions
 
 
 class ManifestMismatch(StoredKeysWrong):
@@ -94,28 +96,28 @@ def compare(
     listed: Mapping[KeyVersion, ListedKey], stored: Mapping[KeyVersion, StoredKey]
 ) -> Iterator[KeyMismatch]:
     """Yields what is wrong with the stored keys, where each listed one must be among them."""
-    for place, key in listed.items():
-        found = stored.get(place)
+    for key_version, key in listed.items():
+        found = stored.get(key_version)
         if found is None:
-            yield KeyMismatch(place, MismatchKind.MISSING)
+            yield KeyMismatch(key_version, MismatchKind.MISSING)
         elif found.listed.check != key.check:
-            yield KeyMismatch(place, MismatchKind.OTHER)
+            yield KeyMismatch(key_version, MismatchKind.OTHER)
         elif found.listed.restored != key.restored:
-            yield KeyMismatch(place, MismatchKind.FLAGGED)
+            yield KeyMismatch(key_version, MismatchKind.FLAGGED)
 
 
 def inactive(stored: Mapping[KeyVersion, StoredKey]) -> Iterator[KeyMismatch]:
     """Yields each key whose highest version is not the active one."""
     highest: dict[KeyId, int] = {}
-    for place in stored:
-        highest[place.key] = max(place.version, highest.get(place.key, 0))
-    for place in map(KeyVersion._make, highest.items()):
-        if not stored[place].active:
-            yield KeyMismatch(place, MismatchKind.INACTIVE)
+    for key_version in stored:
+        highest[key_version.key] = max(key_version.version, highest.get(key_version.key, 0))
+    for key_version in map(KeyVersion._make, highest.items()):
+        if not stored[key_version].active:
+            yield KeyMismatch(key_version, MismatchKind.INACTIVE)
 
 
-def _names(places: Sequence[KeyVersion]) -> str:
-    names = [str(place) for place in places[:_SHOWN]]
-    if len(places) > _SHOWN:
-        names.append(f"and {len(places) - _SHOWN} more")
+def _names(versions: Sequence[KeyVersion]) -> str:
+    names = [str(each) for each in versions[:_SHOWN]]
+    if len(versions) > _SHOWN:
+        names.append(f"and {len(versions) - _SHOWN} more")
     return ", ".join(names)

@@ -53,8 +53,8 @@ class OpenedKeys:
                 )
             except ValueError:
                 raise KeysUnavailable("data_keys holds a key that is not one of ours") from None
-            place = KeyVersion(key_id(record), record.version)
-            stored[place] = StoredKey(ListedKey(check, record.restored), record.active)
+            key_version = KeyVersion(key_id(record), record.version)
+            stored[key_version] = StoredKey(ListedKey(check, record.restored), record.active)
         return stored
 
     def audit_key(self, tenant: str, version: int) -> MacKey:

@@ -45,25 +45,25 @@ class UseCounter:
 
         Raises StoreUnavailable where it must reserve and cannot.
         """
-        place = (key, version)
-        with self._lock_of(place):
-            left = self._left.get(place, 0)
+        key_version = (key, version)
+        with self._lock_of(key_version):
+            left = self._left.get(key_version, 0)
             if left < count:
                 wanted = max(self._block, count)
                 total = self._store.reserve(
                     key.tenant, key.field, key.purpose.value, version, wanted
                 )
-                if total < self._seen.get(place, 0) + wanted:
+                if total < self._seen.get(key_version, 0) + wanted:
                     # Restored beneath us, and not to where this process has counted.
                     return ChargeResult.COUNTER_REGRESSED
-                self._seen[place] = total
+                self._seen[key_version] = total
                 if total > self._max_uses:
                     return ChargeResult.USED_UP
                 left += wanted
-            self._left[place] = left - count
+            self._left[key_version] = left - count
             return ChargeResult.TAKEN
 
-    def _lock_of(self, place: tuple[KeyId, int]) -> Lock:
+    def _lock_of(self, key_version: tuple[KeyId, int]) -> Lock:
         # One lock per key version: a reservation of one field does not hold up the others.
         with self._lock:
-            return self._locks.setdefault(place, Lock())
+            return self._locks.setdefault(key_version, Lock())
