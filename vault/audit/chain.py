@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import count, groupby
 from uuid import UUID
 
-from vault.audit.record import NO_MAC, Head, Record, StatedPlace, stated_place
+from vault.audit.record import NO_MAC, Head, Record, RecordId, stated_id
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
@@ -56,14 +56,14 @@ class Chain:
     _gaps: list[range] = field(default_factory=list)
     _bad: list[int] = field(default_factory=list)
     _forked: list[int] = field(default_factory=list)
-    _moved: dict[int, StatedPlace] = field(default_factory=dict)
+    _moved: dict[int, RecordId] = field(default_factory=dict)
 
     def feed(self, record: Record) -> None:
         """Takes the next record."""
         number = record.number
         if number > self.highest + 1:
             self._gaps.append(range(self.highest + 1, number))
-        genuine = self._verifies(record, StatedPlace(self.writer, number))
+        genuine = self._verifies(record, RecordId(self.writer, number))
         if genuine:
             self._check_link(record)
             self._last_good = number, record.mac
@@ -82,17 +82,21 @@ class Chain:
 
     @property
     def _stated(self) -> set[int]:
-        """Numbers of this writer's genuine records that stand at another's place."""
-        return {place.number for place in self._moved.values() if place.writer == self.writer}
+        """Numbers of this writer's genuine records that stand where another belongs."""
+        return {
+            record_id.number
+            for record_id in self._moved.values()
+            if record_id.writer == self.writer
+        }
 
-    def _verifies(self, record: Record, place: StatedPlace) -> bool:
-        if not 0 < place.number < 2**63:
+    def _verifies(self, record: Record, record_id: RecordId) -> bool:
+        if not 0 < record_id.number < 2**63:
             return False
         try:
             key = self.key_of(record.key_version)
         except DecryptionFailed:
             return False
-        return record.verifies(key, place.writer, place.number)
+        return record.verifies(key, record_id.writer, record_id.number)
 
     def _head_verifies(self, head: Head) -> bool:
         try:
@@ -107,9 +111,9 @@ class Chain:
             self._forked.append(record.number)
 
     def _take_displaced(self, record: Record) -> None:
-        place = stated_place(record.body)
-        if place is not None and self._verifies(record, place):
-            self._moved[record.number] = place
+        record_id = stated_id(record.body)
+        if record_id is not None and self._verifies(record, record_id):
+            self._moved[record.number] = record_id
         else:
             self._bad.append(record.number)
 
@@ -137,7 +141,7 @@ class Chain:
         for number in self._forked:
             text = "the record is of another history than its neighbours"
             yield self._finding(FindingKind.EDITED, number, text)
-        copies = {at for at, place in self._moved.items() if self._in_place(place)}
+        copies = {at for at, record_id in self._moved.items() if self._in_place(record_id)}
         for number in sorted(copies):
             text = f"a copy of record {self._moved[number].number}"
             yield self._finding(FindingKind.INSERTED, number, text)
@@ -148,24 +152,24 @@ class Chain:
         position = count()
 
         def shift(at: int) -> tuple[UUID, int, int]:
-            place = self._moved[at]
-            return place.writer, place.number - at, at - next(position)
+            record_id = self._moved[at]
+            return record_id.writer, record_id.number - at, at - next(position)
 
         for _, run in groupby(moved, shift):
             first, *rest = run
-            place = self._moved[first]
-            text = f"record {place.number} of writer {place.writer} stands here"
+            record_id = self._moved[first]
+            text = f"record {record_id.number} of writer {record_id.writer} stands here"
             if rest:
                 text = f"{text}, and {len(rest)} more moved with it"
             yield self._finding(FindingKind.REORDERED, first, text)
 
-    def _in_place(self, place: StatedPlace) -> bool:
+    def _in_place(self, record_id: RecordId) -> bool:
         return (
-            place.writer == self.writer
-            and 0 < place.number <= self.highest
-            and place.number not in self._moved
-            and place.number not in self._bad
-            and not any(place.number in gap for gap in self._gaps)
+            record_id.writer == self.writer
+            and 0 < record_id.number <= self.highest
+            and record_id.number not in self._moved
+            and record_id.number not in self._bad
+            and not any(record_id.number in gap for gap in self._gaps)
         )
 
     def _missing_findings(self, trusted: Head | None) -> Iterator[Finding]:

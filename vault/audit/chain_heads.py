@@ -60,7 +60,7 @@ class ChainHeadPool:
         self._lost: deque[ChainHead] = deque()
         self._manifest_named: NamedManifest | None = None
         self.keys = keys
-        self._seen: dict[UUID, ChainHead] = {}
+        self._last_committed: dict[UUID, ChainHead] = {}
 
     def key(self) -> MacKey:
         """Returns the active audit key. Raises KeysUnavailable."""
@@ -90,24 +90,24 @@ class ChainHeadPool:
         """Returns a chain head that was lost and not named yet."""
         return self._lost[0] if self._lost else None
 
-    def named(self, chain_head: ChainHead) -> None:
+    def mark_named(self, chain_head: ChainHead) -> None:
         """Notes that the opening that names a lost chain head is committed."""
         if chain_head in self._lost:
             self._lost.remove(chain_head)
 
-    def manifest_named(self, keys: NamedManifest | None) -> None:
+    def mark_manifest_named(self, keys: NamedManifest | None) -> None:
         """Notes that the opening that names a key manifest is committed."""
         self._manifest_named = keys
 
-    def give_back(self, chain_head: ChainHead) -> None:
+    def release(self, chain_head: ChainHead) -> None:
         """Makes a chain head free again, as it is after its transaction."""
         # First: whoever leases it next may have moved it on by the time this thread goes on.
-        self._seen[chain_head.writer] = chain_head
+        self._last_committed[chain_head.writer] = chain_head
         self._free.append(chain_head)
 
-    def seen(self) -> Sequence[ChainHead]:
+    def last_committed(self) -> Sequence[ChainHead]:
         """Returns every writer of this process with the last record it surely committed.
 
         Those too that were given up or lost.
         """
-        return list(self._seen.copy().values())
+        return list(self._last_committed.copy().values())

@@ -92,11 +92,11 @@ class ErasureCheck:
 
     def _inspected(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
-            place = (record.writer, record.number)
-            while self._next is not None and (self._next.writer, self._next.number) < place:
+            record_id = (record.writer, record.number)
+            while self._next is not None and (self._next.writer, self._next.number) < record_id:
                 self._judge(None, self._taken())
             kept = self._next
-            here = kept is not None and (kept.writer, kept.number) == place
+            here = kept is not None and (kept.writer, kept.number) == record_id
             marked = _MARK in record.body
             if here or marked:
                 self._judge(record if marked else None, self._taken() if here else None)
@@ -138,11 +138,11 @@ def sample_erasures(connection: Connection, key_of: KeyOf) -> list[Finding]:
 
 
 def check_again(
-    connection: Connection, key_of: KeyOf, places: Sequence[tuple[UUID, int]]
+    connection: Connection, key_of: KeyOf, records: Sequence[tuple[UUID, int]]
 ) -> list[Finding]:
     """Checks all tokens of the lists of these records. Raises as the above."""
     connection.execute(_PLANS)
-    writers, numbers = [str(writer) for writer, _ in places], [number for _, number in places]
+    writers, numbers = [str(writer) for writer, _ in records], [number for _, number in records]
     rows = connection.execute(_THESE, {"writers": writers, "numbers": numbers})
     return _check_lists(connection, [ErasureList(*row) for row in rows], key_of, None)
 

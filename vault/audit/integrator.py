@@ -119,7 +119,7 @@ class Integrator:
         self._stalled: dict[UUID, Finding] = {}
         self._retry = -float("inf")
 
-    def seen(self) -> CheckpointLog | None:
+    def last_log(self) -> CheckpointLog | None:
         """Returns the log as of the last round, None for an empty one. For any thread."""
         tree = self._tip.tree
         return CheckpointLog(tree.size, tree.root()) if tree.size else None

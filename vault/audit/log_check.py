@@ -159,9 +159,9 @@ class LogCheck:
 
     def _displaced_findings(self) -> Iterator[Finding]:
         for position, entry in self._displaced.items():
-            places = (at for at in self._displaced if entry.leaf_at(at) == entry.leaf)
-            if (place := next(places, None)) is not None:
-                text = f"position {place} of the log stands at {position}"
+            origins = (at for at in self._displaced if entry.leaf_at(at) == entry.leaf)
+            if (origin := next(origins, None)) is not None:
+                text = f"position {origin} of the log stands at {position}"
                 yield Finding(str(entry.writer), entry.number, FindingKind.REORDERED.value, text)
             else:
                 text = f"position {position} of the log was edited"

@@ -56,7 +56,7 @@ class StartedTransaction(Protocol):
 
 
 class _Body(Protocol):
-    """Writes a record's body for its place."""
+    """Writes a record's body, which names writer and number."""
 
     def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str: ...
 
@@ -190,8 +190,8 @@ class PostgresAuditAppender:
             (record,) = self._chained(key, chain_head, [body_at])
             self._close(_APPEND, key, chain_head, record, [record.body])
             return
-        place = (chain_head.writer, chain_head.number + 1, event.tenant, event.field)
-        kept = make_list(key, *place, tombstoned)
+        of_record = (chain_head.writer, chain_head.number + 1, event.tenant, event.field)
+        kept = make_list(key, *of_record, tombstoned)
         listing = partial(event_body, event, erasure=kept.digest)
         (record,) = self._chained(key, chain_head, [listing])
         rest = (record.body, kept.tenant, kept.field, kept.salt, kept.sealed)
@@ -253,16 +253,16 @@ class PostgresAuditAppender:
     def committed(self) -> None:
         """The transaction was committed: the chain head moves on."""
         if self._named is not None:
-            self._chain_heads.named(self._named)
+            self._chain_heads.mark_named(self._named)
         if self._opened is not None:
-            self._chain_heads.manifest_named(self._opened.keys)
+            self._chain_heads.mark_manifest_named(self._opened.keys)
         if self._written is not None:
-            self._chain_heads.give_back(self._written)
+            self._chain_heads.release(self._written)
 
     def rolled_back(self) -> None:
         """The transaction was rolled back: the chain head stays where it was."""
         if self._leased is not None:
-            self._chain_heads.give_back(self._leased)
+            self._chain_heads.release(self._leased)
 
     def in_doubt(self) -> None:
         """Nobody knows whether it was committed: the chain head is given up."""

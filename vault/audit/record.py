@@ -23,11 +23,11 @@ from vault.model import AuditEvent, PolicyChange
 __all__ = [
     "NO_MAC",
     "Head",
+    "LastRecord",
     "NamedManifest",
     "Opening",
     "Record",
-    "Seen",
-    "StatedPlace",
+    "RecordId",
     "Writer",
     "canonical_json",
     "event_body",
@@ -36,7 +36,7 @@ __all__ = [
     "opening_body",
     "policy_body",
     "read_opening",
-    "stated_place",
+    "stated_id",
 ]
 
 NO_MAC = b""  # what the first record of a writer names as its predecessor
@@ -51,7 +51,8 @@ _SERVER = re.compile(r"[A-Za-z0-9._:-]{1,160}", re.ASCII)
 _ODD = "unreadable"
 
 
-Seen: TypeAlias = tuple[UUID, int, bytes]
+LastRecord: TypeAlias = tuple[UUID, int, bytes]
+"""A writer, the number of its last record as somebody saw it, and that record's MAC."""
 
 
 class NamedManifest(NamedTuple):
@@ -59,9 +60,6 @@ class NamedManifest(NamedTuple):
 
     generation: int
     mac: bytes
-
-
-"""A writer, the number of its last record as somebody saw it, and that record's MAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,8 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class StatedPlace:
-    """Where a record's own body says it belongs."""
+class RecordId:
+    """What distinguishes a record: its writer, and its number in the writer's chain."""
 
     writer: UUID
     number: int
@@ -127,8 +125,8 @@ class Opening:
     """
 
     ordinal: int
-    previous: Seen | None
-    lost: Seen | None = None
+    previous: LastRecord | None
+    lost: LastRecord | None = None
     previous_may_be_lost: bool = False
     keys: NamedManifest | None = None
 
@@ -157,7 +155,7 @@ def event_body(
     """Writes the body of a call's record; ``erasure`` is the digest of its list, if any."""
     return canonical_json(
         {
-            **_place("call", server, writer, number, now),
+            **_common_entries("call", server, writer, number, now),
             "rpc": event.rpc,
             "outcome": event.outcome,
             "reason": event.reason,
@@ -201,7 +199,7 @@ def policy_body(
     named = change.servers[:_MAX_SERVERS]
     return canonical_json(
         {
-            **_place("policy", server, writer, number, now),
+            **_common_entries("policy", server, writer, number, now),
             "tenant": change.tenant,
             "previous_policy_digest": _plain(_DIGEST, change.before),
             "policy_digest": _plain(_DIGEST, change.after),
@@ -213,10 +211,13 @@ def policy_body(
 
 def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) -> str:
     """Writes the body of a writer's first record."""
-    chains = {"previous": _seen_entry(opening.previous), "lost": _seen_entry(opening.lost)}
-    place = _place("opened", server, writer, 1, now)
+    chains = {
+        "previous": _last_record_entry(opening.previous),
+        "lost": _last_record_entry(opening.lost),
+    }
+    common = _common_entries("opened", server, writer, 1, now)
     keys = opening.keys and {"generation": opening.keys.generation, "mac": opening.keys.mac.hex()}
-    return canonical_json({**place, "ordinal": opening.ordinal, **chains, "keys": keys})
+    return canonical_json({**common, "ordinal": opening.ordinal, **chains, "keys": keys})
 
 
 def read_opening(body: str) -> Opening:
@@ -224,20 +225,20 @@ def read_opening(body: str) -> Opening:
     document = _document(body)
     if document.get("kind") != "opened":
         raise ValueError("not the opening of a writer")
-    previous, lost = _seen(document.get("previous", ...)), _seen(document.get("lost"))
+    previous, lost = _last_record(document.get("previous", ...)), _last_record(document.get("lost"))
     keys = _named_manifest(document.get("keys"))
     return Opening(
         read_count(document.get("ordinal")), previous, lost, "lost" not in document, keys
     )
 
 
-def stated_place(body: str) -> StatedPlace | None:
-    """Reads where a record's body says it belongs, None where it says nothing readable."""
+def stated_id(body: str) -> RecordId | None:
+    """Reads which record a body says that it is of, None where it says nothing readable."""
     try:
         document = _document(body)
         match document.get("writer"), document.get("number"):
             case str(writer), int(number):
-                return StatedPlace(UUID(writer), number)
+                return RecordId(UUID(writer), number)
     except ValueError:
         pass
     return None
@@ -255,7 +256,9 @@ def canonical_json(document: Mapping[str, object]) -> str:
     raise ValueError("nested too deeply")
 
 
-def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> dict[str, object]:
+def _common_entries(
+    kind: str, server: str, writer: UUID, number: int, now: datetime
+) -> dict[str, object]:
     return {
         "v": _BODY_VERSION,
         "kind": kind,
@@ -266,11 +269,11 @@ def _place(kind: str, server: str, writer: UUID, number: int, now: datetime) -> 
     }
 
 
-def _seen_entry(seen: Seen | None) -> object:
-    return seen and {"writer": str(seen[0]), "number": seen[1], "mac": seen[2].hex()}
+def _last_record_entry(last: LastRecord | None) -> object:
+    return last and {"writer": str(last[0]), "number": last[1], "mac": last[2].hex()}
 
 
-def _seen(value: object) -> Seen | None:
+def _last_record(value: object) -> LastRecord | None:
     match value:
         case None:
             return None

@@ -49,14 +49,14 @@ class FieldKey(Secret):
     def __init__(self, root: bytes, tenant: str, field: str, version: int) -> None:
         """Takes a 32-byte root. Raises ValueError."""
         check_root(root)
-        place = (tenant, field, version)
-        tweaks = TweakKey(root, *place)
+        context = (tenant, field, version)
+        tweaks = TweakKey(root, *context)
         self._version = version
-        self._rows = BoundAead(root, Label.ROW, *place)
-        self._messages = BoundAead(root, Label.MESSAGE, *place)
-        ff3_1_key = sub_key(root, Label.FF3_1, *place)
+        self._rows = BoundAead(root, Label.ROW, *context)
+        self._messages = BoundAead(root, Label.MESSAGE, *context)
+        ff3_1_key = sub_key(root, Label.FF3_1, *context)
         self._ciphers: dict[tuple[Generator, int], DerivedCipher] = {
-            (Generator.FF1, 1): DerivedFF1(sub_key(root, Label.FF1, *place), tweaks),
+            (Generator.FF1, 1): DerivedFF1(sub_key(root, Label.FF1, *context), tweaks),
             (Generator.FF3_1, 1): DerivedFF3_1(ff3_1_key, tweaks, 1),
             (Generator.FF3_1, 2): DerivedFF3_1(ff3_1_key, tweaks, 2),
         }

@@ -182,14 +182,14 @@ def open_backend(
             PostgresAuditReader(
                 each,
                 audit_key_of,
-                lambda: RememberedAudit(chain_heads.seen(), integrator.seen()),
+                lambda: RememberedAudit(chain_heads.last_committed(), integrator.last_log()),
                 [_altered_tables],
             )
             for each in (engine, side)
         ]
         readers[0].note_origin()
         checks = [
-            AuditMonitor(readers[1], chain_heads.seen).check,
+            AuditMonitor(readers[1], chain_heads.last_committed).check,
             ErasureMonitor(side, audit_key_of).check,
         ]
         integration = IntegrationTask(

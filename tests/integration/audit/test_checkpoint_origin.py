@@ -37,7 +37,9 @@ class Server:
         self.work = PostgresUnitOfWork(self.engine, heads)
         self.integrator = Integrator(self.engine, lambda: KEY, key_of)
         self.reader = PostgresAuditReader(
-            self.engine, key_of, lambda: RememberedAudit(heads.seen(), self.integrator.seen())
+            self.engine,
+            key_of,
+            lambda: RememberedAudit(heads.last_committed(), self.integrator.last_log()),
         )
         self.store = PostgresDataKeyStore(self.engine)
 

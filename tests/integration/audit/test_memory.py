@@ -60,10 +60,12 @@ class Server:
         self.integrator = Integrator(self.engine, lambda: KEY, key_of, clock=lambda: self.now)
         self.reader = PostgresAuditReader(self.engine, key_of, self.knowledge, [altered])
         self.access = PostgresAuditQueries(self.reader, lambda: KEY, key_of)
-        self.monitor = AuditMonitor(self.reader, self.chain_heads.seen, clock=lambda: self.now)
+        self.monitor = AuditMonitor(
+            self.reader, self.chain_heads.last_committed, clock=lambda: self.now
+        )
 
     def knowledge(self) -> RememberedAudit:
-        return RememberedAudit(self.chain_heads.seen(), self.integrator.seen())
+        return RememberedAudit(self.chain_heads.last_committed(), self.integrator.last_log())
 
     def call(self, times: int = 1) -> None:
         for _ in range(times):
@@ -172,7 +174,7 @@ def test_newer_writers_hidden_from_whoever_reads_are_named_by_their_server(
     assert named(made.findings) >= {(hidden, 5, "TRUNCATED"), (hidden, 0, "UNKNOWN_WRITER")}
     content = read_checkpoint(made.text, key_of)
     assert {str(head.writer): head.number for head in content.heads} == {shown: 3, hidden: 5}
-    assert content.log == new.integrator.seen()
+    assert content.log == new.integrator.last_log()
     # It convicts the database from any other server too.
     assert (hidden, 0, "UNKNOWN_WRITER") in stranger.kinds(made.text)
     assert {kind for _, _, kind in named(new.monitor.check())} >= {"TRUNCATED", "ALTERED_TABLE"}
@@ -324,4 +326,4 @@ def test_a_rollback_leaves_the_witness_where_it_was(start: Callable[..., Server]
 
     with pytest.raises(RuntimeError):
         server.work.run(fail)
-    assert [chain.number for chain in server.chain_heads.seen()] == [2]
+    assert [chain.number for chain in server.chain_heads.last_committed()] == [2]

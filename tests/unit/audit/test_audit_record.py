@@ -14,14 +14,14 @@ from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.record import (
     Opening,
-    StatedPlace,
+    RecordId,
     canonical_json,
     event_body,
     make_head,
     make_record,
     opening_body,
     read_opening,
-    stated_place,
+    stated_id,
 )
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
@@ -74,7 +74,7 @@ def test_an_events_body_is_canonical_and_complete() -> None:
         replace(EVENT, detail="no role"), server="s", writer=WRITER, number=5, now=NOW
     )
     assert json.loads(refused)["purpose"] == "no role"
-    assert stated_place(body) == StatedPlace(WRITER, 5)
+    assert stated_id(body) == RecordId(WRITER, 5)
 
 
 def test_a_persons_record_says_who_and_since_when() -> None:
@@ -145,7 +145,7 @@ def test_an_opening_reads_back(opening: Opening) -> None:
     ["", "[]", "{}", "[" * 100_000, '{"writer":"x","number":1}', '{"writer":1,"number":"1"}'],
 )
 def test_unreadable_bodies_state_no_place(body: str) -> None:
-    assert stated_place(body) is None
+    assert stated_id(body) is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.checkpoint_reading import read_checkpoint
 from vault.audit.integration_batch import time_of
 from vault.audit.json_text import read_json
-from vault.audit.record import canonical_json, read_opening, stated_place
+from vault.audit.record import canonical_json, read_opening, stated_id
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, DecryptionFailed
@@ -110,7 +110,7 @@ def test_a_checkpoint_is_read() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_an_edited_body_is_no_reason_to_fail(text: str) -> None:
-    assert stated_place(text) is None
+    assert stated_id(text) is None
     time_of(text)
     with pytest.raises(ValueError):  # noqa: PT011 - whatever its text
         read_opening(text)
