@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.canaries import BROKEN, GOOD, SCAN, assert_no_canary, disguises
 from tests.e2e.collector import collecting
-from vault.client import CallError, Client, ClientToken, ItemError
+from vault.client import CallError, Client, ClientJwt, ItemError
 from vault.config import KeysSettings
 from vault.crypto.field_key import data_key_context
 from vault.dev.issuer import JwtIssuer
@@ -158,7 +158,7 @@ def _bearers(server: Server, issuer: JwtIssuer, home: Path) -> Iterator[str]:
         file = home / f"bearer-{n}"
         file.touch(0o600)
         file.write_text(token)
-        with Client(server.jwt_address, ClientToken(ca, file)) as client:
+        with Client(server.jwt_address, ClientJwt(ca, file)) as client:
             try:
                 client.tokenize("us_ssn", [*GOOD["us_ssn"], *BROKEN])
             except CallError as error:

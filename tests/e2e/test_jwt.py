@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.client import CallError, Client, ClientTls, ClientToken
+from vault.client import CallError, Client, ClientJwt, ClientTls
 from vault.dev.authority import Authority
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
@@ -79,7 +79,7 @@ class Jwt:
     def client(self, token: str, private_tmp: Path) -> Client:
         path = private_tmp / "token"
         path.write_text(f"{token}\n")
-        return Client(self.server.jwt_address, ClientToken(self.ca, path))
+        return Client(self.server.jwt_address, ClientJwt(self.ca, path))
 
 
 def _reason(error: grpc.RpcError) -> str:

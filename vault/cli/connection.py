@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from vault.cli.dev_directory import DEV_DIRECTORY, find_caller, find_jwt_listener
-from vault.client import CallError, Client, ClientTls, ClientToken
+from vault.client import CallError, Client, ClientJwt, ClientTls
 from vault.client.address import address_problem
 from vault.client.private_file import read_unshared
 
@@ -57,7 +57,7 @@ class ServiceConnection:
     """
 
     address: str
-    tls: ClientTls | ClientToken
+    tls: ClientTls | ClientJwt
     role: str = ""
 
     @contextmanager
@@ -66,9 +66,9 @@ class ServiceConnection:
 
         Raises OSError where a PEM file, or the token's file, cannot be read.
         """
-        if isinstance(self.tls, ClientToken):
+        if isinstance(self.tls, ClientJwt):
             # gRPC would find out too, at the first call, and say that nobody answered.
-            read_unshared(self.tls.token)
+            read_unshared(self.tls.jwt)
         with Client(self.address, self.tls, batch_size=batch_size) as client:
             try:
                 yield client
@@ -79,8 +79,8 @@ class ServiceConnection:
     def _caller(self) -> str:
         if self.role:
             return f"role {self.role}"
-        if isinstance(self.tls, ClientToken):
-            return f"the holder of {self.tls.token}"
+        if isinstance(self.tls, ClientJwt):
+            return f"the holder of {self.tls.jwt}"
         return f"certificate {self.tls.cert}"
 
 
@@ -214,7 +214,7 @@ class ConnectionOptions:
                 "or --token-file and --login (or unset TOKENVAULT_*)"
             )
         if self.address and self.ca and (token := self._token()):
-            return ServiceConnection(self.address, ClientToken(self.ca, token))
+            return ServiceConnection(self.address, ClientJwt(self.ca, token))
         missing = [name for name in ("--address", "--ca") if name not in given]
         option = "--token-file" if self.token_file else "--login"
         raise typer.BadParameter(f"{option} needs {' and '.join(missing)} too")

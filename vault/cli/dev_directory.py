@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from vault.bulk.shell import shell_word
-from vault.client import ClientTls, ClientToken
+from vault.client import ClientJwt, ClientTls
 
 __all__ = ["DEV_DIRECTORY", "find_caller", "find_health", "find_issuer", "find_jwt_listener"]
 
@@ -39,12 +39,12 @@ def find_caller(directory: Path, role: str | None) -> tuple[str, ClientTls, str]
     return address, ClientTls(ca=directory / ca, cert=cert, key=key), role
 
 
-def find_jwt_listener(directory: Path, token: Path) -> tuple[str, ClientToken]:
+def find_jwt_listener(directory: Path, token: Path) -> tuple[str, ClientJwt]:
     """Returns the address for callers with a JWT, and the caller whose token is in a file."""
     path, described = _described(directory)
     match described:
         case {"jwt_address": str(address), "ca": str(ca)}:
-            return address, ClientToken(directory / ca, token)
+            return address, ClientJwt(directory / ca, token)
     raise _foreign(path)
 
 

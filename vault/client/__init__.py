@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from vault.client.client import Client
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.errors import CallError, ItemError
+from vault.client.jwt import ClientJwt
 from vault.client.retry import RetryPolicy
 from vault.client.tls import ClientTls
-from vault.client.token import ClientToken
 
 if TYPE_CHECKING:
     from vault.client.packed import PackedAnswer, PackedColumn
@@ -29,8 +29,8 @@ __all__ = [
     "BytesColumn",
     "CallError",
     "Client",
+    "ClientJwt",
     "ClientTls",
-    "ClientToken",
     "Column",
     "Descriptions",
     "Erased",

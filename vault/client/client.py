@@ -13,11 +13,11 @@ from vault.client.address import address_problem
 from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
+from vault.client.jwt import ClientJwt
 from vault.client.loopback import no_proxy_options
 from vault.client.retry import RetryPolicy
 from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
-from vault.client.token import ClientToken
 from vault.v1 import audit_service_pb2 as audit
 from vault.v1 import encryption_service_pb2 as encryption
 from vault.v1 import policy_service_pb2
@@ -70,7 +70,7 @@ class Client:
     def __init__(
         self,
         address: str,
-        tls: ClientTls | ClientToken,
+        tls: ClientTls | ClientJwt,
         *,
         batch_size: int = 1000,
         timeout: float = 30.0,

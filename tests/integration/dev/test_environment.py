@@ -20,7 +20,7 @@ import pytest
 import requests
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from vault.client import CallError, Client, ClientTls, ClientToken
+from vault.client import CallError, Client, ClientJwt, ClientTls
 from vault.dev.deployed_files import deployed_file
 from vault.dev.environment import DevEnvironment
 from vault.dev.openbao import DevOpenBao
@@ -84,7 +84,7 @@ def test_every_role_can_call_with_a_token(environment: DevEnvironment, directory
     for role, files in found["clients"].items():
         path = Path(files["token"])
         assert path.stat().st_mode & 0o777 == 0o600
-        with Client(found["jwt_address"], ClientToken(Path(found["ca"]), path)) as caller:
+        with Client(found["jwt_address"], ClientJwt(Path(found["ca"]), path)) as caller:
             try:
                 seen[role] = caller.detokenize("card_number", [token]).values
             except CallError as error:

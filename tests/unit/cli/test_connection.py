@@ -5,7 +5,7 @@ import pytest
 import typer
 
 from vault.cli.connection import ConnectionOptions, ServiceConnection
-from vault.client import ClientTls, ClientToken
+from vault.client import ClientJwt, ClientTls
 
 
 def write_environment(directory: Path) -> None:
@@ -117,7 +117,7 @@ TOKEN = Path("mine.jwt")
 
 def test_a_token_stands_for_certificate_and_key() -> None:
     found = with_token(TOKEN, address="host:1", ca=Path("ca"))
-    assert found == ServiceConnection("host:1", ClientToken(Path("ca"), TOKEN))
+    assert found == ServiceConnection("host:1", ClientJwt(Path("ca"), TOKEN))
 
 
 def test_a_token_goes_to_the_environment_s_port_for_tokens(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_token_goes_to_the_environment_s_port_for_tokens(tmp_path: Path) -> No
     write_environment(directory)
     found = with_token(TOKEN, dev=directory)
     assert found.address == "localhost:1235"
-    assert found.tls == ClientToken(directory / "ca.pem", TOKEN)
+    assert found.tls == ClientJwt(directory / "ca.pem", TOKEN)
     (directory / "dev.json").write_text('{"address": "localhost:1"}')
     with pytest.raises(typer.BadParameter, match="is not what 'tokenvault dev' writes"):
         with_token(TOKEN, dev=directory)
@@ -158,6 +158,6 @@ def test_a_token_s_file_is_read_before_anything_is_sent(tmp_path: Path, mode: in
     if mode is not None:
         path.write_text("x.y.z")
         path.chmod(mode)
-    found = ServiceConnection("localhost:1", ClientToken(tmp_path / "ca", path))
+    found = ServiceConnection("localhost:1", ClientJwt(tmp_path / "ca", path))
     with pytest.raises(OSError, match=r"only its owner may|No such file"), found.open():
         pass

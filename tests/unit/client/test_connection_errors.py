@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from vault.cli.exits import describe_failure
-from vault.client import CallError, Client, ClientTls, ClientToken
+from vault.client import CallError, Client, ClientJwt, ClientTls
 from vault.client.retry import RetryPolicy
 from vault.client.transport import Contact, explain_status, transport_failure
 
@@ -90,7 +90,7 @@ class Town:
         cert, key = (authority or self.ours).issue("caller", who, begin, end)
         return ClientTls(self.ours.path, cert, key)
 
-    def refusal(self, tls: ClientTls | ClientToken, address: str = "") -> CallError:
+    def refusal(self, tls: ClientTls | ClientJwt, address: str = "") -> CallError:
         target = address or f"localhost:{self.port}"
         with (
             Client(target, tls, retry=ONCE, timeout=5) as client,
@@ -234,7 +234,7 @@ def test_a_caller_without_a_certificate_is_not_told_about_it(town: Town, tmp_pat
     token = tmp_path / "token"
     token.touch(mode=0o600)
     token.write_text("a.b.c")
-    error = town.refusal(ClientToken(town.ours.path, token))
+    error = town.refusal(ClientJwt(town.ours.path, token))
     assert "looks like the port for callers with certificates" in error.message
     assert "the caller's certificate" not in error.message
     assert error.retryable

@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vault.client import Client, ClientTls, ClientToken
-from vault.client.token import _Bearer
+from vault.client import Client, ClientJwt, ClientTls
+from vault.client.jwt import _Bearer
 from vault.dev.authority import Authority
 
 CANARY = "4111111111111111"
@@ -66,7 +66,7 @@ def files(tmp_path: Path, made: dict[str, bytes]) -> Files:
     return {name: tmp_path / name for name in (*made, "nosuch")}
 
 
-def refusal(tls: ClientTls | ClientToken) -> str:
+def refusal(tls: ClientTls | ClientJwt) -> str:
     with pytest.raises(OSError) as caught:  # noqa: PT011 - what it says is what is tested
         tls.credentials()
     error = caught.value
@@ -129,7 +129,7 @@ def test_each_file_is_read_once(files: Files, tmp_path: Path, made: dict[str, by
 
 
 def test_the_authority_of_a_caller_with_a_token_is_looked_at_too(files: Files) -> None:
-    assert "csv holds no certificate" in refusal(ClientToken(files["csv"], files["nosuch"]))
+    assert "csv holds no certificate" in refusal(ClientJwt(files["csv"], files["nosuch"]))
 
 
 @pytest.mark.parametrize("wrong", ["nosuch", "shared", "bytes"])

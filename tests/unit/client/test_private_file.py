@@ -8,8 +8,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from vault.client.jwt import ClientJwt, _Bearer
 from vault.client.private_file import read_private, read_unshared
-from vault.client.token import ClientToken, _Bearer
 
 
 def written(path: Path, mode: int, owner: int | None = None) -> Path:
@@ -56,7 +56,7 @@ def test_a_token_that_an_orchestrator_keeps_readable_is_read(tmp_path: Path, mod
 def test_a_token_that_others_can_change_is_not_sent(tmp_path: Path, mode: int) -> None:
     path = written(tmp_path / "token", mode)
     sent: list[tuple[object, Exception | None]] = []
-    bearer = _Bearer(ClientToken(tmp_path / "ca", path).token)
+    bearer = _Bearer(ClientJwt(tmp_path / "ca", path).jwt)
     context = grpc.AuthMetadataContext()
     bearer(context, lambda headers, error: sent.append((headers, error)))
     ((headers, error),) = sent

@@ -12,7 +12,7 @@ from vault.client.pem import read_authority
 from vault.client.private_file import read_unshared
 from vault.client.transport import Contact
 
-__all__ = ["ClientToken"]
+__all__ = ["ClientJwt"]
 
 # The listener for certificates asks for one in the handshake, and this caller has none.
 _NO_CERTIFICATE = (
@@ -22,21 +22,21 @@ _NO_CERTIFICATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class ClientToken:
-    """The authority to trust (PEM), and the file with the caller's token.
+class ClientJwt:
+    """The authority to trust (PEM), and the file with the caller's JWT.
 
-    The token is read for every request, so that whoever renews it (a sidecar, the
-    platform) only has to replace the file. Nobody but its owner may be able to.
+    The file is read for every request, so that whoever renews it (a sidecar, the
+    platform) only has to replace it. Nobody but its owner may be able to.
     """
 
     ca: Path
-    token: Path
+    jwt: Path
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the authority. Raises OSError."""
         return grpc.composite_channel_credentials(
             grpc.ssl_channel_credentials(read_authority(self.ca)),
-            grpc.metadata_call_credentials(_Bearer(self.token), "tokenvault"),
+            grpc.metadata_call_credentials(_Bearer(self.jwt), "tokenvault"),
         )
 
     def credential_problem(self, contact: Contact) -> tuple[str, bool]:
