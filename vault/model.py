@@ -95,7 +95,7 @@ class Failure:
     retryable: bool = False
 
     @classmethod
-    def of(cls, error: TokenvaultError) -> Failure:
+    def from_error(cls, error: TokenvaultError) -> Failure:
         """Makes an item's failure of an error raised for it."""
         return cls(error.reason, error.message, error.retryable)
 

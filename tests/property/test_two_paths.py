@@ -91,7 +91,7 @@ def both_paths_agree_in(
     with arrays_from(10**9):
         slow = run(texts)
     with arrays_from(1):
-        quick, packed = run(texts), run(TextColumn.of(texts))
+        quick, packed = run(texts), run(TextColumn.from_strings(texts))
     assert plain_texts(quick) == plain_texts(slow)
     assert plain_texts(packed) == plain_texts(slow)
     return quick
@@ -155,13 +155,13 @@ def test_a_fixed_point_is_refused_both_ways(name: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(max_size=20) | st.text("0123456789", max_size=20), max_size=30))
 def test_the_packed_token_set_is_the_token_set(texts: list[str]) -> None:
-    assert packed_token_set(TextColumn.of(texts)) == token_set_message(texts)
+    assert packed_token_set(TextColumn.from_strings(texts)) == token_set_message(texts)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(max_size=20) | st.text("abc", max_size=20), max_size=30))
 def test_a_column_is_its_strings_and_its_utf8(texts: list[str]) -> None:
-    column = TextColumn.of(texts)
+    column = TextColumn.from_strings(texts)
     data, offsets = column.to_utf8()
 
     assert list(column) == texts == [column[i] for i in range(len(texts))]

@@ -152,7 +152,7 @@ def agree(
         slow = side.run(lambda: texts, do)
     with arrays_from(1):
         assert side.run(lambda: texts, do) == slow
-        assert side.run(lambda: TextColumn.of(texts), do) == slow
+        assert side.run(lambda: TextColumn.from_strings(texts), do) == slow
     return slow
 
 

@@ -74,7 +74,7 @@ def decide(
         some field), INVALID_REQUEST, or the reason of a condition that is not met.
     """
     rights = policy.rights_of(principal)
-    permission = rights.of(action, field)
+    permission = rights.permission_for(action, field)
     if permission is None:
         return _refusal(policy, rights, action, field)
     granted = _granted(policy, action, permission, field, view)

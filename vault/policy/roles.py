@@ -108,13 +108,13 @@ class Rights:
     permissions: Mapping[tuple[Action, str | None], Permission]
     on_fields: bool
 
-    def of(self, action: Action, name: str | None) -> Permission | None:
+    def permission_for(self, action: Action, name: str | None) -> Permission | None:
         """Returns what is granted for an action on a field, or None for nothing."""
         return self.permissions.get((action, name))
 
     def allows(self, action: Action, name: str | None, view: str = "") -> bool:
         """Returns whether an action on a field is granted with the given view."""
-        return view in (self.of(action, name) or {})
+        return view in (self.permission_for(action, name) or {})
 
 
 def rights_of_roles(roles: Sequence[Role]) -> Rights:

@@ -99,13 +99,13 @@ class _Remaining:
         self._of_address = Counter(each.address for each in here)
         self._gone: set[int] = set()
 
-    def of(self, connection: _Connection) -> int:
+    def at_address_of(self, connection: _Connection) -> int:
         """Returns how many connections of the same address remain."""
         return self._of_address[connection.address]
 
     def has_excess(self, connection: _Connection, room: int) -> bool:
         """Returns whether more than ``room`` remain, and its address has more than its share."""
-        return self.size > room and self.of(connection) > room / len(self._of_address)
+        return self.size > room and self.at_address_of(connection) > room / len(self._of_address)
 
     def close(
         self, queue: Sequence[_Connection], why: str, must: Callable[[_Connection], bool]
@@ -180,7 +180,7 @@ class Connections:
         ]
         yield from remaining.close(overdue, _SILENT, lambda _: True)
         yield from remaining.close(
-            [*unknown, *callers], _ADDRESS, lambda each: remaining.of(each) > bounds.each
+            [*unknown, *callers], _ADDRESS, lambda each: remaining.at_address_of(each) > bounds.each
         )
         pressing = int(bounds.total * _PRESSURE)
         settled = [

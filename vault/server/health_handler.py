@@ -57,7 +57,7 @@ class ServingStatuses:
             self._found = dict.fromkeys(self._found, HealthCheckResponse.NOT_SERVING)
             self._wake()
 
-    def of(self, service: str) -> HealthCheckResponse.ServingStatus.ValueType | None:
+    def get(self, service: str) -> HealthCheckResponse.ServingStatus.ValueType | None:
         """Returns a service's status, or None for an unknown one."""
         return self._found.get(service)
 
@@ -106,7 +106,7 @@ class HealthHandler(_Handler):
         return None
 
     def _check(self, sent: Iterator[bytes], context: grpc.ServicerContext) -> HealthCheckResponse:
-        status = self._statuses.of(self._request(sent, context).service)
+        status = self._statuses.get(self._request(sent, context).service)
         if status is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return HealthCheckResponse(status=status)
@@ -135,7 +135,7 @@ class HealthHandler(_Handler):
             changed.clear()
             if not context.is_active():
                 return
-            found = self._statuses.of(service)
+            found = self._statuses.get(service)
             status = HealthCheckResponse.SERVICE_UNKNOWN if found is None else found
             if status != sent_status:
                 sent_status = status

@@ -83,7 +83,7 @@ def _work(
             ended.wait()
     except TokenvaultError as error:
         with suppress(OSError):
-            reports.send_bytes(encode_message(WorkerFailure.of(error)))
+            reports.send_bytes(encode_message(WorkerFailure.from_error(error)))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - Python would print its text
         _log.error("worker failed", error=type(error).__name__, frames=frames_of(error))

@@ -47,7 +47,7 @@ class WorkerFailure:
     message: str
 
     @classmethod
-    def of(cls, error: TokenvaultError) -> WorkerFailure:
+    def from_error(cls, error: TokenvaultError) -> WorkerFailure:
         """Describes an error."""
         return cls(type(error).__name__, for_operators(error))
 

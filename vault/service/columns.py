@@ -118,7 +118,7 @@ def parse_column(
             if malformed is None and len(failures) < _MOST_HINTS:
                 failures[index] = _explained(error, text, parse, parse_token)
             else:
-                failures[index] = malformed or Failure.of(error)
+                failures[index] = malformed or Failure.from_error(error)
             continue
         slot = slots.setdefault(item.core, len(cores)) if share else len(cores)
         if slot == len(cores):
@@ -140,7 +140,7 @@ def _explained(
     parse: Callable[[str], Parsed],
     parse_token: Callable[[str], Parsed] | None,
 ) -> Failure:
-    failure = Failure.of(error)
+    failure = Failure.from_error(error)
     hint = invisible_character_hint(text, error, parse)
     if hint is None and error.reason is Reason.VALUE_NOT_IN_FORMAT and parse_token is not None:
         hint = _already(text, parse_token)

@@ -40,7 +40,7 @@ class Conversion(Generic[T]):
     def token_set(self) -> bytes | memoryview:
         """Returns what the audit's digest is taken over."""
         if isinstance(self.tokens, TextColumn) or len(self.tokens) >= _FEWEST_TO_PACK:
-            return packed_token_set(TextColumn.of(self.tokens))
+            return packed_token_set(TextColumn.from_strings(self.tokens))
         return token_set_message(self.tokens)
 
 

@@ -32,7 +32,7 @@ class KnownTokenSpecs:
     def __init__(self) -> None:
         self._known: dict[tuple[TokenSpace, str], int] = {}
 
-    def of(self, space: TokenSpace, field: Field) -> FieldTokenSpec:
+    def for_field(self, space: TokenSpace, field: Field) -> FieldTokenSpec:
         """Returns one call's view of a field's record."""
         return FieldTokenSpec(self._known, space, field)
 

@@ -104,7 +104,7 @@ class TokenizationService:
         finish: Callable[[Conversion[T]], R],
     ) -> R:
         """Converts a column on its field's path, and writes the call's audit record."""
-        token_spec = self._token_specs.of(permit.space, permit.field)
+        token_spec = self._token_specs.for_field(permit.space, permit.field)
         path = _PATHS[permit.field.storage](self._keys, permit, token_spec)
         # What needs no transaction is done before there is one to hold open.
         convert = self._admission.attempt(permit, lambda: prepare(path))

@@ -165,7 +165,7 @@ class VaultedPath:
         if column.rows is None:
             cores: Sequence[str] = [value.decode() for value in values]
         else:
-            cores = TextColumn.of_utf8(values)
+            cores = TextColumn.from_utf8_strings(values)
         if self._view == "full":
             return cores
         show = view_maker(self._field, self._view)

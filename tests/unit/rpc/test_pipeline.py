@@ -150,7 +150,7 @@ class _Details(grpc.HandlerCallDetails):
 
 
 def echo(call: Call, ask: TokenizeRequest) -> EncodedResponse:
-    return EncodedResponse.of_batch(TokenizeResponse(tokens=ask.values), len(ask.values), {})
+    return EncodedResponse.from_batch(TokenizeResponse(tokens=ask.values), len(ask.values), {})
 
 
 def ask(*values: str) -> TokenizeRequest:

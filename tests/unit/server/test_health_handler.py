@@ -124,7 +124,7 @@ def test_watches_that_end_while_the_standing_changes_hold_nothing(
 def test_an_end_is_the_end(statuses: ServingStatuses) -> None:
     statuses.end()
     statuses.set("liveness", serving=True)
-    assert statuses.of("liveness") == NOT_SERVING
+    assert statuses.get("liveness") == NOT_SERVING
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])

@@ -69,7 +69,7 @@ def test_what_a_worker_tells_arrives(message: WorkerReport | WorkerFailure) -> N
 
 
 def test_a_failure_becomes_an_error_of_its_kind() -> None:
-    assert isinstance(WorkerFailure.of(ConfigError("x")).error(), ConfigError)
-    assert WorkerFailure.of(KeysUnavailable("sealed")).error().retryable
+    assert isinstance(WorkerFailure.from_error(ConfigError("x")).error(), ConfigError)
+    assert WorkerFailure.from_error(KeysUnavailable("sealed")).error().retryable
     unknown = WorkerFailure("SystemExit", "x").error()
     assert type(unknown) is TokenvaultError

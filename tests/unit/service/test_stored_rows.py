@@ -31,7 +31,7 @@ def stored(values: list[str], at: list[int]) -> StoredTokens:
 
 
 def matches(rows: StoredTokens, values: list[str]) -> list[bool]:
-    return match_each(KEYS, SPACE, Scope.FIELD, rows, utf8_of(TextColumn.of(values)))
+    return match_each(KEYS, SPACE, Scope.FIELD, rows, utf8_of(TextColumn.from_strings(values)))
 
 
 def test_rows_match_what_they_were_found_by_in_any_order() -> None:
@@ -66,9 +66,13 @@ def test_a_row_that_is_not_live_does_not_match_though_it_would_open() -> None:
 
 @pytest.mark.parametrize("texts", [["", "ab", "c"], ["ä", "", "\U0001f600b"], []])
 def test_a_columns_texts_in_utf8_are_those_of_its_strings(texts: list[str]) -> None:
-    assert utf8_of(TextColumn.of(texts)) == utf8_of(texts) == [text.encode() for text in texts]
+    assert (
+        utf8_of(TextColumn.from_strings(texts))
+        == utf8_of(texts)
+        == [text.encode() for text in texts]
+    )
 
 
 def test_a_lone_surrogate_is_refused_as_in_a_string() -> None:
     with pytest.raises(FormatError, match="lone surrogate"):
-        utf8_of(TextColumn.of(["a", "\ud800"]))
+        utf8_of(TextColumn.from_strings(["a", "\ud800"]))

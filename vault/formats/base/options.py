@@ -94,7 +94,7 @@ class FormatOptions:
         }
 
     @classmethod
-    def of(cls, values: OptionValues) -> Self:
+    def from_values(cls, values: OptionValues) -> Self:
         """Returns the options with some of them set."""
         make: Callable[..., Self] = cls
         return make(**values)

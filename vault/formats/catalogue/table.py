@@ -50,7 +50,7 @@ class CatalogueEntry:
 
 
 def _entry(make: Callable[[Options], Format], options: type[Options]) -> CatalogueEntry:
-    return CatalogueEntry(options.declared(), lambda values: make(options.of(values)))
+    return CatalogueEntry(options.declared(), lambda values: make(options.from_values(values)))
 
 
 FORMATS: Mapping[str, CatalogueEntry] = {

@@ -202,7 +202,7 @@ def join_texts(
     lengths[[index for index, _ in rest]] = [len(text) for _, text in rest]
     offsets = np.zeros(size + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    texts = TextColumn.of([text for _, text in rest])
+    texts = TextColumn.from_strings([text for _, text in rest])
     parts = [group.codes(alphabet) for group in groups]
     wide = any(part.dtype != np.uint8 for part in (*parts, texts.codes))
     total = int(offsets[-1])

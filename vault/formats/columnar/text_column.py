@@ -42,7 +42,7 @@ class TextColumn(Sequence[str]):
         self.offsets = offsets
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> TextColumn:
+    def from_strings(cls, texts: Sequence[str]) -> TextColumn:
         """Returns a column of the texts; a column stays itself."""
         if isinstance(texts, TextColumn):
             return texts
@@ -52,14 +52,14 @@ class TextColumn(Sequence[str]):
         return cls(_codes("".join(strings)), offsets)
 
     @classmethod
-    def of_utf8(cls, texts: Sequence[bytes]) -> TextColumn:
+    def from_utf8_strings(cls, texts: Sequence[bytes]) -> TextColumn:
         """Returns the column of UTF-8 texts. Raises ValueError where one is not valid UTF-8."""
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
         return cls.from_utf8(b"".join(texts), offsets)
 
     @classmethod
-    def joined(cls, columns: Sequence[TextColumn]) -> TextColumn:
+    def concat(cls, columns: Sequence[TextColumn]) -> TextColumn:
         """Returns the texts of columns, at least one, one after the other."""
         if len(columns) == 1:
             return columns[0]

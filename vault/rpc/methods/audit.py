@@ -23,7 +23,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
 
     def verify_audit(call: Call, ask: pb.VerifyAuditRequest) -> EncodedResponse:
         report = service.verify_audit(call, ask.checkpoint)
-        return EncodedResponse.of(
+        return EncodedResponse.from_message(
             pb.VerifyAuditResponse(
                 records=report.records,
                 writers=report.writers,
@@ -42,7 +42,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
             )
             for each in page.records
         ]
-        return EncodedResponse.of(
+        return EncodedResponse.from_message(
             pb.TailAuditResponse(
                 records=records,
                 next=page.next,
@@ -55,7 +55,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
 
     def checkpoint_audit(call: Call, _: pb.CheckpointAuditRequest) -> EncodedResponse:
         made = service.checkpoint_audit(call)
-        return EncodedResponse.of(
+        return EncodedResponse.from_message(
             pb.CheckpointAuditResponse(
                 checkpoint=made.text,
                 time=timestamp(made.time),

@@ -43,7 +43,7 @@ class SentColumn:
             texts: as many as ``texts`` of the column, empty where they failed.
             failed: positions in ``texts``.
         """
-        data, ends = TextColumn.of(texts).to_utf8()
+        data, ends = TextColumn.from_strings(texts).to_utf8()
         if ends[-1] > _MOST_BYTES:
             raise InvalidRequest("the answer would be longer than 2 GiB; split the batch")
         valid = np.ones(len(texts), np.bool_)

@@ -70,7 +70,7 @@ def _tokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
         tokens=sent.answer(result.values, result.failures),
         errors=item_errors(_placed(sent, result)),
     )
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _detokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
@@ -79,7 +79,7 @@ def _detokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
         errors=item_errors(_placed(sent, result)),
         view=result.view,
     )
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _placed(sent: SentColumn, result: ColumnResult) -> Mapping[int, Failure]:

@@ -34,10 +34,10 @@ def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
 def _encrypted(result: BytesResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.EncryptResponse(ciphertexts=result.values, errors=errors)
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _decrypted(result: BytesResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.DecryptResponse(plaintexts=result.values, errors=errors)
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)

@@ -48,7 +48,7 @@ def erasure_rpcs(service: ErasureService, spellings: SpellingService) -> Sequenc
 
 def _erased(result: ErasureResult) -> EncodedResponse:
     message = pb.EraseResponse(errors=item_errors(result.failures))
-    return EncodedResponse.of_batch(message, result.total, result.failures)
+    return EncodedResponse.from_batch(message, result.total, result.failures)
 
 
 def _spellings_erased(page: SpellingPage) -> EncodedResponse:
@@ -60,4 +60,4 @@ def _spellings_erased(page: SpellingPage) -> EncodedResponse:
         tokens=page.tokens,
         looked_at=page.looked_at,
     )
-    return EncodedResponse.of_batch(message, page.total, page.failures)
+    return EncodedResponse.from_batch(message, page.total, page.failures)

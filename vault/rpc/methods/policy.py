@@ -20,7 +20,7 @@ def policy_rpcs(service: PolicyService) -> Sequence[RpcDefinition]:
         current, status = service.get_policy(call)
         # Another policy may have come into force since the call began.
         since = status.since if status.digest == current.digest else None
-        return EncodedResponse.of(
+        return EncodedResponse.from_message(
             pb.GetPolicyResponse(
                 digest=current.digest,
                 document=current.document,

@@ -25,12 +25,12 @@ class EncodedResponse:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, message: Message) -> EncodedResponse:
+    def from_message(cls, message: Message) -> EncodedResponse:
         """Writes the answer of an RPC that takes no batch."""
         return cls(message.SerializeToString())
 
     @classmethod
-    def of_batch(
+    def from_batch(
         cls, message: Message, total: int, failures: Mapping[int, Failure]
     ) -> EncodedResponse:
         """Writes the answer to a batch of ``total`` items."""

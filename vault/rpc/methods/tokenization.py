@@ -42,19 +42,19 @@ def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
 def _tokenized(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.TokenizeResponse(tokens=result.values, errors=errors)
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _detokenized(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.DetokenizeResponse(values=result.values, errors=errors, view=result.view)
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _found(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
     message = pb.LookupResponse(tokens=result.values, errors=errors)
-    return EncodedResponse.of_batch(message, len(result.values), result.failures)
+    return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
 def _described(result: DescribeResult) -> EncodedResponse:
@@ -62,7 +62,7 @@ def _described(result: DescribeResult) -> EncodedResponse:
         descriptions=[_description(each) for each in result.descriptions],
         errors=item_errors(result.failures),
     )
-    return EncodedResponse.of_batch(message, len(result.descriptions), result.failures)
+    return EncodedResponse.from_batch(message, len(result.descriptions), result.failures)
 
 
 def _description(known: TokenDescription | None) -> pb.TokenDescription:

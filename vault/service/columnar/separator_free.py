@@ -24,7 +24,7 @@ def split_items(
     rules = policy_format
     if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, ColumnarFormat):
         return None, [], range(len(items))
-    groups, rest = split_rows(TextColumn.of(items), rules, accept(rules))
+    groups, rest = split_rows(TextColumn.from_strings(items), rules, accept(rules))
     return rules, groups, rest.tolist()
 
 

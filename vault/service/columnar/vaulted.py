@@ -135,10 +135,10 @@ def _column(
                 codes, own = codes[examples], kinds
         slots.append(own + sum(map(len, parts)))
         parts.append(TextColumn(codes.reshape(-1), np.arange(len(codes) + 1) * codes.shape[1]))
-    cores = TextColumn.joined(parts)
+    cores = TextColumn.concat(parts)
     slot_of, more = _slots_beside(cores, parsed.cores, share=share)
     if more:
-        cores = TextColumn.joined([cores, TextColumn.of(more)])
+        cores = TextColumn.concat([cores, TextColumn.from_strings(more)])
     items: list[tuple[int, int, Layout]] = [
         (rest[index], slot_of[slot], layout) for index, slot, layout in parsed.items
     ]
@@ -177,8 +177,8 @@ def _joined(
     size: int, rows: _RowItems, texts: Sequence[str], rendered: Sequence[tuple[int, str]]
 ) -> TextColumn:
     """Puts the texts of rows by slot, and rendered texts, in order; the rest is empty."""
-    others = TextColumn.of([text for _, text in rendered] + [""])
-    pool = TextColumn.joined([TextColumn.of(texts), others])
+    others = TextColumn.from_strings([text for _, text in rendered] + [""])
+    pool = TextColumn.concat([TextColumn.from_strings(texts), others])
     order = np.full(size, len(pool) - 1, np.int64)
     order[rows.at] = rows.slots
     for number, (index, _) in enumerate(rendered, len(texts)):
