@@ -228,7 +228,7 @@ def _found(writer: UUID, number: int, live: bool, field_name: str, count: int) -
     if live:
         text_ = (
             f"{tokens} of {field_name} that this call erased can be detokenized again: "
-            "somebody put the rows back; erase them anew"
+            "somebody put the rows back; erase them again"
         )
         return Finding(str(writer), number, FindingKind.BROUGHT_BACK.value, text_)
     text_ = f"the tombstones of {tokens} of {field_name} are gone: they may be issued again"

@@ -71,7 +71,7 @@ def find_missing(connection: Connection, remembered: RememberedAudit) -> list[Fi
 
 
 def has_log(connection: Connection, log: CheckpointLog) -> bool:
-    """Tells whether the log in the database begins with what somebody saw of it."""
+    """Returns whether the log in the database begins with what somebody saw of it."""
     last, root = connection.execute(_LOG, {"size": log.size}).one()
     return not any(_log_findings(log, last, root))
 

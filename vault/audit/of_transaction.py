@@ -14,7 +14,7 @@ __all__ = ["audit_of"]
 
 
 def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditAppender:
-    """Returns what appends to the audit in a transaction; it is told how that ends."""
+    """Returns what appends to the audit in a transaction, and learns how that ends."""
     audit = PostgresAuditAppender(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
     return audit

@@ -197,7 +197,7 @@ def rows_in_cell(position: int) -> str:
     """Says why a record is left out, or a header refused."""
     return (
         f"a cell of several lines reads as rows of this file (cell {position + 1}), as if two "
-        "stray quotes joined them: mend the quotes, or, where all such cells of the file are in "
+        "stray quotes joined them: fix the quotes, or, where all such cells of the file are in "
         "order, say --trust-quotes"
     )
 

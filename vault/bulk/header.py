@@ -81,7 +81,7 @@ def read_header(source: TextIO, options: CsvOptions) -> CsvInput:
         if delimiter is not None and delimiter != separator[1]:
             raise CsvError(
                 f"line 1 names the delimiter {_shown(separator[1])} and --delimiter "
-                f"{_shown(delimiter)}: leave --delimiter out, or mend the line"
+                f"{_shown(delimiter)}: leave --delimiter out, or fix the line"
             )
         delimiter, taken = separator[1], "named by the sep= line"
         before, first, number = before + first, source.readline(), 2

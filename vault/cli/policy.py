@@ -156,7 +156,7 @@ def diff(
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy after it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tells who gains and who loses what, and what else differs in effect.
+    """Shows who gains and who loses what, and what else differs in effect.
 
     Exit code 1 if anything does, 2 if one of them is no valid policy.
     """

@@ -51,8 +51,8 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> str:
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
-    told = message.removeprefix("Value error, ")
-    return f"{key}: {told}" if key else told
+    text = message.removeprefix("Value error, ")
+    return f"{key}: {text}" if key else text
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:

@@ -48,9 +48,9 @@ def form_page(
     options = "".join(
         f"<option{' selected' if each == role else ''}>{escape(each)}</option>" for each in roles
     )
-    told = f"<p><strong>{escape(problem)}</strong></p>\n" if problem else ""
+    text = f"<p><strong>{escape(problem)}</strong></p>\n" if problem else ""
     body = _FORM.format(
-        code=escape(code), person=escape(person or "alice"), roles=options, problem=told
+        code=escape(code), person=escape(person or "alice"), roles=options, problem=text
     )
     return _PAGE.format(body=body)
 

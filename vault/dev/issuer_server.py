@@ -51,7 +51,7 @@ class IssuerServer:
     """Serves in threads of this process until it is stopped.
 
     Args:
-        sign: makes the token of a person in a role, and tells its lifetime in seconds.
+        sign: makes the token of a person in a role, and returns its lifetime in seconds too.
         jwks: the issuer's public keys, as JSON.
     """
 

@@ -210,7 +210,7 @@ class DevOpenBao:
             if not (self._directory / "root.token").exists():
                 raise SetupError(
                     f"OpenBao in {self._directory} was initialised, but its keys are gone: "
-                    "remove the directory to start anew"
+                    "remove the directory to start over"
                 )
             return
         made = connection.write("sys/init", {"secret_shares": 1, "secret_threshold": 1})

@@ -33,7 +33,7 @@ class UnwrapFault(StrEnum):
         "as it was when this database was dumped"
     )
     FOREIGN = (
-        "it is of another Transit key (another key server, another name, or one rotated anew "
+        "it is of another Transit key (another key server, another name, or one rotated again "
         "after a restore), or its row in data_keys was changed"
     )
 

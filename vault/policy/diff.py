@@ -275,7 +275,7 @@ def _limits(old: Policy, new: Policy) -> Iterator[LimitChange]:
 
 
 def _direction(before: Sequence[Quota], after: Sequence[Quota]) -> Change:
-    """Tells whether what was allowed within the old quotas still is, or more, or neither."""
+    """Returns whether what was allowed within the old quotas still is, or more, or neither."""
     was, now = ({each.seconds: each.values for each in quotas} for quotas in (before, after))
     tighter = any(values < was.get(seconds, values + 1) for seconds, values in now.items())
     looser = any(values < now.get(seconds, values + 1) for seconds, values in was.items())

@@ -57,12 +57,12 @@ _MESSAGES = {
     "57P03": "the database is starting up",
     "28000": "the database refuses the login: check the role, and its address in pg_hba.conf",
     "28P01": "the database refuses the login: the password is wrong, or the role unknown",
-    "3D000": "the database server has no database of that name: create it, or mend database.url",
+    "3D000": "the database server has no database of that name: create it, or correct database.url",
     "42501": "the database role lacks a privilege: run `tokenvault migrate`",
     "42P01": "the database's schema is not complete: run `tokenvault migrate`",
     "42P10": "a table of the database has lost its primary key: `tokenvault audit verify` names it",
 }
-_TOLD_READ_ONLY = (
+_SET_READ_ONLY = (
     "the database is read-only and no standby: somebody has set default_transaction_read_only"
     " (ALTER DATABASE, ALTER ROLE, or postgresql.conf)"
 )
@@ -125,7 +125,7 @@ def connection_failure(error: psycopg.Error, options: Mapping[str, object]) -> C
 
 def read_only_server(standby: bool) -> StoreUnavailable:
     """Makes the error of a server that takes no writes: a standby, or one set to read-only."""
-    return StoreUnavailable(_MESSAGES["25006"] if standby else _TOLD_READ_ONLY)
+    return StoreUnavailable(_MESSAGES["25006"] if standby else _SET_READ_ONLY)
 
 
 def deadline_exceeded() -> StoreUnavailable:
@@ -141,9 +141,9 @@ def _place(error: BaseException | None) -> str:
     """Returns the table and the constraint of an error: names of the schema, and no values."""
     if not isinstance(error, psycopg.Error):
         return ""
-    named = (("table", error.diag.table_name), ("constraint", error.diag.constraint_name))
-    told = [f"{kind} {name}" for kind, name in named if name and name.isprintable()]
-    return f": {', '.join(told)}" if told else ""
+    diagnostics = (("table", error.diag.table_name), ("constraint", error.diag.constraint_name))
+    named = [f"{kind} {name}" for kind, name in diagnostics if name and name.isprintable()]
+    return f": {', '.join(named)}" if named else ""
 
 
 def translate(error: BaseException) -> StoreUnavailable:

@@ -282,7 +282,7 @@ def _named(space: TokenSpace, tokens: Sequence[str]) -> Parameters:
 def _not_done() -> StoreUnavailable:
     """Makes the error of a statement that Postgres took and did not carry out on every row."""
     error = StoreUnavailable(
-        "the database did not change all the rows that it was told to, so nothing was done: run"
+        "the database did not change all the rows that it should have, so nothing was done: run"
         " `tokenvault audit verify`",
         reason=Reason.INTERNAL,
     )

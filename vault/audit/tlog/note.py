@@ -89,7 +89,7 @@ class NoteKey:
         return key
 
     def verifies(self, text: str, signature: bytes) -> bool:
-        """Tells whether a signature is of this key over a note's text."""
+        """Returns whether a signature is of this key over a note's text."""
         message = text.encode()
         if self.type is SignatureType.COSIGNATURE:
             time, signature = int.from_bytes(signature[:_TIME_BYTES]), signature[_TIME_BYTES:]

@@ -78,7 +78,7 @@ def perfect_tree_hash(hashes: Sequence[bytes]) -> bytes:
 def verify_inclusion(
     leaf: bytes, index: int, size: int, root: bytes, proof: Sequence[bytes]
 ) -> bool:
-    """Tells whether a leaf's hash is at ``index`` below a root (RFC 9162 section 2.1.3.2)."""
+    """Returns whether a leaf's hash is at ``index`` below a root (RFC 9162 section 2.1.3.2)."""
     if not 0 <= index < size or not _are_hashes(leaf, root, *proof):
         return False
     at, last, found = index, size - 1, leaf
@@ -98,7 +98,7 @@ def verify_inclusion(
 def verify_consistency(
     old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]
 ) -> bool:
-    """Tells whether a tree continues another (RFC 9162 section 2.1.4.2).
+    """Returns whether a tree continues another (RFC 9162 section 2.1.4.2).
 
     An empty one proves nothing: every tree continues it.
     """

@@ -77,7 +77,7 @@ def _read_write(entry: Entry, form: Format | None) -> View:
     text = entry.text() or ""
     has_parts = _as_parts(form)
     if form is not None and form.name != _WRITES:
-        entry.fail("only values of a template can be written anew: use 'show'")
+        entry.fail("only values of a template can be rewritten: use 'show'")
         has_parts = None
     pieces = _PART.split(text)
     parts = pieces[1::2]
