@@ -81,8 +81,8 @@ def test_ff1_on_both_sides_of_what_the_kernel_takes(radix: int, length: int) -> 
 
 @CIPHERS
 def test_many_chunks(make: type[FF1] | type[FF3_1], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_module, "_MOST_ROWS", 7)
-    monkeypatch.setattr(batch_module, "_FEWEST_ROWS", 1)
+    monkeypatch.setattr(batch_module, "_MAX_ROWS", 7)
+    monkeypatch.setattr(batch_module, "_MIN_ROWS", 1)
     cipher = make(KEY, 10)
     rng = np.random.default_rng(3)
     digits = rng.integers(0, 10, (50, 16), dtype=np.uint8)

@@ -138,8 +138,8 @@ class Side:
 @contextmanager
 def arrays_from(fewest: int) -> Iterator[None]:
     with (
-        patch.object(separator_free, "_FEWEST_FOR_ROWS", fewest),
-        patch.object(rows, "_FEWEST_ROWS", 1),
+        patch.object(separator_free, "_MIN_FOR_ROWS", fewest),
+        patch.object(rows, "_MIN_ROWS", 1),
     ):
         yield
 

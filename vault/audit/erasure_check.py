@@ -22,7 +22,7 @@ __all__ = ["ErasureCheck", "check_again", "sample_erasures"]
 
 _FETCH = 100  # lists held at once
 _BATCH = 10_000  # tokens looked up at once
-_MOST = 1000  # findings
+_MAX_FINDINGS = 1000
 _SAMPLED_LISTS, _SAMPLED_TOKENS = 3, 300
 
 # What a record's body has where there is a list. An edited body that no longer has it is
@@ -88,7 +88,7 @@ class ErasureCheck:
         while self._next is not None:
             self._judge(None, self._taken())
         self._findings += self._waiting.check(self._connection)
-        return self._findings[:_MOST]
+        return self._findings[:_MAX_FINDINGS]
 
     def _inspected(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
@@ -120,7 +120,7 @@ class ErasureCheck:
                 yield ErasureList(*row)
 
     def _judge(self, record: Record | None, kept: ErasureList | None) -> None:
-        if len(self._findings) >= _MOST:
+        if len(self._findings) >= _MAX_FINDINGS:
             return
         tokens = None if kept is None else kept.tokens(self._key_of)
         self._findings += _compare(record, kept, tokens is not None, self._key_of)

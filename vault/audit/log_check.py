@@ -20,7 +20,7 @@ from vault.service.audit import Finding
 
 __all__ = ["KnownLog", "LogCheck", "LoggedMac"]
 
-_MOST = 1000  # findings of a kind, and leaves held at once
+_MAX_HELD = 1000  # findings of a kind, and leaves held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,12 @@ class LogCheck:
         self._position = position
         if entry.leaf != entry.leaf_at(position):
             self._reported = True
-            if len(self._displaced) < _MOST:
+            if len(self._displaced) < _MAX_HELD:
                 self._displaced[position] = entry
         else:
             self._follow(logged)
         self._leaves.append(entry.leaf)
-        if len(self._leaves) >= _MOST:
+        if len(self._leaves) >= _MAX_HELD:
             self._grow()
 
     def _follow(self, logged: LoggedMac) -> None:
@@ -114,7 +114,7 @@ class LogCheck:
             self._find(str(entry.writer), entry.number, FindingKind.REORDERED, text)
             return
         self.last[entry.writer] = entry.number, entry.mac
-        if logged.record_mac not in (None, entry.mac) and len(self.replaced) < _MOST:
+        if logged.record_mac not in (None, entry.mac) and len(self.replaced) < _MAX_HELD:
             text = f"not the record that was given position {entry.position}"
             finding = Finding(str(entry.writer), entry.number, FindingKind.EDITED.value, text)
             self.replaced.append(finding)
@@ -174,7 +174,7 @@ class LogCheck:
 
     def _find(self, writer: str, number: int, kind: FindingKind, text: str) -> None:
         self._reported = True
-        if len(self.findings) < _MOST:
+        if len(self.findings) < _MAX_HELD:
             self.findings.append(Finding(writer, number, kind.value, text))
 
 

@@ -19,7 +19,7 @@ from vault.postgres.failures import translate_for_audit, translated
 __all__ = ["read_named_manifests"]
 
 # A process opens as many as it has calls at once, and one for each generation.
-_MOST = 2000
+_MAX_OPENINGS = 2000
 _LAST_OPENINGS = text("""
 SELECT r.writer, r.number, r.key_version, r.previous, r.mac, r.body
 FROM (SELECT writer FROM audit_writers ORDER BY ordinal DESC LIMIT :most) w
@@ -38,7 +38,7 @@ def read_named_manifests(engine: Engine, key_of: KeyOf) -> Sequence[NamedManifes
     """
     with engine.connect() as connection:
         connection.execute(_SETTINGS)
-        rows = connection.execute(_LAST_OPENINGS, {"most": _MOST}).all()
+        rows = connection.execute(_LAST_OPENINGS, {"most": _MAX_OPENINGS}).all()
     named = {_named(Record(*row), key_of) for row in rows}
     return [each for each in named if each is not None]
 

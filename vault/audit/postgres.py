@@ -61,7 +61,7 @@ class _Body(Protocol):
     def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str: ...
 
 
-_MOST_WRITERS = 2**48  # more than are opened in all time
+_MAX_WRITERS = 2**48  # more than are opened in all time
 
 # The head moves on from exactly where the chain head stands, or no record is written. The COMMIT
 # comes along and must then not happen: dividing by the number of records is an error.
@@ -295,7 +295,7 @@ def _opening(last: tuple[object, ...] | None, lost: ChainHead | None) -> Opening
     if last is None:
         return Opening(1 if chain is None else 2, chain, chain)
     ordinal, writer, number, mac = cast("tuple[int, UUID, int | None, bytes | None]", tuple(last))
-    if ordinal > _MOST_WRITERS:
+    if ordinal > _MAX_WRITERS:
         raise AuditUnavailable(
             f"audit_writers has a writer {ordinal} that no server opened: run"
             " `tokenvault audit verify`, and have the owner delete its row",

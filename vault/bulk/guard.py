@@ -25,7 +25,7 @@ __all__ = [
     "rows_in_cell",
 ]
 
-_LEAST = 5  # letters or digits: a shorter value may stand anywhere by chance
+_MIN_CHARACTERS = 5  # letters or digits: a shorter value may stand anywhere by chance
 _ROWS_COMPARED = 200
 _NEAR = 3  # characters by which what fits may be longer or shorter: cards have 13 to 19
 _DIGITS = re.compile("[0-9]+")
@@ -59,14 +59,14 @@ class ValueProfile:
 
 
 def _is_long(value: str) -> bool:
-    return len(value) >= _LEAST and sum(map(str.isalnum, value)) >= _LEAST
+    return len(value) >= _MIN_CHARACTERS and sum(map(str.isalnum, value)) >= _MIN_CHARACTERS
 
 
 def _pattern(text: str) -> str:
     """Returns what a number or address looks like, however long it is; "" for words."""
     if _MAIL.fullmatch(text):
         return "@"
-    if sum(char in "0123456789" for char in text) < _LEAST:
+    if sum(char in "0123456789" for char in text) < _MIN_CHARACTERS:
         return ""
     return _LETTERS.sub("a", _DIGITS.sub("9", text))
 

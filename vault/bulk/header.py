@@ -18,8 +18,8 @@ __all__ = ["NOT_UTF8", "CsvInput", "read_header"]
 
 _BOM = "\ufeff"
 _SEP = re.compile('"?sep=(.)"?(\r\n|\n|\r)', re.IGNORECASE)
-_MOST_HEADER = 1 << 20
-_MOST_BEFORE_HEADER = 20  # lines
+_MAX_HEADER = 1 << 20
+_MAX_BEFORE_HEADER = 20  # lines
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NOT_UTF8 = "is not UTF-8: convert the file first, as with iconv -f WINDOWS-1252 -t UTF-8"
 
@@ -118,7 +118,7 @@ def _late_header(header: CsvRecord, source: TextIO, options: CsvOptions) -> str:
     elif header.values[0].lstrip().startswith("#"):
         what = "a comment"
     hint = f"; line {header.line} is {what}" if what else ""
-    following = islice(source, _MOST_BEFORE_HEADER)
+    following = islice(source, _MAX_BEFORE_HEADER)
     for number, line in enumerate(following, header.line + header.height):
         delimiters = re.escape(options.delimiter) if options.delimiter else "[,;|\t]"
         cells = {cell.strip().strip('"') for cell in re.split(delimiters, line)}
@@ -155,7 +155,7 @@ def _header_lines(first: str, source: TextIO, options: CsvOptions) -> list[str]:
     # Inside a record quotes come in pairs; one that is escaped is none of a pair.
     escaped = re.compile(f"{re.escape(options.escape)}(?s:.)" if options.escape else "(?!)")
     quotes, size = escaped.sub("", first).count('"'), len(first)
-    while quotes % 2 and size <= _MOST_HEADER:
+    while quotes % 2 and size <= _MAX_HEADER:
         line = source.readline()
         if not line:
             break

@@ -37,7 +37,7 @@ _STREAM = Path("-")
 _ROLE = "auditor"  # of a development environment, by default
 _PAGE = 1000  # records the service gives at once
 _FIRST_PAUSE = 0.5
-_MOST_CHECKPOINT = 4 << 20  # bytes: no service takes more
+_MAX_CHECKPOINT = 4 << 20  # bytes: no service takes more
 
 FromOption = Annotated[
     int | None,
@@ -327,11 +327,11 @@ def _follow(
 def _read_checkpoint(path: Path) -> str:
     opened = nullcontext(sys.stdin.buffer) if path == _STREAM else path.open("rb")
     with opened as stream:
-        content = stream.read(_MOST_CHECKPOINT + 1)
+        content = stream.read(_MAX_CHECKPOINT + 1)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         text = ""
-    if not text.strip() or len(content) > _MOST_CHECKPOINT:
+    if not text.strip() or len(content) > _MAX_CHECKPOINT:
         raise typer.BadParameter(f"{path} is no checkpoint")
     return text

@@ -18,7 +18,7 @@ PERSON_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 INTERVAL = 1
 LIFETIME = 600
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1: no vowels, so no words
-_MOST = 100
+_MAX_LOGINS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class DeviceLogins:
         with self._lock:
             now = self._clock()
             self._logins = {code: each for code, each in self._logins.items() if each.ends > now}
-            if len(self._logins) >= _MOST:
+            if len(self._logins) >= _MAX_LOGINS:
                 raise GrantError("temporarily_unavailable")
             self._logins[device_code] = _Login(user_code, now + LIFETIME)
         return device_code, user_code

@@ -10,7 +10,7 @@ from vault.server.policy_source import BACK, DELAYED, IN_FORCE, REFUSED, WAITS
 
 __all__ = ["PolicyLogReader"]
 
-_MOST = 1 << 20  # bytes taken in at once
+_MAX_BYTES = 1 << 20  # bytes taken in at once
 _SHORT = 12  # characters of a digest: enough to distinguish two files
 
 
@@ -41,13 +41,13 @@ class PolicyLogReader:
         try:
             with self._log.open("rb") as stream:
                 stream.seek(self._position)
-                new = stream.read(_MOST)
+                new = stream.read(_MAX_BYTES)
         except OSError:
             return
         self._position += len(new)
         *whole, self._rest = (self._rest + new).split(b"\n")
         # Of a line without an end only so much is kept as could be one of ours.
-        self._rest = self._rest[-_MOST:]
+        self._rest = self._rest[-_MAX_BYTES:]
         yield from whole
 
 

@@ -21,7 +21,7 @@ __all__ = ["Accepted", "accept_keys"]
 
 
 # More than servers write in all time. What comes after a forged number must have one itself.
-_MOST_GENERATIONS = 2**32
+_MAX_GENERATIONS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _before(
     try:
         return opened.genuine(row), []
     except StoredKeysWrong as error:
-        if row.number > _MOST_GENERATIONS:
+        if row.number > _MAX_GENERATIONS:
             raise KeysUnavailable(
                 f"key_manifest has a generation {row.number} that no server wrote: have the owner"
                 f" delete that row (WHERE number = {row.number}), and accept again"

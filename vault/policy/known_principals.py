@@ -13,7 +13,7 @@ __all__ = ["explain_unknown"]
 
 _SPIFFE = "spiffe"
 _SUBJECT = "sub"
-_MOST = 512  # characters of a name that are compared
+_MAX_COMPARED = 512  # characters of a name that are compared
 
 
 def explain_unknown(policy: Policy, principal: Principal) -> Iterator[str]:
@@ -39,8 +39,8 @@ def explain_unknown(policy: Policy, principal: Principal) -> Iterator[str]:
 
 
 def _nearest(name: str, known: dict[str, Binding], noun: str) -> str:
-    short = {text[:_MOST]: text for text in known}
-    near = difflib.get_close_matches(name[:_MOST], short, n=1, cutoff=0.0)
+    short = {text[:_MAX_COMPARED]: text for text in known}
+    near = difflib.get_close_matches(name[:_MAX_COMPARED], short, n=1, cutoff=0.0)
     if not near:
         return f": it has no {noun}"
     found = short[near[0]]

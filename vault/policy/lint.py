@@ -14,7 +14,7 @@ from vault.formats import FiniteFormatSpace, HasFirstCharacters, UnboundedFormat
 from vault.model import Action, Generator, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
-from vault.policy.reading.field_entry import LEAST_DOMAIN, LEAST_FF3_1_DOMAIN
+from vault.policy.reading.field_entry import MIN_EFFECTIVE_DOMAIN, MIN_FF3_1_EFFECTIVE_DOMAIN
 from vault.policy.roles import VIEWED, Binding, Rights, Rule
 from vault.policy.views import FULL
 
@@ -182,7 +182,7 @@ def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
             "ff3-1 is no longer on its way to a standard: NIST's February 2025 draft of "
             "SP 800-38G Rev. 1 removed it and keeps ff1; prefer ff1 where you may choose",
         )
-    elif field.generator is Generator.RANDOM and domain < LEAST_DOMAIN:
+    elif field.generator is Generator.RANDOM and domain < MIN_EFFECTIVE_DOMAIN:
         yield (
             Severity.WARNING,
             f"the shortest value has only {domain:,} tokens, and a token is never issued twice: "
@@ -198,7 +198,7 @@ def _generator_remarks(field: Field) -> Iterator[tuple[Severity, str]]:
             "FORMAT_SPACE_EXHAUSTED",
         )
     if SMALL_DOMAIN in field.acknowledged:
-        if field.generator is Generator.FF3_1 and domain < LEAST_FF3_1_DOMAIN:
+        if field.generator is Generator.FF3_1 and domain < MIN_FF3_1_EFFECTIVE_DOMAIN:
             yield (
                 Severity.WARNING,
                 f"ff3-1 on {domain:,} tokens, acknowledged by {SMALL_DOMAIN}: published attacks "

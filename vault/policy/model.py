@@ -25,7 +25,7 @@ __all__ = ["SMALL_DOMAIN", "Field", "Policy"]
 SMALL_DOMAIN = "ff3_1_small_domain"
 """Acknowledges FF3-1 on an effective domain under 10^10."""
 
-_MOST_SETS_OF_ROLES = 1024
+_MAX_SETS_OF_ROLES = 1024
 
 
 @dataclass(frozen=True)
@@ -147,4 +147,4 @@ class Policy:
         def rights(names: tuple[str, ...]) -> Rights:
             return rights_of_roles([self.roles[name] for name in names])
 
-        return lru_cache(_MOST_SETS_OF_ROLES)(rights)
+        return lru_cache(_MAX_SETS_OF_ROLES)(rights)

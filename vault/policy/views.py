@@ -30,7 +30,7 @@ DEFAULT_MASK = "*"
 
 
 # What PCI DSS 3.4.1 lets a card number show: not half of it hidden, but enough.
-_MOST_FIRST, _MOST_LAST = 6, 4
+_MAX_FIRST, _MAX_LAST = 6, 4
 _ENOUGH_HIDDEN = 5
 
 
@@ -83,7 +83,7 @@ class View:
         shown = self.show_first + self.show_last
         if 2 * shown <= length:
             return False
-        as_a_card = self.show_first <= _MOST_FIRST and self.show_last <= _MOST_LAST
+        as_a_card = self.show_first <= _MAX_FIRST and self.show_last <= _MAX_LAST
         return not (as_a_card and length - shown >= _ENOUGH_HIDDEN)
 
     def _show_initials(self, words: Sequence[str]) -> str:

@@ -29,15 +29,15 @@ from vault.postgres.transaction import Ending, retried, transaction
 
 __all__ = ["GroupCommit"]
 
-_MOST_RECORDS = 64
+_MAX_RECORDS = 64
 # A call with more has its own commit: to make its answer takes long enough for others to notice.
-_MOST_ITEMS = 100
+_MAX_ITEMS = 100
 # A commit that takes longer hangs: who waits for it leads another beside it.
 _PATIENCE = 0.5
 # For the answer to a commit that is under way when a call's deadline passes.
 _GRACE = 1.0
 # With less a call commits by itself: what its time breaks off, others would have to do again.
-_LEAST_TIME = 0.1
+_MIN_TIME = 0.1
 
 
 class _State(Enum):
@@ -77,7 +77,7 @@ class _Member:
     @property
     def short(self) -> bool:
         """Whether it has too little time for others to depend on."""
-        return time.monotonic() >= self.ends - _LEAST_TIME
+        return time.monotonic() >= self.ends - _MIN_TIME
 
     def resolve(self, result: _Result) -> None:
         """Sets the result and wakes the call."""
@@ -184,7 +184,7 @@ class GroupCommit:
             raise result
 
     def _commit_in_group(self, me: _Member, meanwhile: Callable[[], None]) -> _Result:
-        if me.short or sum(me.event.counts.values()) > _MOST_ITEMS:
+        if me.short or sum(me.event.counts.values()) > _MAX_ITEMS:
             return _State.ALONE
         group = _Group(me)
         result: _Result = _State.LEADER
@@ -231,7 +231,7 @@ class GroupCommit:
         try:
             if group.leader.short:
                 return _State.ALONE
-            result = self._run(group, meanwhile, _MOST_RECORDS)
+            result = self._run(group, meanwhile, _MAX_RECORDS)
             return result
         finally:
             self._hand_over()

@@ -24,7 +24,7 @@ __all__ = ["Listener", "receiver"]
 _SPARE_THREADS = 4
 # Requests that may be on their way at once, however many calls are worked on: each holds a
 # thread, and as many bytes as a request may have.
-_MOST_AWAITED = 256
+_MAX_AWAITED = 256
 # Seconds.
 _SWEEP_INTERVAL = 0.2
 # Calls that wait, for milliseconds, for a spare thread to refuse them; beyond them gRPC
@@ -89,7 +89,7 @@ def receiver(settings: ServerSettings) -> Receiver:
 
 
 def _awaited(settings: ServerSettings) -> int:
-    return min(settings.max_concurrent_rpcs, _MOST_AWAITED)
+    return min(settings.max_concurrent_rpcs, _MAX_AWAITED)
 
 
 def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:

@@ -14,7 +14,7 @@ from vault.policy.reading.load import parse_policy
 __all__ = ["PolicyFile"]
 
 _Mark = tuple[int, int, int]
-_MOST_BYTES = 4 << 20  # far above what parse_policy takes
+_MAX_BYTES = 4 << 20  # far above what parse_policy takes
 
 
 class PolicyFile:
@@ -69,7 +69,7 @@ def _content(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise PolicyError(f"policy.path: {path} is no regular file")
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise PolicyError(f"policy.path: {path} is larger than {_MOST_BYTES:,} bytes")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise PolicyError(f"policy.path: {path} is larger than {_MAX_BYTES:,} bytes")
     return content

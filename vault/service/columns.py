@@ -33,7 +33,7 @@ __all__ = [
 NO_TOKEN = Failure(Reason.TOKEN_NOT_FOUND, "no such token in this field")
 NOT_LIVE = Failure(Reason.TOKEN_NOT_FOUND, "the value has no live token in this field")
 # A refused item is read up to four times to say why. Who sends thousands learns it from the first.
-_MOST_HINTS = 200
+_MAX_HINTS = 200
 _ALREADY = "it has the form of this field's tokens: was it tokenized before?"
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def parse_column(
         try:
             item = parse(text)
         except FormatError as error:
-            if malformed is None and len(failures) < _MOST_HINTS:
+            if malformed is None and len(failures) < _MAX_HINTS:
                 failures[index] = _explained(error, text, parse, parse_token)
             else:
                 failures[index] = malformed or Failure.from_error(error)

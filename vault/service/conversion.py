@@ -18,7 +18,7 @@ __all__ = ["Conversion", "ConversionPath", "Parse", "Work"]
 T = TypeVar("T")
 
 # Fewer are sorted as strings before the arrays are made.
-_FEWEST_TO_PACK = 64
+_MIN_TO_PACK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Conversion(Generic[T]):
 
     def token_set(self) -> bytes | memoryview:
         """Returns what the audit's digest is taken over."""
-        if isinstance(self.tokens, TextColumn) or len(self.tokens) >= _FEWEST_TO_PACK:
+        if isinstance(self.tokens, TextColumn) or len(self.tokens) >= _MIN_TO_PACK:
             return packed_token_set(TextColumn.from_strings(self.tokens))
         return token_set_message(self.tokens)
 

@@ -13,7 +13,7 @@ from vault.service.results import token_set_message
 __all__ = ["packed_token_set"]
 
 # Cells of the table below. Above it one very long token among many would cost too much.
-_MOST_CELLS = 1 << 23
+_MAX_CELLS = 1 << 23
 
 
 def packed_token_set(tokens: TextColumn) -> bytes | memoryview:
@@ -21,7 +21,7 @@ def packed_token_set(tokens: TextColumn) -> bytes | memoryview:
     lengths = np.diff(tokens.offsets)
     width = int(lengths.max(initial=0))
     # Zero fills the table up, so it must not be a character.
-    if not 0 < width * len(tokens) <= _MOST_CELLS or not tokens.codes.all():
+    if not 0 < width * len(tokens) <= _MAX_CELLS or not tokens.codes.all():
         return token_set_message(tokens)
     alike = len(tokens.codes) == width * len(tokens)
     table = tokens.codes.reshape(-1, width) if alike else _table(tokens, lengths, width)

@@ -58,7 +58,7 @@ _DATABASE_IDENTITY = f"""
 SELECT {DATABASE_IDENTITY}, (SELECT identity FROM key_epochs ORDER BY epoch DESC LIMIT 1)
 """  # noqa: S608 - constants only
 _LAST_EPOCH = "SELECT coalesce(max(epoch), 0) FROM key_epochs"
-_MOST_EPOCHS = 2**32  # more than there are restores in all time
+_MAX_EPOCHS = 2**32  # more than there are restores in all time
 _RECORD_EPOCH = """
 INSERT INTO key_epochs (epoch, identity, reason)
 SELECT coalesce(max(epoch), 0) + 1, %(identity)b::text,
@@ -138,10 +138,10 @@ class PostgresDataKeyStore:
 
         def begin(connection: Connection) -> bool:
             ((last,),) = execute(connection, _LAST_EPOCH, {})
-            if cast("int", last) > _MOST_EPOCHS:
+            if cast("int", last) > _MAX_EPOCHS:
                 raise StoreUnavailable(
                     f"key_epochs has an epoch {last} that no server wrote: have the owner"
-                    f" delete such rows (WHERE epoch > {_MOST_EPOCHS})",
+                    f" delete such rows (WHERE epoch > {_MAX_EPOCHS})",
                     reason=Reason.INTERNAL,
                 )
             if not execute(connection, _RECORD_EPOCH, {"identity": identity}):

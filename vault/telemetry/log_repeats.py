@@ -16,7 +16,7 @@ __all__ = ["RepeatFilter"]
 _REPEATED = frozenset({"audit not available", "database error", "unexpected error"})
 # What differs between two records of one cause.
 _OF_THE_CALL = frozenset({"request_id", "timestamp"})
-_MOST_CAUSES = 256
+_MAX_CAUSES = 256
 
 
 class RepeatFilter:
@@ -54,6 +54,6 @@ class RepeatFilter:
                 return None
             self._causes[cause] = now, 0
             self._causes.move_to_end(cause)
-            while len(self._causes) > _MOST_CAUSES:
+            while len(self._causes) > _MAX_CAUSES:
                 self._causes.popitem(last=False)
             return dropped

@@ -179,7 +179,7 @@ def test_no_more_than_so_many_share(
     owner: Owner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group_commit, "_MOST_RECORDS", 5)
+    monkeypatch.setattr(group_commit, "_MAX_RECORDS", 5)
     assert len(answered(together(pool, work, good()))) == GOOD
     assert recorded(owner) == sorted(good())
     assert transactions(owner) == 3

@@ -29,7 +29,7 @@ __all__ = [
     "sign_note",
 ]
 
-_MOST_SIGNATURES = 100
+_MAX_SIGNATURES = 100
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "\N{EM DASH} "
 _KEY_BYTES, _SIGNATURE_BYTES, _TIME_BYTES = 32, 64, 8
@@ -189,7 +189,7 @@ def sign_note(text: str, name: str, signer: NoteSigner) -> Note:
 def read_signatures(lines: str) -> list[NoteSignature]:
     """Reads signature lines, each with its newline. Raises ValueError."""
     *found, rest = lines.split("\n")
-    if rest or not 0 < len(found) <= _MOST_SIGNATURES:
+    if rest or not 0 < len(found) <= _MAX_SIGNATURES:
         raise ValueError("signature lines end in a newline, and are not too many")
     return [NoteSignature.from_line(line) for line in found]
 

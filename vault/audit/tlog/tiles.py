@@ -13,7 +13,7 @@ __all__ = ["TILE_WIDTH", "Tile", "tiles_between"]
 
 TILE_WIDTH = 256
 _HEIGHT = 8
-_MOST_LEVELS = 64
+_MAX_LEVELS = 64
 _PATH = re.compile(r"tile/(0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?", re.ASCII)
 
 
@@ -44,7 +44,7 @@ class Tile:
         tile = cls(
             int(level), int(index.replace("/", "").replace("x", "")), int(width or TILE_WIDTH)
         )
-        if tile.path != path or tile.level >= _MOST_LEVELS:
+        if tile.path != path or tile.level >= _MAX_LEVELS:
             raise ValueError("not a tile's path")
         return tile
 

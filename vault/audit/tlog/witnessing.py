@@ -10,7 +10,7 @@ from vault.audit.tlog.tree_head import read_decimal
 
 __all__ = ["add_checkpoint_body", "read_cosignatures", "read_witnessed_size"]
 
-_MOST_HASHES = 63
+_MAX_HASHES = 63
 
 
 def add_checkpoint_body(old: int, proof: Sequence[bytes], checkpoint: Note) -> str:
@@ -18,7 +18,7 @@ def add_checkpoint_body(old: int, proof: Sequence[bytes], checkpoint: Note) -> s
 
     Raises ValueError for a proof that no tree has.
     """
-    if len(proof) > _MOST_HASHES or (proof and not old):
+    if len(proof) > _MAX_HASHES or (proof and not old):
         raise ValueError("not a proof for a witness")
     lines = (f"old {old}", *map(base64_text.encode, proof), "", str(checkpoint))
     return "\n".join(lines)

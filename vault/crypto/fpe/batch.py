@@ -30,8 +30,8 @@ BlockFunction = Callable[[NDArray[np.uint64]], NDArray[np.uint64]]
 
 # Rows per chunk: about a megabyte of columns for 16 digits, so that they stay in cache.
 _CELLS = 8192 * 16
-_FEWEST_ROWS = 256
-_MOST_ROWS = 8192
+_MIN_ROWS = 256
+_MAX_ROWS = 8192
 
 
 class BlockCipher(Protocol):
@@ -72,7 +72,7 @@ def as_type_of(result: Digits, digits: Integers, radix: int) -> Integers:
 
 def chunks(rows: int, length: int) -> Iterator[slice]:
     """Cuts rows into even chunks whose columns stay in cache."""
-    most = min(_MOST_ROWS, max(_FEWEST_ROWS, _CELLS // length))
+    most = min(_MAX_ROWS, max(_MIN_ROWS, _CELLS // length))
     count = -(-rows // most)
     for i in range(count):
         yield slice(rows * i // count, rows * (i + 1) // count)

@@ -22,12 +22,12 @@ from vault.crypto.fpe.limbs import (
 __all__ = ["run_batch", "suits_batch"]
 
 _BIG = np.dtype(">u8")
-_MOST_WORDS = 64  # Beyond that (some 1,200 decimal digits) columns gain nothing.
+_MAX_WORDS = 64  # Beyond that (some 1,200 decimal digits) columns gain nothing.
 
 
 def suits_batch(radix: int, length: int) -> bool:
     """Returns whether the batch form takes values of that length."""
-    return length <= 32 * 2 * _MOST_WORDS and layout_of(radix, length, 0).d <= 4 * _MOST_WORDS
+    return length <= 32 * 2 * _MAX_WORDS and layout_of(radix, length, 0).d <= 4 * _MAX_WORDS
 
 
 def run_batch(

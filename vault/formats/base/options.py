@@ -30,7 +30,7 @@ __all__ = [
 OptionValue: TypeAlias = str | int | bool | tuple[str, ...] | None
 OptionValues: TypeAlias = Mapping[str, OptionValue]
 
-_MOST_CHARACTERS = 10_000
+_MAX_CHARACTERS = 10_000
 _READ = "read"
 _KEEP = "keep_"
 
@@ -111,7 +111,7 @@ def option(read: Reader[T], default: T | None = None) -> T | None:
 
 def read_integer(least: int) -> Reader[int]:
     """Reads a whole number from ``least``."""
-    return lambda entry: entry.integer(least, _MOST_CHARACTERS)
+    return lambda entry: entry.integer(least, _MAX_CHARACTERS)
 
 
 def read_text(entry: OptionEntry) -> str | None:

@@ -45,7 +45,7 @@ MAX_LENGTH = 512
 
 _DEFAULT_MAX = 256
 _DEFAULT_SEPARATORS = " -."
-_FEWEST_IN_CASE = 2  # an alphabet of one character enciphers nothing
+_MIN_IN_CASE = 2  # an alphabet of one character enciphers nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ def _case_rules(alphabet: Alphabet) -> tuple[_CaseRule, ...]:
         return ()
     capitals = "".join([letter for letter in characters if letter == letter.upper()])
     small = "".join([letter for letter in characters if letter == letter.lower()])
-    if min(len(capitals), len(small)) < _FEWEST_IN_CASE:
+    if min(len(capitals), len(small)) < _MIN_IN_CASE:
         return ()
     return tuple(
         _CaseRule(

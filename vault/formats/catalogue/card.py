@@ -51,7 +51,7 @@ _TOKEN_LUHNS: tuple[TokenLuhn, ...] = ("valid", "invalid", "any")
 
 _SHORTEST, _LONGEST = 12, 19
 _KEEP_FIRST = (0, 6, 8)
-_MOST_KEPT_LAST = 4
+_MAX_KEPT_LAST = 4
 _LONGEST_TEXT = 2 * _LONGEST
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 # What a number becomes where a table was read with numbers for floats: another card, one time
@@ -104,8 +104,8 @@ class Card(ColumnarFormat):
             raise FormatOptionError("max", f"max of a card is from min to {_LONGEST}")
         if self._first not in _KEEP_FIRST:
             raise FormatOptionError("keep_first", "a card keeps its first 0, 6 or 8 digits")
-        if not 0 <= self._last <= _MOST_KEPT_LAST:
-            raise FormatOptionError("keep_last", f"a card keeps its last 0 to {_MOST_KEPT_LAST}")
+        if not 0 <= self._last <= _MAX_KEPT_LAST:
+            raise FormatOptionError("keep_last", f"a card keeps its last 0 to {_MAX_KEPT_LAST}")
         if self._luhn not in _RESIDUES:
             raise FormatOptionError("token_luhn", "token_luhn is valid, invalid or any")
         if self._secret_digits() < 1:

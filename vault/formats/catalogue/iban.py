@@ -47,7 +47,7 @@ __all__ = ["Iban", "IbanOptions"]
 _SHORTEST, _LONGEST = 8, 34
 _LONGEST_TEXT = 2 * _LONGEST
 # The registry has no account of fewer digits, but for such as are letters nearly throughout.
-_FEWEST_DIGITS = 10
+_MIN_DIGITS = 10
 _GAP = re.compile(f"[.{SPACES}{HYPHENS}]+")
 _CORE = re.compile(r"[a-z]{2}[0-9]{2}[0-9a-z]*")
 _PIECE = re.compile(r"([0-9]+)!([nac])")
@@ -67,7 +67,7 @@ def _account(country: str) -> tuple[re.Pattern[str], int] | None:
         return None
     pattern = "".join([f"{_CLASSES[kind]}{{{length}}}" for length, kind in pieces])
     digits = sum([int(length) for length, kind in pieces if kind == "n"])
-    return re.compile(pattern), max(digits, _FEWEST_DIGITS)
+    return re.compile(pattern), max(digits, _MIN_DIGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Iban:
         self._wrong = check == "invalid"
         self._countries = frozenset(country.lower() for country in options.countries)
         fewest = [_fewest_digits(country) for country in sorted(self._countries)]
-        self._fewest = min(fewest, default=_FEWEST_DIGITS)
+        self._fewest = min(fewest, default=_MIN_DIGITS)
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         return {"rules": 1, "token_check": "invalid" if self._wrong else "valid"}

@@ -33,10 +33,10 @@ from vault.model import Generator, Storage
 
 __all__ = ["Decimal", "Integer", "NumberOptions"]
 
-MOST_DIGITS = 38
+MAX_DIGITS = 38
 """Most digits before the point that a policy may allow."""
 
-MOST_PLACES = 18
+MAX_PLACES = 18
 """Most digits after the point of a decimal."""
 
 _LONGEST_TEXT = 64
@@ -73,8 +73,8 @@ class _Number:
 
     def __init__(self, options: NumberOptions) -> None:
         self._max = self.default_max if options.max is None else options.max
-        if not 1 <= self._max <= MOST_DIGITS:
-            raise FormatOptionError("max", f"max of {self.name} is from 1 to {MOST_DIGITS}")
+        if not 1 <= self._max <= MAX_DIGITS:
+            raise FormatOptionError("max", f"max of {self.name} is from 1 to {MAX_DIGITS}")
 
     def token_spec(self) -> Mapping[str, str | int | bool]:
         """Here ``max`` decides the tokens."""
@@ -96,8 +96,8 @@ class _Number:
         sign, number, places = _parse_number(text)
         if sign and number == 0:
             raise not_in_format("zero has no sign")
-        if places > MOST_PLACES:
-            raise too_long(f"the number has more than {MOST_PLACES} digits after its point")
+        if places > MAX_PLACES:
+            raise too_long(f"the number has more than {MAX_PLACES} digits after its point")
         if number - bool(sign) >= 10 ** (self._max + places):
             raise self._too_long()
         return Parsed(text, bare_layout(len(text)))

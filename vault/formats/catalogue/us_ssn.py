@@ -28,7 +28,7 @@ from vault.model import Generator, Storage
 
 __all__ = ["UsSsn", "UsSsnOptions"]
 
-_MOST_KEPT_LAST = 4
+_MAX_KEPT_LAST = 4
 _GROUP_END = 5
 _WHAT = "an SSN"
 _DIGITS = NAMED_ALPHABETS["digits"]
@@ -68,8 +68,8 @@ class UsSsn:
     storages = frozenset(Storage)
 
     def __init__(self, options: UsSsnOptions) -> None:
-        if not 0 <= options.keep_last <= _MOST_KEPT_LAST:
-            raise FormatOptionError("keep_last", f"us_ssn keeps its last 0 to {_MOST_KEPT_LAST}")
+        if not 0 <= options.keep_last <= _MAX_KEPT_LAST:
+            raise FormatOptionError("keep_last", f"us_ssn keeps its last 0 to {_MAX_KEPT_LAST}")
         check = options.token_check or "any"
         if check not in {"any", "invalid"}:
             raise FormatOptionError("token_check", "token_check of us_ssn is any or invalid")

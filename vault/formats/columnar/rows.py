@@ -34,7 +34,7 @@ __all__ = [
 Mask = NDArray[np.bool_]
 
 # Below that many items of one length, item by item is quicker.
-_FEWEST_ROWS = 24
+_MIN_ROWS = 24
 
 
 class Segments(NamedTuple):
@@ -148,7 +148,7 @@ def split_rows(
     lengths = np.diff(column.offsets)
     found, counts = _counted(lengths)
     wanted = [
-        length for length in found[counts >= _FEWEST_ROWS].tolist() if length in rules.row_lengths
+        length for length in found[counts >= _MIN_ROWS].tolist() if length in rules.row_lengths
     ]
     others = np.ones(len(column), np.bool_)
     groups = []

@@ -20,7 +20,7 @@ __all__ = ["Entry", "did_you_mean", "has_number", "listed", "may_be_value", "quo
 
 MAX_QUOTED = 40
 
-_MOST_DIGITS = 5
+_MAX_DIGITS = 5
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {
     f"{_TAG}int": "a number",
@@ -237,4 +237,4 @@ def may_be_value(text: str) -> bool:
 
 def has_number(text: str) -> bool:
     """Returns whether a text has more digits than a name has."""
-    return sum(char.isdigit() for char in text) > _MOST_DIGITS
+    return sum(char.isdigit() for char in text) > _MAX_DIGITS

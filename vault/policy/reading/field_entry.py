@@ -18,12 +18,12 @@ from vault.policy.reading.format_entry import OPTION_KEYS, read_format
 from vault.policy.reading.reserved_names import Place, reserved_names
 from vault.policy.reading.view_entry import read_views
 
-__all__ = ["LEAST_DOMAIN", "LEAST_FF3_1_DOMAIN", "NAME", "NAME_RULE", "read_fields"]
+__all__ = ["MIN_EFFECTIVE_DOMAIN", "MIN_FF3_1_EFFECTIVE_DOMAIN", "NAME", "NAME_RULE", "read_fields"]
 
-LEAST_DOMAIN = 1_000_000
+MIN_EFFECTIVE_DOMAIN = 1_000_000
 """NIST SP 800-38G Rev. 1 draft: radix^minlen is at least 1,000,000 for FF1 and FF3-1."""
 
-LEAST_FF3_1_DOMAIN = 10**10
+MIN_FF3_1_EFFECTIVE_DOMAIN = 10**10
 """Under this, FF3-1 needs an acknowledgement in the policy."""
 
 _LONGEST_TTL_DAYS = 36_500
@@ -167,19 +167,19 @@ def _check_domain(form: Format, settings: _TokenSettings) -> None:
     if settings.generator is Generator.RANDOM:
         return
     domain = form.effective_domain(settings.generator, settings.storage)
-    if domain < LEAST_DOMAIN:
+    if domain < MIN_EFFECTIVE_DOMAIN:
         settings.generator_at.fail(
             f"the shortest value leaves only {domain:,} tokens, and {settings.generator} is safe "
-            f"from {LEAST_DOMAIN:,} up: have the format leave more (docs/formats.md says by what), "
-            "or use generator random with storage vaulted"
+            f"from {MIN_EFFECTIVE_DOMAIN:,} up: have the format leave more (docs/formats.md says "
+            "by what), or use generator random with storage vaulted"
         )
     elif (
         settings.generator is Generator.FF3_1
-        and domain < LEAST_FF3_1_DOMAIN
+        and domain < MIN_FF3_1_EFFECTIVE_DOMAIN
         and SMALL_DOMAIN not in settings.acknowledged
     ):
         settings.generator_at.fail(
             f"the shortest value leaves {domain:,} tokens, and ff3-1 is used only from "
-            f"{LEAST_FF3_1_DOMAIN:,} up: use ff1, have the format leave more, or accept the risk "
-            f"with acknowledge: {{{SMALL_DOMAIN}: true}}"
+            f"{MIN_FF3_1_EFFECTIVE_DOMAIN:,} up: use ff1, have the format leave more, or accept "
+            f"the risk with acknowledge: {{{SMALL_DOMAIN}: true}}"
         )

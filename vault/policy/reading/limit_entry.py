@@ -14,7 +14,7 @@ from vault.policy.roles import FIELDLESS
 __all__ = ["read_limits"]
 
 _KEYS = ("fields", "actions", "values", "per", "by")
-_MOST_VALUES = 10**15
+_MAX_VALUES = 10**15
 _LONGEST_DAYS = 366
 
 
@@ -34,7 +34,7 @@ def _read_limit(entry: Entry, fields: Mapping[str, Field | None]) -> Limit | Non
     actions = read_actions(entries.get("actions"))
     if actions & FIELDLESS:
         entries["actions"].fail(f"{listed(actions & FIELDLESS)}: works on no values: remove it")
-    values = entries["values"].integer(1, _MOST_VALUES) if "values" in entries else None
+    values = entries["values"].integer(1, _MAX_VALUES) if "values" in entries else None
     seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
     by = entries["by"].choice(CountedBy) if "by" in entries else None
     if values is None or seconds is None or by is None:

@@ -14,8 +14,8 @@ __all__ = ["read_views"]
 _KEYS = frozenset({"show", "show_first", "show_last", "mask", "write"})
 _WRITES = "template"
 _PART = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
-_MOST_WRITTEN = 512
-_MOST_SHOWN = 10_000
+_MAX_WRITTEN = 512
+_MAX_SHOWN = 10_000
 
 
 def read_views(entry: Entry | None, form: Format | None, mask: Entry | None) -> dict[str, View]:
@@ -60,7 +60,7 @@ def _read_view(entry: Entry, form: Format | None, default: str) -> View:
 
 
 def _read_count(entry: Entry | None) -> int:
-    return (entry.integer(0, _MOST_SHOWN) if entry else None) or 0
+    return (entry.integer(0, _MAX_SHOWN) if entry else None) or 0
 
 
 def _read_mask(entry: Entry | None) -> str | None:
@@ -83,12 +83,10 @@ def _read_write(entry: Entry, form: Format | None) -> View:
     parts = pieces[1::2]
     if not parts:
         entry.fail("names no group of the template, as {serial}")
-    if len(text) > _MOST_WRITTEN or any(
+    if len(text) > _MAX_WRITTEN or any(
         each in "{}" or not each.isprintable() for each in _rest(pieces)
     ):
-        entry.fail(
-            f"is visible text of at most {_MOST_WRITTEN} characters, with groups as {{name}}"
-        )
+        entry.fail(f"is visible text of at most {_MAX_WRITTEN} characters, with groups as {{name}}")
     if has_parts is not None:
         for name in parts:
             if name not in has_parts.parts:

@@ -25,10 +25,10 @@ __all__ = ["JwksClient", "RemoteKeys"]
 
 _OK = 200
 _CHUNK = 65_536
-_LEAST_PAUSE = 10.0
+_MIN_PAUSE = 10.0
 _WAIT = 1.0
 # Strangers can invent names: few of their calls may wait for an issuer that is slow.
-_MOST_WAITING = 4
+_MAX_WAITING = 4
 _MAX_AGE = 86_400.0
 _log = get_log(__name__)
 
@@ -91,7 +91,7 @@ class RemoteKeys:
         fetch: Callable[[], KeySet],
         refresh: timedelta,
         *,
-        least_pause: float = _LEAST_PAUSE,
+        least_pause: float = _MIN_PAUSE,
         max_age: float = _MAX_AGE,
     ) -> None:
         self._issuer = issuer
@@ -139,7 +139,7 @@ class RemoteKeys:
         if not self._wanted:
             self._wanted = True
             self._task.wake()
-        if self._waiting < _MOST_WAITING:
+        if self._waiting < _MAX_WAITING:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._wanted, _WAIT)
             self._waiting -= 1

@@ -23,7 +23,7 @@ __all__ = ["MAX_JWKS_BYTES", "FileKeys", "IssuerKeys", "KeySet", "PublicKey", "V
 
 MAX_JWKS_BYTES = 262_144
 _MAX_KEYS = 100
-_LEAST_RSA_BITS = 2048
+_MIN_RSA_BITS = 2048
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
@@ -147,7 +147,7 @@ def _verifies(entry: Mapping[str, object]) -> bool:
 
 def _algorithms_of(key: object) -> frozenset[str]:
     match key:
-        case rsa.RSAPublicKey() if key.key_size >= _LEAST_RSA_BITS:
+        case rsa.RSAPublicKey() if key.key_size >= _MIN_RSA_BITS:
             return _RSA
         case ec.EllipticCurvePublicKey() if key.curve.name in _CURVES:
             return frozenset({_CURVES[key.curve.name]})

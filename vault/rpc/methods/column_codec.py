@@ -15,7 +15,7 @@ from vault.v1.column_pb2 import StringColumn
 __all__ = ["SentColumn", "decode_column"]
 
 _OFFSET = np.dtype("<i4")
-_MOST_BYTES = (1 << 31) - 1
+_MAX_BYTES = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SentColumn:
             failed: positions in ``texts``.
         """
         data, ends = TextColumn.from_strings(texts).to_utf8()
-        if ends[-1] > _MOST_BYTES:
+        if ends[-1] > _MAX_BYTES:
             raise InvalidRequest("the answer would be longer than 2 GiB; split the batch")
         valid = np.ones(len(texts), np.bool_)
         valid[list(failed)] = False

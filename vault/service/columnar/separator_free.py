@@ -12,7 +12,7 @@ from vault.formats.columnar.text_column import TextColumn
 __all__ = ["items_at", "split_items"]
 
 # Fewer items are answered before the arrays are made.
-_FEWEST_FOR_ROWS = 64
+_MIN_FOR_ROWS = 64
 
 
 def split_items(
@@ -22,7 +22,7 @@ def split_items(
 ) -> tuple[ColumnarFormat | None, list[Rows], Sequence[int]]:
     """Returns the rules for rows, the items that are rows, and the indexes of all others."""
     rules = policy_format
-    if len(items) < _FEWEST_FOR_ROWS or not isinstance(rules, ColumnarFormat):
+    if len(items) < _MIN_FOR_ROWS or not isinstance(rules, ColumnarFormat):
         return None, [], range(len(items))
     groups, rest = split_rows(TextColumn.from_strings(items), rules, accept(rules))
     return rules, groups, rest.tolist()
