@@ -71,7 +71,7 @@ class Chain:
             self._take_displaced(record)
         self.highest, self._last_mac, self._last_genuine = number, record.mac, genuine
 
-    def judge(self, head: Head | None) -> list[Finding]:
+    def findings(self, head: Head | None) -> list[Finding]:
         """Compares the chain with its head; returns all that is wrong with it."""
         trusted = head if head is not None and self._head_verifies(head) else None
         return [

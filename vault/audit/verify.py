@@ -75,12 +75,12 @@ def verify(
             read += 1
         unread.discard(writer)
         if writer in known:
-            findings.extend(chain.judge(snapshot.heads.get(writer))[:MAX_FINDINGS])
+            findings.extend(chain.findings(snapshot.heads.get(writer))[:MAX_FINDINGS])
         elif not any(finding.writer == str(writer) for finding in findings):
             findings.append(_unknown(str(writer), "records of a writer that no server opened"))
     for writer in sorted(unread, key=str):
         empty = Chain(writer, key_of, anchors.get(writer, {}))
-        findings.extend(empty.judge(snapshot.heads.get(writer)))
+        findings.extend(empty.findings(snapshot.heads.get(writer)))
     findings += _log_findings(log, findings)
     return AuditReport(read, len(snapshot.writers), findings[:MAX_FINDINGS])
 

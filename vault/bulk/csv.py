@@ -217,7 +217,7 @@ def _refuse_regions(regions: Mapping[str, str], options: CsvOptions) -> None:
 def _refuse_shared_files(**streams: Path | BinaryIO | None) -> None:
     seen: dict[object, str] = {}
     for name, stream in streams.items():
-        for mark in _marks(stream):
+        for mark in _file_identities(stream):
             other = seen.setdefault(mark, name)
             if other != name:
                 raise CsvError(
@@ -226,7 +226,7 @@ def _refuse_shared_files(**streams: Path | BinaryIO | None) -> None:
                 )
 
 
-def _marks(stream: Path | BinaryIO | None) -> list[object]:
+def _file_identities(stream: Path | BinaryIO | None) -> list[object]:
     """Returns what a file is known by: its path, and where it lies if it is there."""
     if stream is None:
         return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["login"]
 
 
-class _Where(NamedTuple):
+class _LoginTarget(NamedTuple):
     """The issuer to log in to, and as which of its clients."""
 
     issuer: str
@@ -66,7 +66,7 @@ def login(
     login of this name. Exit code 3 if the login is denied or nobody agrees in time.
     """
     # Imported late: no other command needs HTTP.
-    from vault.cli.oidc.device_login import discover, log_in, token_end
+    from vault.cli.oidc.device_login import discover, log_in, token_expiry
     from vault.cli.oidc.https import Https
     from vault.cli.oidc.saved_login import LOGIN_NAME, SavedLogin, save
 
@@ -78,7 +78,7 @@ def login(
         raise typer.BadParameter("--issuer and --client-id go together")
     if issuer and client_id:
         client = _client(client_id, client_secret_file, scope, audience, id_token)
-        where = _Where(issuer, issuer_ca, client, client_secret_file)
+        where = _LoginTarget(issuer, issuer_ca, client, client_secret_file)
     else:
         where = _known(name, dev)
     transport = Https(where.ca)
@@ -88,7 +88,7 @@ def login(
         where.issuer, where.client, found.token_endpoint, where.ca, where.secret_file, tokens
     )
     path = save(name, kept)
-    end = datetime.fromtimestamp(token_end(tokens.token) or 0, UTC)
+    end = datetime.fromtimestamp(token_expiry(tokens.token) or 0, UTC)
     until = "renewed when it ends" if tokens.refresh_token else f"until {end:%Y-%m-%d %H:%M} UTC"
     typer.echo(f"Logged in, {until}: --login {name} calls with the token in {path}")
 
@@ -103,18 +103,18 @@ def _client(
     return LoginClient(client_id, secret, scope, audience, id_token)
 
 
-def _known(name: str, dev: Path | None) -> _Where:
+def _known(name: str, dev: Path | None) -> _LoginTarget:
     from vault.cli.oidc.saved_login import saved_login
 
     if dev or (DEV_DIRECTORY / "dev.json").exists():
         address, ca, client_id = find_issuer(dev or DEV_DIRECTORY)
-        return _Where(address, ca, _client(client_id, None, "openid", "", False), None)
+        return _LoginTarget(address, ca, _client(client_id, None, "openid", "", False), None)
     kept = saved_login(name)
     if kept is None:
         raise typer.BadParameter(
             "no issuer given: use --issuer and --client-id, or start 'tokenvault dev' here"
         )
-    return _Where(kept.issuer, kept.ca, kept.client, kept.client_secret)
+    return _LoginTarget(kept.issuer, kept.ca, kept.client, kept.client_secret)
 
 
 def _show(code: DeviceCode) -> None:

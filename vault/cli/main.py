@@ -69,7 +69,7 @@ def run() -> None:
         _run()
 
 
-def _exit_as_meant(end: SystemExit) -> None:
+def _exit_with_own_code(end: SystemExit) -> None:
     """Exits with another code where Typer's 1 would say that something was found."""
     cause = end.__context__ if end.code == 1 else None
     while cause is not None:
@@ -87,7 +87,7 @@ def _run() -> None:
     try:
         app(prog_name="tokenvault")
     except SystemExit as end:
-        _exit_as_meant(end)
+        _exit_with_own_code(end)
         raise
     except KeyboardInterrupt:
         typer.echo("tokenvault: interrupted", err=True)

@@ -87,7 +87,7 @@ class PackedColumn:
         Raises ValueError for buffers that do not fit each other, or are not UTF-8.
         """
         offsets = self._ends().astype(_OFFSET)
-        self._there()
+        self._not_null()
         return array_of(len(self), self._data(), offsets.data, self.validity)
 
     def __len__(self) -> int:
@@ -98,14 +98,14 @@ class PackedColumn:
     @property
     def skipped(self) -> int:
         """Number of null and empty items."""
-        return int((~self._there() | (np.diff(self._ends()) == 0)).sum())
+        return int((~self._not_null() | (np.diff(self._ends()) == 0)).sum())
 
     def strings(self) -> list[str | None]:
         """Returns the items as strings."""
         data, ends = bytes(self._data()), self._ends().tolist()
         return [
             _decoded(at, data[ends[at] : ends[at + 1]]) if there else None
-            for at, there in enumerate(self._there().tolist())
+            for at, there in enumerate(self._not_null().tolist())
         ]
 
     def _data(self) -> memoryview:
@@ -148,7 +148,7 @@ class PackedColumn:
                     "the array to string"
                 )
 
-    def _there(self) -> _Flags:
+    def _not_null(self) -> _Flags:
         """Returns which items are not null. Raises ValueError for too few bits."""
         if self.validity is None or not memoryview(self.validity).nbytes:
             return np.ones(len(self), np.bool_)
@@ -208,7 +208,7 @@ class PackedBatch:
 
 def split_column(column: PackedColumn, *, max_items: int, max_bytes: int) -> list[PackedBatch]:
     """Splits a column into requests. Raises ValueError for buffers that do not fit."""
-    ends, there = column._ends(), column._there()  # noqa: SLF001 - this module's own
+    ends, there = column._ends(), column._not_null()  # noqa: SLF001 - this module's own
     data = column._data()  # noqa: SLF001
     empty = there & (np.diff(ends) == 0)
     room = max(1, max_bytes - _OFFSET_BYTES * max_items)
@@ -245,7 +245,7 @@ def join_batches(
             continue
         column = PackedColumn(answer.data, answer.offsets, answer.validity)
         try:
-            ends, own = column._ends(), column._there()  # noqa: SLF001
+            ends, own = column._ends(), column._not_null()  # noqa: SLF001
         except ValueError:
             raise _malformed() from None
         if len(own) != batch.size or ends[0] != 0 or ends[-1] != len(answer.data):

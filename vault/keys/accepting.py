@@ -17,7 +17,7 @@ from vault.keys.stored import NamedManifests, OpenedKeys, no_named_manifests, op
 from vault.keys.unwrap_failures import StoredKeysWrong
 from vault.service.ports import DataKeyStore, KeyManifest, KeyWrapper
 
-__all__ = ["Accepted", "accept_keys"]
+__all__ = ["AcceptedKeys", "accept_keys"]
 
 
 # More than servers write in all time. What comes after a forged number must have one itself.
@@ -25,7 +25,7 @@ _MAX_GENERATIONS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedKeys:
     """What was accepted.
 
     Attributes:
@@ -45,7 +45,7 @@ def accept_keys(
     tenant: str,
     give_up: Set[str],
     named_manifests: NamedManifests = no_named_manifests,
-) -> Accepted:
+) -> AcceptedKeys:
     """Writes a new generation of the manifest of the keys that are stored.
 
     Args:
@@ -78,7 +78,7 @@ def accept_keys(
     if not store.add_manifest(manifest.authenticated(opened.audit_key(tenant, version))):
         raise KeysUnavailable("a server wrote the manifest at the same time; try again")
     changed = [*changed, *DataKeysMismatch(lost).lines()]
-    return Accepted(manifest.number, len(stored), changed)
+    return AcceptedKeys(manifest.number, len(stored), changed)
 
 
 def _before(

@@ -22,12 +22,12 @@ from hvac.adapters import JSONAdapter
 
 from vault.errors import ConfigError, KeysUnavailable
 
-__all__ = ["Fault", "KeyServerConnection", "KeyServerError", "check_name"]
+__all__ = ["KeyServerConnection", "KeyServerError", "KeyServerFault", "check_name"]
 
 _NO_CONTENT = 204
 
 
-class Fault(StrEnum):
+class KeyServerFault(StrEnum):
     """Why the key server did not do as asked; the text is for an operator."""
 
     UNREACHABLE = "it cannot be reached"
@@ -55,32 +55,32 @@ def check_name(setting: str, name: str) -> None:
 class KeyServerError(KeysUnavailable):
     """A request to the key server failed."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: KeyServerFault) -> None:
         super().__init__(f"key server: {fault.value}")
         self.fault = fault
 
 
-_FAULTS: Mapping[type[Exception], Fault] = {
-    exceptions.Forbidden: Fault.FORBIDDEN,
-    exceptions.Unauthorized: Fault.FORBIDDEN,
-    exceptions.InvalidPath: Fault.NOT_FOUND,
-    exceptions.UnsupportedOperation: Fault.NOT_FOUND,
-    exceptions.InvalidRequest: Fault.INVALID,
-    exceptions.RateLimitExceeded: Fault.BUSY,
-    exceptions.VaultDown: Fault.SEALED,
-    exceptions.VaultNotInitialized: Fault.SEALED,
-    exceptions.BadGateway: Fault.UNREACHABLE,
-    requests.exceptions.SSLError: Fault.UNTRUSTED,
-    requests.exceptions.ConnectionError: Fault.UNREACHABLE,
-    requests.exceptions.Timeout: Fault.UNREACHABLE,
+_FAULTS: Mapping[type[Exception], KeyServerFault] = {
+    exceptions.Forbidden: KeyServerFault.FORBIDDEN,
+    exceptions.Unauthorized: KeyServerFault.FORBIDDEN,
+    exceptions.InvalidPath: KeyServerFault.NOT_FOUND,
+    exceptions.UnsupportedOperation: KeyServerFault.NOT_FOUND,
+    exceptions.InvalidRequest: KeyServerFault.INVALID,
+    exceptions.RateLimitExceeded: KeyServerFault.BUSY,
+    exceptions.VaultDown: KeyServerFault.SEALED,
+    exceptions.VaultNotInitialized: KeyServerFault.SEALED,
+    exceptions.BadGateway: KeyServerFault.UNREACHABLE,
+    requests.exceptions.SSLError: KeyServerFault.UNTRUSTED,
+    requests.exceptions.ConnectionError: KeyServerFault.UNREACHABLE,
+    requests.exceptions.Timeout: KeyServerFault.UNREACHABLE,
 }
 
 
 # What Transit says of a ciphertext's version, the same in HashiCorp Vault and OpenBao. The
 # response is searched for these texts, and never passed on.
-_VERSION_FAULTS: Mapping[str, Fault] = {
-    "version is too new": Fault.TOO_NEW,
-    "disallowed by policy (too old)": Fault.TOO_OLD,
+_VERSION_FAULTS: Mapping[str, KeyServerFault] = {
+    "version is too new": KeyServerFault.TOO_NEW,
+    "disallowed by policy (too old)": KeyServerFault.TOO_OLD,
 }
 
 
@@ -154,7 +154,7 @@ class KeyServerConnection:
             return answer
         if answer.status_code == _NO_CONTENT:
             return {}
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
 
 
 def _refuse(error: Exception) -> NoReturn:
@@ -166,7 +166,7 @@ def _refuse(error: Exception) -> NoReturn:
     for kind in type(error).__mro__:
         if kind in _FAULTS:
             raise KeyServerError(_FAULTS[kind]) from None
-    raise KeyServerError(Fault.UNEXPECTED) from None
+    raise KeyServerError(KeyServerFault.UNEXPECTED) from None
 
 
 def _system_authorities() -> str | bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from vault.config import KeysSettings
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError, check_name
+from vault.keys.connection import KeyServerConnection, KeyServerError, KeyServerFault, check_name
 from vault.keys.login import Login
 from vault.keys.login_methods import choose_method
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
@@ -24,10 +24,10 @@ T = TypeVar("T")
 _BATCH = 240
 _BITS = 256
 # The request was understood and a ciphertext does not open.
-_WHY: Mapping[Fault, UnwrapFault] = {
-    Fault.INVALID: UnwrapFault.FOREIGN,
-    Fault.TOO_NEW: UnwrapFault.TOO_NEW,
-    Fault.TOO_OLD: UnwrapFault.TOO_OLD,
+_WHY: Mapping[KeyServerFault, UnwrapFault] = {
+    KeyServerFault.INVALID: UnwrapFault.FOREIGN,
+    KeyServerFault.TOO_NEW: UnwrapFault.TOO_NEW,
+    KeyServerFault.TOO_OLD: UnwrapFault.TOO_OLD,
 }
 _WRAPPED = re.compile(r"vault:v[1-9][0-9]{0,9}:[A-Za-z0-9+/=]{1,1000}")
 
@@ -128,7 +128,7 @@ class HashicorpKeyWrapper:
         data = answer.get("data")
         wrapped = data.get("ciphertext") if isinstance(data, dict) else None
         if not isinstance(wrapped, str) or not _WRAPPED.fullmatch(wrapped):
-            raise KeyServerError(Fault.UNEXPECTED)
+            raise KeyServerError(KeyServerFault.UNEXPECTED)
         return wrapped
 
     def _unwrap(self, every: Sequence[tuple[bytes, str]], start: int) -> list[bytes]:
@@ -161,7 +161,7 @@ class HashicorpKeyWrapper:
         data = answer.get("data")
         results = data.get("batch_results") if isinstance(data, dict) else None
         if not isinstance(results, list) or len(results) != count:
-            raise KeyServerError(Fault.UNEXPECTED)
+            raise KeyServerError(KeyServerFault.UNEXPECTED)
         return [_plaintext(result) for result in results]
 
     def _check_derived(self, context: bytes, wrapped: str) -> None:
@@ -195,7 +195,7 @@ class HashicorpKeyWrapper:
         try:
             return request()
         except KeyServerError as error:
-            if error.fault is not Fault.FORBIDDEN:
+            if error.fault is not KeyServerFault.FORBIDDEN:
                 raise
         # The token may have been revoked, or the server restored: one fresh login.
         self._login.log_in_again()
@@ -209,8 +209,8 @@ def _encode(context: bytes) -> str:
 def _plaintext(result: object) -> bytes:
     text = result.get("plaintext") if isinstance(result, dict) else None
     if not isinstance(text, str):
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise KeyServerError(Fault.UNEXPECTED) from None
+        raise KeyServerError(KeyServerFault.UNEXPECTED) from None

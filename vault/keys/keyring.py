@@ -17,8 +17,8 @@ from vault.keys.refresher import KeyRefresher
 from vault.keys.snapshot import (
     KeyId,
     KeySnapshot,
+    KeyVersions,
     Purpose,
-    Versions,
     build_snapshot,
     key_id,
 )
@@ -213,8 +213,8 @@ class Keyring:
         return snapshot
 
     def _find(
-        self, table: Callable[[KeySnapshot], Mapping[KeyId, Versions[K]]], key: KeyId
-    ) -> Versions[K]:
+        self, table: Callable[[KeySnapshot], Mapping[KeyId, KeyVersions[K]]], key: KeyId
+    ) -> KeyVersions[K]:
         found = table(self._current()).get(key)
         if found is None and key.field in self._loader.given_up:
             raise KeysUnavailable(
@@ -226,7 +226,10 @@ class Keyring:
         return found
 
     def _find_version(
-        self, table: Callable[[KeySnapshot], Mapping[KeyId, Versions[K]]], key: KeyId, version: int
+        self,
+        table: Callable[[KeySnapshot], Mapping[KeyId, KeyVersions[K]]],
+        key: KeyId,
+        version: int,
     ) -> K:
         found = self._find(table, key).by_version.get(version)
         if found is None:

@@ -150,7 +150,7 @@ class KeyLoader:
         if not missing:
             return
         fields = {key.field for key in present if key.tenant == self._tenant}
-        used = self._store.used(self._tenant, sorted({key.field for key in missing}))
+        used = self._store.used_fields(self._tenant, sorted({key.field for key in missing}))
         lost = []
         for key in missing:
             # A field's keys are made together, and the audit's before or with all others.

@@ -11,7 +11,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from vault.errors import ConfigError, TokenvaultError
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
+from vault.keys.connection import KeyServerConnection, KeyServerError, KeyServerFault
 from vault.keys.lease import FOREVER, Lease, backoff, next_step
 from vault.keys.login_methods import LoginMethod, object_at, seconds_at
 from vault.periodic_task import PeriodicTask
@@ -20,7 +20,14 @@ __all__ = ["Login"]
 
 _log: FilteringBoundLogger = structlog.get_logger("vault.keys")
 _LONGEST_WAIT = 3600.0
-_TRANSIENT = frozenset({Fault.UNREACHABLE, Fault.UNTRUSTED, Fault.SEALED, Fault.BUSY})
+_TRANSIENT = frozenset(
+    {
+        KeyServerFault.UNREACHABLE,
+        KeyServerFault.UNTRUSTED,
+        KeyServerFault.SEALED,
+        KeyServerFault.BUSY,
+    }
+)
 
 
 class Login:

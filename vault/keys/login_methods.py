@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from vault.config import KeyAuthSettings, read_projected_token, read_secret
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
+from vault.keys.connection import KeyServerConnection, KeyServerError, KeyServerFault
 
 __all__ = [
     "AppRole",
@@ -156,7 +156,7 @@ def object_at(answer: Mapping[str, object], key: str) -> Mapping[str, object]:
     """Returns an object inside an answer. Raises KeyServerError."""
     found = answer.get(key)
     if not isinstance(found, dict):
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     return found
 
 
@@ -164,7 +164,7 @@ def seconds_at(source: Mapping[str, object], key: str) -> int:
     """Returns a number of seconds. Raises KeyServerError."""
     found = source.get(key)
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     return found
 
 
@@ -174,19 +174,19 @@ def _exchange(
     try:
         answer = connection.write(f"auth/{mount}/login", body)
     except KeyServerError as error:
-        if error.fault in {Fault.INVALID, Fault.FORBIDDEN}:
+        if error.fault in {KeyServerFault.INVALID, KeyServerFault.FORBIDDEN}:
             raise _Refused(refused) from None
         raise
     granted = object_at(answer, "auth")
     token = granted.get("client_token")
     if not isinstance(token, str) or not token:
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     return _granted(token, seconds_at(granted, "lease_duration"), granted)
 
 
 def _granted(token: str, left: int | None, source: Mapping[str, object]) -> GrantedLogin:
     policies = source.get("policies")
     if not isinstance(policies, list):
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     renewable = source.get("renewable") is True
     return GrantedLogin(token, left, renewable, frozenset(str(name) for name in policies))

@@ -16,8 +16,8 @@ from vault.service.ports import DataKeyRecord
 __all__ = [
     "KeyId",
     "KeySnapshot",
+    "KeyVersions",
     "Purpose",
-    "Versions",
     "build_snapshot",
     "context_of",
     "known_records",
@@ -47,7 +47,7 @@ class KeyId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Versions(Generic[K]):
+class KeyVersions(Generic[K]):
     """The versions of one key.
 
     Attributes:
@@ -67,9 +67,9 @@ class KeySnapshot:
 
     loaded: float
     ends: float
-    fields: Mapping[KeyId, Versions[FieldKey]] = field(repr=False)
-    indexes: Mapping[KeyId, Versions[IndexKey]] = field(repr=False)
-    audits: Mapping[KeyId, Versions[MacKey]] = field(repr=False)
+    fields: Mapping[KeyId, KeyVersions[FieldKey]] = field(repr=False)
+    indexes: Mapping[KeyId, KeyVersions[IndexKey]] = field(repr=False)
+    audits: Mapping[KeyId, KeyVersions[MacKey]] = field(repr=False)
     fingerprints: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
 
     def holds(self, key: KeyId) -> bool:
@@ -156,8 +156,8 @@ def _select(
     keys: Mapping[KeyId, Mapping[int, _Key]],
     active: Mapping[KeyId, int],
     restored: Set[tuple[KeyId, int]],
-) -> Mapping[KeyId, Versions[K]]:
-    chosen: dict[KeyId, Versions[K]] = {}
+) -> Mapping[KeyId, KeyVersions[K]]:
+    chosen: dict[KeyId, KeyVersions[K]] = {}
     for key, versions in keys.items():
         ours = {version: each for version, each in versions.items() if isinstance(each, kind)}
         if not ours:
@@ -166,5 +166,5 @@ def _select(
             raise ValueError("a key has no active version")
         now = active[key]
         own = [version for version in ours if version <= now and (key, version) not in restored]
-        chosen[key] = Versions(ours[now], ours[max(own, default=now)], MappingProxyType(ours))
+        chosen[key] = KeyVersions(ours[now], ours[max(own, default=now)], MappingProxyType(ours))
     return MappingProxyType(chosen)

@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
+from vault.keys.connection import KeyServerConnection, KeyServerError, KeyServerFault
 from vault.keys.login_methods import object_at
 
 __all__ = ["TransitSigner"]
@@ -32,7 +32,7 @@ class TransitSigner:
         key = object_at(connection.read(f"{mount}/keys/{name}"), "data")
         version = key.get("latest_version")
         if type(version) is not int or key.get("type") != _KIND or key.get("derived"):
-            raise KeyServerError(Fault.NOT_ED25519)
+            raise KeyServerError(KeyServerFault.NOT_ED25519)
         self._version = version
         stored = object_at(object_at(key, "keys"), str(version))
         self._public = _decoded(stored, "public_key", _PUBLIC_BYTES)
@@ -49,7 +49,7 @@ class TransitSigner:
         text = data.get("signature")
         prefix = f"vault:v{self._version}:"
         if not isinstance(text, str) or not text.startswith(prefix):
-            raise KeyServerError(Fault.UNEXPECTED)
+            raise KeyServerError(KeyServerFault.UNEXPECTED)
         return _decoded({"signature": text.removeprefix(prefix)}, "signature", _SIGNATURE_BYTES)
 
 
@@ -60,5 +60,5 @@ def _decoded(source: Mapping[str, object], name: str, length: int) -> bytes:
     except (binascii.Error, ValueError):
         content = b""
     if len(content) != length:
-        raise KeyServerError(Fault.UNEXPECTED)
+        raise KeyServerError(KeyServerFault.UNEXPECTED)
     return content

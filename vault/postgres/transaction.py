@@ -79,7 +79,7 @@ class OpenTransaction:
         self._connection = connection
         self._beginning = beginning
         self.ending = Ending.ROLLED_BACK
-        self.let_go()
+        self.drop_callbacks()
 
     @property
     def now(self) -> datetime:
@@ -100,8 +100,8 @@ class OpenTransaction:
         """Waits for answers until then at most, by ``time.monotonic()``."""
         set_deadline(self._connection, answer_by=answer_by)
 
-    def let_go(self) -> None:
-        """Forgets whom to call.
+    def drop_callbacks(self) -> None:
+        """Forgets what is called at the end.
 
         They lead back here and to the caller's values, which would all wait together for the
         garbage collector.
@@ -151,7 +151,7 @@ def _ending_reported(opened: OpenTransaction) -> Iterator[None]:
         yield
     finally:
         listeners = opened.at_end
-        opened.let_go()
+        opened.drop_callbacks()
         for listener in listeners:
             listener(opened.ending)
 

@@ -26,7 +26,7 @@ __all__ = ["Receiver"]
 _GRACE = 0.1
 
 
-class _Ends(Protocol):
+class _CancellableContext(Protocol):
     """The part of a servicer context that is used."""
 
     def cancel(self) -> object: ...
@@ -62,7 +62,7 @@ class Receiver:
         self._awaited: dict[_Awaited, None] = {}
         self._held: Counter[str] = Counter()
 
-    def receive(self, sent: Iterable[bytes], context: _Ends, holder: str) -> bytes:
+    def receive(self, sent: Iterable[bytes], context: _CancellableContext, holder: str) -> bytes:
         """Returns the one message of a call.
 
         Args:

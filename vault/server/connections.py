@@ -148,7 +148,7 @@ class Connections:
         # By inode: a descriptor's number is soon reused.
         self._known: dict[int, _Connection | None] = {}
 
-    def called(self, peer: str) -> None:
+    def note_call(self, peer: str) -> None:
         """Notes a call of a known caller on the connection from ``peer`` (as gRPC has it)."""
         self._calls[peer] = time.monotonic()
 

@@ -20,7 +20,7 @@ from traceback import clear_frames
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.of_transaction import audit_of
+from vault.audit.transaction_appender import transaction_appender
 from vault.errors import StoreUnavailable, TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
@@ -261,7 +261,7 @@ class GroupCommit:
     def _commit(self, group: _Group, meanwhile: Callable[[], None], most: int) -> None:
         with transaction(self._engine, group.leader.ends) as opened:
             opened.at_end.append(group.set_ending)
-            audit = audit_of(opened, self._chain_heads)
+            audit = transaction_appender(opened, self._chain_heads)
             opened.await_begin()
             if group.leader.late:
                 raise deadline_exceeded()

@@ -81,7 +81,7 @@ class HealthServer:
         connections = Connections("health", host, port, _BOUNDS)
         self._server = grpc.server(
             ThreadPoolExecutor(_AWAITED + WATCHES + 4, thread_name_prefix="health"),
-            handlers=[HealthHandler(self._statuses, receiver, connections.called)],
+            handlers=[HealthHandler(self._statuses, receiver, connections.note_call)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=4 * _AWAITED,
         )

@@ -175,7 +175,7 @@ def _listener(
         refusals,
         metrics,
         awaiting,
-        connections.called,
+        connections.note_call,
         spans,
     )
     return Listener(server, endpoint, pipeline, awaiting, connections)

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar, overload
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.of_transaction import audit_of
 from vault.audit.postgres import PostgresAuditAppender
+from vault.audit.transaction_appender import transaction_appender
 from vault.errors import AuditUnavailable, Reason, TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
@@ -44,7 +44,7 @@ class _CallTransaction:
         """Begins, if it has not yet. Raises StoreUnavailable."""
         if self.opened is None:
             self.opened = self._begin()
-            self.audit.join(audit_of(self.opened, self._chain_heads))
+            self.audit.join(transaction_appender(self.opened, self._chain_heads))
         return self.opened
 
     @cached_property  # it remembers what the transaction has inserted

@@ -20,10 +20,10 @@ from vault.audit.integrator import Integrator
 from vault.audit.memory import RememberedAudit
 from vault.audit.monitor import AuditMonitor
 from vault.audit.named_manifests import read_named_manifests
-from vault.audit.of_transaction import audit_of
 from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedManifest
+from vault.audit.transaction_appender import transaction_appender
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -158,7 +158,9 @@ def open_backend(
             DEFAULT_TENANT,
             uuid4(),
             replica,
-            lambda opened, change: audit_of(opened, chain_heads).append_policy_change(change),
+            lambda opened, change: transaction_appender(opened, chain_heads).append_policy_change(
+                change
+            ),
         )
         authenticator = PolicyAuthenticator(
             DEFAULT_TENANT, lambda version: keyring.audit_key(DEFAULT_TENANT, version)

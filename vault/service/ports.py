@@ -343,7 +343,7 @@ class DataKeyStore(Protocol):
     def add_manifest(self, manifest: KeyManifest) -> bool:
         """Adds a generation; returns False where that number is taken."""
 
-    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+    def used_fields(self, tenant: str, fields: Sequence[str]) -> Set[str]:
         """Returns which of the fields have left traces, in whatever table but the keys'.
 
         An empty name stands for the tenant as a whole: its audit, its policy in force.

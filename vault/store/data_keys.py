@@ -163,7 +163,7 @@ class PostgresDataKeyStore:
         parameters = asdict(manifest)
         return bool(self._run(lambda connection: execute(connection, _ADD_MANIFEST, parameters)))
 
-    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+    def used_fields(self, tenant: str, fields: Sequence[str]) -> Set[str]:
         """Returns which of the fields have left traces in tables other than the keys'."""
         parameters = {"tenant": tenant, "fields": list(fields)}
         rows = self._run(lambda connection: execute(connection, _USED, parameters))

@@ -378,7 +378,7 @@ class MemoryDataKeyStore:
             self._manifests[manifest.tenant] = manifest
             return True
 
-    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+    def used_fields(self, tenant: str, fields: Sequence[str]) -> Set[str]:
         """Returns which of the fields were said to have left traces."""
         return {field for field in fields if (tenant, field) in self.traces}
 

@@ -13,7 +13,7 @@ from vault.dev.authority import Authority
 from vault.dev.openbao import AppRoleFiles, DevOpenBao
 from vault.dev.private_files import write_private
 from vault.errors import ConfigError, KeysUnavailable
-from vault.keys.connection import Fault, KeyServerConnection, KeyServerError
+from vault.keys.connection import KeyServerConnection, KeyServerError, KeyServerFault
 from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.unwrap_failures import UnwrapFailed, UnwrapFault
 
@@ -103,7 +103,7 @@ def test_the_service_may_do_nothing_else(
     target = path.format(key=app_role.key_name)
     with pytest.raises(KeyServerError) as failure:
         connection.write(target) if method == "post" else connection.read(target)
-    assert failure.value.fault is Fault.FORBIDDEN
+    assert failure.value.fault is KeyServerFault.FORBIDDEN
 
 
 def test_the_service_may_do_what_it_uses(openbao: DevOpenBao, token: str) -> None:

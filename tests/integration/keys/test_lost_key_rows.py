@@ -22,7 +22,7 @@ from vault.audit.record import NamedManifest
 from vault.crypto.field_key import MacKey, data_key_context
 from vault.dev.postgres import Database
 from vault.errors import KeysUnavailable
-from vault.keys.accepting import Accepted, accept_keys
+from vault.keys.accepting import AcceptedKeys, accept_keys
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent, TokenSpace
 from vault.postgres.engine import make_engine
@@ -82,7 +82,7 @@ class Installation:
         ring.reload()
         return ring
 
-    def accept(self, *give_up: str) -> Accepted:
+    def accept(self, *give_up: str) -> AcceptedKeys:
         """`tokenvault keys accept`."""
         named_manifests = partial(read_named_manifests, self.engine)
         return accept_keys(self.store, self.wrapper, DEFAULT_TENANT, set(give_up), named_manifests)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.of_transaction import audit_of
+from vault.audit.transaction_appender import transaction_appender
 from vault.errors import AuditUnavailable
 from vault.model import PolicyChange
 from vault.postgres.transaction import OpenTransaction
@@ -44,7 +44,7 @@ def board(engine: Engine, chain_heads: ChainHeadPool, changes: list[PolicyChange
     def make(name: str, tenant: str = "default") -> PolicyCoordinator:
         def record(opened: OpenTransaction, change: PolicyChange) -> None:
             changes.append(change)
-            audit_of(opened, chain_heads).append_policy_change(change)
+            transaction_appender(opened, chain_heads).append_policy_change(change)
 
         return PolicyCoordinator(engine, tenant, uuid4(), name, record)
 

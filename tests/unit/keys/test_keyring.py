@@ -74,7 +74,7 @@ class Table:
         self.manifests.append(manifest)
         return True
 
-    def used(self, tenant: str, fields: Sequence[str]) -> Set[str]:
+    def used_fields(self, tenant: str, fields: Sequence[str]) -> Set[str]:
         return frozenset()
 
     def uses(self, space: TokenSpace, version: int = 1) -> int:

@@ -88,7 +88,7 @@ def test_strangers_are_closed_in_time_and_callers_stay(place: Place) -> None:
     with ExitStack() as stack:
         connections = place.connections(ConnectionLimits(100, 100, first_call=0.2))
         stranger = place.stranger(stack)
-        connections.called(call(stack, place))
+        connections.note_call(call(stack, place))
         connections.close_excess()
         assert place.closed == []
         assert place.counts == [2]
@@ -105,7 +105,7 @@ def test_strangers_are_closed_in_time_and_callers_stay(place: Place) -> None:
 def test_a_call_is_known_to_its_connection(place: Place, host: str) -> None:
     with ExitStack() as stack:
         connections = place.connections(ConnectionLimits(100, 100, first_call=0.0))
-        connections.called(call(stack, place, host))
+        connections.note_call(call(stack, place, host))
         connections.close_excess()
         assert place.closed == []
 
@@ -120,10 +120,10 @@ def test_who_only_makes_refused_calls_is_a_stranger(place: Place) -> None:
 def test_an_address_has_its_share_and_strangers_go_first(place: Place) -> None:
     with ExitStack() as stack:
         connections = place.connections(ConnectionLimits(100, each=3, first_call=60.0))
-        connections.called(call(stack, place))
+        connections.note_call(call(stack, place))
         for _ in range(5):
             place.stranger(stack)
-        connections.called(call(stack, place))
+        connections.note_call(call(stack, place))
         time.sleep(0.1)
         connections.close_excess()
         assert place.closed == ["too many connections of one address"] * 4
@@ -136,8 +136,8 @@ def test_of_callers_the_one_who_called_longest_ago_goes(place: Place) -> None:
         connections = place.connections(ConnectionLimits(100, each=1, first_call=60.0))
         first = call(stack, place)
         second = call(stack, place)
-        connections.called(second)
-        connections.called(first)
+        connections.note_call(second)
+        connections.note_call(first)
         with capture_logs() as logs:
             connections.close_excess()
         assert [line["peer"] for line in logs] == [second]
@@ -246,7 +246,7 @@ def test_who_has_just_come_is_heard_before_old_callers_stay(
     with ExitStack() as stack:
         connections = place.connections(ConnectionLimits(total=8, each=8, first_call=60.0))
         for _ in range(8):
-            connections.called(call(stack, place))
+            connections.note_call(call(stack, place))
         time.sleep(0.1)
         monkeypatch.setattr(module, "_GRACE", 60.0)
         new = place.stranger(stack)
@@ -273,7 +273,7 @@ def test_on_a_port_without_identity_a_call_protects_nobody(place: Place) -> None
             ConnectionLimits(total=8, each=8, first_call=60.0, known=False)
         )
         for _ in range(8):
-            connections.called(call(stack, place))
+            connections.note_call(call(stack, place))
         connections.close_excess()
         assert place.closed == ["no call of a known caller yet, and little room"] * 2
 
@@ -282,7 +282,7 @@ def test_callers_leave_only_where_there_is_no_room_at_all(place: Place) -> None:
     with ExitStack() as stack:
         connections = place.connections(ConnectionLimits(total=4, each=8, first_call=60.0))
         for _ in range(6):
-            connections.called(call(stack, place))
+            connections.note_call(call(stack, place))
         connections.close_excess()
         assert place.closed == ["too many connections, and others called later"] * 2
 

@@ -24,7 +24,7 @@ __all__ = [
     "discover",
     "log_in",
     "renew",
-    "token_end",
+    "token_expiry",
 ]
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -202,12 +202,12 @@ def _tokens(answer: JsonResponse, client: LoginClient, refresh_token: str) -> To
         if answer.text("token_type").lower() not in ("bearer", ""):
             raise LoginError(LoginFailure.USAGE, "the issuer's tokens are no bearer tokens")
     token = answer.text(name.replace(" ", "_").lower())
-    if token_end(token) is None:
+    if token_expiry(token) is None:
         raise LoginError(LoginFailure.USAGE, f"the issuer's {name} is no JWT: {remedy}")
     return Tokens(token, answer.text("refresh_token") or refresh_token)
 
 
-def token_end(token: str) -> float | None:
+def token_expiry(token: str) -> float | None:
     """Returns when a JWT ends by its own word, in seconds since the epoch; None for no JWT."""
     match = _JWT.fullmatch(token) if len(token) < _MAX_TOKEN else None
     if match is None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vault.cli.oidc.device_login import LoginClient, Tokens, renew, token_end
+from vault.cli.oidc.device_login import LoginClient, Tokens, renew, token_expiry
 from vault.cli.oidc.errors import LoginError, LoginFailure
 from vault.cli.oidc.https import Https, NoResponse
 from vault.client.private_file import read_private, read_unshared
@@ -95,7 +95,7 @@ def renewed(name: str) -> Path:
     # One at a time: an issuer may take a refresh token that comes twice for a stolen one.
     with _locked(path.with_suffix(".lock")):
         login = _read(path, name)
-        left = (token_end(login.tokens.token) or 0) - time.time()
+        left = (token_expiry(login.tokens.token) or 0) - time.time()
         if left > _MARGIN:
             return login_file(name)
         if not login.tokens.refresh_token:

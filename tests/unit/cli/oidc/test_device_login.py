@@ -18,7 +18,7 @@ from vault.cli.oidc.device_login import (
     discover,
     log_in,
     renew,
-    token_end,
+    token_expiry,
 )
 from vault.cli.oidc.errors import LoginError, LoginFailure
 from vault.cli.oidc.https import JsonResponse, NoResponse
@@ -282,5 +282,5 @@ def test_an_issuer_that_is_another_or_unsafe_is_refused(
 
 @pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "..", "a.e30.c", "a.W10.c", TOKEN + "."])
 def test_what_is_no_jwt_has_no_end(text: str) -> None:
-    assert token_end(text) is None
-    assert token_end(TOKEN) == 2_000_000_000
+    assert token_expiry(text) is None
+    assert token_expiry(TOKEN) == 2_000_000_000

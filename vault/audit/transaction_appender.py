@@ -10,10 +10,12 @@ from vault.errors import TokenvaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import ClosingCommand, Ending, OpenTransaction
 
-__all__ = ["audit_of"]
+__all__ = ["transaction_appender"]
 
 
-def audit_of(opened: OpenTransaction, chain_heads: ChainHeadPool) -> PostgresAuditAppender:
+def transaction_appender(
+    opened: OpenTransaction, chain_heads: ChainHeadPool
+) -> PostgresAuditAppender:
     """Returns what appends to the audit in a transaction, and learns how that ends."""
     audit = PostgresAuditAppender(opened, chain_heads, _closing(opened))
     opened.at_end.append(lambda ending: _settle(audit, ending))
