@@ -124,7 +124,7 @@ class Keyring:
             self._fields |= frozenset(fields)
             snapshot = self._snapshot
             wanted = [key for key in self._wanted() if key.field not in self._loader.given_up]
-            if snapshot is None or not all(snapshot.holds(key) for key in wanted):
+            if snapshot is None or not all(snapshot.has(key) for key in wanted):
                 self.reload()
 
     def reload(self) -> None:

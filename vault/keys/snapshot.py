@@ -72,7 +72,7 @@ class KeySnapshot:
     audits: Mapping[KeyId, KeyVersions[MacKey]] = field(repr=False)
     fingerprints: Mapping[tuple[KeyId, int], bytes] = field(repr=False)
 
-    def holds(self, key: KeyId) -> bool:
+    def has(self, key: KeyId) -> bool:
         """Returns whether any version of the key is here."""
         return key in self.fields or key in self.indexes or key in self.audits
 

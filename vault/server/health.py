@@ -128,7 +128,7 @@ class HealthServer:
             for name, text in found.items():
                 self._statuses.set(name, serving=not text)
         if problems:
-            _log.warning("ready, with a trouble" if ready else "not ready", **problems)
+            _log.warning("ready, with a problem" if ready else "not ready", **problems)
         else:
             _log.info("ready")
 

@@ -41,7 +41,7 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _REQUIRED = ["iss", "aud", "exp", "iat", "sub"]
 
 # The first that fits names the refusal; one of a fixed set, so that refusals are counted.
-_TROUBLES: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+_REFUSALS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidAudienceError, "the token is meant for another audience"),
@@ -84,7 +84,7 @@ class JwtIdentifier:
             claims = _verified(token, issuer.settings, key, algorithm)
             return _identity(token, issuer.settings, claims)
         except jwt.PyJWTError as error:
-            fits = (text for kind, text in _TROUBLES if isinstance(error, kind))
+            fits = (text for kind, text in _REFUSALS if isinstance(error, kind))
             raise Unauthenticated(next(fits, _MALFORMED)) from None
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(_MALFORMED) from None
