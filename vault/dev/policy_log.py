@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from vault.server.policy_source import BACK, DELAYED, IN_FORCE, REFUSED, WAITS
+from vault.server.policy_source import DELAYED, IN_FORCE, IN_FORCE_AGAIN, REFUSED, WAITING
 
 __all__ = ["PolicyLogReader"]
 
@@ -62,9 +62,9 @@ def _message(line: bytes) -> str:
     messages = {
         REFUSED: _block("Policy REFUSED, the one before it stays in force:", problem),
         DELAYED: _block("Policy not taken up yet, tried again:", problem),
-        WAITS: f"Policy {digest} waits for the other servers.",
+        WAITING: f"Policy {digest} waits for the other servers.",
         IN_FORCE: f"Policy {digest} is in force.",
-        BACK: f"Policy {digest}, which is in force, is what the file says again.",
+        IN_FORCE_AGAIN: f"Policy {digest}, which is in force, is what the file says again.",
     }
     return messages.get(str(entry.get("event")), "")
 

@@ -177,7 +177,7 @@ class Pipeline(_BytesHandler):
             except TokenvaultError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - its text must not reach the caller
-                failure = self._bug(info, error)
+                failure = self._internal_error(info, error)
             else:
                 self._finish(span, info, "OK")
                 context.set_trailing_metadata(((REQUEST_ID_KEY, info.request_id),))
@@ -185,7 +185,7 @@ class Pipeline(_BytesHandler):
             self._finish(span, info, status_code(failure.reason).name, failure)
         return context.abort_with_status(call_status(failure, info.request_id))
 
-    def _bug(self, info: _CallInfo, error: Exception) -> TokenvaultError:
+    def _internal_error(self, info: _CallInfo, error: Exception) -> TokenvaultError:
         info.bug = type(error).__name__
         # Type and place only: an exception's text may quote what was worked on.
         _log.error(
@@ -250,13 +250,13 @@ class Pipeline(_BytesHandler):
                 auth_time=identity.auth_time,
                 address=network_address(info.peer),
             )
-            self._enter(info, name, caller)
+            self._check_caller(info, name, caller)
             self._limiter.check(info.principal)
             raw = self._request(method, sent, context, info.principal)
             with self._limiter.reserve(info.principal), ExitStack() as slot:
                 with self._spans.step("queue"):
                     slot.enter_context(self._limiter.acquire(info.principal, info.deadline))
-                return self._admitted(info, name, method, raw, caller)
+                return self._run(info, name, method, raw, caller)
         except TokenvaultError as error:
             if error.reason in _COUNTED and not info.in_service:
                 self._count(info, error)
@@ -277,7 +277,7 @@ class Pipeline(_BytesHandler):
         except InvalidRequest:
             return None  # refused where it is recorded
 
-    def _enter(self, info: _CallInfo, name: str, caller: Caller) -> None:
+    def _check_caller(self, info: _CallInfo, name: str, caller: Caller) -> None:
         """Checks whether the caller may call at all, before anything is waited for."""
         call = Call(info.rpc, caller, self._policy())
         try:
@@ -301,7 +301,7 @@ class Pipeline(_BytesHandler):
             except TokenvaultError:
                 self._count(info, error)
                 return
-            self._audit(_unadmitted(call, info.field_name, error))
+            self._audit(_event_without_permit(call, info.field_name, error))
 
     def _count(self, info: _CallInfo, error: TokenvaultError) -> None:
         info.counted = True
@@ -309,7 +309,7 @@ class Pipeline(_BytesHandler):
         principal = info.principal if isinstance(error, Denied) else ""
         self._refusals.count(error.reason, error.message, principal)
 
-    def _admitted(
+    def _run(
         self,
         info: _CallInfo,
         name: str,
@@ -329,13 +329,15 @@ class Pipeline(_BytesHandler):
             info.counts = answer.counts
         except TokenvaultError as error:
             if not info.in_service:
-                self._audit(_unadmitted(call, info.field_name, error))
+                self._audit(_event_without_permit(call, info.field_name, error))
             raise
         except Exception:
             # The use case may not have got to its record. The caller gets INTERNAL
             # either way, so a database that is unavailable changes nothing.
             with suppress(TokenvaultError):
-                self._audit(_unadmitted(call, info.field_name, TokenvaultError("internal error")))
+                self._audit(
+                    _event_without_permit(call, info.field_name, TokenvaultError("internal error"))
+                )
             raise
         return answer.encoded
 
@@ -379,6 +381,6 @@ def _attributes(info: _CallInfo, failure: TokenvaultError | None) -> Attributes:
     return found
 
 
-def _unadmitted(call: Call, field: str, error: TokenvaultError) -> AuditEvent:
+def _event_without_permit(call: Call, field: str, error: TokenvaultError) -> AuditEvent:
     outcome = "denied" if isinstance(error, Denied) else "failed"
     return call.event(outcome, reason=error.reason.value, field=field)

@@ -23,12 +23,12 @@ from vault.store.policy_coordinator import Agreement, AuthenticatedPolicy
 from vault.telemetry.logging import first_failure_logged, get_log
 
 __all__ = [
-    "BACK",
     "DELAYED",
     "IN_FORCE",
+    "IN_FORCE_AGAIN",
     "READ",
     "REFUSED",
-    "WAITS",
+    "WAITING",
     "Coordinator",
     "PolicySource",
 ]
@@ -39,9 +39,9 @@ _log = get_log(__name__)
 REFUSED = "policy file refused, the policy before it stays"
 DELAYED = "policy file not taken up yet"
 READ = "policy file read"
-WAITS = "policy waits for other servers"
+WAITING = "policy waits for other servers"
 IN_FORCE = "policy in force"
-BACK = "policy file is what is in force again"
+IN_FORCE_AGAIN = "policy file is what is in force again"
 
 _UNCONFIRMED = "policy not confirmed"
 # Servers get a new file one after the other, and keys for it may take a moment.
@@ -56,11 +56,11 @@ class Coordinator(Protocol):
     """Where servers agree on a policy. Raises StoreUnavailable."""
 
     @property
-    def stale(self) -> float:
+    def stale_after(self) -> float:
         """Seconds of silence after which a server no longer counts."""
 
-    def report(self, held: AuthenticatedPolicy) -> Agreement:
-        """Reports what this server holds; returns what is in force."""
+    def report(self, proposed: AuthenticatedPolicy) -> Agreement:
+        """Reports what this server proposes; returns what is in force."""
 
     def leave(self) -> None:
         """Stops counting this server."""
@@ -99,7 +99,7 @@ class PolicySource:
         self._differs = differs
         self._clock = clock
         self._now = now
-        self._held = first
+        self._proposed = first
         self._authenticated = authenticator.authenticate(first)
         self._in_force = first
         self._confirmed = -float("inf")
@@ -132,7 +132,7 @@ class PolicySource:
         # by the report that replaced it.
         confirmed = self._confirmed
         policy = self._in_force
-        if self._clock() - confirmed > self._coordinator.stale:
+        if self._clock() - confirmed > self._coordinator.stale_after:
             raise StoreUnavailable("which policy is in force could not be confirmed recently")
         return policy
 
@@ -174,9 +174,9 @@ class PolicySource:
             self._check_file()
             self._report()
         except TokenvaultError as error:
-            self._complain(_UNCONFIRMED, for_operators(error))
+            self._log_once(_UNCONFIRMED, for_operators(error))
         except Exception as error:  # noqa: BLE001 - a dead thread would end the service later
-            self._complain(_UNCONFIRMED, type(error).__name__)
+            self._log_once(_UNCONFIRMED, type(error).__name__)
         else:
             self._problems.pop(_UNCONFIRMED, None)
         self._note_status()
@@ -187,29 +187,29 @@ class PolicySource:
         self._read_again = False
         try:
             policy = self._file.read()
-            if policy.digest != self._held.digest:
-                self._hold(policy)
+            if policy.digest != self._proposed.digest:
+                self._propose(policy)
         except Unavailable as error:
             self._read_again = True
             self._problems.pop(REFUSED, None)
-            self._complain(DELAYED, error.message)
+            self._log_once(DELAYED, error.message)
         except Exception as error:  # noqa: BLE001 - no file may cost the report that follows
             self._problems.pop(DELAYED, None)
             problem = error.message if isinstance(error, TokenvaultError) else type(error).__name__
-            self._complain(REFUSED, problem)
+            self._log_once(REFUSED, problem)
         else:
             self._problems.pop(REFUSED, None)
             self._problems.pop(DELAYED, None)
 
-    def _hold(self, policy: Policy) -> None:
+    def _propose(self, policy: Policy) -> None:
         if policy.digest != self._in_force.digest:
             self._prepare(policy)
-        self._held, self._authenticated = policy, self._authenticator.authenticate(policy)
+        self._proposed, self._authenticated = policy, self._authenticator.authenticate(policy)
         _log.info(READ, policy=policy.digest)
 
     def _report(self) -> None:
         began = self._clock()
-        self._withdraw_if_unfit()
+        self._withdraw_if_refused()
         agreement = self._coordinator.report(self._authenticated)
         self._adopt(agreement.in_force)
         self._agreement = agreement
@@ -218,26 +218,26 @@ class PolicySource:
             self._waiting = agreement.others
             if agreement.others:
                 others = list(agreement.others)
-                _log.info(WAITS, policy=self._held.digest, others=others)
+                _log.info(WAITING, policy=self._proposed.digest, others=others)
 
-    def _withdraw_if_unfit(self) -> None:
+    def _withdraw_if_refused(self) -> None:
         """Checks once more before a policy may come into force: fields get used meanwhile."""
-        if self._held.digest == self._in_force.digest:
+        if self._proposed.digest == self._in_force.digest:
             return
         try:
-            self._prepare(self._held)
+            self._prepare(self._proposed)
         except PolicyError as error:
-            self._held, self._authenticated = (
+            self._proposed, self._authenticated = (
                 self._in_force,
                 self._authenticator.authenticate(self._in_force),
             )
-            self._complain(REFUSED, error.message)
+            self._log_once(REFUSED, error.message)
 
     def _adopt(self, authenticated: AuthenticatedPolicy) -> None:
         if authenticated.digest == self._in_force.digest:
             return
-        if authenticated.digest == self._held.digest:
-            policy = self._held
+        if authenticated.digest == self._proposed.digest:
+            policy = self._proposed
         else:
             policy = self._authenticator.verify(authenticated)
             self._prepare(policy)
@@ -249,7 +249,7 @@ class PolicySource:
         before = self._status.differs_since
         since = None if state is FileState.IN_FORCE else before or self._now()
         if before is not None and since is None and self._status.digest == self._in_force.digest:
-            _log.info(BACK, policy=self._in_force.digest)
+            _log.info(IN_FORCE_AGAIN, policy=self._in_force.digest)
         agreement = self._agreement
         self._status = PolicyStatus(
             self._in_force.digest,
@@ -267,11 +267,11 @@ class PolicySource:
             return FileState.REFUSED, self._problems[REFUSED]
         if DELAYED in self._problems:
             return FileState.DELAYED, self._problems[DELAYED]
-        if self._held.digest != self._in_force.digest:
+        if self._proposed.digest != self._in_force.digest:
             return FileState.WAITING, f"it waits for other servers: {', '.join(self._waiting)}"
         return FileState.IN_FORCE, ""
 
-    def _complain(self, event: str, problem: str) -> None:
+    def _log_once(self, event: str, problem: str) -> None:
         """Logs a problem once, until it has changed or gone."""
         if self._problems.get(event) != problem:
             self._problems[event] = problem

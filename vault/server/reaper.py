@@ -35,7 +35,7 @@ class Reaper:
             "reaper",
             self._reap_all,
             interval,
-            failed=lambda error, _: self._complain(error),
+            failed=lambda error, _: self._log_once(error),
             recovered=self._recovered,
             at_start=True,
         )
@@ -60,7 +60,7 @@ class Reaper:
     def _recovered(self, _: int) -> None:
         self._problem = ""
 
-    def _complain(self, error: Exception) -> None:
+    def _log_once(self, error: Exception) -> None:
         if isinstance(error, TokenvaultError):
             problem, frames = for_operators(error), list[str]()
         else:

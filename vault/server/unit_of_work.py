@@ -44,7 +44,7 @@ class _CallTransaction:
         """Begins, if it has not yet. Raises StoreUnavailable."""
         if self.opened is None:
             self.opened = self._begin()
-            self.audit.join(transaction_appender(self.opened, self._chain_heads))
+            self.audit.attach(transaction_appender(self.opened, self._chain_heads))
         return self.opened
 
     @cached_property  # it remembers what the transaction has inserted
@@ -78,14 +78,14 @@ class _CallAudit:
         if self._audit is not None:
             self._audit.append(event, tombstoned)
 
-    def join(self, audit: PostgresAuditAppender) -> None:
-        """Goes with a transaction of the call's own."""
+    def attach(self, audit: PostgresAuditAppender) -> None:
+        """Has the record written in a transaction of the call's own."""
         self._audit = audit
         if self.event is not None:
             audit.append(self.event, self.tombstoned)
 
 
-class _Finish(Generic[T, R]):
+class _DeferredAnswer(Generic[T, R]):
     """The call's answer, made while its commit is on its way."""
 
     def __init__(self, finish: Callable[[T], R], result: T) -> None:
@@ -189,7 +189,7 @@ class PostgresUnitOfWork:
                 call = _CallTransaction(begin, self._chain_heads)
                 if eager:  # the BEGIN is under way beside the work, and nobody is here to share it
                     call.begin()
-                answer = _Finish(finish, work(call))
+                answer = _DeferredAnswer(finish, work(call))
                 if call.audit.tombstoned:  # its list goes with the record
                     call.begin()
                 if call.opened is not None:

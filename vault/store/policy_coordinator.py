@@ -74,7 +74,7 @@ class PolicyCoordinator:
         server: UUID,
         name: str,
         record: RecordChange,
-        stale: float = 15.0,
+        stale_after: float = 15.0,
     ) -> None:
         """Reports nothing yet.
 
@@ -82,16 +82,16 @@ class PolicyCoordinator:
             server: this process, and no other.
             name: what to call it in messages.
             record: has the audit say that a policy comes into force.
-            stale: seconds after which a server that is silent no longer counts.
+            stale_after: seconds after which a server that is silent no longer counts.
         """
         self._engine = engine
         self._tenant = tenant
         self._server = server
         self._name = name
         self._record = record
-        self.stale = stale
+        self.stale_after = stale_after
 
-    def report(self, held: AuthenticatedPolicy) -> Agreement:
+    def report(self, proposed: AuthenticatedPolicy) -> Agreement:
         """Reports the policy this server has read; returns the one in force.
 
         Raises:
@@ -102,7 +102,7 @@ class PolicyCoordinator:
 
         def attempt() -> Agreement:
             with transaction(self._engine, deadline) as opened:
-                return self._report(opened, held)
+                return self._report(opened, proposed)
 
         return retried(attempt, deadline)
 
@@ -113,18 +113,18 @@ class PolicyCoordinator:
         with transaction(self._engine, deadline) as opened:
             execute(opened.connection, sql.LEAVE, parameters)
 
-    def _report(self, opened: OpenTransaction, held: AuthenticatedPolicy) -> Agreement:
+    def _report(self, opened: OpenTransaction, proposed: AuthenticatedPolicy) -> Agreement:
         connection = opened.connection
         parameters: Parameters = {
             "tenant": self._tenant,
             "server": self._server,
             "name": self._name,
-            "stale": self.stale,
+            "stale": self.stale_after,
             "newest": NEWEST_TWEAK_VERSION,
-            "digest": held.digest,
-            "document": held.document,
-            "key_version": held.key_version,
-            "mac": held.mac,
+            "digest": proposed.digest,
+            "document": proposed.document,
+            "key_version": proposed.key_version,
+            "mac": proposed.mac,
         }
         # Its row is locked from here on: reports follow each other, so that two servers
         # cannot each miss the other's.
@@ -137,16 +137,16 @@ class PolicyCoordinator:
         execute(connection, sql.REPORT, parameters)
         rows = execute(connection, sql.SERVERS, parameters)
         servers = tuple(sorted((str(name), str(digest)) for name, digest in rows))
-        others = tuple(name for name, digest in servers if digest != held.digest)
+        others = tuple(name for name, digest in servers if digest != proposed.digest)
         replaced = "" if first else in_force.digest
-        if not others and in_force.digest != held.digest:
+        if not others and in_force.digest != proposed.digest:
             done = execute(connection, sql.PUT_IN_FORCE, parameters)
             if len(done) != 1:
                 raise _not_stored()
-            in_force, since = held, done[0][0] if isinstance(done[0][0], datetime) else None
+            in_force, since = proposed, done[0][0] if isinstance(done[0][0], datetime) else None
         if replaced != in_force.digest:
-            serving = tuple(name for name, digest in servers if digest == held.digest)
-            change = PolicyChange(replaced, held.digest, serving, self._tenant)
+            serving = tuple(name for name, digest in servers if digest == proposed.digest)
+            change = PolicyChange(replaced, proposed.digest, serving, self._tenant)
             self._record(opened, change)
         return Agreement(in_force, others, since, servers)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vault.dev.policy_log import PolicyLogReader
-from vault.server.policy_source import BACK, IN_FORCE, REFUSED
+from vault.server.policy_source import IN_FORCE, IN_FORCE_AGAIN, REFUSED
 
 
 @pytest.fixture
@@ -51,7 +51,10 @@ def test_a_file_that_was_mended_is_told_and_the_same_mistake_again_too(log: Path
     for _ in range(2):
         add(log, "".join(line(REFUSED, problem="p", worker=number) for number in range(2)))
         assert len(news.read()) == 1
-        add(log, "".join(line(BACK, policy="ab" * 32, worker=number) for number in range(2)))
+        add(
+            log,
+            "".join(line(IN_FORCE_AGAIN, policy="ab" * 32, worker=number) for number in range(2)),
+        )
         assert news.read() == [
             "Policy abababababab, which is in force, is what the file says again."
         ]

@@ -28,20 +28,20 @@ def text(mark: int, fields: str = "  a: {format: us_ssn, generator: ff1}\n") -> 
 
 
 @dataclass
-class FakeBoard:
+class FakeCoordinator:
     """The others: an absent one would let everything through, ``others`` hold out."""
 
-    stale: float = 15.0
+    stale_after: float = 15.0
     others: tuple[str, ...] = ()
     in_force: AuthenticatedPolicy | None = None
     error: TokenvaultError | None = None
     left: bool = False
 
-    def report(self, held: AuthenticatedPolicy) -> Agreement:
+    def report(self, proposed: AuthenticatedPolicy) -> Agreement:
         if self.error is not None:
             raise self.error
         if self.in_force is None or not self.others:
-            self.in_force = held
+            self.in_force = proposed
         return Agreement(self.in_force, self.others)
 
     def leave(self) -> None:
@@ -51,8 +51,8 @@ class FakeBoard:
 @dataclass
 class PolicyHarness:
     path: Path
-    board: FakeBoard = field(default_factory=FakeBoard)
-    seal: PolicyAuthenticator = field(
+    coordinator: FakeCoordinator = field(default_factory=FakeCoordinator)
+    authenticator: PolicyAuthenticator = field(
         default_factory=lambda: PolicyAuthenticator("default", lambda v: MacKey(v or 1, b"k" * 32))
     )
     prepared: list[str] = field(default_factory=list)
@@ -72,8 +72,8 @@ class PolicyHarness:
         source = PolicySource(
             file,
             first,
-            self.board,
-            self.seal,
+            self.coordinator,
+            self.authenticator,
             self.prepare,
             differs=self.differs.append,
             clock=lambda: self.now,
@@ -139,7 +139,7 @@ def test_a_file_that_is_set_back_is_told_as_such(harness: PolicyHarness) -> None
         harness.path.write_text(text(1))
         assert events(source._run_once) == ["policy file is what is in force again"]
         assert events(source._run_once) == []
-    harness.board.others = ("b",)
+    harness.coordinator.others = ("b",)
     harness.path.write_text(text(2))
     source._run_once()
     harness.path.write_text(text(1))
@@ -178,35 +178,35 @@ def test_a_file_whose_keys_are_not_to_be_had_is_taken_up_later(harness: PolicyHa
 
 def test_a_new_policy_waits_for_the_others(harness: PolicyHarness) -> None:
     source = harness.source()
-    harness.board.others = ("other:1",)
+    harness.coordinator.others = ("other:1",)
     harness.path.write_text(text(2))
     assert events(source._run_once) == ["policy file read", "policy waits for other servers"]
     assert events(source._run_once) == []
     assert mark_of(source) == "# 1"
-    harness.board.others = ()
+    harness.coordinator.others = ()
     source._run_once()
     assert mark_of(source) == "# 2"
 
 
 def test_a_field_used_while_the_policy_waited_withdraws_it(harness: PolicyHarness) -> None:
     source = harness.source()
-    harness.board.others = ("other:1",)
+    harness.coordinator.others = ("other:1",)
     harness.path.write_text(text(2))
     source._run_once()
     harness.unfit = PolicyError("fields.a: the field has tokens of another token spec")
-    harness.board.others = ()
+    harness.coordinator.others = ()
     assert events(source._run_once) == ["policy file refused, the policy before it stays"]
     assert mark_of(source) == "# 1"
 
 
 def test_a_newcomer_serves_what_the_others_serve(harness: PolicyHarness) -> None:
     harness.source()
-    harness.board.others = ("other:1",)
+    harness.coordinator.others = ("other:1",)
     harness.path.write_text(text(2))
     newcomer = harness.source()
     assert mark_of(newcomer) == "# 1"
     assert newcomer.current().digest in harness.prepared
-    harness.board.others = ()
+    harness.coordinator.others = ()
     newcomer._run_once()
     assert mark_of(newcomer) == "# 2"
 
@@ -224,9 +224,9 @@ def test_a_policy_forged_in_the_database_is_refused(
     harness: PolicyHarness, change: dict[str, object]
 ) -> None:
     harness.source()
-    assert harness.board.in_force is not None
-    harness.board.in_force = replace(harness.board.in_force, **change)  # type: ignore[arg-type]
-    harness.board.others = ("other:1",)
+    assert harness.coordinator.in_force is not None
+    harness.coordinator.in_force = replace(harness.coordinator.in_force, **change)  # type: ignore[arg-type]
+    harness.coordinator.others = ("other:1",)
     harness.path.write_text(text(2))
     with pytest.raises(PolicyError, match="MAC is wrong"):
         harness.source()
@@ -234,9 +234,11 @@ def test_a_policy_forged_in_the_database_is_refused(
 
 def test_a_forged_policy_does_not_reach_a_running_server(harness: PolicyHarness) -> None:
     source = harness.source()
-    assert harness.board.in_force is not None
-    harness.board.in_force = replace(harness.board.in_force, digest="0" * 64, document=text(9))
-    harness.board.others = ("other:1",)
+    assert harness.coordinator.in_force is not None
+    harness.coordinator.in_force = replace(
+        harness.coordinator.in_force, digest="0" * 64, document=text(9)
+    )
+    harness.coordinator.others = ("other:1",)
     harness.now += 10
     assert events(source._run_once) == ["policy not confirmed"]
     assert mark_of(source) == "# 1"
@@ -247,36 +249,43 @@ def test_a_forged_policy_does_not_reach_a_running_server(harness: PolicyHarness)
 
 def test_calls_stop_where_the_policy_cannot_be_confirmed(harness: PolicyHarness) -> None:
     source = harness.source()
-    harness.board.error = StoreUnavailable("the database is not available")
+    harness.coordinator.error = StoreUnavailable("the database is not available")
     assert events(source._run_once) == ["policy not confirmed"]
     assert events(source._run_once) == []
     harness.now += 15.0
     source.probe()
     harness.now += 0.1
-    with pytest.raises(StoreUnavailable, match=f"recently: {harness.board.error.message}"):
+    with pytest.raises(StoreUnavailable, match=f"recently: {harness.coordinator.error.message}"):
         source.probe()
     with pytest.raises(StoreUnavailable, match="could not be confirmed"):
         source.probe()
-    harness.board.error = None
+    harness.coordinator.error = None
     source._run_once()
     source.probe()
 
 
 def test_nothing_is_in_force_before_the_start(harness: PolicyHarness) -> None:
     file = PolicyFile(harness.path)
-    source = PolicySource(file, file.read(), harness.board, harness.seal, harness.prepare)
+    source = PolicySource(
+        file, file.read(), harness.coordinator, harness.authenticator, harness.prepare
+    )
     with pytest.raises(StoreUnavailable):
         source.current()
     source.start()
     assert mark_of(source) == "# 1"
     source.close()
-    assert harness.board.left
+    assert harness.coordinator.left
 
 
 def test_reload_is_not_waited_for(harness: PolicyHarness) -> None:
     file = PolicyFile(harness.path)
     source = PolicySource(
-        file, file.read(), harness.board, harness.seal, harness.prepare, interval=3600.0
+        file,
+        file.read(),
+        harness.coordinator,
+        harness.authenticator,
+        harness.prepare,
+        interval=3600.0,
     )
     source.start()
     harness.path.write_text(text(2))
@@ -327,7 +336,7 @@ def test_every_way_to_be_refused_shows(harness: PolicyHarness, gone: str) -> Non
     elif gone == "not UTF-8":
         harness.path.write_bytes(b"\xff\xfe")
     else:
-        harness.board.others = ("other:1",)
+        harness.coordinator.others = ("other:1",)
         harness.path.write_text(text(2))
         source._run_once()
         harness.unfit = PolicyError("fields.a: the field has tokens of another token spec")
@@ -342,7 +351,7 @@ def test_a_file_that_waits_shows_at_once_and_is_a_trouble_after_a_while(
     harness: PolicyHarness,
 ) -> None:
     source = harness.source()
-    harness.board.others = ("other:1", "third:1")
+    harness.coordinator.others = ("other:1", "third:1")
     harness.path.write_text(text(2))
     source._run_once()
     assert source.status().state is FileState.WAITING
