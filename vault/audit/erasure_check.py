@@ -70,7 +70,7 @@ class ErasureCheck:
         self._connection = connection
         self._key_of = key_of
         self._deadline = deadline
-        self._waiting = _Waiting()
+        self._pending = _PendingLookups()
         self._findings: list[Finding] = []
         self._lists = self._stream()
         self._next = next(self._lists, None)
@@ -78,7 +78,7 @@ class ErasureCheck:
 
     def inspect(self, records: Iterator[Record]) -> Iterator[Record]:
         """Passes the records on, by writer and number, and checks each."""
-        self._records = self._inspected(records)
+        self._records = self._check_each(records)
         return self._records
 
     def findings(self) -> list[Finding]:
@@ -86,23 +86,23 @@ class ErasureCheck:
         for _ in self._records:
             pass
         while self._next is not None:
-            self._judge(None, self._taken())
-        self._findings += self._waiting.check(self._connection)
+            self._check(None, self._take_list())
+        self._findings += self._pending.check(self._connection)
         return self._findings[:_MAX_FINDINGS]
 
-    def _inspected(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _check_each(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
             record_id = (record.writer, record.number)
             while self._next is not None and (self._next.writer, self._next.number) < record_id:
-                self._judge(None, self._taken())
+                self._check(None, self._take_list())
             kept = self._next
             here = kept is not None and (kept.writer, kept.number) == record_id
             marked = _MARK in record.body
             if here or marked:
-                self._judge(record if marked else None, self._taken() if here else None)
+                self._check(record if marked else None, self._take_list() if here else None)
             yield record
 
-    def _taken(self) -> ErasureList | None:
+    def _take_list(self) -> ErasureList | None:
         kept, self._next = self._next, next(self._lists, None)
         return kept
 
@@ -119,15 +119,15 @@ class ErasureCheck:
                     _refuse_late(self._deadline)
                 yield ErasureList(*row)
 
-    def _judge(self, record: Record | None, kept: ErasureList | None) -> None:
+    def _check(self, record: Record | None, kept: ErasureList | None) -> None:
         if len(self._findings) >= _MAX_FINDINGS:
             return
         tokens = None if kept is None else kept.tokens(self._key_of)
         self._findings += _compare(record, kept, tokens is not None, self._key_of)
         if kept is not None and tokens is not None:
-            self._waiting.add(kept, tokens)
-        if len(self._waiting.tokens) >= _BATCH:
-            self._findings += self._waiting.check(self._connection)
+            self._pending.add(kept, tokens)
+        if len(self._pending.tokens) >= _BATCH:
+            self._findings += self._pending.check(self._connection)
 
 
 def sample_erasures(connection: Connection, key_of: KeyOf) -> list[Finding]:
@@ -151,19 +151,19 @@ def _check_lists(
     connection: Connection, lists: Sequence[ErasureList], key_of: KeyOf, most: int | None
 ) -> list[Finding]:
     findings = []
-    waiting = _Waiting()
+    pending = _PendingLookups()
     for kept in lists:
         tokens = kept.tokens(key_of)
         if tokens is None:
             findings.append(_edited(kept.writer, kept.number))
         else:
             start = randbelow(len(tokens) or 1)
-            waiting.add(kept, [*tokens[start:], *tokens[:start]][:most])
-    return findings + waiting.check(connection)
+            pending.add(kept, [*tokens[start:], *tokens[:start]][:most])
+    return findings + pending.check(connection)
 
 
 @dataclass
-class _Waiting:
+class _PendingLookups:
     """Tokens that are to be looked up together, and the list that each is of."""
 
     tokens: list[str] = field(default_factory=list, repr=False)

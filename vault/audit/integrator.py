@@ -38,7 +38,7 @@ __all__ = ["IntegrationStatus", "Integrator"]
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
 
-_RETRY_STALLED = 30.0  # seconds: a record that was put right is integrated without further ado
+_RETRY_STALLED = 30.0  # seconds: a record that was put right is then integrated like any other
 _OBSERVE_INTERVAL = 5.0  # seconds after which a server observes the log itself, whoever works
 _STEPS = 10  # transactions of a round: a long backlog must not starve this process's calls
 _LOGGED = 100  # bad records of one transaction that are logged one by one
@@ -66,7 +66,7 @@ _RecordRow = tuple[UUID, int, int, bytes, bytes, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Tip:
+class _LogTip:
     """The log's tree, and the MAC of its root."""
 
     tree: Tree = EMPTY
@@ -74,18 +74,18 @@ class _Tip:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _LogEnd:
     """The log's end, and how many more records there are by the heads; below 0: heads are gone."""
 
-    tip: _Tip
+    tip: _LogTip
     pending: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _StepResult:
     """What a transaction did: the log's end after it, its entries, the bad records."""
 
-    tip: _Tip
+    tip: _LogTip
     count: int = 0
     findings: Mapping[UUID, Finding] = field(default_factory=dict)
 
@@ -113,7 +113,7 @@ class Integrator:
         self._key_of = key_of
         self._batch = batch
         self._clock = clock
-        self._tip = _Tip()
+        self._tip = _LogTip()
         self._status = IntegrationStatus()
         self._observed_at = -float("inf")
         self._stalled: dict[UUID, Finding] = {}
@@ -145,9 +145,9 @@ class Integrator:
         """Runs one transaction; returns how many records it integrated."""
         with self._engine.begin() as connection:
             alone = _execute(connection, sql.BEGIN, {"lock": int(AdvisoryLock.INTEGRATION)})[0][-1]
-            end = self._end(connection)
+            end = self._read_end(connection)
             others_work = not alone or end.tip.tree.size > self._tip.tree.size
-            done = _Done(end.tip)
+            done = _StepResult(end.tip)
             if not others_work or self._clock() - self._observed_at >= _OBSERVE_INTERVAL:
                 if alone:
                     done = self._integrate(connection, end)
@@ -158,7 +158,7 @@ class Integrator:
 
     # -- the log's end ----------------------------------------------------------------
 
-    def _end(self, connection: Connection) -> _End:
+    def _read_end(self, connection: Connection) -> _LogEnd:
         known = self._tip.tree.size
         rows = _execute(connection, sql.TIP, {"known": known})
         written, last = cast("tuple[int, int]", rows[0][:2])
@@ -166,22 +166,22 @@ class Integrator:
         if known and (not roots or roots[0].size != known or roots[0].mac != self._tip.mac):
             size = roots[-1].size if roots else 0
             raise _tampered(f"the log was put back from {known} entries to {size}, or rewritten")
-        tip = _Tip()
+        tip = _LogTip()
         if roots:
             tree = roots[-1].tree(self._key_of)
             if tree is None:
                 raise _tampered(f"the log's root over {roots[-1].size} entries was edited")
-            tip = _Tip(tree, roots[-1].mac)
+            tip = _LogTip(tree, roots[-1].mac)
         if last != tip.tree.size:
             raise _tampered(f"the log's last entry is {last}, its last root is of {tip.tree.size}")
-        return _End(tip, written - last)
+        return _LogEnd(tip, written - last)
 
     # -- the work ---------------------------------------------------------------------
 
-    def _integrate(self, connection: Connection, end: _End) -> _Done:
+    def _integrate(self, connection: Connection, end: _LogEnd) -> _StepResult:
         retry = self._clock() >= self._retry
         if not (end.pending or retry):
-            return _Done(end.tip)
+            return _StepResult(end.tip)
         writers = self._backlogs(connection, () if retry else self._stalled)
         if retry:
             self._retry = self._clock() + _RETRY_STALLED
@@ -195,7 +195,7 @@ class Integrator:
             if finding is not None:
                 findings[writer.writer] = finding
         tip = self._append(connection, end.tip, merge_by_time(good)) if good else end.tip
-        return _Done(tip, len(good), findings)
+        return _StepResult(tip, len(good), findings)
 
     def _backlogs(self, connection: Connection, without: Iterable[UUID]) -> list[WriterBacklog]:
         parameters = {"stalled": list(without), "most": self._batch}
@@ -218,7 +218,7 @@ class Integrator:
         grouped = groupby(records, lambda record: record.writer)
         return {writer: list(own) for writer, own in grouped}
 
-    def _append(self, connection: Connection, tip: _Tip, records: Sequence[Record]) -> _Tip:
+    def _append(self, connection: Connection, tip: _LogTip, records: Sequence[Record]) -> _LogTip:
         entries = make_entries(tip.tree.size + 1, records)
         tree = tip.tree.grown(entry.leaf for entry in entries)
         root = make_root(self._key(), tree)
@@ -238,7 +238,7 @@ class Integrator:
         done = _execute(connection, sql.APPEND, parameters)
         if [(sorted(cast("list[int]", at)), size) for at, size in done] != [(positions, root.size)]:
             raise _tampered("the database did not add all entries to the log")
-        return _Tip(tree, root.mac)
+        return _LogTip(tree, root.mac)
 
     # -- what is reported -----------------------------------------------------------------
 

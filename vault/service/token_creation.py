@@ -176,14 +176,14 @@ class _Batch:
         for at, (token, core) in enumerate(zip(tokens, cores, strict=True)):
             if token != core:
                 chosen.setdefault(token, at)
-        places = list(chosen.values())
-        return _Candidates(list(chosen), _at(positions, places), _at(counters, places))
+        kept = list(chosen.values())
+        return _Candidates(list(chosen), _at(positions, kept), _at(counters, kept))
 
     def _generate(
         self, key: FieldKey, cores: Sequence[str], counters: Sequence[int], attempt: int
     ) -> list[str]:
         rules, groups, rest = split_items(self._field.format, cores, lambda rules: rules.value_mask)
-        if rules is None or not (self._random or self._counted(attempt)):
+        if rules is None or not (self._random or self._has_counters(attempt)):
             # Without rows, or with a tweak of its own for each.
             return self._generate_each(key, cores, counters, attempt)
         tokens = [""] * len(cores)
@@ -223,14 +223,14 @@ class _Batch:
     def _random(self) -> bool:
         return self._field.generator is Generator.RANDOM
 
-    def _counted(self, attempt: int) -> bool:
+    def _has_counters(self, attempt: int) -> bool:
         """Returns whether the tweaks of an attempt have its number for a counter."""
         return self._field.scope is Scope.FIELD and attempt < _COUNTED_ATTEMPTS
 
     def _counters(self, attempt: int, count: int) -> list[int]:
         # Scope `none` promises a new token every call, so its tweak must never repeat. A
         # value that was erased or expired often has left its first tokens behind.
-        if self._counted(attempt):
+        if self._has_counters(attempt):
             return [attempt] * count
         return [randbits(_COUNTER_BITS) for _ in range(count)]
 
