@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_REQUEST_BYTES", "Exchange", "place_answers"]
 
 Item = TypeVar("Item", str, bytes)
-Answer = TypeVar("Answer")
-Given = TypeVar("Given")
+Response = TypeVar("Response")
+Items = TypeVar("Items")
+Value = TypeVar("Value")
 Request = TypeVar("Request")
 RequestT = TypeVar("RequestT", contravariant=True)
 ResponseT = TypeVar("ResponseT", covariant=True)
@@ -40,14 +41,14 @@ class _Rpc(Protocol[RequestT, ResponseT]):
     ) -> ResponseT: ...
 
 
-class _BatchAnswer(Protocol):
-    """What every batch answer has."""
+class _BatchResponse(Protocol):
+    """What every response to a batch has."""
 
     @property
     def errors(self) -> Sequence[item_error_pb2.ItemError]: ...
 
 
-BatchAnswer = TypeVar("BatchAnswer", bound=_BatchAnswer)
+BatchResponse = TypeVar("BatchResponse", bound=_BatchResponse)
 
 
 class Exchange:
@@ -86,9 +87,9 @@ class Exchange:
     def strings(
         self,
         column: ColumnLike[str],
-        rpc: _Rpc[Request, BatchAnswer],
+        rpc: _Rpc[Request, BatchResponse],
         request: Callable[[list[str]], Request],
-        answered: Callable[[BatchAnswer], Sequence[str]],
+        answered: Callable[[BatchResponse], Sequence[str]],
     ) -> Column:
         """Sends a column of strings. ``answered`` takes the answers out of a response."""
         plan = self.plan(column, str)
@@ -101,9 +102,9 @@ class Exchange:
     def byte_strings(
         self,
         column: ColumnLike[bytes],
-        rpc: _Rpc[Request, BatchAnswer],
+        rpc: _Rpc[Request, BatchResponse],
         request: Callable[[list[bytes]], Request],
-        answered: Callable[[BatchAnswer], Sequence[bytes]],
+        answered: Callable[[BatchResponse], Sequence[bytes]],
     ) -> BytesColumn:
         """Sends a column of byte strings, as above."""
         plan = self.plan(column, bytes)
@@ -116,15 +117,15 @@ class Exchange:
     def batches(
         self,
         plan: BatchPlan[Item],
-        rpc: _Rpc[Request, BatchAnswer],
+        rpc: _Rpc[Request, BatchResponse],
         request: Callable[[list[Item]], Request],
-    ) -> Iterator[tuple[Batch[Item], BatchAnswer]]:
+    ) -> Iterator[tuple[Batch[Item], BatchResponse]]:
         """Sends the batches, several at once; yields them with their answers, in order."""
         # Taken here: the pool's threads know no current span.
         headers = trace_headers()
 
-        def send(batch: Batch[Item]) -> BatchAnswer:
-            return self.call(rpc, _made(request, batch.items), headers)
+        def send(batch: Batch[Item]) -> BatchResponse:
+            return self.call(rpc, _build_request(request, batch.items), headers)
 
         if len(plan.batches) == 1:
             answers = iter([send(plan.batches[0])])
@@ -137,9 +138,9 @@ class Exchange:
     def packed(
         self,
         column: PackedColumn,
-        rpc: _Rpc[Request, BatchAnswer],
+        rpc: _Rpc[Request, BatchResponse],
         request: Callable[[StringColumn], Request],
-        answered: Callable[[BatchAnswer], StringColumn],
+        answered: Callable[[BatchResponse], StringColumn],
     ) -> PackedAnswer:
         """Sends a packed column, as above; no string is made of any item."""
         # Imported late: only packed columns need NumPy.
@@ -154,11 +155,11 @@ class Exchange:
         errors: dict[int, ItemError] = {}
         headers = trace_headers()
 
-        def send(batch: PackedBatch) -> BatchAnswer | None:
+        def send(batch: PackedBatch) -> BatchResponse | None:
             return (
                 None
                 if batch.message is None
-                else self.call(rpc, _made(request, batch.message), headers)
+                else self.call(rpc, _build_request(request, batch.message), headers)
             )
 
         send_all = map if len(batches) == 1 else self._pool.map
@@ -173,8 +174,8 @@ class Exchange:
         return PackedAnswer(join_batches(batches, columns), errors, column.skipped)
 
     def call(
-        self, rpc: _Rpc[Request, Answer], request: Request, headers: Headers | None = None
-    ) -> Answer:
+        self, rpc: _Rpc[Request, Response], request: Request, headers: Headers | None = None
+    ) -> Response:
         """Sends one request, and again where that is safe. Raises CallError."""
         found = trace_headers() if headers is None else headers
         try:
@@ -189,14 +190,14 @@ class Exchange:
             raise error.with_cause(problem, retryable) if problem else error from None
 
 
-def _made(request: Callable[[Given], Request], items: Given) -> Request:
+def _build_request(request: Callable[[Items], Request], items: Items) -> Request:
     try:
         return request(items)
     except UnicodeEncodeError:  # items were looked at before
         raise ValueError("the name of the field, region or view is not valid Unicode") from None
 
 
-def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, ItemError]) -> None:
+def _collect(indexes: Sequence[int], answer: _BatchResponse, errors: dict[int, ItemError]) -> None:
     for error in answer.errors:
         if not 0 <= error.index < len(indexes):
             raise _malformed()
@@ -204,9 +205,7 @@ def _collect(indexes: Sequence[int], answer: _BatchAnswer, errors: dict[int, Ite
         errors[index] = ItemError(index, error.reason, error.message, error.retryable)
 
 
-def place_answers(
-    column: list[Answer | None], batch: Batch[Item], answers: Sequence[Answer]
-) -> None:
+def place_answers(column: list[Value | None], batch: Batch[Item], answers: Sequence[Value]) -> None:
     """Puts the answers of a batch where its items were. Raises CallError if they do not fit."""
     # A server that answers too few or too many must not leave plaintext in place.
     if len(answers) != len(batch.indexes):
