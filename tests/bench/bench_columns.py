@@ -27,7 +27,7 @@ from unittest.mock import patch
 import grpc
 from prometheus_client import CollectorRegistry
 
-from vault.audit.postgres import PostgresAuditAppender
+from vault.audit.appender import PostgresAuditAppender
 from vault.client import ClientTls, PackedColumn
 from vault.config import load_settings
 from vault.crypto.field_key import FieldKey
@@ -47,8 +47,8 @@ from vault.server.wiring import open_backend
 from vault.service import conversion
 from vault.service.admission import Admission
 from vault.service.call import Call
-from vault.service.columnar import vaultless
-from vault.service.columnar.vaultless import tokenize_column
+from vault.service.columnar import vaultless_column
+from vault.service.columnar.vaultless_column import tokenize_column
 from vault.service.conversion import Conversion
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
 from vault.v1 import tokenization_service_pb2 as messages
@@ -230,9 +230,9 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("policy", Admission, "admit_field"),
     ("transaction and MAC", PostgresUnitOfWork, "run"),
     ("audit record", PostgresAuditAppender, "append"),
-    ("parse", vaultless, "split_items"),
-    ("cipher", vaultless, "cipher_rows"),
-    ("render", vaultless, "join_texts"),
+    ("parse", vaultless_column, "split_items"),
+    ("cipher", vaultless_column, "cipher_rows"),
+    ("render", vaultless_column, "join_texts"),
     ("token-set digest", conversion, "packed_token_set"),
     ("decode", packed, "decode_column"),
     *(("encode", methods, name) for methods in (packed, unpacked) for name in FINISHES),

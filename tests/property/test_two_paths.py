@@ -16,9 +16,8 @@ from vault.formats.columnar import rows
 from vault.formats.columnar.text_column import TextColumn
 from vault.policy.model import Field
 from vault.policy.reading.load import parse_policy
-from vault.service.columnar import separator_free
-from vault.service.columnar import vaultless as vaultless_columns
-from vault.service.columnar.vaultless import detokenize_column, tokenize_column
+from vault.service.columnar import separator_free, vaultless_column
+from vault.service.columnar.vaultless_column import detokenize_column, tokenize_column
 from vault.service.conversion import Conversion
 from vault.service.results import token_set_message
 from vault.service.token_set import packed_token_set
@@ -118,7 +117,7 @@ def test_separator_free_items_go_as_rows(name: str) -> None:
     if name.startswith("card"):
         texts = [text + luhn_check_digit(text, "", 0) for text in texts]
 
-    with arrays_from(1), patch.object(vaultless_columns, "encipher_cores", lambda *_: []):
+    with arrays_from(1), patch.object(vaultless_column, "encipher_cores", lambda *_: []):
         made = tokenize_column(KEY, field, field.tweak_version, texts, field.format.parse)
 
     assert isinstance(made.answers, TextColumn)
@@ -147,7 +146,7 @@ def test_a_fixed_point_is_refused_both_ways(name: str) -> None:
         read = detokenize_column(KEY, field, 1, texts, "full", lambda _t, v: v)
 
     assert list(made.answers) == ["", "", ""]
-    assert set(made.failures.values()) == {vaultless_columns.FIXED_POINT}
+    assert set(made.failures.values()) == {vaultless_column.FIXED_POINT}
     assert read.failures
     assert made.token_set() == token_set_message(())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vault.audit.appender import CloseWith, PostgresAuditAppender
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.postgres import CloseWith, PostgresAuditAppender
 from vault.errors import TokenvaultError
 from vault.postgres.pipelined import Command, Parameter
 from vault.postgres.transaction import ClosingCommand, Ending, OpenTransaction

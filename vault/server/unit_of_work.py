@@ -11,8 +11,8 @@ from typing import Generic, TypeVar, overload
 
 from sqlalchemy import Engine
 
+from vault.audit.appender import PostgresAuditAppender
 from vault.audit.chain_heads import ChainHeadPool
-from vault.audit.postgres import PostgresAuditAppender
 from vault.audit.transaction_appender import transaction_appender
 from vault.errors import AuditUnavailable, Reason, TokenvaultError
 from vault.model import AuditEvent

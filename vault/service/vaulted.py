@@ -9,7 +9,7 @@ from vault.errors import InvalidRequest, Reason
 from vault.formats.columnar.text_column import TextColumn, utf8_of
 from vault.model import Failure, Scope, StoredTokens
 from vault.service.admission import FieldPermit
-from vault.service.columnar.vaulted import (
+from vault.service.columnar.vaulted_column import (
     VaultedColumn,
     parse_vaulted_tokens,
     parse_vaulted_values,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vault.crypto.field_key import FieldKey
 from vault.service.admission import FieldPermit
-from vault.service.columnar.vaultless import (
+from vault.service.columnar.vaultless_column import (
     VAULTLESS_KEY_VERSIONS,
     detokenize_column,
     no_tokens,

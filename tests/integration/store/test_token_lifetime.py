@@ -240,7 +240,7 @@ def test_reaping_and_its_record_stand_or_fall_together(
         raise RuntimeError("stop")
 
     with monkeypatch.context() as patched:
-        patched.setattr("vault.audit.postgres.PostgresAuditAppender.append", fail)
+        patched.setattr("vault.audit.appender.PostgresAuditAppender.append", fail)
         with pytest.raises(RuntimeError, match="stop"):
             harness.expiry.reap()
     live = "SELECT count(*) FROM tokens WHERE state = 'live'"

@@ -77,7 +77,7 @@ def test_values_that_would_be_their_own_tokens_use_no_field(harness: ServiceHarn
     def identity(*args: object) -> list[str]:
         return list(args[3])  # type: ignore[call-overload,no-any-return]
 
-    with patch("vault.service.columnar.vaultless.encipher_cores", identity):
+    with patch("vault.service.columnar.vaultless_column.encipher_cores", identity):
         result = harness.tokenize("account", ["0012345678"])
     assert result.failures[0].reason is Reason.FORMAT_SPACE_EXHAUSTED
     assert recorded(harness) == {}

@@ -165,7 +165,7 @@ def test_a_vaultless_fixed_point_is_refused_both_ways(harness: ServiceHarness) -
     def identity(*args: object) -> list[str]:
         return list(args[3])  # type: ignore[call-overload,no-any-return]
 
-    with patch("vault.service.columnar.vaultless.encipher_cores", identity):
+    with patch("vault.service.columnar.vaultless_column.encipher_cores", identity):
         result = harness.tokenize("tiny", ["123456"])
 
     assert result.values == [""]
