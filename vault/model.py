@@ -79,11 +79,15 @@ class Scope(StrEnum):
 
 
 class TokenState(StrEnum):
-    """State of a stored token; all but LIVE are tombstones without a ciphertext."""
+    """State of a stored token; EXPIRED and ERASED are tombstones without a ciphertext.
+
+    DAMAGED is a row that says what none of ours does: nothing in it is believed.
+    """
 
     LIVE = "live"
     EXPIRED = "expired"
     ERASED = "erased"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,10 @@ class NewTokens:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A row of ``tokens``. ``ciphertext`` is empty for a tombstone."""
+    """A row of ``tokens``. ``ciphertext`` is empty for a tombstone and a damaged row.
+
+    Of a damaged row only token, state and key version are what it says.
+    """
 
     token: str = field(repr=False)
     ciphertext: bytes = field(repr=False)

@@ -74,6 +74,8 @@ class TokenStore(Protocol):
     ) -> StoredTokens:
         """Returns the live, unexpired tokens of the given blind indexes, without the absent.
 
+        And damaged rows: who asked must not take them for no token.
+
         Args:
             macs: distinct.
             extend: moves the expiry of each token found to so long from now, to within a
@@ -113,7 +115,10 @@ class TokenStore(Protocol):
     def lock_by_mac(
         self, space: TokenSpace, scope: Scope, index_version: int, macs: Sequence[bytes]
     ) -> Mapping[bytes, StoredToken]:
-        """Locks and returns the live, unexpired tokens of the given blind indexes."""
+        """Locks and returns the live, unexpired tokens of the given blind indexes.
+
+        And damaged rows, as ``find_by_mac``.
+        """
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         """Locks and returns live rows past their expiry, the oldest first, all of one space.

@@ -13,24 +13,27 @@ from vault.policy.model import Field
 from vault.service.columns import NO_TOKEN
 from vault.service.deadline import in_time
 from vault.service.results import TokenDescription
+from vault.service.stored_rows import DECRYPTION_FAILED
 from vault.service.token_creation import VAULTLESS_KEY_VERSION
 
 __all__ = [
-    "TOMBSTONES",
+    "NOT_READABLE",
     "decipher_tokens",
     "describe_rows",
     "describe_vaultless",
     "view_maker",
 ]
 
-TOMBSTONES = {
+# Why a row that is not live gives no value.
+NOT_READABLE = {
     TokenState.EXPIRED: Failure(Reason.TOKEN_EXPIRED, "the token has expired"),
     TokenState.ERASED: Failure(Reason.TOKEN_ERASED, "the token's value was erased"),
+    TokenState.DAMAGED: DECRYPTION_FAILED,
 }
 
 
-def _gone(row: StoredToken | None) -> Failure | None:
-    return NO_TOKEN if row is None else TOMBSTONES.get(row.state)
+def _unreadable(row: StoredToken | None) -> Failure | None:
+    return NO_TOKEN if row is None else NOT_READABLE.get(row.state)
 
 
 def decipher_tokens(
@@ -88,9 +91,9 @@ def describe_rows(
 
 
 def _describe(field: Field, row: StoredToken | None) -> TokenDescription | Failure:
-    gone = _gone(row)
-    if row is None or gone is not None:
-        return gone or NO_TOKEN
+    failure = _unreadable(row)
+    if row is None or failure is not None:
+        return failure or NO_TOKEN
     return TokenDescription(
         format=field.format_name,
         generator=row.generator.value,

@@ -20,7 +20,7 @@ from vault.service.ports import KeySource, Transaction
 from vault.service.results import TokenDescription
 from vault.service.stored_rows import DECRYPTION_FAILED, match_each, open_each
 from vault.service.token_creation import ensure_tokens
-from vault.service.token_reading import TOMBSTONES, describe_rows, view_maker
+from vault.service.token_reading import NOT_READABLE, describe_rows, view_maker
 from vault.service.token_specs import FieldTokenSpec
 
 __all__ = ["VaultedPath"]
@@ -152,7 +152,7 @@ class VaultedPath:
             return found, {}
         stored = dict(zip(rows.at, rows.states, strict=True))
         failures = {
-            slot: TOMBSTONES.get(stored[slot], DECRYPTION_FAILED) if slot in stored else NO_TOKEN
+            slot: NOT_READABLE.get(stored[slot], DECRYPTION_FAILED) if slot in stored else NO_TOKEN
             for slot, value in enumerate(values)
             if value is None
         }

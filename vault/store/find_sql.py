@@ -21,8 +21,10 @@ _ALWAYS_BY_INDEX = 170_000  # Postgres 17, as libpq numbers it
 
 # What it takes to open rows, as ``StoredTokens`` has it.
 _SEALED = f"""t.token, CASE WHEN t.state = 'live' AND NOT {PAST} THEN t.ciphertext END,
-       t.key_version,
+       coalesce(t.key_version, 0),
        CASE WHEN t.state = 'live' AND {PAST} THEN 'expired' ELSE t.state END"""
+# Of which that is made.
+_STORED = "t.token, t.ciphertext, t.key_version, t.state, t.expires"
 
 _TOKENS_BY_ARRAY = """
 FROM tokens t
@@ -63,7 +65,7 @@ class LookupStatements(NamedTuple):
 _LEADS = "coalesce(t.token, '') <> ''"
 _MACS_BY_ARRAY = f"""
 WITH led AS MATERIALIZED ({_INDEXED_BY_ARRAY}), t AS MATERIALIZED (
-    SELECT t.token, t.ciphertext, t.key_version, t.state, t.expires FROM tokens t
+    SELECT {_STORED} FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b
       AND t.token = ANY (ARRAY(SELECT token FROM led))
 )
@@ -90,7 +92,7 @@ def _by_mac_extended(indexed: str) -> str:
     """
     return f"""
 WITH found AS MATERIALIZED (
-    SELECT led.mac, {COLUMNS},
+    SELECT led.mac, {_STORED},
            t.state <> 'live' OR coalesce(
                t.expires < now() + %(ttl)b::interval
                            - least(%(ttl)b::interval / 100, interval '1 second'), false) AS touch
@@ -100,7 +102,7 @@ WITH found AS MATERIALIZED (
         WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
         LIMIT 1) t
 ), locked AS MATERIALIZED (
-    SELECT u.mac, t.tenant, t.field, {COLUMNS}
+    SELECT u.mac, t.tenant, t.field, {_STORED}
     FROM (SELECT mac, token FROM found WHERE touch ORDER BY token COLLATE "C") AS u {LOCKED}
 ), extended AS (
     UPDATE tokens t SET expires = now() + %(ttl)b::interval FROM locked

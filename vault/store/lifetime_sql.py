@@ -99,11 +99,11 @@ WITH linked AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT ctid FROM tokens t
             WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = u.token
-              AND t.state <> 'erased'
+              AND t.state IS DISTINCT FROM 'erased'
             LIMIT 1) t))
       AND tenant || '' = %(tenant)b AND field || '' = %(field)b
       AND (token || '' IN (SELECT * FROM unnest(%(tokens)b::text[]))) IS TRUE
-      AND state <> 'erased'
+      AND state IS DISTINCT FROM 'erased'
     RETURNING token, state, ciphertext IS NULL AS bare
 ), unlinked AS (
     DELETE FROM token_subjects

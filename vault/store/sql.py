@@ -36,9 +36,15 @@ SELECT current_setting('lock_timeout'), set_config('lock_timeout', '100ms', true
 """
 LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
 
-COLUMNS = (
-    "t.token, t.ciphertext, t.scope, t.key_version, t.generator, t.state, t.created, t.expires"
-)
+
+def _readable(time: str) -> str:
+    """A time that Python can read: whoever owns the database may have written others."""
+    return f"greatest(least({time}, '9000-01-01'::timestamptz), '2000-01-01'::timestamptz)"
+
+
+COLUMNS = f"""t.token, t.ciphertext, t.scope, coalesce(t.key_version, 0) AS key_version,
+       t.generator, t.state, {_readable("t.created")} AS created,
+       CASE WHEN t.expires IS NOT NULL THEN {_readable("t.expires")} END AS expires"""
 PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
 
 # The next live tokens of a field in the order of their strings.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
@@ -31,8 +31,6 @@ from vault.store.find_sql import lookup_statements
 
 __all__ = ["PostgresTokenStore"]
 
-K = TypeVar("K", str, bytes)
-
 
 class _Index(NamedTuple):
     """Within what a blind index is unique."""
@@ -53,12 +51,15 @@ class _Index(NamedTuple):
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
-_STATES = {each.value: each for each in TokenState}
+_STATES: dict[str | None, TokenState] = {
+    each.value: each for each in TokenState if each is not TokenState.DAMAGED
+}
+_TOMBSTONES = frozenset((TokenState.EXPIRED, TokenState.ERASED))
 _NO_TOKENS = StoredTokens((), (), (), (), ())
 _Counted = tuple[tuple[list[str], list[int], list[int], list[int], list[int]]]
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
 _Sealed = tuple[tuple[str, ...], tuple[bytes | None, ...], tuple[int, ...], tuple[str, ...]]
-_LIVE = TokenState.LIVE
+_LIVE, _DAMAGED = TokenState.LIVE, TokenState.DAMAGED
 
 
 class PostgresTokenStore:
@@ -98,20 +99,19 @@ class PostgresTokenStore:
         found = _by_mac(macs, rows)
         if found.states.count(_LIVE) == len(found):
             return found
-        gone = [at for at, state in enumerate(found.states) if state is not _LIVE]
+        gone = [at for at, state in enumerate(found.states) if state in _TOMBSTONES]
         stale = self._stale.setdefault(index, {})
         stale.update((macs[found.at[at]], found.tokens[at]) for at in gone)
-        return _by_mac(macs, [row for row in rows if row[-1] == _LIVE])
+        return _by_mac(macs, [row for row in rows if row[-1] not in _TOMBSTONES])
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return _NO_TOKENS
         rows = execute(self._connection, self._lookups.by_token, _named(space, tokens))
-        if not rows:
-            return _NO_TOKENS
-        columns = cast("_Sealed", tuple(zip(*rows, strict=True)))
-        return _stored_tokens(_positions(tokens, columns[0]), columns)
+        at, rows = _placed(tokens, rows)
+        columns = zip(*rows, strict=True) if rows else [()] * 4
+        return _stored_tokens(at, cast("_Sealed", tuple(columns)))
 
     def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""
@@ -199,7 +199,7 @@ class PostgresTokenStore:
             return
         locked = self.lock_by_token(index.space, list(stale.values()))
         # Asked again: another transaction may have extended a token since it was found.
-        dead = {token for token, row in locked.items() if row.state is not TokenState.LIVE}
+        dead = {token for token, row in locked.items() if row.state in _TOMBSTONES}
         entries = [
             IndexEntry(token, index.scope, index.version, mac)
             for mac, token in stale.items()
@@ -228,7 +228,7 @@ class PostgresTokenStore:
         parameters = {**_Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
         rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
         found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
-        return {mac: row for mac, row in found.items() if row.state is TokenState.LIVE}
+        return {mac: row for mac, row in found.items() if row.state not in _TOMBSTONES}
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         """Locks and returns live rows past their expiry, of one space."""
@@ -291,16 +291,21 @@ def _not_done() -> StoreUnavailable:
 
 
 def _by_mac(macs: Sequence[bytes], rows: Sequence[Columns]) -> StoredTokens:
-    if not rows:
-        return _NO_TOKENS
-    found, *columns = zip(*rows, strict=True)
-    at = _positions(macs, cast("Sequence[bytes]", found))
+    at, rows = _placed(macs, rows)
+    _, *columns = zip(*rows, strict=True) if rows else [()] * 5
     return _stored_tokens(at, cast("_Sealed", tuple(columns)))
 
 
-def _positions(asked: Sequence[K], found: Sequence[K]) -> Sequence[int]:
-    places = {key: at for at, key in enumerate(asked)}
-    return [places[key] for key in found]
+def _placed(
+    asked: Sequence[str] | Sequence[bytes], rows: Sequence[Columns]
+) -> tuple[Sequence[int], Sequence[Columns]]:
+    """Returns the positions of what rows were found by, and the rows."""
+    places: dict[object, int] = {key: at for at, key in enumerate(asked)}
+    with suppress(KeyError):
+        return [places[row[0]] for row in rows], rows
+    # Found by a collation that is not ours: what was not asked for is not answered.
+    rows = [row for row in rows if row[0] in places]
+    return [places[row[0]] for row in rows], rows
 
 
 def _stored_tokens(at: Sequence[int], columns: _Sealed) -> StoredTokens:
@@ -311,21 +316,29 @@ def _stored_tokens(at: Sequence[int], columns: _Sealed) -> StoredTokens:
         tokens=tokens,
         ciphertexts=[each or b"" for each in ciphertexts],
         key_versions=versions,
-        states=[_LIVE] * len(states) if live else [_STATES[state] for state in states],
+        states=[_LIVE] * len(states) if live else [_state(state) for state in states],
     )
+
+
+def _state(state: str | None) -> TokenState:
+    return _STATES.get(state, _DAMAGED)
 
 
 def _locked_token(columns: Columns) -> StoredToken:
     """Reads a row that may be tombstoned: past its expiry it still has its ciphertext."""
-    ciphertext = cast("bytes | None", columns[1])
-    return replace(_stored_token(columns), ciphertext=ciphertext or b"")
+    row, ciphertext = _stored_token(columns), cast("bytes | None", columns[1])
+    return row if row.state is _DAMAGED else replace(row, ciphertext=ciphertext or b"")
 
 
 def _stored_token(columns: Columns) -> StoredToken:
     token, ciphertext, scope, key_version, generator, state, created, expires, past = cast(
         "_TokenColumns", columns
     )
-    stored = _STATES[state]
+    stored = _state(state)
+    if stored is _DAMAGED or scope not in _SCOPES or generator not in _GENERATORS:
+        return StoredToken(
+            token, b"", Scope.NONE, key_version, Generator.RANDOM, _DAMAGED, created, expires
+        )
     return StoredToken(
         token=token,
         ciphertext=b"" if ciphertext is None or past else ciphertext,

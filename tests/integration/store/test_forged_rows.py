@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -18,7 +20,7 @@ from vault.audit.reading import PostgresAuditReader
 from vault.errors import ConfigError, KeysUnavailable, Reason, TokenvaultError
 from vault.keys.accepting import accept_keys
 from vault.keys.keyring import Keyring
-from vault.model import DEFAULT_TENANT
+from vault.model import DEFAULT_TENANT, Failure
 from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.roles import GRANTS
 from vault.postgres.schema_revision import check_schema
@@ -170,6 +172,72 @@ def test_a_tombstone_that_still_has_its_ciphertext_is_not_opened(
     assert reasons == {0: Reason.TOKEN_ERASED, 1: Reason.TOKEN_EXPIRED}
     assert list(answer.values) == ["", "", VALUES[2]]
     assert list(harness.detokenize("kept", [live]).values) == [VALUES[2]]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a row's column is set to, though a constraint would not have it, and who reads it."""
+
+    column: str
+    value: str
+    read_by_look_ups: bool = False
+    shown: bool = False
+
+    def do(self, owner: Owner, token: str) -> None:
+        owner.execute("ALTER TABLE tokens DROP CONSTRAINT tombstone_has_no_ciphertext")
+        check = f"tokens_{self.column}_check"
+        owner.execute(f"ALTER TABLE tokens DROP CONSTRAINT IF EXISTS {check}".encode())
+        owner.execute(f"ALTER TABLE tokens ALTER {self.column} DROP NOT NULL".encode())
+        changed = f"UPDATE tokens SET {self.column} = {self.value} WHERE token = %s"
+        owner.execute(changed.encode(), [token])
+
+
+DAMAGES = [
+    Damage("state", "'odd'", read_by_look_ups=True),
+    Damage("state", "NULL", read_by_look_ups=True),
+    Damage("key_version", "NULL", read_by_look_ups=True, shown=True),
+    Damage("key_version", "-1", read_by_look_ups=True, shown=True),
+    Damage("scope", "'odd'"),
+    Damage("generator", "'odd'"),
+    Damage("generator", "NULL"),
+    Damage("created", "'infinity'", shown=True),
+    Damage("created", "'4000-01-01 BC'", shown=True),
+    Damage("expires", "'infinity'", shown=True),
+]
+every_damage = pytest.mark.parametrize("damage", DAMAGES, ids=lambda each: str(each))
+
+
+def reasons(failures: Mapping[int, Failure]) -> dict[int, Reason]:
+    return {at: failure.reason for at, failure in failures.items()}
+
+
+@every_damage
+def test_a_damaged_row_fails_its_own_item_alone(
+    harness: ServiceHarness, owner: Owner, damage: Damage
+) -> None:
+    tokens = harness.tokenize("kept", VALUES[:3])
+    damage.do(owner, tokens[1])
+    unread = {1: Reason.DECRYPTION_FAILED} if damage.read_by_look_ups else {}
+    again = harness.tokens.tokenize(call("Tokenize"), "kept", VALUES[:3], "", unchanged)
+    found, opened = harness.lookup("kept", VALUES[:3]), harness.detokenize("kept", tokens)
+    for answer, whole in ((again, tokens), (found, tokens), (opened, VALUES[:3])):
+        assert reasons(answer.failures) == unread
+        assert list(answer.values) == [whole[0], "" if unread else whole[1], whole[2]]
+    described = harness.tokens.describe(call("Describe"), "kept", tokens, unchanged)
+    assert reasons(described.failures) == ({} if damage.shown else {1: Reason.DECRYPTION_FAILED})
+
+
+@every_damage
+def test_a_damaged_row_is_erased_by_its_token_or_named(
+    harness: ServiceHarness, owner: Owner, damage: Damage
+) -> None:
+    tokens = harness.tokenize("kept", VALUES[:3])
+    damage.do(owner, tokens[1])
+    by_value = harness.erase("kept", values=VALUES[1:2])
+    assert by_value.failures.keys() <= {0}
+    assert set(reasons(by_value.failures).values()) <= {Reason.DECRYPTION_FAILED}
+    assert harness.erase("kept", tokens=tokens).failures == {}
+    assert owner.execute("SELECT count(ciphertext) FROM tokens").fetchone() == (0,)
 
 
 def test_a_doubled_index_row_fails_its_own_value_alone(
