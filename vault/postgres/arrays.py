@@ -15,7 +15,7 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-__all__ = ["BigintArray", "ByteaArray", "TextArray"]
+__all__ = ["BigintArray", "ByteaArray", "TextArray", "Utf8Array"]
 
 # One dimension, no NULL among the elements, their type, how many, and the first one's index.
 _HEAD = Struct(">IIIII").pack
@@ -39,6 +39,15 @@ class TextArray:
     __slots__ = ("items",)
 
     def __init__(self, items: Sequence[str]) -> None:
+        self.items = items
+
+
+class Utf8Array:
+    """A ``text[]`` of what is in UTF-8 already; as ``TextArray``."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[bytes]) -> None:
         self.items = items
 
 
@@ -70,7 +79,7 @@ class _ByteaArrayDumper(Dumper):
         return _joined(_BYTEA_OID, obj.items)
 
 
-class _TextArrayDumper(Dumper):
+class _Utf8Dumper(Dumper):
     format = Format.BINARY
     oid = 1009
 
@@ -80,10 +89,20 @@ class _TextArrayDumper(Dumper):
         encoding = connection and connection.pgconn.parameter_status(b"client_encoding")
         self._utf8 = encoding == b"UTF8"
 
-    def dump(self, obj: TextArray) -> bytes:
+    def joined(self, items: Sequence[bytes]) -> bytes:
         if not self._utf8:
             raise ValueError("the connection's encoding is not UTF-8")
-        return _joined(_TEXT_OID, [item.encode() for item in obj.items])
+        return _joined(_TEXT_OID, items)
+
+
+class _Utf8ArrayDumper(_Utf8Dumper):
+    def dump(self, obj: Utf8Array) -> bytes:
+        return self.joined(obj.items)
+
+
+class _TextArrayDumper(_Utf8Dumper):
+    def dump(self, obj: TextArray) -> bytes:
+        return self.joined([item.encode() for item in obj.items])
 
 
 class _BigintArrayDumper(Dumper):
@@ -98,4 +117,5 @@ class _BigintArrayDumper(Dumper):
 # For every connection: these types are nobody else's.
 psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
 psycopg.adapters.register_dumper(TextArray, _TextArrayDumper)
+psycopg.adapters.register_dumper(Utf8Array, _Utf8ArrayDumper)
 psycopg.adapters.register_dumper(BigintArray, _BigintArrayDumper)

@@ -136,11 +136,14 @@ class _Batch:
         )
         values = _at(self._values, positions)
         own = match_each(self._keys, self._space, scope, found, values, self._deadline)
-        for at, token, matches in zip(found.at, found.tokens, own, strict=True):
+        places = found.at
+        if len(positions) < len(self.tokens):
+            places = [positions[at] for at in places]
+        for at, token, matches in zip(places, found.tokens, own, strict=True):
             if matches:
-                self.tokens[positions[at]] = token
+                self.tokens[at] = token
             else:
-                self.mismatched.add(positions[at])
+                self.mismatched.add(at)
         self.key_versions.update(compress(found.key_versions, own))
         return self._missing(positions)
 

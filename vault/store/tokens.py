@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import Connection
 
 from vault.errors import Reason, StoreUnavailable
+from vault.formats.columnar.text_column import utf8_of
 from vault.model import (
     Generator,
     NewTokens,
@@ -21,13 +22,14 @@ from vault.model import (
     TokenState,
 )
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.arrays import BigintArray, ByteaArray, TextArray
+from vault.postgres.arrays import BigintArray, ByteaArray, TextArray, Utf8Array
 from vault.postgres.deadlines import driver_of
 from vault.postgres.failures import Conflict, LockTimeout
-from vault.postgres.transaction import Columns, Parameters, execute
+from vault.postgres.transaction import Columns, Parameters, execute, fetch
 from vault.service.ports import IndexEntry
 from vault.store import lifetime_sql, sql
 from vault.store.find_sql import lookup_statements
+from vault.store.found import NO_TOKENS, TOMBSTONES, only, state_of, stored_tokens
 
 __all__ = ["PostgresTokenStore"]
 
@@ -51,15 +53,9 @@ class _Index(NamedTuple):
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
 _SCOPES = {each.value: each for each in Scope}
 _GENERATORS = {each.value: each for each in Generator}
-_STATES: dict[str | None, TokenState] = {
-    each.value: each for each in TokenState if each is not TokenState.DAMAGED
-}
-_TOMBSTONES = frozenset((TokenState.EXPIRED, TokenState.ERASED))
-_NO_TOKENS = StoredTokens((), (), (), (), ())
 _Counted = tuple[tuple[list[str], list[int], list[int], list[int], list[int]]]
 _TokenColumns = tuple[str, bytes | None, str, int, str, str, datetime, datetime | None, bool]
-_Sealed = tuple[tuple[str, ...], tuple[bytes | None, ...], tuple[int, ...], tuple[str, ...]]
-_LIVE, _DAMAGED = TokenState.LIVE, TokenState.DAMAGED
+_DAMAGED = TokenState.DAMAGED
 
 
 class PostgresTokenStore:
@@ -90,28 +86,27 @@ class PostgresTokenStore:
         Remembers index rows that lead to tombstones: ``insert`` clears them away.
         """
         if not macs:
-            return _NO_TOKENS
+            return NO_TOKENS
         index = _Index(space, scope, index_version)
         found_by = self._lookups
         statement = found_by.by_mac if extend is None else found_by.by_mac_extended
         parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
-        rows = execute(self._connection, statement, parameters)
-        found = _by_mac(macs, rows)
-        if found.states.count(_LIVE) == len(found):
+        found = stored_tokens(macs, fetch(self._connection, statement, parameters))
+        if found.states.count(TokenState.LIVE) == len(found):
             return found
-        gone = [at for at, state in enumerate(found.states) if state in _TOMBSTONES]
+        dead = [state in TOMBSTONES for state in found.states]
+        gone = only(found, dead)
         stale = self._stale.setdefault(index, {})
-        stale.update((macs[found.at[at]], found.tokens[at]) for at in gone)
-        return _by_mac(macs, [row for row in rows if row[-1] not in _TOMBSTONES])
+        stale.update((macs[at], token) for at, token in zip(gone.at, gone.tokens, strict=True))
+        return only(found, [not each for each in dead])
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
-            return _NO_TOKENS
-        rows = execute(self._connection, self._lookups.by_token, _named(space, tokens))
-        at, rows = _placed(tokens, rows)
-        columns = zip(*rows, strict=True) if rows else [()] * 4
-        return _stored_tokens(at, cast("_Sealed", tuple(columns)))
+            return NO_TOKENS
+        asked = utf8_of(tokens)
+        parameters = {"tenant": space.tenant, "field": space.field, "tokens": Utf8Array(asked)}
+        return stored_tokens(asked, fetch(self._connection, self._lookups.by_token, parameters))
 
     def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""
@@ -199,7 +194,7 @@ class PostgresTokenStore:
             return
         locked = self.lock_by_token(index.space, list(stale.values()))
         # Asked again: another transaction may have extended a token since it was found.
-        dead = {token for token, row in locked.items() if row.state in _TOMBSTONES}
+        dead = {token for token, row in locked.items() if row.state in TOMBSTONES}
         entries = [
             IndexEntry(token, index.scope, index.version, mac)
             for mac, token in stale.items()
@@ -228,7 +223,7 @@ class PostgresTokenStore:
         parameters = {**_Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
         rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
         found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
-        return {mac: row for mac, row in found.items() if row.state not in _TOMBSTONES}
+        return {mac: row for mac, row in found.items() if row.state not in TOMBSTONES}
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         """Locks and returns live rows past their expiry, of one space."""
@@ -290,40 +285,6 @@ def _not_done() -> StoreUnavailable:
     return error
 
 
-def _by_mac(macs: Sequence[bytes], rows: Sequence[Columns]) -> StoredTokens:
-    at, rows = _placed(macs, rows)
-    _, *columns = zip(*rows, strict=True) if rows else [()] * 5
-    return _stored_tokens(at, cast("_Sealed", tuple(columns)))
-
-
-def _placed(
-    asked: Sequence[str] | Sequence[bytes], rows: Sequence[Columns]
-) -> tuple[Sequence[int], Sequence[Columns]]:
-    """Returns the positions of what rows were found by, and the rows."""
-    places: dict[object, int] = {key: at for at, key in enumerate(asked)}
-    with suppress(KeyError):
-        return [places[row[0]] for row in rows], rows
-    # Found by a collation that is not ours: what was not asked for is not answered.
-    rows = [row for row in rows if row[0] in places]
-    return [places[row[0]] for row in rows], rows
-
-
-def _stored_tokens(at: Sequence[int], columns: _Sealed) -> StoredTokens:
-    tokens, ciphertexts, versions, states = columns
-    live = states.count(_LIVE) == len(states)  # as mostly
-    return StoredTokens(
-        at=at,
-        tokens=tokens,
-        ciphertexts=[each or b"" for each in ciphertexts],
-        key_versions=versions,
-        states=[_LIVE] * len(states) if live else [_state(state) for state in states],
-    )
-
-
-def _state(state: str | None) -> TokenState:
-    return _STATES.get(state, _DAMAGED)
-
-
 def _locked_token(columns: Columns) -> StoredToken:
     """Reads a row that may be tombstoned: past its expiry it still has its ciphertext."""
     row, ciphertext = _stored_token(columns), cast("bytes | None", columns[1])
@@ -334,7 +295,7 @@ def _stored_token(columns: Columns) -> StoredToken:
     token, ciphertext, scope, key_version, generator, state, created, expires, past = cast(
         "_TokenColumns", columns
     )
-    stored = _state(state)
+    stored = state_of(state)
     if stored is _DAMAGED or scope not in _SCOPES or generator not in _GENERATORS:
         return StoredToken(
             token, b"", Scope.NONE, key_version, Generator.RANDOM, _DAMAGED, created, expires

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from vault.postgres.arrays import BigintArray, ByteaArray, TextArray
+from vault.postgres.arrays import BigintArray, ByteaArray, TextArray, Utf8Array
 
 Owner = psycopg.Connection[tuple[object, ...]]
 
@@ -33,8 +33,9 @@ def test_bytes(owner: Owner, items: list[bytes]) -> None:
     ids=["none", "empty", "one", "same", "other", "quoted"],
 )
 def test_texts(owner: Owner, items: list[str]) -> None:
-    found = owner.execute("SELECT %(items)b::text[]", {"items": TextArray(items)}).fetchone()
-    assert found == (items,)
+    arrays = {"texts": TextArray(items), "utf8": Utf8Array([item.encode() for item in items])}
+    found = owner.execute("SELECT %(texts)b::text[], %(utf8)b::text[]", arrays).fetchone()
+    assert found == (items, items)
 
 
 @pytest.mark.parametrize("items", [[], [0], [0, -1, 2**63 - 1, -(2**63)]])
@@ -44,5 +45,9 @@ def test_integers(owner: Owner, items: list[int]) -> None:
 
 
 def test_a_repr_shows_nothing() -> None:
-    for array in (TextArray(["4111111111111111"]), ByteaArray([b"4111111111111111"])):
+    for array in (
+        TextArray(["4111111111111111"]),
+        ByteaArray([b"4111111111111111"]),
+        Utf8Array([b"4111111111111111"]),
+    ):
         assert "4111" not in repr(array)
