@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.audit.checkpoint import Checkpoint, CheckpointHead, CheckpointLog
 from vault.audit.erasures import ErasureList, make_list
-from vault.audit.log import make_entries, make_root
+from vault.audit.log import LogEntry, make_entries, make_root
 from vault.audit.merkle import EMPTY
 from vault.audit.origin import Epoch
 from vault.audit.record import Record
@@ -129,6 +129,12 @@ def log_leaf(position: int) -> bytes:
     return sha256(b"\x00" + content).digest()
 
 
+def log_leaf_2(position: int) -> bytes:
+    place = (i64(position), WRITER.bytes, i64(position))
+    content = lp(b"tokenvault/v2/audit-leaf", *place, sha256(MESSAGE).digest(), audit_mac())
+    return sha256(b"\x00" + content).digest()
+
+
 def log_root() -> bytes:
     return sha256(b"\x01" + log_leaf(1) + log_leaf(2)).digest()
 
@@ -214,6 +220,7 @@ ANSWERS: dict[str, bytes] = {
     "erasure list": erasure_list(),
     "erasure digest": sha256(bytes(range(16)) + erasure_list()).digest(),
     "log leaf": log_leaf(1),
+    "log leaf, version 2": log_leaf_2(1),
     "log root": log_root(),
     "log root mac": log_root_mac(),
     "checkpoint public key": checkpoint_key().public_key().public_bytes_raw(),
@@ -286,11 +293,12 @@ def test_rows_that_decide(documented: dict[str, bytes]) -> None:
 
 def test_the_audits_log(documented: dict[str, bytes]) -> None:
     mac = documented["audit mac"]
-    records = [Record(WRITER, number, VERSION, b"", mac, "") for number in (1, 2)]
-    entries = make_entries(1, records)
-    assert entries[0].leaf == documented["log leaf"]
+    entries = [LogEntry(number, WRITER, number, mac, b"") for number in (1, 2)]
+    assert entries[0].leaf_at(1) == documented["log leaf"]
+    (entry,) = make_entries(1, [Record(WRITER, 1, VERSION, b"", mac, MESSAGE.decode())])
+    assert entry.leaf == documented["log leaf, version 2"]
     key = MacKey(VERSION, ROOT)
-    root = make_root(key, EMPTY.grown(entry.leaf for entry in entries))
+    root = make_root(key, EMPTY.grown(entry.leaf_at(entry.position) for entry in entries))
     assert (root.size, root.root) == (2, documented["log root"])
     assert root.mac == documented["log root mac"]
     assert root.tree(lambda _: key) is not None

@@ -228,6 +228,7 @@ class Integrator:
             "numbers": [entry.number for entry in entries],
             "macs": [entry.mac for entry in entries],
             "leaves": [entry.leaf for entry in entries],
+            "digests": [entry.body_digest for entry in entries],
             "size": root.size,
             "key_version": root.key_version,
             "peaks": root.peaks,

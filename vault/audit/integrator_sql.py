@@ -52,9 +52,9 @@ ORDER BY u.place, r.number
 
 APPEND = """
 WITH entries AS (
-    INSERT INTO audit_log (position, writer, number, mac, leaf)
+    INSERT INTO audit_log (position, writer, number, mac, leaf, body_digest)
     SELECT * FROM unnest(%(positions)b::bigint[], %(writers)b::uuid[], %(numbers)b::bigint[],
-                         %(macs)b::bytea[], %(leaves)b::bytea[])
+                         %(macs)b::bytea[], %(leaves)b::bytea[], %(digests)b::bytea[])
     RETURNING position
 ), root AS (
     INSERT INTO audit_roots (size, key_version, peaks, root, mac)

@@ -1,13 +1,16 @@
 """The audit's log: records of all writers in one order, under Merkle roots that are MACed.
 
-A leaf binds a record's MAC to its writer, number and global position. A root's MAC binds
-the whole order so far to the audit key, so that only a server can make one.
+A leaf binds a record's content and MAC to its writer, number and global position. A root's
+MAC binds the whole order so far to the audit key, so that only a server can make one. Leaves
+of earlier releases (version 1) bind the MAC alone: who has no audit key cannot tell by them
+whether a body is the one that was logged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from uuid import UUID
 
 from vault.audit.chain import KeyOf
@@ -17,9 +20,10 @@ from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
 
-__all__ = ["LogEntry", "LogRoot", "make_entries", "make_root"]
+__all__ = ["LogEntry", "LogRoot", "digest_of", "make_entries", "make_root"]
 
-_LEAF_LABEL = b"tokenvault/v1/audit-leaf"
+_LEAF_LABEL = b"tokenvault/v2/audit-leaf"
+_MAC_LEAF_LABEL = b"tokenvault/v1/audit-leaf"
 _ROOT_LABEL = b"tokenvault/v1/audit-root"
 
 
@@ -30,6 +34,7 @@ class LogEntry:
     Attributes:
         mac: the record's MAC as it was integrated.
         leaf: the hash of all the others.
+        body_digest: of the record's body; None in an entry whose leaf is of version 1.
     """
 
     position: int
@@ -37,13 +42,19 @@ class LogEntry:
     number: int
     mac: bytes
     leaf: bytes
+    body_digest: bytes | None = None
 
     def leaf_at(self, position: int) -> bytes:
         """Returns the leaf that this record would have at a position."""
-        content = length_prefixed(
-            _LEAF_LABEL, _int64(position), self.writer.bytes, _int64(self.number), self.mac
-        )
-        return leaf_hash(content)
+        place = _int64(position), self.writer.bytes, _int64(self.number)
+        # A label for each version: no leaf of one is ever a leaf of the other.
+        if self.body_digest is None:
+            return leaf_hash(length_prefixed(_MAC_LEAF_LABEL, *place, self.mac))
+        return leaf_hash(length_prefixed(_LEAF_LABEL, *place, self.body_digest, self.mac))
+
+    def is_of(self, body: str) -> bool:
+        """Tells whether the entry lets a record have this body; version 1 lets it have any."""
+        return self.body_digest is None or self.body_digest == digest_of(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +82,19 @@ class LogRoot:
         return tree if genuine and tree.root() == self.root else None
 
 
+def digest_of(body: str) -> bytes:
+    """Returns what a leaf commits to of a record's body."""
+    # "surrogatepass": what an untrusted file says must fail its digest, not its encoding.
+    return sha256(body.encode("utf-8", "surrogatepass")).digest()
+
+
 def make_entries(first: int, records: Iterable[Record]) -> list[LogEntry]:
     """Gives records their positions, from ``first`` on."""
     entries = []
     for position, record in enumerate(records, first):
-        bare = LogEntry(position, record.writer, record.number, record.mac, b"")
-        leaf = bare.leaf_at(position)
-        entries.append(LogEntry(position, record.writer, record.number, record.mac, leaf))
+        place = position, record.writer, record.number, record.mac
+        bare = LogEntry(*place, b"", digest_of(record.body))
+        entries.append(replace(bare, leaf=bare.leaf_at(position)))
     return entries
 
 

@@ -25,10 +25,24 @@ _MAX_HELD = 1000  # findings of a kind, and leaves held at once
 
 @dataclass(frozen=True, slots=True)
 class LoggedMac:
-    """An entry of the log, and the MAC of the record that it names, None where that is gone."""
+    """An entry of the log, and what it must have of the record that it names.
+
+    Attributes:
+        record_mac: the record's MAC, None where the record is gone.
+        record_digest: SHA-256 of its body, None where the record is gone.
+    """
 
     entry: LogEntry
     record_mac: bytes | None
+    record_digest: bytes | None = None
+
+    @property
+    def replaced(self) -> bool:
+        """Tells whether the record is there, and not the one that was integrated."""
+        if self.record_mac is None:
+            return False
+        digest = self.entry.body_digest
+        return self.record_mac != self.entry.mac or digest not in (None, self.record_digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ class LogCheck:
             self._find(str(entry.writer), entry.number, FindingKind.REORDERED, text)
             return
         self.last[entry.writer] = entry.number, entry.mac
-        if logged.record_mac not in (None, entry.mac) and len(self.replaced) < _MAX_HELD:
+        if logged.replaced and len(self.replaced) < _MAX_HELD:
             text = f"not the record that was given position {entry.position}"
             finding = Finding(str(entry.writer), entry.number, FindingKind.EDITED.value, text)
             self.replaced.append(finding)

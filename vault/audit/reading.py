@@ -37,7 +37,8 @@ _RECORD = "SELECT writer, number, key_version, previous, mac, body FROM audit_re
 _OPENINGS = text(f"{_RECORD} WHERE number = 1")
 _RECORDS = text(f"{_RECORD} ORDER BY writer, number")
 _LOG = text(
-    "SELECT l.position, l.writer, l.number, l.mac, l.leaf, r.mac FROM audit_log l"
+    "SELECT l.position, l.writer, l.number, l.mac, l.leaf, l.body_digest, r.mac,"
+    " pg_catalog.sha256(pg_catalog.convert_to(r.body, 'UTF8')) FROM audit_log l"
     " LEFT JOIN audit_records r USING (writer, number) ORDER BY l.position"
 )
 _ROOT = "SELECT size, key_version, peaks, root, mac FROM audit_roots"
@@ -61,7 +62,7 @@ _POSITION = text(
 )
 _PAGE = text("""
 SELECT l.*, r.* FROM (
-    SELECT position, writer, number, mac, leaf FROM audit_log
+    SELECT position, writer, number, mac, leaf, body_digest FROM audit_log
     WHERE position >= :first ORDER BY position LIMIT :limit
 ) l LEFT JOIN LATERAL (
     SELECT writer, number, key_version, previous, mac, body FROM audit_records
@@ -202,7 +203,7 @@ class PostgresAuditReader:
             first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
             findings = self._quick_check(connection, remembered) if quick_check else ()
-        records = [self._logged(LogEntry(*row[:5]), row[5:]) for row in rows]
+        records = [self._logged(LogEntry(*row[:6]), row[6:]) for row in rows]
         return LogPage(first, records, max(0, written - last), seen, findings)
 
     def _quick_check(
@@ -219,6 +220,7 @@ class PostgresAuditReader:
             record is not None
             and record.mac == entry.mac
             and entry.leaf == entry.leaf_at(entry.position)
+            and entry.is_of(record.body)
             and self._verifies(record)
         )
         return LoggedRecord(entry, record if genuine else None)
@@ -258,6 +260,6 @@ def _snapshot(connection: Connection, deadline: float | None) -> AuditSnapshot:
         heads={row.writer: Head(*row) for row in connection.execute(_HEADS)},
         openings=[Record(*row) for row in connection.execute(_OPENINGS)],
         records=_in_time((Record(*row) for row in stream(_RECORDS)), deadline),
-        log=_in_time((LoggedMac(LogEntry(*row[:5]), row[5]) for row in stream(_LOG)), deadline),
+        log=_in_time((LoggedMac(LogEntry(*row[:6]), *row[6:]) for row in stream(_LOG)), deadline),
         roots=(LogRoot(*row) for row in stream(_ROOTS)),
     )

@@ -32,6 +32,7 @@ audit_heads unique UNIQUE (writer)
 audit_log check CHECK (("position" > 0))
 audit_log check CHECK ((number > 0))
 audit_log check CHECK ((octet_length(leaf) = 32))
+audit_log column body_digest bytea
 audit_log column leaf bytea NOT NULL
 audit_log column mac bytea NOT NULL
 audit_log column number bigint NOT NULL
