@@ -61,12 +61,13 @@ class PostgresAuditQueries:
         lost = [Finding("", 0, FindingKind.KEY_LOST.value, text) for text in self._lost_keys()]
         return replace(report, findings=[*lost, *report.findings][:MAX_FINDINGS])
 
-    def tail(self, position: int, limit: int) -> AuditPage:
+    def tail(self, position: int, limit: int, *, peaks: bool = False) -> AuditPage:
         """Returns records from a position on; from 0, the last ``limit``."""
         page = self._reader.page(position, limit)
         records = list(_without_gaps(page, limit))
         following = records[-1].position + 1 if records else page.first
-        return AuditPage(records, following, page.lag, page.findings)
+        before = self._reader.tree(position - 1).to_bytes() if peaks else b""
+        return AuditPage(records, following, page.lag, page.findings, peaks=before)
 
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
         """Returns records that a filter wants, as far as its time reaches."""
@@ -148,7 +149,15 @@ def _without_gaps(page: LogPage, limit: int) -> Iterator[PositionedRecord]:
             if position - page.first >= limit:
                 return
         body = logged.record.body if logged.record else ""
-        yield PositionedRecord(position, str(entry.writer), entry.number, body)
+        yield PositionedRecord(
+            position,
+            str(entry.writer),
+            entry.number,
+            body,
+            entry.mac,
+            entry.body_digest or b"",
+            entry.leaf,
+        )
         position += 1
         if position - page.first >= limit:
             return

@@ -18,7 +18,9 @@ from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, AuditMemory, RememberedAudit, find_missing
+from vault.audit.merkle import Tree
 from vault.audit.record import Head, Record, Writer
+from vault.audit.tree.reading import read_tree
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 from vault.postgres.failures import translate_for_audit, translated
@@ -205,6 +207,16 @@ class PostgresAuditReader:
             findings = self._quick_check(connection, remembered) if quick_check else ()
         records = [self._logged(LogEntry(*row[:6]), row[6:]) for row in rows]
         return LogPage(first, records, max(0, written - last), seen, findings)
+
+    @translated(translate_for_audit)
+    def tree(self, size: int) -> Tree:
+        """Returns the tree of the log's first ``size`` entries.
+
+        Raises InvalidRequest where there are not as many, AuditUnavailable.
+        """
+        with self._snapshot() as connection:
+            connection.execute(_BOUNDS)
+            return read_tree(connection, size)
 
     def _quick_check(
         self, connection: Connection, remembered: RememberedAudit

@@ -329,6 +329,7 @@ class Client:
         *,
         wanted: audit.AuditFilter | None = None,
         before: int = 0,
+        peaks: bool = False,
     ) -> audit.TailAuditResponse:
         """Returns audit records from a position on; from 0, the last ones. 0 means 100 records.
 
@@ -338,9 +339,10 @@ class Client:
             wanted: which records; the server searches for two seconds or so and says how far
                 it came: go on from ``next`` up to ``last``, or downwards below ``first``.
             before: only positions below it.
+            peaks: return the peaks of the log's tree before ``position`` too.
         """
         request = audit.TailAuditRequest(
-            position=position, limit=limit, filter=wanted, before=before
+            position=position, limit=limit, filter=wanted, before=before, peaks=peaks
         )
         return self._exchange.call(self._audit.TailAudit, request)
 

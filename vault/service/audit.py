@@ -63,12 +63,18 @@ class PositionedRecord:
 
     Attributes:
         body: canonical JSON, or empty where the record is gone or does not verify.
+        mac: its MAC.
+        body_digest: SHA-256 of its body; empty where its leaf is of version 1.
+        leaf: what the log's Merkle tree has of it; empty where the log's entry is gone.
     """
 
     position: int
     writer: str
     number: int
     body: str = field(repr=False)
+    mac: bytes = b""
+    body_digest: bytes = b""
+    leaf: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class AuditPage:
         findings: what this server knows to be missing, wherever in the audit.
         first: the lowest position that a search looked at.
         last: the last position that there is, of a search.
+        peaks: the peaks of the log's tree before the first position, where they were asked for.
     """
 
     records: Sequence[PositionedRecord]
@@ -90,6 +97,7 @@ class AuditPage:
     findings: Sequence[Finding] = ()
     first: int = 0
     last: int = 0
+    peaks: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,7 @@ class AuditQueries(Protocol):
         Raises InvalidRequest where the checkpoint is none of this audit.
         """
 
-    def tail(self, position: int, limit: int) -> AuditPage:
+    def tail(self, position: int, limit: int, *, peaks: bool = False) -> AuditPage:
         """Returns records from a position on; from 0, the last ``limit``."""
 
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
@@ -164,10 +172,12 @@ class AuditService:
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
-    def tail_audit(self, call: Call, position: int, limit: int) -> AuditPage:
+    def tail_audit(
+        self, call: Call, position: int, limit: int, *, peaks: bool = False
+    ) -> AuditPage:
         """Returns a page of the audit; ``limit`` 0 stands for 100 records."""
         permit = self._admission.admit(call, Action.READ_AUDIT)
-        page = self._admission.attempt(permit, lambda: self._tail(position, limit))
+        page = self._admission.attempt(permit, lambda: self._tail(position, limit, peaks))
         self._admission.record(replace(permit.event, counts={"ok": len(page.records)}))
         return page
 
@@ -203,9 +213,11 @@ class AuditService:
         finally:
             self._searching.release()
 
-    def _tail(self, position: int, limit: int) -> AuditPage:
+    def _tail(self, position: int, limit: int, peaks: bool) -> AuditPage:
         _check_page(position, limit)
-        return self._reader.tail(position, limit or _PAGE)
+        if peaks and not position:
+            raise InvalidRequest("peaks are those before a position: name it")
+        return self._reader.tail(position, limit or _PAGE, peaks=peaks)
 
 
 def _check_page(position: int, limit: int) -> None:

@@ -119,12 +119,15 @@ class TailAuditRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    PEAKS_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The first position wanted, from 1; 0 asks for the last `limit` records."""
     limit: _builtins.int
     """Most records to return, 1 to 1,000; 0 means 100."""
     before: _builtins.int
     """Only positions below this one, if above 0. With position 0: the last ones below it."""
+    peaks: _builtins.bool
+    """Return `peaks` as well. Only without a filter, and with a position."""
     @_builtins.property
     def filter(self) -> Global___AuditFilter:
         """Which records are wanted; all without it. Those that are gone or do not verify are always
@@ -139,10 +142,11 @@ class TailAuditRequest(_message.Message):
         limit: _builtins.int = ...,
         filter: Global___AuditFilter | None = ...,
         before: _builtins.int = ...,
+        peaks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "filter", b"filter", "limit", b"limit", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "filter", b"filter", "limit", b"limit", "peaks", b"peaks", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +228,9 @@ class AuditRecord(_message.Message):
     WRITER_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    BODY_DIGEST_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Its global position, from 1, without gaps."""
     writer: _builtins.str
@@ -234,6 +241,14 @@ class AuditRecord(_message.Message):
     """What happened, as canonical JSON, as it was MACed. Empty where the record is gone or
     does not verify: its place in the log stays.
     """
+    mac: _builtins.bytes
+    """The rest of its entry in the log, by which whoever has a checkpoint can check it
+    (docs/byte-layouts.md): the record's MAC,
+    """
+    body_digest: _builtins.bytes
+    """the SHA-256 of its body, empty where its leaf is of version 1,"""
+    leaf: _builtins.bytes
+    """and its leaf. Empty where the entry itself is gone."""
     def __init__(
         self,
         *,
@@ -241,10 +256,13 @@ class AuditRecord(_message.Message):
         writer: _builtins.str = ...,
         number: _builtins.int = ...,
         body: _builtins.str = ...,
+        mac: _builtins.bytes = ...,
+        body_digest: _builtins.bytes = ...,
+        leaf: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "number", b"number", "position", b"position", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_digest", b"body_digest", "leaf", b"leaf", "mac", b"mac", "number", b"number", "position", b"position", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,6 +280,7 @@ class TailAuditResponse(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
+    PEAKS_FIELD_NUMBER: _builtins.int
     next: _builtins.int
     """The position to ask for next."""
     lag: _builtins.int
@@ -270,6 +289,10 @@ class TailAuditResponse(_message.Message):
     """With a filter or `before`: the lowest position that was looked at."""
     last: _builtins.int
     """With a filter or `before`: the last position that there is."""
+    peaks: _builtins.bytes
+    """The peaks of the Merkle tree of all entries before the position asked for: with the leaves
+    from there on they give its root.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]:
         """The records, by rising position."""
@@ -289,10 +312,11 @@ class TailAuditResponse(_message.Message):
         findings: _abc.Iterable[Global___AuditFinding] | None = ...,
         first: _builtins.int = ...,
         last: _builtins.int = ...,
+        peaks: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "first", b"first", "lag", b"lag", "last", b"last", "next", b"next", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "first", b"first", "lag", b"lag", "last", b"last", "next", b"next", "peaks", b"peaks", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,6 +104,7 @@ def audit_of_five(*found: int) -> Callable[..., TailAuditResponse]:
         *,
         wanted: AuditFilter | None = None,
         before: int = 0,
+        peaks: bool = False,
     ) -> TailAuditResponse:
         hits = found if wanted else (1, 2, 3, 4, 5)
         records = [AuditRecord(position=hit, body="{}") for hit in hits if hit >= position]

@@ -50,7 +50,7 @@ class SlowVerifier:
         assert self.go_on.wait(10)
         return AuditReport(0, 0, ())
 
-    def tail(self, position: int, limit: int) -> AuditPage:
+    def tail(self, position: int, limit: int, *, peaks: bool = False) -> AuditPage:
         raise AssertionError("not asked here")
 
     def search(self, search: AuditSearch, *, deadline: float | None = None) -> AuditPage:
@@ -88,7 +88,7 @@ class Reader:
         self.asked.append(("verify", checkpoint))
         return AuditReport(0, 0, ())
 
-    def tail(self, position: int, limit: int) -> AuditPage:
+    def tail(self, position: int, limit: int, *, peaks: bool = False) -> AuditPage:
         self.asked.append(("tail", position, limit))
         return AuditPage([PositionedRecord(7, "w", 3, "{}")], 8, 2)
 

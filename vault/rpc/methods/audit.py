@@ -8,7 +8,7 @@ from datetime import UTC
 from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import timestamp
 from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
-from vault.service.audit import AuditSearch, AuditService, Finding
+from vault.service.audit import AuditSearch, AuditService, Finding, PositionedRecord
 from vault.service.audit_filter import AuditFilter
 from vault.service.call import Call
 from vault.v1 import audit_service_pb2 as pb
@@ -35,13 +35,8 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
         if ask.HasField("filter") or ask.before:
             page = service.search_audit(call, lambda: _search(ask))
         else:
-            page = service.tail_audit(call, ask.position, ask.limit)
-        records = [
-            pb.AuditRecord(
-                position=each.position, writer=each.writer, number=each.number, body=each.body
-            )
-            for each in page.records
-        ]
+            page = service.tail_audit(call, ask.position, ask.limit, peaks=ask.peaks)
+        records = [_record(each) for each in page.records]
         return EncodedResponse.from_message(
             pb.TailAuditResponse(
                 records=records,
@@ -50,6 +45,7 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
                 findings=_findings(page.findings),
                 first=page.first,
                 last=page.last,
+                peaks=page.peaks,
             )
         )
 
@@ -89,6 +85,18 @@ def _search(ask: pb.TailAuditRequest) -> AuditSearch:
         request_id=given.request_id,
     )
     return AuditSearch(ask.position, ask.limit, ask.before, wanted)
+
+
+def _record(record: PositionedRecord) -> pb.AuditRecord:
+    return pb.AuditRecord(
+        position=record.position,
+        writer=record.writer,
+        number=record.number,
+        body=record.body,
+        mac=record.mac,
+        body_digest=record.body_digest,
+        leaf=record.leaf,
+    )
 
 
 def _findings(findings: Sequence[Finding]) -> Iterable[pb.AuditFinding]:
