@@ -159,6 +159,48 @@ def test_export_and_tail_as_json(server: Server, tmp_path: Path) -> None:
     assert [json.loads(line) for line in tail.stdout.splitlines()] == records[:3]
 
 
+def test_an_outsider_checks_an_export_offline(server: Server, tmp_path: Path) -> None:
+    def offline(*arguments: str) -> subprocess.CompletedProcess[str]:
+        export = ("--export", str(path), "--public-key", str(keys))
+        whole = (TOKENVAULT, "audit", "verify", *export, *arguments)
+        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
+    path, keys, last = tmp_path / "signed.jsonl", tmp_path / "vkeys", tmp_path / "last"
+    public = subprocess.run(
+        [TOKENVAULT, "keys", "public", "--config", str(server.settings)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    keys.write_text(public.stdout)
+    assert run(server, "export", "--format", "signed", "-o", str(path)).returncode == 0
+    done = offline()
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("nothing is wrong\n")
+    last.write_text(json.loads(path.read_text().splitlines()[0])["checkpoint"])
+    size = json.loads(offline("--json").stdout)["size"]
+
+    # The next one begins where this one ended.
+    with server.client("pipeline") as pipeline:
+        pipeline.tokenize("national_id", ["0000000043"])
+    with server.client("auditor") as auditor:
+        eventually(lambda: auditor.tail_audit(0, 1).lag <= 1)
+    done = run(server, "export", "--format", "signed", "-o", str(path), "--from", str(size + 1))
+    assert done.returncode == 0, done.stderr
+    assert offline().returncode == 1
+    assert offline("--checkpoint", str(last)).returncode == 0
+    before, allowed, after = path.read_text().partition('"outcome":"allowed"')
+    path.write_text(f'{before}"outcome":"denied"{after}')
+    done = offline("--checkpoint", str(last))
+    assert allowed
+    assert done.returncode == 1
+    place = size + before.count("\n")
+    assert f"EDITED: the record at position {place} was edited" in done.stdout
+    assert run(server, "export", "--format", "signed", "-o", "-", "--rpc", "Erase").returncode == 2
+    assert run(server, "export", "--format", "signed", "-o", "-", "--from", "99999").returncode == 2
+
+
 def test_filters_choose_records(server: Server, tmp_path: Path) -> None:
     with server.client("pipeline") as pipeline:
         pipeline.tokenize("national_id", ["0000000042"])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from vault.bulk.atomic import atomic_output
+from vault.cli.audit_export import export
 from vault.cli.audit_lines import (
     finding_line,
     is_audit_read,
@@ -21,21 +22,20 @@ from vault.cli.audit_lines import (
     nothing_line,
     plain_line,
 )
+from vault.cli.audit_offline import OfflineOptions
 from vault.cli.audit_options import AuditFilterOptions
+from vault.cli.audit_pages import PAGE, ROLE, STREAM, FindingReporter, audit_pages, is_end
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption, with_option_groups
 from vault.client import Client
-from vault.errors import ConfigError
-from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
+from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
+app.command()(export)
 
-_STREAM = Path("-")
-_ROLE = "auditor"  # of a development environment, by default
-_PAGE = 1000  # records the service gives at once
 _FIRST_PAUSE = 0.5
 _MAX_CHECKPOINT = 4 << 20  # bytes: no service takes more
 
@@ -43,25 +43,6 @@ FromOption = Annotated[
     int | None,
     typer.Option("--from", metavar="N", min=1, help="First position. Default: the last records."),
 ]
-
-
-class FindingReporter:
-    """Prints each finding that comes with an answer once, on stderr."""
-
-    def __init__(self) -> None:
-        self._reported: set[str] = set()
-
-    def report(self, findings: Iterable[AuditFinding]) -> None:
-        """Prints what was not printed before."""
-        for line in map(finding_line, findings):
-            if line not in self._reported:
-                self._reported.add(line)
-                typer.echo(f"{line}: run `tokenvault audit verify`", err=True)
-
-    def exit(self) -> None:
-        """Exits with code 1 where anything was reported."""
-        if self._reported:
-            raise typer.Exit(ExitCode.FOUND)
 
 
 @app.command()
@@ -75,12 +56,20 @@ def verify(
             help="A checkpoint from which nothing may be missing now; - is standard input.",
         ),
     ] = None,
+    offline: OfflineOptions,
     as_json: JsonOption = False,
     connection: ConnectionOptions,
 ) -> None:
-    """Has the service verify every audit record. Exit code 1 if anything is wrong."""
+    """Has the service verify every audit record. Exit code 1 if anything is wrong.
+
+    With --export and --public-key it asks no service: the file of `audit export --format
+    signed` is checked here, with the public key alone (`tokenvault keys public`).
+    """
+    if offline.wanted():
+        offline.check(_read_checkpoint(checkpoint) if checkpoint is not None else "", as_json)
+        return
     earlier = _read_checkpoint(checkpoint) if checkpoint is not None else ""
-    with connection.open(default_role=_ROLE) as client:
+    with connection.open(default_role=ROLE) as client:
         answer = client.verify_audit(earlier)
     if as_json:
         findings = [
@@ -139,7 +128,7 @@ def tail(
     """
     wanted = records.filter()
     line = json_line if as_json else long_line if long else plain_line
-    with connection.open(default_role=_ROLE) as client:
+    with connection.open(default_role=ROLE) as client:
         reporter = FindingReporter()
         if wanted is not None and start is None:
             position = _print_last(client, wanted, limit, line, reporter)
@@ -161,9 +150,9 @@ def make_checkpoint(
     connection: ConnectionOptions,
 ) -> None:
     """Has the service make a checkpoint. Keep it where the database's owner cannot write."""
-    with connection.open(default_role=_ROLE) as client:
+    with connection.open(default_role=ROLE) as client:
         answer = client.checkpoint_audit()
-    if output is None or output == _STREAM:
+    if output is None or output == STREAM:
         typer.echo(answer.checkpoint.encode(), nl=False)  # as it was signed, in any locale
     else:
         with atomic_output(output) as stream:
@@ -173,79 +162,6 @@ def make_checkpoint(
     reporter = FindingReporter()
     reporter.report(answer.findings)
     reporter.exit()
-
-
-@app.command()
-@with_option_groups
-def export(
-    *,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to write the lines; - is standard output.",
-        ),
-    ],
-    start: Annotated[int, typer.Option("--from", metavar="N", min=1, help="First position.")] = 1,
-    records: AuditFilterOptions,
-    connection: ConnectionOptions,
-) -> None:
-    """Writes the audit from a position to its present end, one line of JSON a record.
-
-    Exit code 1 if a record is missing or was edited; its body is null. Such records are
-    written whatever is asked for.
-    """
-    wanted = records.filter()
-    written, bad, position = 0, 0, start
-    reporter = FindingReporter()
-    with connection.open(default_role=_ROLE) as client, _opened(output) as stream:
-        for page in _pages(client, start, wanted):
-            reporter.report(page.findings)
-            for record in page.records:
-                stream.write(f"{json_line(record)}\n".encode())
-                written += 1
-                bad += not record.body
-            position = page.next
-    streamed = output == _STREAM
-    where = "standard output" if streamed else output
-    typer.echo(
-        f"{written:,} records written to {where}; the next is --from {position}", err=streamed
-    )
-    if not written:
-        typer.echo(nothing_line(start, page, wanted), err=True)
-    if bad:
-        typer.echo(
-            f"{bad:,} of them are missing or were edited: run `tokenvault audit verify`",
-            err=streamed,
-        )
-        raise typer.Exit(ExitCode.FOUND)
-    reporter.exit()
-
-
-def _opened(output: Path) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdout.buffer) if output == _STREAM else atomic_output(output)
-
-
-def _pages(
-    client: Client, position: int, wanted: AuditFilter | None = None
-) -> Iterator[TailAuditResponse]:
-    """Yields pages up to the present end of the audit."""
-    while True:
-        page = client.tail_audit(position, _PAGE, wanted=wanted)
-        yield page
-        position = page.next
-        if _is_end(page, _PAGE, wanted):
-            return
-
-
-def _is_end(page: TailAuditResponse, most: int, wanted: AuditFilter | None) -> bool:
-    if wanted is None:
-        return len(page.records) < most
-    if not page.last and page.next > 1:
-        raise ConfigError("the server is older than this command and cannot filter: upgrade it")
-    return page.next > page.last
 
 
 def _print_last(
@@ -259,8 +175,8 @@ def _print_last(
     found: list[AuditRecord] = []
     before, end = 0, 0
     while True:
-        page = client.tail_audit(0, min(limit - len(found), _PAGE), wanted=wanted, before=before)
-        _is_end(page, _PAGE, wanted)
+        page = client.tail_audit(0, min(limit - len(found), PAGE), wanted=wanted, before=before)
+        is_end(page, PAGE, wanted)
         reporter.report(page.findings)
         found = [*page.records, *found]
         end, before = end or page.next, page.first
@@ -282,19 +198,19 @@ def _print_page(
     wanted: AuditFilter | None = None,
 ) -> int:
     """Prints up to ``limit`` records; returns the position after them."""
-    if position == 0 and limit > _PAGE:
+    if position == 0 and limit > PAGE:
         # The service counts back a page at most.
         position = max(1, client.tail_audit(0, 1).next - limit)
     first, found = position, False
     while limit > 0:
-        most = min(limit, _PAGE)
+        most = min(limit, PAGE)
         page = client.tail_audit(position, most, wanted=wanted)
         reporter.report(page.findings)
         for record in page.records:
             typer.echo(line(record))
         limit -= len(page.records)
         position, found = page.next, found or bool(page.records)
-        if _is_end(page, most, wanted):
+        if is_end(page, most, wanted):
             if not found:
                 typer.echo(nothing_line(first, page, wanted), err=True)
             break
@@ -314,7 +230,7 @@ def _follow(
     while True:
         time.sleep(pause)
         quiet = True
-        for page in _pages(client, position, wanted):
+        for page in audit_pages(client, position, wanted):
             reporter.report(page.findings)
             for record in page.records:
                 typer.echo(line(record))
@@ -325,7 +241,7 @@ def _follow(
 
 
 def _read_checkpoint(path: Path) -> str:
-    opened = nullcontext(sys.stdin.buffer) if path == _STREAM else path.open("rb")
+    opened = nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb")
     with opened as stream:
         content = stream.read(_MAX_CHECKPOINT + 1)
     try:
