@@ -12,7 +12,7 @@ stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check lowest test test-fast bench bench-columns bench-vaulted bench-server bench-overload soak demo clean
+.PHONY: install lock lock-check proto proto-check check lowest test test-fast bench bench-columns bench-vaulted bench-server bench-overload bench-proofs soak demo clean
 
 install: $(VENV)/.installed
 
@@ -106,6 +106,10 @@ bench-columns: install
 ROWS := 100k
 bench-vaulted: install
 	$(BIN)/python -m tests.bench.bench_vaulted $(ROWS)
+
+# Proofs of a long audit log. The machine should do nothing else.
+bench-proofs: install
+	$(BIN)/python -m tests.bench.bench_proofs $(ARGS)
 
 soak: install
 	$(BIN)/pytest -m soak -s --timeout=1800

@@ -181,6 +181,22 @@ def test_an_outsider_checks_an_export_offline(server: Server, tmp_path: Path) ->
     last.write_text(json.loads(path.read_text().splitlines()[0])["checkpoint"])
     size = json.loads(offline("--json").stdout)["size"]
 
+    # One record, and the growth since.
+    proof = tmp_path / "proof"
+    request = json.loads(run(server, "tail", "--json", "--limit", "1").stdout)["body"]["request_id"]
+    for what, given in (
+        (("--position", "1"), ()),
+        (("--request-id", request), ()),
+        (("--since", str(last)), ("--checkpoint", str(last))),
+    ):
+        assert run(server, "prove", "-o", str(proof), *what).returncode == 0
+        checked = ("--proof", str(proof), "--public-key", str(keys), *given)
+        assert run(server, "verify", *checked).returncode == 0
+        proof.write_text(proof.read_text().replace("A", "B"))
+        assert run(server, "verify", *checked).returncode == 1
+    assert run(server, "prove", "-o", "-", "--position", "99999").returncode == 2
+    assert run(server, "prove", "-o", "-", "--request-id", "0" * 32).returncode == 2
+
     # The next one begins where this one ended.
     with server.client("pipeline") as pipeline:
         pipeline.tokenize("national_id", ["0000000043"])

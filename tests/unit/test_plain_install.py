@@ -62,7 +62,7 @@ def modules_left_out() -> set[str]:
 LEFT_OUT = modules_left_out()
 # Commands that work with a plain install: whatever else there is says which extra it needs.
 PLAIN = {"tokenize", "detokenize", "erase", "login", "policy show"} | {
-    f"audit {name}" for name in ("verify", "tail", "checkpoint", "export")
+    f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove")
 }
 NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--config", "server.toml"), "server"),

@@ -18,7 +18,7 @@ from vault.audit.origin import read_origin
 from vault.audit.record import Head
 from vault.errors import AuditUnavailable, DecryptionFailed, Reason
 
-__all__ = ["History", "read_state"]
+__all__ = ["History", "read_log", "read_state"]
 
 _NOW = text("SELECT now()")
 _LISTED_HEADS = text(
@@ -75,12 +75,16 @@ def read_state(
         held = heads.get(known.writer)
         if held is None or held.number <= known.number:
             heads[known.writer] = CheckpointHead(known.writer, known.number, known.mac)
-    return now, list(heads.values()), _later_log(connection, remembered.log, key_of)
+    return now, list(heads.values()), read_log(connection, remembered.log, key_of)
 
 
-def _later_log(
+def read_log(
     connection: Connection, seen: CheckpointLog | None, key_of: KeyOf
 ) -> CheckpointLog | None:
+    """Returns the log, the later of what the database has and a process saw.
+
+    Raises as ``read_state``.
+    """
     row = connection.execute(_LAST_ROOT).one_or_none()
     root = LogRoot(*row) if row is not None else None
     if root is not None and root.tree(key_of) is None:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vault.audit.chain import FindingKind, KeyOf
-from vault.audit.checkpoint import Checkpoint
+from vault.audit.checkpoint import Checkpoint, sign_log
 from vault.audit.checkpoint_reading import read_checkpoint
-from vault.audit.reading import LogPage, PostgresAuditReader
+from vault.audit.reading import LoggedRecord, LogPage, PostgresAuditReader
 from vault.audit.verify import MAX_FINDINGS
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, InvalidRequest
 from vault.service.audit import (
     AuditPage,
+    AuditProof,
     AuditReport,
     AuditSearch,
     Finding,
@@ -119,6 +120,13 @@ class PostgresAuditQueries:
                 break
         return AuditPage(found, top, start.lag, start.findings, at, start.seen)
 
+    def prove(self, position: int, old: int) -> AuditProof:
+        """Returns proofs below a checkpoint without extension lines."""
+        found = self._reader.prove(position, old)
+        checkpoint = sign_log(found.log, found.origin, self._key())
+        record = _positioned(found.record) if found.record is not None else None
+        return AuditProof(str(checkpoint), record, found.inclusion, found.consistency)
+
     def checkpoint(self) -> SignedCheckpoint:
         """Returns the heads and the log's root, signed; no text for an empty audit."""
         made, findings = self._reader.checkpoint()
@@ -138,6 +146,19 @@ def _wanted(search: AuditSearch, records: Iterable[PositionedRecord]) -> list[Po
     return [each for each in records if matches(each.writer, each.number, each.body)]
 
 
+def _positioned(logged: LoggedRecord) -> PositionedRecord:
+    entry = logged.entry
+    return PositionedRecord(
+        entry.position,
+        str(entry.writer),
+        entry.number,
+        logged.record.body if logged.record else "",
+        entry.mac,
+        entry.body_digest or b"",
+        entry.leaf,
+    )
+
+
 def _without_gaps(page: LogPage, limit: int) -> Iterator[PositionedRecord]:
     """Yields a record for every position; one that is missing in the log is empty."""
     position = page.first
@@ -148,16 +169,7 @@ def _without_gaps(page: LogPage, limit: int) -> Iterator[PositionedRecord]:
             position += 1
             if position - page.first >= limit:
                 return
-        body = logged.record.body if logged.record else ""
-        yield PositionedRecord(
-            position,
-            str(entry.writer),
-            entry.number,
-            body,
-            entry.mac,
-            entry.body_digest or b"",
-            entry.leaf,
-        )
+        yield _positioned(logged)
         position += 1
         if position - page.first >= limit:
             return

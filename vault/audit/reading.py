@@ -12,21 +12,23 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from vault.audit.chain import KeyOf
-from vault.audit.checkpoint import Checkpoint
-from vault.audit.checkpoint_making import History, read_state
+from vault.audit.checkpoint import Checkpoint, CheckpointLog
+from vault.audit.checkpoint_making import History, read_log, read_state
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, AuditMemory, RememberedAudit, find_missing
 from vault.audit.merkle import Tree
 from vault.audit.record import Head, Record, Writer
+from vault.audit.tree.hashes import SubtreeHashes
+from vault.audit.tree.proving import prove_consistency, prove_inclusion
 from vault.audit.tree.reading import read_tree
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
-from vault.errors import AuditUnavailable, DecryptionFailed, Reason
+from vault.errors import AuditUnavailable, DecryptionFailed, InvalidRequest, Reason
 from vault.postgres.failures import translate_for_audit, translated
 from vault.service.audit import AuditReport, Finding
 
-__all__ = ["Check", "LogPage", "LoggedRecord", "PostgresAuditReader"]
+__all__ = ["Check", "LogPage", "LogProof", "LoggedRecord", "PostgresAuditReader"]
 
 T = TypeVar("T")
 Check = Callable[[Connection], Iterable[Finding]]
@@ -101,6 +103,17 @@ class LogPage:
     findings: Sequence[Finding] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LogProof:
+    """What is proved of a log, and the hashes that do so."""
+
+    log: CheckpointLog
+    origin: str
+    record: LoggedRecord | None = None
+    inclusion: Sequence[bytes] = ()
+    consistency: Sequence[bytes] = ()
+
+
 class PostgresAuditReader:
     """Reads the audit as of one moment."""
 
@@ -122,6 +135,7 @@ class PostgresAuditReader:
         self._memory = memory
         self._checks = checks
         self._history = History()
+        self._hashes = SubtreeHashes()
 
     @translated(translate_for_audit)
     def verify(
@@ -217,6 +231,33 @@ class PostgresAuditReader:
         with self._snapshot() as connection:
             connection.execute(_BOUNDS)
             return read_tree(connection, size)
+
+    @translated(translate_for_audit)
+    def prove(self, position: int, old: int) -> LogProof:
+        """Proves a record to be in the log, and the log to continue itself; 0: not asked for.
+
+        Raises InvalidRequest where the log has no such position or size; AuditUnavailable and
+        KeysUnavailable as ``checkpoint``, and (INTERNAL) where nothing can be proved.
+        """
+        remembered = self._memory()
+        with self._snapshot() as connection:
+            connection.execute(_BOUNDS)
+            log = read_log(connection, remembered.log, self._key_of)
+            if log is None:
+                raise InvalidRequest("the log has no positions so far")
+            complete = not find_missing(connection, remembered)
+            found = LogProof(log, self._history.origin(connection, complete=complete))
+            if position:
+                row = connection.execute(_PAGE, {"first": position, "limit": 1}).one_or_none()
+                entry = LogEntry(*row[:6]) if row is not None else None
+                if row is None or entry is None or entry.position != position:
+                    raise InvalidRequest(f"the log has no position {position}")
+                path = prove_inclusion(connection, self._hashes, log, position, entry.leaf)
+                found = replace(found, record=self._logged(entry, row[6:]), inclusion=path)
+            if old:
+                path = prove_consistency(connection, self._hashes, log, old)
+                found = replace(found, consistency=path)
+        return found
 
     def _quick_check(
         self, connection: Connection, remembered: RememberedAudit

@@ -350,6 +350,15 @@ class Client:
         """Returns a checkpoint, to be kept outside of the service's database."""
         return self._exchange.call(self._audit.CheckpointAudit, audit.CheckpointAuditRequest())
 
+    def prove_audit(self, position: int = 0, old_size: int = 0) -> audit.ProveAuditResponse:
+        """Returns proofs of a record's place, and that the log continues an earlier checkpoint.
+
+        Args:
+            old_size: that checkpoint's size; 0, as of ``position``: not asked for.
+        """
+        request = audit.ProveAuditRequest(position=position, old_size=old_size)
+        return self._exchange.call(self._audit.ProveAudit, request)
+
     def get_policy(self) -> policy_service_pb2.GetPolicyResponse:
         """Returns the policy in force and its digest."""
         return self._exchange.call(self._policy.GetPolicy, policy_service_pb2.GetPolicyRequest())

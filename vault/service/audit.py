@@ -17,6 +17,7 @@ from vault.service.call import Call
 __all__ = [
     "MAX_PAGE",
     "AuditPage",
+    "AuditProof",
     "AuditQueries",
     "AuditReport",
     "AuditSearch",
@@ -129,6 +130,21 @@ class SignedCheckpoint:
     findings: Sequence[Finding] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class AuditProof:
+    """What is proved of the log that a checkpoint is of.
+
+    Attributes:
+        record: the one whose place ``inclusion`` proves; None where none was asked for.
+        consistency: shows that the log continues an earlier state of itself.
+    """
+
+    checkpoint: str
+    record: PositionedRecord | None
+    inclusion: Sequence[bytes] = ()
+    consistency: Sequence[bytes] = ()
+
+
 class AuditQueries(Protocol):
     """Reads the audit. Raises AuditUnavailable, KeysUnavailable."""
 
@@ -146,6 +162,12 @@ class AuditQueries(Protocol):
 
     def checkpoint(self) -> SignedCheckpoint:
         """Returns the audit's state as of now."""
+
+    def prove(self, position: int, old: int) -> AuditProof:
+        """Proves a record's place, and that the log continues its first ``old`` entries.
+
+        Raises InvalidRequest where there is no such position or size; 0: not asked for.
+        """
 
 
 class AuditService:
@@ -187,6 +209,18 @@ class AuditService:
         checkpoint = self._admission.attempt(permit, self._reader.checkpoint)
         self._admission.record(permit.event)
         return checkpoint
+
+    def prove_audit(self, call: Call, position: int, old: int) -> AuditProof:
+        """Returns what outsiders can check of a record's place, and of the log's growth."""
+        permit = self._admission.admit(call, Action.READ_AUDIT)
+        proof = self._admission.attempt(permit, lambda: self._prove(position, old))
+        self._admission.record(permit.event)
+        return proof
+
+    def _prove(self, position: int, old: int) -> AuditProof:
+        if min(position, old) < 0 or not max(position, old):
+            raise InvalidRequest("a proof is of a position, from 1, or of a log's earlier size")
+        return self._reader.prove(position, old)
 
     def _verify(self, caller: Caller, checkpoint: str) -> AuditReport:
         # One at a time: each reads the whole audit, and tokens must not wait for auditors.

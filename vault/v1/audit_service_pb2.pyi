@@ -372,3 +372,69 @@ class CheckpointAuditResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckpointAuditResponse: _TypeAlias = CheckpointAuditResponse  # noqa: Y015
+
+@_typing.final
+class ProveAuditRequest(_message.Message):
+    """ProveAuditRequest asks for a proof or two."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    OLD_SIZE_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The record to be proved, by its global position; 0 for none."""
+    old_size: _builtins.int
+    """The size of an earlier checkpoint, which the log is to be shown to continue; 0 for none."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        old_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["old_size", b"old_size", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveAuditRequest: _TypeAlias = ProveAuditRequest  # noqa: Y015
+
+@_typing.final
+class ProveAuditResponse(_message.Message):
+    """ProveAuditResponse carries proofs of RFC 6962, section 2.1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    INCLUSION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """The log as of now, a signed note (C2SP tlog-checkpoint) without extension lines."""
+    @_builtins.property
+    def record(self) -> Global___AuditRecord:
+        """The record that was asked for."""
+
+    @_builtins.property
+    def inclusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The audit path from its leaf to the checkpoint's root."""
+
+    @_builtins.property
+    def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What shows that the checkpoint's log begins with that of `old_size` entries."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        record: Global___AuditRecord | None = ...,
+        inclusion: _abc.Iterable[_builtins.bytes] | None = ...,
+        consistency: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency", b"consistency", "inclusion", b"inclusion", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveAuditResponse: _TypeAlias = ProveAuditResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class AuditServiceStub(object):
                 request_serializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.FromString,
                 _registered_method=True)
+        self.ProveAudit = channel.unary_unary(
+                '/vault.v1.AuditService/ProveAudit',
+                request_serializer=vault_dot_v1_dot_audit__service__pb2.ProveAuditRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__service__pb2.ProveAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer(object):
@@ -82,6 +87,15 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProveAudit(self, request, context):
+        """Returns what somebody with the public key alone can check: that a record has its place in
+        the log, and that the log continues an earlier state of itself.
+        For roles that the policy allows `read_audit`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +113,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.CheckpointAudit,
                     request_deserializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.FromString,
                     response_serializer=vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.SerializeToString,
+            ),
+            'ProveAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveAudit,
+                    request_deserializer=vault_dot_v1_dot_audit__service__pb2.ProveAuditRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__service__pb2.ProveAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +202,33 @@ class AuditService(object):
             '/vault.v1.AuditService/CheckpointAudit',
             vault_dot_v1_dot_audit__service__pb2.CheckpointAuditRequest.SerializeToString,
             vault_dot_v1_dot_audit__service__pb2.CheckpointAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/ProveAudit',
+            vault_dot_v1_dot_audit__service__pb2.ProveAuditRequest.SerializeToString,
+            vault_dot_v1_dot_audit__service__pb2.ProveAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

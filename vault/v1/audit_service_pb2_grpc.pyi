@@ -47,6 +47,11 @@ class AuditServiceStub:
     signed, to be kept outside of the database and given to VerifyAudit later.
     For roles that the policy allows `read_audit`.
     """
+    ProveAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ProveAuditRequest, _audit_service_pb2.ProveAuditResponse]
+    """Returns what somebody with the public key alone can check: that a record has its place in
+    the log, and that the log continues an earlier state of itself.
+    For roles that the policy allows `read_audit`.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -65,6 +70,11 @@ class AuditServiceAsyncStub(AuditServiceStub):
     CheckpointAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.CheckpointAuditRequest, _audit_service_pb2.CheckpointAuditResponse]  # type: ignore[assignment]
     """Returns a checkpoint: the heads of all writers and the global log's root as of now,
     signed, to be kept outside of the database and given to VerifyAudit later.
+    For roles that the policy allows `read_audit`.
+    """
+    ProveAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ProveAuditRequest, _audit_service_pb2.ProveAuditResponse]  # type: ignore[assignment]
+    """Returns what somebody with the public key alone can check: that a record has its place in
+    the log, and that the log continues an earlier state of itself.
     For roles that the policy allows `read_audit`.
     """
 
@@ -100,6 +110,17 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_service_pb2.CheckpointAuditResponse, _abc.Awaitable[_audit_service_pb2.CheckpointAuditResponse]]:
         """Returns a checkpoint: the heads of all writers and the global log's root as of now,
         signed, to be kept outside of the database and given to VerifyAudit later.
+        For roles that the policy allows `read_audit`.
+        """
+
+    @_abc_1.abstractmethod
+    def ProveAudit(
+        self,
+        request: _audit_service_pb2.ProveAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.ProveAuditResponse, _abc.Awaitable[_audit_service_pb2.ProveAuditResponse]]:
+        """Returns what somebody with the public key alone can check: that a record has its place in
+        the log, and that the log continues an earlier state of itself.
         For roles that the policy allows `read_audit`.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from vault.cli.audit_lines import is_audit_read, json_line, plain_line
+from vault.cli.audit.lines import is_audit_read, json_line, plain_line
 from vault.v1.audit_service_pb2 import AuditRecord
 
 CALL = {

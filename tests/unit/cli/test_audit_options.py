@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from vault.cli.audit_options import AuditFilterOptions
+from vault.cli.audit.options import AuditFilterOptions
 from vault.client import Client
 from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord, TailAuditResponse
 

@@ -13,6 +13,7 @@ from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
 from vault.service.audit import (
     AuditPage,
+    AuditProof,
     AuditReport,
     AuditSearch,
     AuditService,
@@ -59,6 +60,9 @@ class SlowVerifier:
     def checkpoint(self) -> SignedCheckpoint:
         raise AssertionError("not asked here")
 
+    def prove(self, position: int, old: int) -> AuditProof:
+        raise AssertionError("not asked here")
+
 
 def test_a_second_verification_is_refused_while_one_runs(harness: ServiceHarness) -> None:
     verifier = SlowVerifier()
@@ -98,6 +102,29 @@ class Reader:
     def checkpoint(self) -> SignedCheckpoint:
         raise AuditUnavailable("the database is unavailable", reason=Reason.INTERNAL)
 
+    def prove(self, position: int, old: int) -> AuditProof:
+        self.asked.append(("prove", position, old))
+        return AuditProof("checkpoint", None)
+
+
+def test_a_proof_is_of_something_and_recorded(harness: ServiceHarness) -> None:
+    reader = Reader()
+    service = AuditService(Admission(harness.work), reader)
+    assert service.prove_audit(asked("ProveAudit"), 7, 0).checkpoint == "checkpoint"
+    service.prove_audit(asked("ProveAudit"), 0, 3)
+    for position, old in ((0, 0), (-1, 0), (7, -1)):
+        with pytest.raises(InvalidRequest):
+            service.prove_audit(asked("ProveAudit"), position, old)
+    assert reader.asked == [("prove", 7, 0), ("prove", 0, 3)]
+    told = [(event.rpc, event.outcome) for event in harness.work.events]
+    assert told == [("ProveAudit", "allowed")] * 2 + [("ProveAudit", "failed")] * 3
+
+
+def test_peaks_are_those_before_a_position(harness: ServiceHarness) -> None:
+    service = AuditService(Admission(harness.work), Reader())
+    with pytest.raises(InvalidRequest):
+        service.tail_audit(asked("TailAudit"), 0, 1, peaks=True)
+
 
 def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
     reader = Reader()
@@ -129,8 +156,9 @@ def test_others_read_no_audit(harness: ServiceHarness) -> None:
         lambda: service.tail_audit(asked("TailAudit", stranger), 0, 0),
         lambda: service.checkpoint_audit(asked("CheckpointAudit", stranger)),
         lambda: service.verify_audit(asked("VerifyAudit", stranger), "checkpoint"),
+        lambda: service.prove_audit(asked("ProveAudit", stranger), 1, 1),
     ):
         with pytest.raises(Denied):
             call()
     assert reader.asked == []
-    assert [event.outcome for event in harness.work.events] == ["denied"] * 3
+    assert [event.outcome for event in harness.work.events] == ["denied"] * 4

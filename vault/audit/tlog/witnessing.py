@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 
 from vault.audit.tlog import base64_text
 from vault.audit.tlog.note import Note, NoteKey, NoteSignature, SignatureType, read_signatures
+from vault.audit.tlog.proof_files import read_hashes
 from vault.audit.tlog.tree_head import read_decimal
 
-__all__ = ["add_checkpoint_body", "read_cosignatures", "read_witnessed_size"]
+__all__ = [
+    "add_checkpoint_body",
+    "read_add_checkpoint",
+    "read_cosignatures",
+    "read_witnessed_size",
+]
 
 _MAX_HASHES = 63
+_OLD = "old "
 
 
 def add_checkpoint_body(old: int, proof: Sequence[bytes], checkpoint: Note) -> str:
@@ -20,8 +27,20 @@ def add_checkpoint_body(old: int, proof: Sequence[bytes], checkpoint: Note) -> s
     """
     if len(proof) > _MAX_HASHES or (proof and not old):
         raise ValueError("not a proof for a witness")
-    lines = (f"old {old}", *map(base64_text.encode, proof), "", str(checkpoint))
+    lines = (f"{_OLD}{old}", *map(base64_text.encode, proof), "", str(checkpoint))
     return "\n".join(lines)
+
+
+def read_add_checkpoint(body: str) -> tuple[int, Sequence[bytes], Note]:
+    """Reads a request: the old size, what continues it, and the checkpoint.
+
+    Raises ValueError. Neither is believed yet.
+    """
+    head, blank, checkpoint = body.partition("\n\n")
+    first, *hashes = head.split("\n")
+    if not blank or not first.startswith(_OLD):
+        raise ValueError("not a request to a witness")
+    return read_decimal(first.removeprefix(_OLD)), read_hashes(hashes), Note.parse(checkpoint)
 
 
 def read_cosignatures(

@@ -14,7 +14,7 @@ from vault.errors import AuditUnavailable, InvalidRequest, Reason
 
 __all__ = ["read_tree"]
 
-_MOST_LEAVES = 10_000  # of one transaction there are fewer
+_MAX_LEAVES = 10_000  # of one transaction there are fewer
 _ROOT = text("""
 SELECT l.last, r.size, r.peaks
 FROM (SELECT coalesce(max(position), 0) AS last FROM audit_log) l LEFT JOIN LATERAL (
@@ -40,7 +40,7 @@ def read_tree(connection: Connection, size: int) -> Tree:
         tree = Tree.from_bytes(*root) if root[0] is not None else EMPTY
     except ValueError:
         raise _tampered() from None
-    wanted = {"size": tree.size, "end": size, "most": _MOST_LEAVES}
+    wanted = {"size": tree.size, "end": size, "most": _MAX_LEAVES}
     rows = connection.execute(_LEAVES, wanted).all()
     if [position for position, _ in rows] != list(range(tree.size + 1, size + 1)):
         raise _tampered()

@@ -1,4 +1,4 @@
-"""VerifyAudit, TailAudit and CheckpointAudit."""
+"""VerifyAudit, TailAudit, CheckpointAudit and ProveAudit."""
 
 from __future__ import annotations
 
@@ -59,10 +59,22 @@ def audit_rpcs(service: AuditService) -> Sequence[RpcDefinition]:
             )
         )
 
+    def prove_audit(call: Call, ask: pb.ProveAuditRequest) -> EncodedResponse:
+        proof = service.prove_audit(call, ask.position, ask.old_size)
+        return EncodedResponse.from_message(
+            pb.ProveAuditResponse(
+                checkpoint=proof.checkpoint,
+                record=_record(proof.record) if proof.record is not None else None,
+                inclusion=proof.inclusion,
+                consistency=proof.consistency,
+            )
+        )
+
     return (
         Rpc(pb.VerifyAuditRequest, None, None, verify_audit),
         Rpc(pb.TailAuditRequest, None, None, tail_audit),
         Rpc(pb.CheckpointAuditRequest, None, None, checkpoint_audit),
+        Rpc(pb.ProveAuditRequest, None, None, prove_audit),
     )
 
 

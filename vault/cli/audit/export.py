@@ -14,9 +14,9 @@ from uuid import UUID
 import typer
 
 from vault.bulk.atomic import atomic_output
-from vault.cli.audit_lines import json_line, nothing_line
-from vault.cli.audit_options import AuditFilterOptions
-from vault.cli.audit_pages import PAGE, ROLE, STREAM, FindingReporter, audit_pages
+from vault.cli.audit.lines import json_line, nothing_line
+from vault.cli.audit.options import AuditFilterOptions
+from vault.cli.audit.pages import PAGE, ROLE, STREAM, FindingReporter, audit_pages
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import with_option_groups
@@ -27,7 +27,7 @@ from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord, TailAuditRespon
 if TYPE_CHECKING:
     from vault.audit.export.lines import ExportLine
 
-__all__ = ["export"]
+__all__ = ["export", "log_size", "signed_line"]
 
 _OLDER = "the server is older than this command and cannot give signed exports: upgrade it"
 
@@ -68,13 +68,13 @@ class _Export:
 
         made = self.client.checkpoint_audit()
         self.reporter.report(made.findings)
-        size = _size(made.checkpoint)
+        size = log_size(made.checkpoint)
         if start > size + 1:
             raise typer.BadParameter(f"--from is beyond the audit's end, which is {size:,}")
         first = self.client.tail_audit(start, min(PAGE, size - start + 1) or 1, peaks=True)
         header = ExportHeader(made.checkpoint, start, first.peaks)
         self.stream.write(header.to_line().encode())
-        lines = with_tiles(start, map(_line_of, self._up_to(size, first)))
+        lines = with_tiles(start, map(signed_line, self._up_to(size, first)))
         for line in lines:
             self._write(line.to_line(), sound=bool(line.body))
         return size + 1
@@ -151,7 +151,8 @@ def _opened(output: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdout.buffer) if output == STREAM else atomic_output(output)
 
 
-def _size(checkpoint: str) -> int:
+def log_size(checkpoint: str) -> int:
+    """Returns the size of the log that a checkpoint is of. Raises ConfigError."""
     from vault.audit.tlog.note import Note
     from vault.audit.tlog.tree_head import TreeHead
 
@@ -160,10 +161,13 @@ def _size(checkpoint: str) -> int:
     try:
         return TreeHead.from_text(Note.parse(checkpoint).text).size
     except ValueError:
-        raise ConfigError(_OLDER) from None
+        raise ConfigError(
+            "not a signed checkpoint: those of earlier releases prove nothing to outsiders"
+        ) from None
 
 
-def _line_of(record: AuditRecord) -> ExportLine:
+def signed_line(record: AuditRecord) -> ExportLine:
+    """Returns a record as signed exports have it. Raises ConfigError."""
     from vault.audit.export.lines import ExportLine
     from vault.audit.log import LogEntry
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vault.bulk.atomic import atomic_output
-from vault.cli.audit_export import export
-from vault.cli.audit_lines import (
+from vault.cli.audit.export import export
+from vault.cli.audit.lines import (
     finding_line,
     is_audit_read,
     json_line,
@@ -22,9 +20,19 @@ from vault.cli.audit_lines import (
     nothing_line,
     plain_line,
 )
-from vault.cli.audit_offline import OfflineOptions
-from vault.cli.audit_options import AuditFilterOptions
-from vault.cli.audit_pages import PAGE, ROLE, STREAM, FindingReporter, audit_pages, is_end
+from vault.cli.audit.offline import OfflineOptions
+from vault.cli.audit.options import AuditFilterOptions
+from vault.cli.audit.pages import (
+    PAGE,
+    ROLE,
+    STREAM,
+    FindingReporter,
+    audit_pages,
+    find_last,
+    is_end,
+    read_checkpoint_file,
+)
+from vault.cli.audit.prove import prove
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption, with_option_groups
@@ -35,9 +43,9 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 app.command()(export)
+app.command()(prove)
 
 _FIRST_PAUSE = 0.5
-_MAX_CHECKPOINT = 4 << 20  # bytes: no service takes more
 
 FromOption = Annotated[
     int | None,
@@ -62,13 +70,13 @@ def verify(
 ) -> None:
     """Has the service verify every audit record. Exit code 1 if anything is wrong.
 
-    With --export and --public-key it asks no service: the file of `audit export --format
-    signed` is checked here, with the public key alone (`tokenvault keys public`).
+    With --public-key it asks no service: what `audit export --format signed` or `audit prove`
+    wrote is checked here, with the public key alone (`tokenvault keys public`).
     """
     if offline.wanted():
-        offline.check(_read_checkpoint(checkpoint) if checkpoint is not None else "", as_json)
+        offline.check(read_checkpoint_file(checkpoint) if checkpoint is not None else "", as_json)
         return
-    earlier = _read_checkpoint(checkpoint) if checkpoint is not None else ""
+    earlier = read_checkpoint_file(checkpoint) if checkpoint is not None else ""
     with connection.open(default_role=ROLE) as client:
         answer = client.verify_audit(earlier)
     if as_json:
@@ -172,20 +180,11 @@ def _print_last(
     reporter: FindingReporter,
 ) -> int:
     """Prints the last records that are wanted; returns the position after the audit's end."""
-    found: list[AuditRecord] = []
-    before, end = 0, 0
-    while True:
-        page = client.tail_audit(0, min(limit - len(found), PAGE), wanted=wanted, before=before)
-        is_end(page, PAGE, wanted)
-        reporter.report(page.findings)
-        found = [*page.records, *found]
-        end, before = end or page.next, page.first
-        if page.first <= 1 or len(found) >= limit:
-            break
+    found, page, end = find_last(client, wanted, limit, reporter)
     for record in found:
         typer.echo(line(record))
     if not found:
-        typer.echo(nothing_line(before, page, wanted), err=True)
+        typer.echo(nothing_line(page.first, page, wanted), err=True)
     return end
 
 
@@ -238,16 +237,3 @@ def _follow(
             position = page.next
         # A look finds at least the record of the look before: that alone is no news.
         pause = min(longest, pause * 2) if quiet else first
-
-
-def _read_checkpoint(path: Path) -> str:
-    opened = nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb")
-    with opened as stream:
-        content = stream.read(_MAX_CHECKPOINT + 1)
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if not text.strip() or len(content) > _MAX_CHECKPOINT:
-        raise typer.BadParameter(f"{path} is no checkpoint")
-    return text

@@ -1,0 +1,1 @@
+"""``tokenvault audit``."""
