@@ -64,6 +64,19 @@ audit_writers column server text COLLATE "C" NOT NULL
 audit_writers column writer uuid NOT NULL
 audit_writers unique UNIQUE (ordinal)
 audit_writers unique UNIQUE (writer)
+budget_counters check CHECK ((key_version > 0))
+budget_counters check CHECK ((octet_length(mac) = 32))
+budget_counters check CHECK ((total >= 0))
+budget_counters column action text COLLATE "C" NOT NULL
+budget_counters column field text COLLATE "C" NOT NULL
+budget_counters column key_version integer NOT NULL
+budget_counters column mac bytea NOT NULL
+budget_counters column principal text COLLATE "C" NOT NULL
+budget_counters column tenant text COLLATE "C" NOT NULL
+budget_counters column total bigint NOT NULL
+budget_counters column view text COLLATE "C" NOT NULL
+budget_counters column windows text COLLATE "C" NOT NULL
+budget_counters unique UNIQUE (tenant COLLATE "C", field COLLATE "C", action COLLATE "C", view COLLATE "C", principal COLLATE "C")
 data_keys check CHECK (((purpose = 'audit'::text) = (field = ''::text)))
 data_keys check CHECK ((purpose = ANY (ARRAY['field'::text, 'index'::text, 'audit'::text])))
 data_keys check CHECK ((uses >= 0))

@@ -23,6 +23,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "field_shapes": ("SELECT", "INSERT"),
     "tweak_versions": ("SELECT", "DELETE"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),
+    "budget_counters": ("SELECT", "INSERT", "UPDATE"),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "audit_writers": ("SELECT", "INSERT"),

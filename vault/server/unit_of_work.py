@@ -20,6 +20,7 @@ from vault.postgres.begin import seconds_left
 from vault.postgres.transaction import OpenTransaction, retried, transaction
 from vault.server.group_commit import GroupCommit
 from vault.service.ports import Transaction, unchanged
+from vault.store.budgets import PostgresBudgetStore
 from vault.store.limits import PostgresLimitStore
 from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
@@ -58,6 +59,10 @@ class _CallTransaction:
     @property
     def limits(self) -> PostgresLimitStore:
         return PostgresLimitStore(self.begin().connection)
+
+    @property
+    def budgets(self) -> PostgresBudgetStore:
+        return PostgresBudgetStore(self.begin().connection)
 
 
 class _CallAudit:

@@ -26,6 +26,9 @@ from vault.model import (
 
 __all__ = [
     "AuditAppender",
+    "BudgetCounter",
+    "BudgetKey",
+    "BudgetStore",
     "DataKeyRecord",
     "DataKeyStore",
     "DatabaseIdentity",
@@ -214,6 +217,55 @@ class LimitStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetKey:
+    """What is counted together: one principal's values of one field, for an action in a view.
+
+    Attributes:
+        view: the one that the rules with the budget grant.
+    """
+
+    space: TokenSpace
+    action: Action
+    view: str
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCounter:
+    """A row of ``budget_counters``, under a MAC (``vault.crypto.row_mac``).
+
+    Attributes:
+        total: all values that were ever charged.
+        windows: values by window and slice, as ``vault.service.budget_windows`` writes them.
+        key_version: of the audit key.
+    """
+
+    total: int
+    windows: str
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+class BudgetStore(Protocol):
+    """Counters of values under MACs, within one transaction. Raises StoreUnavailable only.
+
+    Locks of budgets come before those of tokens.
+    """
+
+    def lock(self, key: BudgetKey) -> tuple[int, BudgetCounter | None]:
+        """Locks and returns a counter, None where there is none.
+
+        With it the store's time, in microseconds since 1970, as of when the lock was there.
+        """
+
+    def insert(self, key: BudgetKey, counter: BudgetCounter) -> None:
+        """Inserts a counter, unless there is one already."""
+
+    def update(self, key: BudgetKey, counter: BudgetCounter) -> None:
+        """Replaces a counter that is locked."""
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -225,6 +277,8 @@ class Transaction(Protocol):
     def token_specs(self) -> TokenSpecStore: ...
     @property
     def limits(self) -> LimitStore: ...
+    @property
+    def budgets(self) -> BudgetStore: ...
 
 
 def unchanged(result: T) -> T:

@@ -86,6 +86,8 @@ WHERE field <> '' AND (
     OR EXISTS (SELECT FROM tokens t WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
     OR EXISTS (SELECT FROM token_index t WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
     OR EXISTS (SELECT FROM limit_counters t
+               WHERE t.tenant = %(tenant)b AND t.field = wanted.field)
+    OR EXISTS (SELECT FROM budget_counters t
                WHERE t.tenant = %(tenant)b AND t.field = wanted.field))
    OR field = '' AND (
     EXISTS (SELECT FROM policy_state t WHERE t.tenant = %(tenant)b)

@@ -24,6 +24,8 @@ from vault.model import (
     TokenState,
 )
 from vault.service.ports import (
+    BudgetCounter,
+    BudgetKey,
     DatabaseIdentity,
     DataKeyRecord,
     IndexEntry,
@@ -48,6 +50,7 @@ class _Tables:
     index: dict[_IndexKey, str] = field(default_factory=dict)
     token_specs: dict[TokenSpace, str] = field(default_factory=dict)
     limits: dict[tuple[LimitKey, int], tuple[int, int]] = field(default_factory=dict)
+    budgets: dict[BudgetKey, BudgetCounter] = field(default_factory=dict)
     events: list[AuditEvent] = field(default_factory=list)
 
     def copy(self) -> _Tables:
@@ -241,6 +244,25 @@ class _Limits:
         return WindowUse(seconds, used, max(0.0, start + seconds - self._now))
 
 
+class _Budgets:
+    """The BudgetStore of one transaction."""
+
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._counters = tables.budgets
+        self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+    def lock(self, key: BudgetKey) -> tuple[int, BudgetCounter | None]:
+        return self._now, self._counters.get(key)
+
+    def insert(self, key: BudgetKey, counter: BudgetCounter) -> None:
+        self._counters.setdefault(key, counter)
+
+    def update(self, key: BudgetKey, counter: BudgetCounter) -> None:
+        if key not in self._counters:
+            raise StoreUnavailable("there is no such budget", reason=Reason.INTERNAL)
+        self._counters[key] = counter
+
+
 class _Audit:
     """The AuditAppender of one transaction."""
 
@@ -257,6 +279,7 @@ class _MemoryTransaction:
     audit: _Audit
     token_specs: _TokenSpecs
     limits: _Limits
+    budgets: _Budgets
 
 
 class MemoryUnitOfWork:
@@ -299,7 +322,11 @@ class MemoryUnitOfWork:
             tables = self._tables.copy()
             now = self._clock()
             transaction = _MemoryTransaction(
-                _Tokens(tables, now), _Audit(tables), _TokenSpecs(tables), _Limits(tables, now)
+                _Tokens(tables, now),
+                _Audit(tables),
+                _TokenSpecs(tables),
+                _Limits(tables, now),
+                _Budgets(tables, now),
             )
             result = work(transaction)
             self._tables = tables
