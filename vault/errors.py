@@ -11,6 +11,8 @@ from enum import StrEnum
 
 __all__ = [
     "AuditUnavailable",
+    "BudgetExhausted",
+    "BudgetInvalid",
     "ConfigError",
     "DecryptionFailed",
     "Denied",
@@ -55,6 +57,8 @@ class Reason(StrEnum):
     BATCH_EMPTY = "BATCH_EMPTY"
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    BUDGET_INVALID = "BUDGET_INVALID"
     FORMAT_SPACE_EXHAUSTED = "FORMAT_SPACE_EXHAUSTED"
     KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
@@ -156,6 +160,31 @@ class LimitExceeded(RequestError):
         super().__init__(message)
         self.retry_after = retry_after
         self.retryable = retry_after is not None
+
+
+class BudgetExhausted(LimitExceeded):
+    """The caller's budget does not leave enough for the call.
+
+    Attributes:
+        left: values that it does leave.
+    """
+
+    reason = Reason.BUDGET_EXHAUSTED
+
+    def __init__(self, message: str, left: int, *, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.left = left
+
+
+class BudgetInvalid(TokenvaultError):
+    """What the database says was used of a budget is not what a server wrote."""
+
+    reason = Reason.BUDGET_INVALID
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the counter of this budget is not to be believed: its operators must look at it"
+        )
 
 
 class Unavailable(TokenvaultError):

@@ -22,6 +22,7 @@ __all__ = [
     "Action",
     "AuditEvent",
     "Caller",
+    "ChargedBudget",
     "Failure",
     "Generator",
     "Group",
@@ -258,6 +259,13 @@ class StoredTokens:
         return len(self.at)
 
 
+class ChargedBudget(NamedTuple):
+    """What the items of a call were counted for, beside its caller and field."""
+
+    action: Action
+    view: str
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
     """What one call leaves in the audit: counts and names, never a value.
@@ -271,6 +279,7 @@ class AuditEvent:
         token_digest: keyed digest of the set of tokens answered or asked, or empty.
         purpose: one that the policy knows, or empty.
         ticket: one that the policy asked for and found to be of its form, or empty.
+        budget: where all items of an allowed call were charged to a budget, else None.
         person: as the caller's.
         auth_time: as the caller's.
     """
@@ -291,6 +300,7 @@ class AuditEvent:
     purpose: str = ""
     ticket: str = ""
     grant: str = ""
+    budget: ChargedBudget | None = None
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""

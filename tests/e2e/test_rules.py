@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from vault.client import CallError, Client, PackedColumn
@@ -29,6 +33,9 @@ roles:
   early: [{fields: [card], allow: [tokenize], hours: NEVER_NOW}]
   analyst:
     - {fields: [card], allow: [detokenize], view: full, purposes: [fraud_case], ticket: 'F-\d+'}
+  counting: [{fields: [card], allow: [detokenize], view: full, budget: {values: 1000, per: 1d}}]
+  sparing: [{fields: [card], allow: [detokenize], view: full, budget: [{values: 5, per: 1h}]}]
+  auditor: [{allow: [read_audit]}]
   archivist:
     - {fields: [scan], allow: [encrypt]}
     - {fields: [scan], allow: [decrypt], view: full, purposes: [chargeback]}
@@ -38,18 +45,34 @@ principals:
   - {spiffe: "spiffe://example.org/early", roles: [early]}
   - {spiffe: "spiffe://example.org/analyst", roles: [analyst]}
   - {spiffe: "spiffe://example.org/archivist", roles: [archivist]}
+  - {spiffe: "spiffe://example.org/auditor", roles: [auditor]}
+  - {spiffe: "spiffe://example.org/counting", roles: [counting]}
+  - {spiffe: "spiffe://example.org/first", roles: [sparing]}
+  - {spiffe: "spiffe://example.org/second", roles: [sparing]}
+  - {spiffe: "spiffe://example.org/third", roles: [sparing]}
 """
 CARD = "5317250628844522"
 
 
 @pytest.fixture(scope="module")
-def server(start_server: StartServer, site: Site) -> Server:
+def policy_file(site: Site) -> Path:
     path = site.directory / "rules.yaml"
     # No run of the tests takes three days.
     day = Weekday((datetime.now(UTC) + timedelta(days=3)).weekday()).name.lower()
     hours = f"{{days: [{day}], from: '00:00', to: '24:00', zone: UTC}}"
     path.write_text(POLICY.replace("NEVER_NOW", hours), encoding="utf-8")
-    return start_server(changes={"policy": {"path": str(path)}})
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer, policy_file: Path) -> Server:
+    return start_server(changes={"policy": {"path": str(policy_file)}})
+
+
+@pytest.fixture(scope="module")
+def replica(start_server: StartServer, server: Server, policy_file: Path) -> Server:
+    """Another server of the same site."""
+    return start_server("replica", changes={"policy": {"path": str(policy_file)}})
 
 
 @pytest.fixture
@@ -148,3 +171,141 @@ def test_a_call_comes_from_where_and_when_it_may(
         assert refusal(lambda: client.tokenize("card", [CARD])) == reason
     body = last_call(read_audit, "Tokenize")
     assert (body["outcome"], body["reason"]) == ("denied", reason)
+
+
+def reveals(server: Server, token: str, calls: int) -> tuple[int, int]:
+    """Asks for 10 values a call; returns how many were revealed, and calls refused."""
+    revealed = refused = 0
+    with server.client("counting", batch_size=10) as client:
+        while calls:
+            try:
+                shown = client.detokenize("card", [token] * 10)
+            except CallError as error:
+                if error.reason == "OVERLOADED":  # nothing was done: it is asked again
+                    continue
+                assert error.reason == "BUDGET_EXHAUSTED"
+                refused += 1
+            else:
+                assert shown.values == [CARD] * 10
+                revealed += 10
+            calls -= 1
+    return revealed, refused
+
+
+def test_a_budget_holds_over_replicas_and_races(
+    site: Site, server: Server, replica: Server, token: str, read_audit: Callable[[], list[str]]
+) -> None:
+    """64 clients on two servers ask for 10,000 values in batches of 10, and 1,000 are there."""
+    shares = [16] * 40 + [15] * 24
+    assert sum(shares) * 10 == 10_000
+    servers = [server, replica] * 32
+    with ThreadPoolExecutor(64) as pool:
+        found = list(pool.map(reveals, servers, [token] * 64, shares))
+    assert sum(revealed for revealed, _ in found) == 1000
+    assert sum(refused for _, refused in found) == 900
+    bodies = [json.loads(body) for body in read_audit()]
+    own = [body for body in bodies if body.get("principal", "").endswith("/counting")]
+    charged = [body for body in own if "budget" in body]
+    assert sum(body["counts"]["ok"] for body in charged) == 1000
+    assert {body["outcome"] for body in charged} == {"allowed"}
+    assert sum(body["reason"] == "BUDGET_EXHAUSTED" for body in own) == 900
+    assert owner(site, "SELECT total FROM budget_counters WHERE principal LIKE '%/counting'") == [
+        (1000,)
+    ]
+    assert budget_findings(server) == []
+
+
+def owner(site: Site, statement: str) -> Sequence[tuple[object, ...]]:
+    with psycopg.connect(site.database.superuser_conninfo) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else ()
+
+
+def budget_findings(server: Server) -> list[tuple[str, str]]:
+    with server.client("auditor") as auditor:
+        found = auditor.verify_audit().findings
+    return [(each.kind, each.message) for each in found]
+
+
+def exhausted(call: Callable[[], object], reason: str = "BUDGET_EXHAUSTED") -> CallError:
+    with pytest.raises(CallError) as caught:
+        call()
+    assert caught.value.reason == reason
+    return caught.value
+
+
+def test_a_refusal_says_what_is_left_and_when_there_is_more(server: Server, token: str) -> None:
+    with server.client("first") as client:
+        client.detokenize("card", [token] * 3)
+        error = exhausted(lambda: client.detokenize("card", [token] * 4))
+        assert error.retryable
+        assert "has 2 left, and this call asks for 4; there is enough in" in error.message
+        client.detokenize("card", [token] * 2)
+        assert not exhausted(lambda: client.detokenize("card", [token] * 6)).retryable
+
+
+FORGERIES = {
+    "a lower count": "UPDATE budget_counters SET total = 0, windows = '{}'",
+    "a window that ended": "UPDATE budget_counters SET windows = replace(windows, '[', '[1')",
+    "another's counter": """
+        UPDATE budget_counters SET (total, windows, key_version, mac) =
+            (SELECT total, windows, key_version, mac FROM budget_counters
+             WHERE principal = 'spiffe://example.org/first')
+    """,
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
+def test_a_counter_that_the_owner_wrote_is_refused_and_named(
+    site: Site, server: Server, token: str, forgery: str
+) -> None:
+    mine = "WHERE principal = 'spiffe://example.org/second'"
+    with server.client("second") as client:
+        if not owner(site, f"SELECT FROM budget_counters {mine}"):
+            client.detokenize("card", [token] * 5)
+        owner(site, f"CREATE TABLE kept AS SELECT * FROM budget_counters {mine}")
+        owner(site, f"{forgery} {mine}")
+        before = refused_rows(server)
+        error = exhausted(lambda: client.detokenize("card", [token]), "BUDGET_INVALID")
+        assert not error.retryable
+        assert refused_rows(server) == before + 1
+        logged = [line for line in server.lines() if line.get("table") == "budget_counters"]
+        assert logged[-1]["principal"] == "spiffe://example.org/second"
+        ((kind, message),) = budget_findings(server)
+        assert kind == "FORGED_ROW"
+        assert "spiffe://example.org/second for detokenize on card, view full" in message
+        owner(site, f"DELETE FROM budget_counters {mine}")
+        ((kind, message),) = budget_findings(server)
+        assert (kind, message.endswith("is gone; records count 5 values")) == ("ROLLED_BACK", True)
+        owner(site, "INSERT INTO budget_counters SELECT * FROM kept; DROP TABLE kept")
+        exhausted(lambda: client.detokenize("card", [token]))
+    assert budget_findings(server) == []
+
+
+def refused_rows(server: Server) -> float:
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    found = [line for line in lines if line.startswith("tokenvault_refused_rows_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_a_counter_that_was_put_back_is_noticed(
+    site: Site, server: Server, replica: Server, token: str
+) -> None:
+    mine = "WHERE principal = 'spiffe://example.org/third'"
+    with server.client("third") as client:
+        client.detokenize("card", [token] * 2)
+        owner(site, f"CREATE TABLE kept AS SELECT * FROM budget_counters {mine}")
+        client.detokenize("card", [token] * 3)
+        owner(site, f"CREATE TABLE last AS SELECT * FROM budget_counters {mine}")
+        put = "DELETE FROM budget_counters {}; INSERT INTO budget_counters SELECT * FROM {}"
+        owner(site, put.format(mine, "kept"))
+        exhausted(lambda: client.detokenize("card", [token]), "BUDGET_INVALID")
+        # A server that never charged it takes it for the last: the audit knows better.
+        ((kind, message),) = budget_findings(replica)
+        assert kind == "ROLLED_BACK"
+        assert "counts 2 values, and records 5: it was put back" in message
+        owner(site, put.format(mine, "last"))
+        exhausted(lambda: client.detokenize("card", [token]))
+    owner(site, "DROP TABLE kept; DROP TABLE last")
+    assert budget_findings(server) == []

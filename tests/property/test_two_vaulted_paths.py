@@ -22,6 +22,7 @@ from vault.model import Caller, Principal, TokenSpace, TokenState
 from vault.policy.reading.load import parse_policy
 from vault.service import token_creation
 from vault.service.admission import Admission
+from vault.service.budgets import Budgets
 from vault.service.call import Call
 from vault.service.columnar import separator_free
 from vault.service.ports import unchanged
@@ -101,7 +102,7 @@ class Side:
 
     def __init__(self, keys: FixedKeys = KEYS) -> None:
         self.work = MemoryUnitOfWork()
-        self.service = TokenizationService(Admission(self.work), keys)
+        self.service = TokenizationService(Admission(self.work, Budgets(keys)), keys)
 
     def run(
         self, column: Callable[[], Sequence[str]], do: Callable[[Sequence[str]], ColumnResult]

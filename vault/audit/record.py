@@ -174,8 +174,9 @@ def event_body(
             "key_versions": list(event.key_versions),
             "policy_digest": event.policy_digest,
             "token_digest": event.token_digest.hex(),
-            # Of calls without a ticket nothing: as records were before there were tickets.
+            # Of calls without one nothing: as records were before there were tickets and budgets.
             **({"ticket": event.ticket} if event.ticket else {}),
+            **({"budget": event.budget._asdict()} if event.budget else {}),
             **({"erasure": erasure} if erasure else {}),
             **_person_entries(event),
         }

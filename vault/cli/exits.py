@@ -17,6 +17,7 @@ __all__ = ["ExitCode", "describe_failure"]
 
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _INVALID = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
+_USED_UP = {"LIMIT_EXCEEDED", "BUDGET_EXHAUSTED"}
 _AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 # Something answered, so the address is right: the message says what is in the way.
 _NOT_NOW = "the service cannot answer now"
@@ -80,7 +81,7 @@ def _describe_call(error: CallError) -> tuple[str, ExitCode]:
         line += f" ({', '.join(map(one_line, about))})"
     if error.reason == "DENIED" and len(about) > 1:
         line += "; `tokenvault policy explain` says why"
-    if error.code in _REFUSED or error.reason == "LIMIT_EXCEEDED":
+    if error.code in _REFUSED or error.reason in _USED_UP:
         return f"the service refused: {line}", ExitCode.REFUSED
     if error.code in _INVALID:
         return f"the service cannot do this: {line}", ExitCode.USAGE

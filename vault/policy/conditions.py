@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vault.errors import Reason
+from vault.policy.budgets import Budget
 from vault.policy.hours import Hours
+from vault.policy.limits import window_text
 from vault.policy.networks import Address, Network, contains
 from vault.policy.ticket_pattern import TicketPattern
 
@@ -60,12 +62,14 @@ class Conditions:
             without one names none: it would get into the audit unseen.
         networks: from one of which the call must come, or empty.
         hours: in which the call must come, or None.
+        budget: how many values each principal may read; charged with the work, not judged here.
     """
 
     purposes: frozenset[str] = frozenset()
     ticket: TicketPattern | None = None
     networks: frozenset[Network] = frozenset()
     hours: Hours | None = None
+    budget: Budget = ()
 
     def unmet(self, context: CallContext) -> Unmet | None:
         """Returns the first condition that a call does not meet, None where it meets all."""
@@ -86,6 +90,9 @@ class Conditions:
             yield "networks", ", ".join(sorted(map(str, self.networks)))
         if self.hours is not None:
             yield "hours", str(self.hours)
+        if self.budget:
+            quotas = (f"{each.values:,} per {window_text(each.seconds)}" for each in self.budget)
+            yield "budget", " and ".join(quotas)
 
     def _networks(self, context: CallContext) -> tuple[Reason, str] | None:
         address = context.address

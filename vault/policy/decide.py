@@ -6,11 +6,12 @@ caller can let a call through by forgetting to catch one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vault.errors import Reason
 from vault.model import Action, Principal
+from vault.policy.budgets import Allowance, Budget
 from vault.policy.conditions import CallContext, Unmet
 from vault.policy.model import Policy
 from vault.policy.roles import FIELDLESS, Permission, Rights, RolesByConditions
@@ -27,10 +28,13 @@ class Allow:
         roles: the caller's roles that allow it, and ask nothing more of the call, sorted.
         view: what to answer: ``full``, ``token``, a view of the field, or empty for an
             action that answers no value.
+        allowance: the budgets of which one must have enough left, or None where nothing is
+            counted.
     """
 
     roles: tuple[str, ...]
     view: str
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,48 +97,61 @@ def _refusal(policy: Policy, rights: Rights, action: Action, field: str | None) 
     return _DENIED if field in policy.fields else _NO_FIELD
 
 
+_Granting = Sequence[tuple[str, RolesByConditions]]
+"""Views that are granted, and by whom: the one that was asked for first."""
+
+
 def _granted(
     policy: Policy, action: Action, permission: Permission, field: str | None, view: str
-) -> tuple[str, list[RolesByConditions]] | Deny:
+) -> tuple[str, _Granting] | Deny:
     """Returns the view to answer, and who grants it."""
     if action is Action.DETOKENIZE:
         return _granted_view(policy, permission, field, view)
     if action is Action.DECRYPT:
-        return (FULL, [permission[FULL]]) if view in ("", FULL) else _ONLY_FULL
-    return ("", [permission[""]]) if view == "" else _TAKES_NO_VIEW
+        return (FULL, [(FULL, permission[FULL])]) if view in ("", FULL) else _ONLY_FULL
+    return ("", [("", permission[""])]) if view == "" else _TAKES_NO_VIEW
 
 
 def _granted_view(
     policy: Policy, permission: Permission, field: str | None, view: str
-) -> tuple[str, list[RolesByConditions]] | Deny:
+) -> tuple[str, _Granting] | Deny:
     if view == "":
         if len(permission) > 1:
             return _NAME_VIEW
         ((view, granting),) = permission.items()
-        return view, [granting]
+        return view, [(view, granting)]
     if view == TOKEN:
         # The token is what the caller sent: no view can be less.
-        return TOKEN, [*permission.values()]
+        return TOKEN, sorted(permission.items(), key=lambda each: each[0])
     if FULL in permission and field is not None:
         if view != FULL and view not in policy.fields[field].views:
             return _NO_VIEW
-        return view, [
-            permission[name] for name in dict.fromkeys((FULL, view)) if name in permission
-        ]
-    return (view, [permission[view]]) if view in permission else _DENIED
+        granting_views = dict.fromkeys((view, FULL))
+        return view, [(name, permission[name]) for name in granting_views if name in permission]
+    return (view, [(view, permission[view])]) if view in permission else _DENIED
 
 
-def _judged(view: str, granting: Sequence[RolesByConditions], context: CallContext) -> Decision:
+def _judged(view: str, granting: _Granting, context: CallContext) -> Decision:
     roles: set[str] = set()
+    budgets: dict[str, list[Budget]] = {}
     refusals: list[Unmet] = []
-    for by_conditions in granting:
+    for granted, by_conditions in granting:
         for conditions, names in by_conditions.items():
             unmet = conditions.unmet(context)
             if unmet is None:
                 roles.update(names)
+                budgets.setdefault(granted, []).append(conditions.budget)
             else:
                 refusals.append(unmet)
     if roles:
-        return Allow(tuple(sorted(roles)), view)
+        return Allow(tuple(sorted(roles)), view, _allowance(budgets))
     nearest = max(refusals, key=lambda unmet: unmet.progress)
     return Deny(nearest.reason, nearest.message)
+
+
+def _allowance(budgets: Mapping[str, Sequence[Budget]]) -> Allowance | None:
+    """Returns what is charged: nothing where one rule has no budget, else the first view's."""
+    if not all(each for view in budgets.values() for each in view):
+        return None
+    view, own = next(iter(budgets.items()))
+    return Allowance(view, tuple(own))

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from vault.errors import LimitExceeded, Reason, TokenvaultError
+from vault.errors import BudgetExhausted, LimitExceeded, Reason, TokenvaultError
 
 __all__ = ["DOMAIN", "REQUEST_ID_KEY", "CallStatus", "call_status"]
 
@@ -38,6 +38,8 @@ _CODES = {
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.AUDIT_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.BUDGET_EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.BUDGET_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.UNIMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
@@ -65,6 +67,8 @@ def call_status(error: TokenvaultError, request_id: str) -> CallStatus:
     """Makes the status of a call that failed as a whole."""
     code = status_code(error.reason)
     info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)
+    if isinstance(error, BudgetExhausted):
+        info.metadata["left"] = str(error.left)
     details = [_packed(info)]
     if error.retryable:
         retry = error_details_pb2.RetryInfo()

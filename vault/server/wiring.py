@@ -53,6 +53,7 @@ from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.service.admission import Admission
 from vault.service.audit import AuditService, Finding
+from vault.service.budgets import Budgets
 from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.expiry import ExpiryService
@@ -64,6 +65,7 @@ from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
+from vault.telemetry.refused_rows import RefusedRows
 from vault.telemetry.spans import OFF, Spans, TracedKeyWrapper
 
 __all__ = ["Backend", "open_backend", "replica_name"]
@@ -175,7 +177,7 @@ def open_backend(
         )
         stack.callback(policies.close)
         policies.start()
-        admission = Admission(work)
+        admission = Admission(work, Budgets(keyring, RefusedRows(audit_metrics).budget))
         expiry = ExpiryService(
             PostgresUnitOfWork(side, chain_heads), keyring, policies.current, settings.reaper.batch
         )

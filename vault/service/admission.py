@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from vault.errors import (
+    BudgetInvalid,
     Denied,
     FieldNotFound,
     InvalidRequest,
@@ -26,16 +27,19 @@ from vault.model import (
     Action,
     AuditEvent,
     Caller,
+    ChargedBudget,
     Justification,
     TokenSpace,
 )
+from vault.policy.budgets import Allowance
 from vault.policy.conditions import CallContext
 from vault.policy.decide import Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
+from vault.service.budgets import Budgets
 from vault.service.call import Call
 from vault.service.limits import charge
-from vault.service.ports import LimitKey, Transaction, UnitOfWork
+from vault.service.ports import BudgetKey, LimitKey, Transaction, UnitOfWork
 
 __all__ = ["Admission", "FieldPermit", "Permit"]
 
@@ -61,12 +65,14 @@ class FieldPermit(Permit):
 
     Attributes:
         quotas: the caller's quotas on the field.
+        allowance: the budgets that the call is charged to, or None.
     """
 
     action: Action
     field: Field
     view: str
     quotas: tuple[Quota, ...] = ()
+    allowance: Allowance | None = None
 
     @property
     def space(self) -> TokenSpace:
@@ -78,12 +84,19 @@ class FieldPermit(Permit):
         """What the call's values are counted under."""
         return LimitKey(self.space, self.action, str(self.caller.principal))
 
+    def budget_key(self, allowance: Allowance) -> BudgetKey:
+        """Returns what the call's values are counted under for an allowance."""
+        return BudgetKey(self.space, self.action, allowance.view, str(self.caller.principal))
+
 
 class Admission:
     """Decides calls by the policy and audits those that do not go through."""
 
-    def __init__(self, work: UnitOfWork, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, work: UnitOfWork, budgets: Budgets, clock: Callable[[], datetime] = _now
+    ) -> None:
         self._work = work
+        self._budgets = budgets
         self._clock = clock
 
     def admit(self, call: Call, action: Action) -> Permit:
@@ -116,10 +129,15 @@ class Admission:
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
         # A ticket that was allowed is of a form that the policy asks for.
-        ticket = justification.ticket
-        event = replace(event, roles=decision.roles, view=decision.view, ticket=ticket)
-        quotas = policy.quotas(action, field)
-        return FieldPermit(call.caller, event, action, policy.fields[field], decision.view, quotas)
+        event = replace(
+            event, roles=decision.roles, view=decision.view, ticket=justification.ticket
+        )
+        quotas, allowance = policy.quotas(action, field), decision.allowance
+        if allowance is not None:
+            event = replace(event, budget=ChargedBudget(action, allowance.view))
+        return FieldPermit(
+            call.caller, event, action, policy.fields[field], decision.view, quotas, allowance
+        )
 
     def carry_out(
         self,
@@ -131,20 +149,27 @@ class Admission:
         """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
 
         Args:
-            items: size of the batch, charged to the caller's limits before the work.
+            items: size of the batch, charged to the caller's limits and budgets before the work.
             finish: as in ``UnitOfWork.run``.
 
         Raises:
-            LimitExceeded, and what the work raises.
+            LimitExceeded, BudgetExhausted, BudgetInvalid, and what the work raises.
         """
+        totals: dict[BudgetKey, int] = {}
 
         def charged(transaction: Transaction) -> T:
             if permit.quotas:
                 charge(transaction.limits, permit.limit_key, permit.quotas, items)
+            if permit.allowance is not None:
+                key, budgets = permit.budget_key(permit.allowance), permit.allowance.budgets
+                totals[key] = self._budgets.charge(transaction.budgets, key, budgets, items)
             return work(transaction)
 
         deadline, run = permit.caller.deadline, self._work.run
-        return self.attempt(permit, lambda: run(charged, finish, deadline=deadline))
+        answer = self.attempt(permit, lambda: run(charged, finish, deadline=deadline))
+        for key, total in totals.items():
+            self._budgets.remember(key, total)
+        return answer
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
@@ -154,8 +179,16 @@ class Admission:
             if error.reason in _NO_RECORD:
                 # Nothing can be recorded: the same database would have to take the record.
                 raise
-            outcome = "denied" if isinstance(error, LimitExceeded) else "failed"
-            self.record(replace(permit.event, outcome=outcome, reason=error.reason.value))
+            denied = isinstance(error, (LimitExceeded, BudgetInvalid))
+            # What is not allowed, or fails, has charged nothing.
+            self.record(
+                replace(
+                    permit.event,
+                    outcome="denied" if denied else "failed",
+                    reason=error.reason.value,
+                    budget=None,
+                )
+            )
             raise
 
     def record(self, event: AuditEvent) -> None:

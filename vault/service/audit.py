@@ -40,7 +40,7 @@ class Finding:
         writer: the writer whose chain is broken, or empty where it concerns all.
         number: the record's number within its writer's chain, from 1, or 0.
         kind: EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER,
-            KEY_LOST, BROUGHT_BACK or ALTERED_TABLE.
+            KEY_LOST, BROUGHT_BACK, ALTERED_TABLE, FORGED_ROW or ROLLED_BACK.
     """
 
     writer: str

@@ -161,6 +161,17 @@ class AuditMetrics:
             registry=registry,
         )
 
+        self._refused_rows = Counter(
+            "tokenvault_refused_rows",
+            "Rows by which somebody may do something, and that were not believed.",
+            ["table"],
+            registry=registry,
+        )
+
+    def count_refused_row(self, table: str) -> None:
+        """Counts a row that decides and was not believed."""
+        self._refused_rows.labels(table).inc()
+
     def count_round(self, integrated: int, failures: int) -> None:
         """Counts what a round did."""
         if integrated:

@@ -9,6 +9,7 @@ from vault.model import Caller, Principal
 from vault.policy.reading.load import parse_policy
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
+from vault.service.budgets import Budgets
 from vault.service.call import Call
 from vault.service.erasure.erase import ErasureResult, ErasureService
 from vault.service.erasure.expiry import ExpiryService
@@ -46,7 +47,7 @@ class ServiceHarness:
     def __init__(self, work: PostgresUnitOfWork, side: Engine) -> None:
         keys = Keyring(PostgresDataKeyStore(side), LocalKeyWrapper(), POLICY.fields)
         keys.reload()
-        admission = Admission(work)
+        admission = Admission(work, Budgets(keys))
         self.tokens = TokenizationService(admission, keys)
         self.erasure = ErasureService(admission, keys)
         self.expiry = ExpiryService(work, keys, lambda: POLICY, batch=50)

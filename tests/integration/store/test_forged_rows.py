@@ -27,6 +27,7 @@ from vault.postgres.schema_revision import check_schema
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.admission import Admission
+from vault.service.budgets import Budgets
 from vault.service.ports import unchanged
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
@@ -59,7 +60,7 @@ class Start:
         )
         heads = ChainHeadPool(name, lambda: keys.audit_key(DEFAULT_TENANT))
         work = PostgresUnitOfWork(self.engine, heads)
-        tokens = TokenizationService(Admission(work), keys)
+        tokens = TokenizationService(Admission(work, Budgets(keys)), keys)
         for field in ("kept", "dated"):
             tokens.tokenize(call("Tokenize"), field, VALUES, "", unchanged)
 

@@ -14,6 +14,7 @@ from vault.model import Caller, Principal, TokenSpace
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
+from vault.service.budgets import Budgets
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureResult, ErasureService
@@ -115,6 +116,7 @@ class ServiceHarness:
     expiry: ExpiryService
     clock: Clock
     spellings: SpellingService
+    admission: Admission
 
     def caller(self, name: str) -> Caller:
         """Returns an authenticated caller of the test policy."""
@@ -185,7 +187,7 @@ class ServiceHarness:
 def harness() -> ServiceHarness:
     clock = Clock()
     keys, work = FixedKeys(), MemoryUnitOfWork(clock)
-    admission, policy = Admission(work), parse_policy(POLICY, "test policy")
+    admission, policy = Admission(work, Budgets(keys)), parse_policy(POLICY, "test policy")
     return ServiceHarness(
         policy=policy,
         keys=keys,
@@ -196,4 +198,5 @@ def harness() -> ServiceHarness:
         expiry=ExpiryService(work, keys, lambda: policy, batch=3),
         clock=clock,
         spellings=SpellingService(admission, keys, page=100),
+        admission=admission,
     )

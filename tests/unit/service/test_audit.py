@@ -20,6 +20,7 @@ from vault.service.audit import (
     PositionedRecord,
     SignedCheckpoint,
 )
+from vault.service.budgets import Budgets
 from vault.service.call import Call
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class SlowVerifier:
 
 def test_a_second_verification_is_refused_while_one_runs(harness: ServiceHarness) -> None:
     verifier = SlowVerifier()
-    service = AuditService(Admission(harness.work), verifier)
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), verifier)
     first = Thread(target=service.verify_audit, args=(asked("VerifyAudit"),))
     first.start()
     assert verifier.begun.wait(10)
@@ -128,7 +129,7 @@ def test_peaks_are_those_before_a_position(harness: ServiceHarness) -> None:
 
 def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
     reader = Reader()
-    service = AuditService(Admission(harness.work), reader)
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), reader)
     assert service.tail_audit(asked("TailAudit"), 7, 1000).next == 8
     service.tail_audit(asked("TailAudit"), 0, 0)
     assert reader.asked == [("tail", 7, 1000), ("tail", 0, 100)]
@@ -140,7 +141,7 @@ def test_a_page_is_bounded_and_recorded(harness: ServiceHarness) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_made_is_recorded(harness: ServiceHarness) -> None:
-    service = AuditService(Admission(harness.work), Reader())
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), Reader())
     with pytest.raises(AuditUnavailable):
         service.checkpoint_audit(asked("CheckpointAudit"))
     assert [(event.rpc, event.outcome) for event in harness.work.events] == [
@@ -150,7 +151,7 @@ def test_a_checkpoint_that_cannot_be_made_is_recorded(harness: ServiceHarness) -
 
 def test_others_read_no_audit(harness: ServiceHarness) -> None:
     reader = Reader()
-    service = AuditService(Admission(harness.work), reader)
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), reader)
     stranger = Caller(Principal("spiffe", "spiffe://example.org/x"), "peer", "01", "r", 5.0)
     for call in (
         lambda: service.tail_audit(asked("TailAudit", stranger), 0, 0),

@@ -1,13 +1,16 @@
-"""Reads what a rule asks of a call: purposes, tickets, networks and hours."""
+"""Reads what a rule asks of a call: purposes, tickets, networks, hours and budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from vault.model import Action
+from vault.policy.budgets import Budget
 from vault.policy.conditions import Conditions
+from vault.policy.limits import Quota
 from vault.policy.names import NAME, NAME_RULE
 from vault.policy.networks import Network, network_of
+from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry, listed
 from vault.policy.reading.hours_entry import read_hours
 from vault.policy.reading.name_lists import read_names
@@ -16,8 +19,15 @@ from vault.policy.ticket_pattern import TicketPattern
 
 __all__ = ["CONDITION_KEYS", "check_conditions", "read_conditions"]
 
-_JUSTIFIED_KEYS = frozenset({"purposes", "ticket"})
-CONDITION_KEYS = _JUSTIFIED_KEYS | {"networks", "hours"}
+# What each asks makes no sense where no value is answered, and so why it is refused there.
+_OF_VALUES = {
+    "purposes": "so nobody asks what it is for",
+    "ticket": "so nobody asks what it is for",
+    "budget": "so there are none to count: see 'limits'",
+}
+CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours"}
+_MOST_VALUES = 10**15
+_LONGEST_DAYS = 366
 
 
 def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | None) -> Conditions:
@@ -33,6 +43,7 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         ticket=_read_ticket(ticket) if ticket else None,
         networks=_read_networks(entries.get("networks")),
         hours=read_hours(hours) if hours else None,
+        budget=_read_budget(entries.get("budget")),
     )
 
 
@@ -44,9 +55,9 @@ def check_conditions(
         others = allow - JUSTIFIED
         if deny:
             entries[key].fail("a deny asks nothing of a call: put it in a rule of its own")
-        elif others and key in _JUSTIFIED_KEYS:
+        elif others and key in _OF_VALUES:
             entries[key].fail(
-                f"{listed(others)}: answers no values, so nobody asks what it is for: "
+                f"{listed(others)}: answers no values, {_OF_VALUES[key]}: "
                 "put it in a rule of its own"
             )
 
@@ -93,6 +104,26 @@ def _read_network(entry: Entry) -> Network | None:
     if network.is_multicast or network.is_unspecified:
         entry.fail("no caller comes from such an address: name a range that callers are of")
     return network
+
+
+def _read_budget(entry: Entry | None) -> Budget:
+    if entry is None:
+        return ()
+    found: dict[int, Quota] = {}
+    for each in [entry] if entry.is_mapping() else entry.items():
+        quota = _read_quota(each)
+        if quota is not None and quota.seconds in found:
+            each.fail("there is a window of this length already: keep one of them")
+        elif quota is not None:
+            found[quota.seconds] = quota
+    return tuple(found[seconds] for seconds in sorted(found))
+
+
+def _read_quota(entry: Entry) -> Quota | None:
+    entries = entry.section(("values", "per"), required=("values", "per"))
+    values = entries["values"].integer(1, _MOST_VALUES) if "values" in entries else None
+    seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
+    return None if values is None or seconds is None else Quota(seconds, values)
 
 
 def _read_ticket(entry: Entry) -> TicketPattern | None:

@@ -27,12 +27,6 @@ class Place(Enum):
 _TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
     ("approvals", (Place.FILE, Place.RULE), "without it a call needs no approval"),
     ("grant_ttl", (Place.FILE, Place.RULE), "without it access does not end by itself"),
-    (
-        "budget",
-        (Place.FILE, Place.RULE),
-        "without it nothing limits how many values a caller may read",
-    ),
-    ("budget", (Place.FIELD,), "without it nothing limits how many values a caller may ask for"),
     ("subject", (Place.SCOPE,), ""),
     ("session", (Place.SCOPE,), ""),
     ("approve_reveal", (Place.ACTION,), ""),

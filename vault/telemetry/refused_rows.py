@@ -1,0 +1,32 @@
+"""Telling operators of rows that decide and are not believed."""
+
+from __future__ import annotations
+
+from vault.service.budgets import TABLE
+from vault.service.ports import BudgetKey
+from vault.telemetry.logging import get_log
+from vault.telemetry.metrics import AuditMetrics
+
+__all__ = ["RefusedRows"]
+
+_log = get_log(__name__)
+
+
+class RefusedRows:
+    """Logs and counts them; threads share it."""
+
+    def __init__(self, metrics: AuditMetrics) -> None:
+        self._metrics = metrics
+
+    def budget(self, key: BudgetKey, why: str) -> None:
+        """Takes the counter of a budget."""
+        _log.error(
+            "a row that decides is not believed",
+            table=TABLE,
+            why=why,
+            principal=key.principal,
+            field=key.space.field,
+            action=key.action.value,
+            view=key.view,
+        )
+        self._metrics.count_refused_row(TABLE)
