@@ -36,6 +36,8 @@ class FindingKind(StrEnum):
     UNKNOWN_WRITER = "UNKNOWN_WRITER"
     KEY_LOST = "KEY_LOST"
     ALTERED_TABLE = "ALTERED_TABLE"
+    FORGED_ROW = "FORGED_ROW"
+    ROLLED_BACK = "ROLLED_BACK"
 
 
 @dataclass

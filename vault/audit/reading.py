@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import Checkpoint, CheckpointLog
 from vault.audit.checkpoint_making import History, read_log, read_state
+from vault.audit.checks.budget_check import BudgetCheck
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import LoggedMac
@@ -150,9 +151,11 @@ class PostgresAuditReader:
             around = self._run_checks(connection)
             snapshot = _snapshot(connection, deadline)
             with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
-                snapshot = replace(snapshot, records=erasures.inspect(iter(snapshot.records)))
+                budgets = BudgetCheck(connection, self._key_of)
+                records = budgets.inspect(erasures.inspect(iter(snapshot.records)))
+                snapshot = replace(snapshot, records=records)
                 report = verify(snapshot, self._key_of, checkpoint, remembered)
-                undone = erasures.findings()
+                undone = [*erasures.findings(), *budgets.findings()]
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
     @translated(translate_for_audit)

@@ -57,7 +57,7 @@ class AuditFinding(_message.Message):
     """The record's number within its writer's chain, from 1, or 0."""
     kind: _builtins.str
     """One of EDITED, DELETED, INSERTED, REORDERED, TRUNCATED, UNKNOWN_WRITER, KEY_LOST,
-    BROUGHT_BACK, ALTERED_TABLE.
+    BROUGHT_BACK, ALTERED_TABLE, FORGED_ROW, ROLLED_BACK.
     """
     message: _builtins.str
     """What was found, for people."""

@@ -1,0 +1,1 @@
+"""What is compared with the records beside their chains: rows that they say something of."""
