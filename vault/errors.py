@@ -105,9 +105,15 @@ def for_operators(error: TokenvaultError) -> str:
 
 
 class RequestError(TokenvaultError):
-    """The caller can correct it."""
+    """The caller can correct it.
+
+    Attributes:
+        on_denied: what the caller's rule answers in place of it, item by item: ``token``,
+            ``mask``, or ``error``, which is nothing.
+    """
 
     reason = Reason.INVALID_REQUEST
+    on_denied: str = "error"
 
 
 class InvalidRequest(RequestError):

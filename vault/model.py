@@ -28,6 +28,7 @@ __all__ = [
     "Group",
     "Justification",
     "NewTokens",
+    "OnDenied",
     "Outcome",
     "Person",
     "PolicyChange",
@@ -91,13 +92,28 @@ class TokenState(StrEnum):
     DAMAGED = "damaged"
 
 
+class OnDenied(StrEnum):
+    """What is answered for each token of a call that a rule's conditions deny."""
+
+    ERROR = "error"
+    MASK = "mask"
+    TOKEN = "token"  # noqa: S105 - no secret
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one item of a batch failed. Never holds a value."""
+    """Why one item of a batch failed. Never holds a value.
+
+    Attributes:
+        substitute: what may be shown in place of the answer, made of the token alone; or empty.
+        on_denied: what kind of substitute that is.
+    """
 
     reason: Reason
     message: str
     retryable: bool = False
+    substitute: str = field(default="", repr=False)
+    on_denied: OnDenied = OnDenied.ERROR
 
     @classmethod
     def from_error(cls, error: TokenvaultError) -> Failure:

@@ -35,6 +35,8 @@ roles:
     - {fields: [card], allow: [detokenize], view: full, purposes: [fraud_case], ticket: 'F-\d+'}
   counting: [{fields: [card], allow: [detokenize], view: full, budget: {values: 1000, per: 1d}}]
   sparing: [{fields: [card], allow: [detokenize], view: full, budget: [{values: 5, per: 1h}]}]
+  masked:
+    - {fields: [card], allow: [detokenize], view: full, purposes: [fraud_case], on_denied: mask}
   auditor: [{allow: [read_audit]}]
   archivist:
     - {fields: [scan], allow: [encrypt]}
@@ -46,6 +48,7 @@ principals:
   - {spiffe: "spiffe://example.org/analyst", roles: [analyst]}
   - {spiffe: "spiffe://example.org/archivist", roles: [archivist]}
   - {spiffe: "spiffe://example.org/auditor", roles: [auditor]}
+  - {spiffe: "spiffe://example.org/masked", roles: [masked]}
   - {spiffe: "spiffe://example.org/counting", roles: [counting]}
   - {spiffe: "spiffe://example.org/first", roles: [sparing]}
   - {spiffe: "spiffe://example.org/second", roles: [sparing]}
@@ -261,7 +264,7 @@ def test_a_counter_that_the_owner_wrote_is_refused_and_named(
 ) -> None:
     mine = "WHERE principal = 'spiffe://example.org/second'"
     with server.client("second") as client:
-        if not owner(site, f"SELECT FROM budget_counters {mine}"):
+        if not owner(site, f"SELECT 1 FROM budget_counters {mine}"):
             client.detokenize("card", [token] * 5)
         owner(site, f"CREATE TABLE kept AS SELECT * FROM budget_counters {mine}")
         owner(site, f"{forgery} {mine}")
@@ -309,3 +312,22 @@ def test_a_counter_that_was_put_back_is_noticed(
         exhausted(lambda: client.detokenize("card", [token]))
     owner(site, "DROP TABLE kept; DROP TABLE last")
     assert budget_findings(server) == []
+
+
+def test_what_is_denied_may_be_masked_and_is_marked(
+    server: Server, token: str, read_audit: Callable[[], list[str]]
+) -> None:
+    with server.client("masked", batch_size=2) as client:
+        shown = client.detokenize("card", [token, None, token, token])
+        assert shown.values == ["", None, "", ""]
+        assert shown.view == ""
+        assert list(shown.errors) == [0, 2, 3]
+        for error in shown.errors.values():
+            assert (error.reason, error.on_denied) == ("PURPOSE_REQUIRED", "mask")
+            assert error.substitute == "*" * 16
+        packed = client.detokenize_column("card", PackedColumn.of([None, token]))
+        assert packed.column.strings() == [None, None]
+        assert packed.errors[1].substitute == "*" * 16
+        assert client.detokenize("card", [token], purpose="fraud_case").values == [CARD]
+    body = last_call(read_audit, "DetokenizeColumn")
+    assert (body["outcome"], body["reason"]) == ("denied", "PURPOSE_REQUIRED")

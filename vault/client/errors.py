@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -39,12 +39,17 @@ class ItemError:
         reason: stable reason in UPPER_SNAKE_CASE.
         message: for people; never a value.
         retryable: whether the same item may succeed later, unchanged.
+        substitute: what the policy has shown in place of a value that it denies, made of the
+            token alone; or empty. Never a value.
+        on_denied: what the substitute is: ``token`` or ``mask``; or empty.
     """
 
     index: int
     reason: str
     message: str
     retryable: bool
+    substitute: str = field(default="", repr=False)
+    on_denied: str = ""
 
 
 class CallError(Exception):

@@ -202,7 +202,14 @@ def _collect(indexes: Sequence[int], answer: _BatchResponse, errors: dict[int, I
         if not 0 <= error.index < len(indexes):
             raise _malformed()
         index = indexes[error.index]
-        errors[index] = ItemError(index, error.reason, error.message, error.retryable)
+        errors[index] = ItemError(
+            index,
+            error.reason,
+            error.message,
+            error.retryable,
+            error.substitute,
+            error.on_denied,
+        )
 
 
 def place_answers(column: list[Value | None], batch: Batch[Item], answers: Sequence[Value]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from vault.model import OnDenied
 from vault.policy.limits import Quota
 
 __all__ = ["Allowance", "Budget"]
@@ -20,7 +21,9 @@ class Allowance:
     Attributes:
         view: the one that the rules grant, for which values are counted.
         budgets: of the rules that allow the call: it needs one that has enough left.
+        on_denied: what is answered where none has.
     """
 
     view: str
     budgets: tuple[Budget, ...]
+    on_denied: OnDenied = OnDenied.ERROR

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vault.errors import Reason
+from vault.model import OnDenied
 from vault.policy.budgets import Budget
 from vault.policy.hours import Hours
 from vault.policy.limits import window_text
@@ -63,6 +64,7 @@ class Conditions:
         networks: from one of which the call must come, or empty.
         hours: in which the call must come, or None.
         budget: how many values each principal may read; charged with the work, not judged here.
+        on_denied: what is answered for each token of a call that does not meet all of them.
     """
 
     purposes: frozenset[str] = frozenset()
@@ -70,6 +72,7 @@ class Conditions:
     networks: frozenset[Network] = frozenset()
     hours: Hours | None = None
     budget: Budget = ()
+    on_denied: OnDenied = OnDenied.ERROR
 
     def unmet(self, context: CallContext) -> Unmet | None:
         """Returns the first condition that a call does not meet, None where it meets all."""
@@ -93,6 +96,13 @@ class Conditions:
         if self.budget:
             quotas = (f"{each.values:,} per {window_text(each.seconds)}" for each in self.budget)
             yield "budget", " and ".join(quotas)
+        if self.on_denied is not OnDenied.ERROR:
+            yield "on_denied", self.on_denied.value
+
+    @property
+    def can_deny(self) -> bool:
+        """Whether there is anything that a call may fail to meet."""
+        return any(key != "on_denied" for key, _ in self.described())
 
     def _networks(self, context: CallContext) -> tuple[Reason, str] | None:
         address = context.address

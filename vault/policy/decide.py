@@ -6,13 +6,13 @@ caller can let a call through by forgetting to catch one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vault.errors import Reason
-from vault.model import Action, Principal
-from vault.policy.budgets import Allowance, Budget
-from vault.policy.conditions import CallContext, Unmet
+from vault.model import Action, OnDenied, Principal
+from vault.policy.budgets import Allowance
+from vault.policy.conditions import CallContext, Conditions, Unmet
 from vault.policy.model import Policy
 from vault.policy.roles import FIELDLESS, Permission, Rights, RolesByConditions
 from vault.policy.views import FULL, TOKEN
@@ -39,10 +39,15 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The call is refused. The message reveals no more than the reason needs."""
+    """The call is refused. The message reveals no more than the reason needs.
+
+    Attributes:
+        on_denied: what the rule that was not met answers for each token.
+    """
 
     reason: Reason
     message: str
+    on_denied: OnDenied = OnDenied.ERROR
 
 
 Decision = Allow | Deny
@@ -133,25 +138,33 @@ def _granted_view(
 
 def _judged(view: str, granting: _Granting, context: CallContext) -> Decision:
     roles: set[str] = set()
-    budgets: dict[str, list[Budget]] = {}
-    refusals: list[Unmet] = []
+    met: dict[str, list[Conditions]] = {}
+    refusals: list[tuple[Unmet, OnDenied]] = []
     for granted, by_conditions in granting:
         for conditions, names in by_conditions.items():
             unmet = conditions.unmet(context)
             if unmet is None:
                 roles.update(names)
-                budgets.setdefault(granted, []).append(conditions.budget)
+                met.setdefault(granted, []).append(conditions)
             else:
-                refusals.append(unmet)
+                refusals.append((unmet, conditions.on_denied))
     if roles:
-        return Allow(tuple(sorted(roles)), view, _allowance(budgets))
-    nearest = max(refusals, key=lambda unmet: unmet.progress)
-    return Deny(nearest.reason, nearest.message)
+        return Allow(tuple(sorted(roles)), view, _allowance(met))
+    furthest = max(unmet.progress for unmet, _ in refusals)
+    nearest = [each for each in refusals if each[0].progress == furthest]
+    unmet, _ = nearest[0]
+    return Deny(unmet.reason, unmet.message, _strictest(kind for _, kind in nearest))
 
 
-def _allowance(budgets: Mapping[str, Sequence[Budget]]) -> Allowance | None:
+def _allowance(met: Mapping[str, Sequence[Conditions]]) -> Allowance | None:
     """Returns what is charged: nothing where one rule has no budget, else the first view's."""
-    if not all(each for view in budgets.values() for each in view):
+    if not all(each.budget for conditions in met.values() for each in conditions):
         return None
-    view, own = next(iter(budgets.items()))
-    return Allowance(view, tuple(own))
+    view, own = next(iter(met.items()))
+    return Allowance(
+        view, tuple(each.budget for each in own), _strictest(each.on_denied for each in own)
+    )
+
+
+def _strictest(kinds: Iterable[OnDenied]) -> OnDenied:
+    return min(kinds, key=tuple(OnDenied).index)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.formats import FiniteFormatSpace, HasFirstCharacters, UnboundedFormatSpace
-from vault.model import Action, Generator, Scope, Storage
+from vault.model import Action, Generator, OnDenied, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
 from vault.policy.reading.field_entry import MIN_EFFECTIVE_DOMAIN, MIN_FF3_1_EFFECTIVE_DOMAIN
@@ -243,6 +243,9 @@ def _check_conditions(rule: Rule, path: str) -> Iterator[LintFinding]:
             "takes a bare number as long as an SSN or a card's, which then stands in the audit: "
             "ask for letters too, as in FRAUD-[0-9]+",
         )
+    if rule.conditions.on_denied is not OnDenied.ERROR and not rule.conditions.can_deny:
+        message = "the rule asks nothing of a call, so it denies none: remove it"
+        yield LintFinding(Severity.NOTE, rule.line, f"{path}.on_denied", message)
     if any(network.prefixlen == 0 for network in rule.conditions.networks):
         message = "a range of every address keeps nobody out: leave it out, or narrow it"
         yield LintFinding(Severity.WARNING, rule.line, f"{path}.networks", message)

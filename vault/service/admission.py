@@ -7,12 +7,14 @@ there is no answer but AUDIT_UNAVAILABLE or STORE_UNAVAILABLE.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from vault.errors import (
+    BudgetExhausted,
     BudgetInvalid,
     Denied,
     FieldNotFound,
@@ -29,6 +31,7 @@ from vault.model import (
     Caller,
     ChargedBudget,
     Justification,
+    OnDenied,
     TokenSpace,
 )
 from vault.policy.budgets import Allowance
@@ -162,7 +165,8 @@ class Admission:
                 charge(transaction.limits, permit.limit_key, permit.quotas, items)
             if permit.allowance is not None:
                 key, budgets = permit.budget_key(permit.allowance), permit.allowance.budgets
-                totals[key] = self._budgets.charge(transaction.budgets, key, budgets, items)
+                with _answered_as(permit.allowance.on_denied):
+                    totals[key] = self._budgets.charge(transaction.budgets, key, budgets, items)
             return work(transaction)
 
         deadline, run = permit.caller.deadline, self._work.run
@@ -207,7 +211,19 @@ class Admission:
 
     def _deny(self, event: AuditEvent, decision: Deny) -> RequestError:
         self.record(replace(event, outcome="denied", reason=decision.reason.value))
-        return _DENIALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
+        error = _DENIALS.get(decision.reason, Denied)(decision.message, reason=decision.reason)
+        error.on_denied = decision.on_denied.value
+        return error
+
+
+@contextmanager
+def _answered_as(on_denied: OnDenied) -> Iterator[None]:
+    """Marks a refusal of the block with what is answered in its place."""
+    try:
+        yield
+    except BudgetExhausted as error:
+        error.on_denied = on_denied.value
+        raise
 
 
 _NO_RECORD = {Reason.STORE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE}

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from vault.model import NO_JUSTIFICATION, Action, Justification, Storage
+from vault.errors import RequestError
+from vault.model import NO_JUSTIFICATION, Action, Failure, Justification, OnDenied, Storage
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.conversion import Conversion, ConversionPath, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
+from vault.service.substitutes import substituted
 from vault.service.token_specs import FieldTokenSpec, KnownTokenSpecs
 from vault.service.vaulted import VaultedPath
 from vault.service.vaultless import VaultlessPath
@@ -74,11 +76,24 @@ class TokenizationService:
         finish: Finish[R],
         justification: Justification = NO_JUSTIFICATION,
     ) -> R:
-        """Returns a view of the value behind each token."""
-        permit = self._admission.admit_field(call, Action.DETOKENIZE, field, view, justification)
-        return self._convert(
-            permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
-        )
+        """Returns a view of the value behind each token.
+
+        Where a rule's conditions deny the call, and its ``on_denied`` says so, every item fails
+        with a substitute.
+        """
+        try:
+            permit = self._admission.admit_field(
+                call, Action.DETOKENIZE, field, view, justification
+            )
+            return self._convert(
+                permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
+            )
+        except RequestError as error:
+            on_denied = OnDenied(error.on_denied)
+            if on_denied is OnDenied.ERROR:
+                raise
+            failure = replace(Failure.from_error(error), on_denied=on_denied)
+        return finish(substituted(tokens, failure))
 
     def describe(
         self,

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vault/v1/item_error.proto\x12\x08vault.v1\"N\n\tItemError\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vault/v1/item_error.proto\x12\x08vault.v1\"z\n\tItemError\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x17\n\nsubstitute\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x11\n\ton_denied\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vault.v1.item_error_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ITEMERROR'].fields_by_name['substitute']._loaded_options = None
+  _globals['_ITEMERROR'].fields_by_name['substitute']._serialized_options = b'\200\001\001'
   _globals['_ITEMERROR']._serialized_start=39
-  _globals['_ITEMERROR']._serialized_end=117
+  _globals['_ITEMERROR']._serialized_end=161
 # @@protoc_insertion_point(module_scope)

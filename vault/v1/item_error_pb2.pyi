@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class ItemError(_message.Message):
     """ItemError says why one item of a batch failed. Items without an ItemError
-    succeeded. It never carries a value or a token.
+    succeeded. It never carries a value, and a token only as `substitute`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -28,6 +28,8 @@ class ItemError(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    SUBSTITUTE_FIELD_NUMBER: _builtins.int
+    ON_DENIED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the failed item in the request's column, from 0."""
     reason: _builtins.str
@@ -36,6 +38,14 @@ class ItemError(_message.Message):
     """What was wrong and what to do about it, for people. Never a value."""
     retryable: _builtins.bool
     """True if the same item may succeed later without being changed."""
+    substitute: _builtins.str
+    """Where the policy denies a Detokenize and has something shown in place of each value
+    (`on_denied`): that, made of the token alone. Never a value; the item has failed.
+    """
+    on_denied: _builtins.str
+    """What the substitute is: `token`, as it was sent, or `mask`, the token with its letters
+    and digits hidden. Empty where there is none.
+    """
     def __init__(
         self,
         *,
@@ -43,10 +53,12 @@ class ItemError(_message.Message):
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        substitute: _builtins.str = ...,
+        on_denied: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message", b"message", "reason", b"reason", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message", b"message", "on_denied", b"on_denied", "reason", b"reason", "retryable", b"retryable", "substitute", b"substitute"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

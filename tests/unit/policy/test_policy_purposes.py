@@ -167,6 +167,23 @@ def test_decrypt_obeys_the_same_conditions() -> None:
             "describe: answers no values",
         ),
         ("fields: [card], deny: [detokenize], purposes: [fraud_case]", "purposes", "a deny asks"),
+        ("fields: [card], allow: [tokenize], budget: {values: 1, per: 1h}", "budget", "limits"),
+        (f"{FULL}, budget: []", "budget", "empty list"),
+        (f"{FULL}, budget: {{values: 0, per: 1h}}", "budget.values", "a whole number from 1"),
+        (f"{FULL}, budget: {{values: 1, per: 367d}}", "budget.per", "up to 366d"),
+        (f"{FULL}, budget: {{values: 1}}", "budget", "has no 'per'"),
+        (
+            f"{FULL}, budget: [{{values: 1, per: 60m}}, {{values: 2, per: 1h}}]",
+            "budget[1]",
+            "a window of this length already",
+        ),
+        (f"{FULL}, on_denied: hide", "on_denied", "allowed: error, mask, token"),
+        (
+            "fields: [ssn], allow: [decrypt], view: full, on_denied: token",
+            "on_denied",
+            "only detokenize is sent tokens",
+        ),
+        ("fields: [ssn], deny: [detokenize], on_denied: token", "on_denied", "only detokenize"),
     ],
 )
 def test_a_condition_that_cannot_be_is_refused(rule: str, path: str, message: str) -> None:
@@ -224,3 +241,21 @@ def test_a_condition_is_told_of_by_explain_and_diff() -> None:
     (gained,) = change.gains
     assert gained.conditions == (("purposes", "a, b"), ("ticket", "F[0-9]+"))
     assert [each.conditions for each in change.loses] == [()]
+
+
+def test_budgets_and_what_is_answered_else_are_told_of() -> None:
+    plain = policy(FULL)
+    budget = "budget: [{values: 500, per: 1d}, {values: 1000, per: 1h}]"
+    made = policy(f"{FULL}, {budget}, on_denied: mask")
+    lines = list(explain(made, WHO, Action.DETOKENIZE, "card").lines("p.yaml"))
+    assert lines[-1].endswith("view full, budget 1,000 per 1h and 500 per 1d, on_denied mask")
+    (change,) = diff(plain, made).holders
+    (gained,) = change.gains
+    assert gained.conditions == (("budget", "1,000 per 1h and 500 per 1d"), ("on_denied", "mask"))
+
+
+def test_a_rule_that_denies_nothing_needs_no_answer_for_it() -> None:
+    noted = {each.path for each in lint(policy(f"{FULL}, on_denied: mask"))}
+    assert "roles.r0[0].on_denied" in noted
+    asked = lint(policy(f"{FULL}, purposes: [fraud_case], on_denied: mask"))
+    assert "roles.r0[0].on_denied" not in {each.path for each in asked}

@@ -117,6 +117,6 @@ def test_the_reference_names_every_key_and_action() -> None:
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     keys = "format min max keep generator storage scope token_luhn separators views acknowledge"
     keys += " ttl fields limits actions values per by roles principals allow deny view"
-    keys += " purposes ticket networks hours budget"
+    keys += " purposes ticket networks hours budget on_denied"
     words = [*keys.split(), *Action]
     assert [word for word in words if f"`{word}`" not in text] == []

@@ -110,7 +110,7 @@ class Reader:
 
 def test_a_proof_is_of_something_and_recorded(harness: ServiceHarness) -> None:
     reader = Reader()
-    service = AuditService(Admission(harness.work), reader)
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), reader)
     assert service.prove_audit(asked("ProveAudit"), 7, 0).checkpoint == "checkpoint"
     service.prove_audit(asked("ProveAudit"), 0, 3)
     for position, old in ((0, 0), (-1, 0), (7, -1)):
@@ -122,7 +122,7 @@ def test_a_proof_is_of_something_and_recorded(harness: ServiceHarness) -> None:
 
 
 def test_peaks_are_those_before_a_position(harness: ServiceHarness) -> None:
-    service = AuditService(Admission(harness.work), Reader())
+    service = AuditService(Admission(harness.work, Budgets(harness.keys)), Reader())
     with pytest.raises(InvalidRequest):
         service.tail_audit(asked("TailAudit"), 0, 1, peaks=True)
 

@@ -1,10 +1,10 @@
-"""Reads what a rule asks of a call: purposes, tickets, networks, hours and budgets."""
+"""Reads what a rule asks of a call, and what is answered where it is not met."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vault.model import Action
+from vault.model import Action, OnDenied
 from vault.policy.budgets import Budget
 from vault.policy.conditions import Conditions
 from vault.policy.limits import Quota
@@ -25,7 +25,7 @@ _OF_VALUES = {
     "ticket": "so nobody asks what it is for",
     "budget": "so there are none to count: see 'limits'",
 }
-CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours"}
+CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"}
 _MOST_VALUES = 10**15
 _LONGEST_DAYS = 366
 
@@ -37,13 +37,14 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         entries: the rule's.
         purposes: those that the file describes, or None where it has no such section.
     """
-    ticket, hours = entries.get("ticket"), entries.get("hours")
+    ticket, hours, on_denied = (entries.get(key) for key in ("ticket", "hours", "on_denied"))
     return Conditions(
         purposes=_read_purposes(entries.get("purposes"), purposes),
         ticket=_read_ticket(ticket) if ticket else None,
         networks=_read_networks(entries.get("networks")),
         hours=read_hours(hours) if hours else None,
         budget=_read_budget(entries.get("budget")),
+        on_denied=(on_denied.choice(OnDenied) if on_denied else None) or OnDenied.ERROR,
     )
 
 
@@ -51,7 +52,12 @@ def check_conditions(
     entries: Mapping[str, Entry], allow: frozenset[Action], deny: frozenset[Action]
 ) -> None:
     """Records the conditions that a rule of these actions cannot have."""
-    for key in sorted(CONDITION_KEYS & entries.keys()):
+    if "on_denied" in entries and allow != {Action.DETOKENIZE}:
+        entries["on_denied"].fail(
+            "only detokenize is sent tokens, of which something else can be answered: put it in "
+            "a rule of its own"
+        )
+    for key in sorted((CONDITION_KEYS - {"on_denied"}) & entries.keys()):
         others = allow - JUSTIFIED
         if deny:
             entries[key].fail("a deny asks nothing of a call: put it in a rule of its own")

@@ -36,6 +36,8 @@ def item_errors(failures: Mapping[int, Failure]) -> Iterable[ItemError]:
             reason=failure.reason.value,
             message=failure.message,
             retryable=failure.retryable,
+            substitute=failure.substitute,
+            on_denied=failure.on_denied.value if failure.substitute else "",
         )
         for index, failure in sorted(failures.items())
     ]
