@@ -23,7 +23,7 @@ from vault.audit import integrator_sql as sql
 from vault.audit.chain import KeyOf
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.integration_batch import WriterBacklog, merge_by_time, time_of, verified_prefix
-from vault.audit.log import LogRoot, make_entries, make_root
+from vault.audit.log import LogRoot, grown_trees, make_entries, make_root
 from vault.audit.merkle import EMPTY, Tree
 from vault.audit.record import Record
 from vault.crypto.field_key import MacKey
@@ -220,8 +220,8 @@ class Integrator:
 
     def _append(self, connection: Connection, tip: _LogTip, records: Sequence[Record]) -> _LogTip:
         entries = make_entries(tip.tree.size + 1, records)
-        tree = tip.tree.grown(entry.leaf for entry in entries)
-        root = make_root(self._key(), tree)
+        trees = grown_trees(tip.tree, [entry.leaf for entry in entries])
+        roots = [make_root(self._key(), tree) for tree in trees]
         parameters: dict[str, object] = {
             "positions": [entry.position for entry in entries],
             "writers": [entry.writer for entry in entries],
@@ -229,17 +229,17 @@ class Integrator:
             "macs": [entry.mac for entry in entries],
             "leaves": [entry.leaf for entry in entries],
             "digests": [entry.body_digest for entry in entries],
-            "size": root.size,
-            "key_version": root.key_version,
-            "peaks": root.peaks,
-            "root": root.root,
-            "mac": root.mac,
+            "sizes": [root.size for root in roots],
+            "key_versions": [root.key_version for root in roots],
+            "peaks": [root.peaks for root in roots],
+            "roots": [root.root for root in roots],
+            "root_macs": [root.mac for root in roots],
         }
-        positions = [entry.position for entry in entries]
-        done = _execute(connection, sql.APPEND, parameters)
-        if [(sorted(cast("list[int]", at)), size) for at, size in done] != [(positions, root.size)]:
+        expected = parameters["positions"], parameters["sizes"]
+        done = [tuple(map(_sorted, row)) for row in _execute(connection, sql.APPEND, parameters)]
+        if done != [expected]:
             raise _tampered("the database did not add all entries to the log")
-        return _LogTip(tree, root.mac)
+        return _LogTip(trees[-1], roots[-1].mac)
 
     # -- what is reported -----------------------------------------------------------------
 
@@ -266,6 +266,10 @@ class Integrator:
         begun = [(now, time_of(str(body))) for now, body in rows]
         ages = [(cast("datetime", now) - then).total_seconds() for now, then in begun if then]
         return max([0.0, *ages])
+
+
+def _sorted(numbers: object) -> list[int]:
+    return sorted(cast("list[int]", numbers))
 
 
 def _tampered(what: str) -> AuditUnavailable:

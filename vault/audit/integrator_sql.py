@@ -58,10 +58,11 @@ WITH entries AS (
     RETURNING position
 ), root AS (
     INSERT INTO audit_roots (size, key_version, peaks, root, mac)
-    VALUES (%(size)b, %(key_version)b, %(peaks)b, %(root)b, %(mac)b)
+    SELECT * FROM unnest(%(sizes)b::bigint[], %(key_versions)b::integer[], %(peaks)b::bytea[],
+                         %(roots)b::bytea[], %(root_macs)b::bytea[])
     RETURNING size
 )
-SELECT ARRAY(SELECT position FROM entries), size FROM root
+SELECT ARRAY(SELECT position FROM entries), ARRAY(SELECT size FROM root)
 """
 
 # Of each writer that waits, its first record without a position.

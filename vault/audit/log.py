@@ -8,7 +8,7 @@ whether a body is the one that was logged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from uuid import UUID
@@ -16,11 +16,12 @@ from uuid import UUID
 from vault.audit.chain import KeyOf
 from vault.audit.merkle import Tree, leaf_hash
 from vault.audit.record import Record
+from vault.audit.tlog.tiles import TILE_WIDTH
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
 
-__all__ = ["LogEntry", "LogRoot", "digest_of", "make_entries", "make_root"]
+__all__ = ["LogEntry", "LogRoot", "digest_of", "grown_trees", "make_entries", "make_root"]
 
 _LEAF_LABEL = b"tokenvault/v2/audit-leaf"
 _MAC_LEAF_LABEL = b"tokenvault/v1/audit-leaf"
@@ -96,6 +97,22 @@ def make_entries(first: int, records: Iterable[Record]) -> list[LogEntry]:
         bare = LogEntry(*place, b"", digest_of(record.body))
         entries.append(replace(bare, leaf=bare.leaf_at(position)))
     return entries
+
+
+def grown_trees(tree: Tree, leaves: Sequence[bytes]) -> list[Tree]:
+    """Returns the trees that get a root, as leaves are added: the last, and one each 256.
+
+    Those lack a tile's last leaf, so that any subtree that ends with a tile is the peaks of such
+    a root and that leaf: proofs of a long log read no more (``vault.audit.tree.hashes``).
+    """
+    old, size = tree.size, tree.size + len(leaves)
+    before_end = TILE_WIDTH - 1
+    first = old + 1 + (before_end - old - 1) % TILE_WIDTH
+    trees, done = [tree], old
+    for end in sorted({*range(first, size + 1, TILE_WIDTH), size}):
+        trees.append(trees[-1].grown(leaves[done - old : end - old]))
+        done = end
+    return trees[1:]
 
 
 def make_root(key: MacKey, tree: Tree) -> LogRoot:

@@ -1,8 +1,9 @@
 """Hashes of perfect subtrees, which proofs and tiles are made of.
 
 None is stored. A root's row has the peaks of its tree, so a subtree is what its last root
-before its end has of it, and the leaves from there on: fewer than one transaction adds. They never
-change, so the ones that proofs ask for most are kept in memory.
+before its end has of it, and the leaves from there on: one where it ends with a tile of 256, as
+there is a root before the last leaf of each; fewer than one transaction adds, of logs from before
+these roots. They never change, so the ones that proofs ask for most are kept in memory.
 """
 
 from __future__ import annotations
