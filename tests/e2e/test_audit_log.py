@@ -17,6 +17,8 @@ import psycopg
 import pytest
 
 from vault.audit.tlog.note import Note, NoteKey
+from vault.audit.tlog.proofs import verify_consistency
+from vault.audit.tlog.tree_head import TreeHead
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
@@ -26,7 +28,8 @@ TOKENVAULT = str(Path(sys.executable).parent / "tokenvault")
 
 @pytest.fixture(scope="module")
 def server(start_server: StartServer) -> Server:
-    return start_server("log", {"server": {"workers": 2}})
+    published = {"publish": "published", "publish_interval": "1s"}
+    return start_server("log", {"server": {"workers": 2}, "audit": published})
 
 
 def command(server: Server, *arguments: str, identity: str = "auditor") -> list[str]:
@@ -215,6 +218,30 @@ def test_an_outsider_checks_an_export_offline(server: Server, tmp_path: Path) ->
     assert f"EDITED: the record at position {place} was edited" in done.stdout
     assert run(server, "export", "--format", "signed", "-o", "-", "--rpc", "Erase").returncode == 2
     assert run(server, "export", "--format", "signed", "-o", "-", "--from", "99999").returncode == 2
+
+
+def test_the_log_is_published_by_one_worker_at_a_time(server: Server) -> None:
+    directory = server.settings.parent / "published"
+
+    def published() -> TreeHead | None:
+        for path in directory.glob("tokenvault/*/checkpoint"):
+            return TreeHead.from_text(Note.parse(path.read_text()).text)
+        return None
+
+    eventually(lambda: published())
+    before = published()
+    assert before is not None
+    with server.client("pipeline") as pipeline:
+        pipeline.tokenize("national_id", ["0000000044"])
+    eventually(lambda: (now := published()) is not None and now.size > before.size)
+    with server.client("auditor") as auditor:
+        proved = auditor.prove_audit(old_size=before.size)
+    now = TreeHead.from_text(Note.parse(proved.checkpoint).text)
+    grown = (before.size, before.root, now.size, now.root, proved.consistency)
+    assert verify_consistency(*grown)
+    (log,) = directory.glob("tokenvault/*")
+    assert (log / "tile" / "0").is_dir()
+    assert page_of(server)["tokenvault_audit_publishing_failures_total"] == 0
 
 
 def test_filters_choose_records(server: Server, tmp_path: Path) -> None:

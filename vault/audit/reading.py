@@ -245,11 +245,8 @@ class PostgresAuditReader:
         remembered = self._memory()
         with self._snapshot() as connection:
             connection.execute(_BOUNDS)
-            log = read_log(connection, remembered.log, self._key_of)
-            if log is None:
-                raise InvalidRequest("the log has no positions so far")
-            complete = not find_missing(connection, remembered)
-            found = LogProof(log, self._history.origin(connection, complete=complete))
+            found = LogProof(*self._log(connection, remembered))
+            log = found.log
             if position:
                 row = connection.execute(_PAGE, {"first": position, "limit": 1}).one_or_none()
                 entry = LogEntry(*row[:6]) if row is not None else None
@@ -261,6 +258,22 @@ class PostgresAuditReader:
                 path = prove_consistency(connection, self._hashes, log, old)
                 found = replace(found, consistency=path)
         return found
+
+    @translated(translate_for_audit)
+    def log(self) -> tuple[CheckpointLog, str]:
+        """Returns the log as of now and its origin, to be signed. Raises as ``prove``."""
+        remembered = self._memory()
+        with self._snapshot() as connection:
+            return self._log(connection, remembered)
+
+    def _log(
+        self, connection: Connection, remembered: RememberedAudit
+    ) -> tuple[CheckpointLog, str]:
+        log = read_log(connection, remembered.log, self._key_of)
+        if log is None:
+            raise InvalidRequest("the log has no positions so far")
+        complete = not find_missing(connection, remembered)
+        return log, self._history.origin(connection, complete=complete)
 
     def _quick_check(
         self, connection: Connection, remembered: RememberedAudit

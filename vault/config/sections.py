@@ -267,6 +267,10 @@ class AuditSettings(_Section):
 
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = None
     """This server's name in the records; the host's name if left out."""
+    publish: FilePath | None = None
+    """Directory that the log's tiles and checkpoints are published in (C2SP tlog-tiles)."""
+    publish_interval: Duration = timedelta(minutes=1)
+    """Time between two checkpoints there."""
 
 
 class ReaperSettings(_Section):

@@ -24,6 +24,8 @@ from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedManifest
 from vault.audit.transaction_appender import transaction_appender
+from vault.audit.tree.publisher import Publisher
+from vault.audit.tree.stored_tree import StoredTree
 from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
 from vault.errors import KeysUnavailable
@@ -44,7 +46,8 @@ from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import Method, registry
 from vault.rpc.methods.tokenization import tokenization_rpcs
-from vault.server.audit_integration import IntegrationTask
+from vault.server.audit.integration import IntegrationTask
+from vault.server.audit.publishing import PublishingTask
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
@@ -191,7 +194,8 @@ def open_backend(
             )
             for each in (engine, side)
         ]
-        readers[0].note_origin()
+        for each in readers:
+            each.note_origin()
         checks = [
             AuditMonitor(readers[1], chain_heads.last_committed).check,
             ErasureMonitor(side, audit_key_of).check,
@@ -204,6 +208,17 @@ def open_backend(
         audit_queries = PostgresAuditQueries(
             readers[0], audit_key, audit_key_of, keyring.mismatches
         )
+        if settings.audit.publish is not None:
+            publisher = Publisher(
+                readers[1].log, StoredTree(side), audit_key, settings.audit.publish
+            )
+            publishing = PublishingTask(
+                publisher.publish,
+                settings.audit.publish_interval.total_seconds(),
+                audit_metrics.count_unpublished,
+            )
+            stack.callback(publishing.stop)
+            publishing.start()
         tokens = TokenizationService(admission, keyring)
         yield Backend(
             methods=registry(

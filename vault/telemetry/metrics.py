@@ -160,6 +160,11 @@ class AuditMetrics:
             " worker counts what it sees.",
             registry=registry,
         )
+        self._unpublished = Counter(
+            "tokenvault_audit_publishing_failures",
+            "Rounds in which the audit's log was not published.",
+            registry=registry,
+        )
 
         self._refused_rows = Counter(
             "tokenvault_refused_rows",
@@ -178,6 +183,10 @@ class AuditMetrics:
             self._integrated.inc(integrated)
         if failures:
             self._failures.inc(failures)
+
+    def count_unpublished(self) -> None:
+        """Counts a round in which the log was not published."""
+        self._unpublished.inc()
 
     def set_backlog(self, waiting: int, oldest: float, stalled: int) -> None:
         """Sets what is left after a round."""

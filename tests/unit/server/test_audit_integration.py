@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from vault.audit.integrator import IntegrationStatus
 from vault.errors import AuditUnavailable
-from vault.server.audit_integration import IntegrationTask
+from vault.server.audit.integration import IntegrationTask
 from vault.service.audit import Finding
 from vault.telemetry.metrics import AuditMetrics
 

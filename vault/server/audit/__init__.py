@@ -1,0 +1,1 @@
+"""What a server does about its audit beside the calls: positions, checks, publishing."""
