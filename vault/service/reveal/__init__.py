@@ -1,0 +1,1 @@
+"""Governed reveals: who asked, who approved, and what a grant still shows."""
