@@ -143,6 +143,31 @@ policy_state column mac bytea NOT NULL
 policy_state column since timestamp with time zone NOT NULL
 policy_state column tenant text COLLATE "C" NOT NULL
 policy_state unique UNIQUE (tenant COLLATE "C")
+reveal_tokens check CHECK (((octet_length(spent) * 8) = octet_length(digests)))
+reveal_tokens check CHECK ((key_version > 0))
+reveal_tokens check CHECK ((octet_length(mac) = 32))
+reveal_tokens check CHECK ((part >= 0))
+reveal_tokens column digests bytea NOT NULL
+reveal_tokens column id uuid NOT NULL
+reveal_tokens column key_version integer NOT NULL
+reveal_tokens column mac bytea NOT NULL
+reveal_tokens column part integer NOT NULL
+reveal_tokens column spent bytea NOT NULL
+reveal_tokens column tenant text COLLATE "C" NOT NULL
+reveal_tokens unique UNIQUE (tenant COLLATE "C", id, part)
+reveals check CHECK ((key_version > 0))
+reveals check CHECK ((octet_length(mac) = 32))
+reveals check CHECK ((state = ANY (ARRAY['draft'::text, 'open'::text, 'granted'::text, 'denied'::text, 'withdrawn'::text, 'revoked'::text])))
+reveals column document text COLLATE "default" NOT NULL
+reveals column ends timestamp with time zone NOT NULL
+reveals column field text COLLATE "C" NOT NULL
+reveals column id uuid NOT NULL
+reveals column key_version integer NOT NULL
+reveals column mac bytea NOT NULL
+reveals column principal text COLLATE "C" NOT NULL
+reveals column state text COLLATE "C" NOT NULL
+reveals column tenant text COLLATE "C" NOT NULL
+reveals unique UNIQUE (tenant COLLATE "C", id)
 schema_serves column revision text COLLATE "C" NOT NULL
 schema_serves unique UNIQUE (revision COLLATE "C")
 token_index check CHECK ((index_version > 0))

@@ -24,6 +24,8 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "tweak_versions": ("SELECT", "DELETE"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),
     "budget_counters": ("SELECT", "INSERT", "UPDATE"),
+    "reveals": ("SELECT", "INSERT", "UPDATE (state, ends, document, key_version, mac)"),
+    "reveal_tokens": ("SELECT", "INSERT", "UPDATE (digests, spent, key_version, mac)"),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "audit_writers": ("SELECT", "INSERT"),

@@ -22,6 +22,7 @@ from vault.server.group_commit import GroupCommit
 from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
 from vault.store.limits import PostgresLimitStore
+from vault.store.reveals import PostgresRevealStore
 from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
 from vault.telemetry.spans import OFF, Spans
@@ -63,6 +64,10 @@ class _CallTransaction:
     @property
     def budgets(self) -> PostgresBudgetStore:
         return PostgresBudgetStore(self.begin().connection)
+
+    @property
+    def reveals(self) -> PostgresRevealStore:
+        return PostgresRevealStore(self.begin().connection)
 
 
 class _CallAudit:

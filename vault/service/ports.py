@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, overload
+from uuid import UUID
 
 from vault.crypto.field_key import FieldKey, IndexKey, MacKey
 from vault.model import (
@@ -38,6 +39,9 @@ __all__ = [
     "KeyWrapper",
     "LimitKey",
     "LimitStore",
+    "RevealPartRow",
+    "RevealRow",
+    "RevealStore",
     "TokenSpecStore",
     "TokenStore",
     "Transaction",
@@ -266,6 +270,76 @@ class BudgetStore(Protocol):
         """Replaces a counter that is locked."""
 
 
+@dataclass(frozen=True, slots=True)
+class RevealRow:
+    """A row of ``reveals``: a request with all that was decided about it, under a MAC.
+
+    Attributes:
+        state: as stored; a row may have expired since, or its grant be used up.
+        ends: when it expires (aware).
+        document: canonical JSON, as ``vault.service.reveal.rows`` writes it.
+        key_version: of the audit key, under which the MAC was made.
+    """
+
+    tenant: str
+    id: UUID
+    field: str
+    principal: str
+    state: str
+    ends: datetime
+    document: str = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RevealPartRow:
+    """A row of ``reveal_tokens``: some of a reveal's tokens, and how often each was shown.
+
+    Attributes:
+        digests: of the tokens, 16 bytes each, ascending.
+        spent: of each, 2 bytes, big-endian.
+    """
+
+    tenant: str
+    id: UUID
+    part: int
+    digests: bytes = dataclass_field(repr=False)
+    spent: bytes = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+class RevealStore(Protocol):
+    """Requests and grants, within one transaction. Raises StoreUnavailable only."""
+
+    def now(self) -> datetime:
+        """Returns what time it is at this moment, by the store's clock."""
+
+    def lock(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        """Locks and returns a row, None where there is none."""
+
+    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        """Returns a row, None where there is none."""
+
+    def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
+        """Returns a principal's rows, the last first; at most ``limit``."""
+
+    def waiting(self, tenant: str, fields: Sequence[str], limit: int) -> Sequence[RevealRow]:
+        """Returns the open and granted, unexpired rows of fields, the last first."""
+
+    def put(self, row: RevealRow) -> None:
+        """Stores a row, in place of the one of its id."""
+
+    def parts(
+        self, tenant: str, reveal: UUID, numbers: Sequence[int]
+    ) -> Mapping[int, RevealPartRow]:
+        """Returns the parts of these numbers that there are. The reveal is locked."""
+
+    def put_parts(self, parts: Sequence[RevealPartRow]) -> None:
+        """Stores parts, each in place of the one of its number. The reveal is locked."""
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -279,6 +353,8 @@ class Transaction(Protocol):
     def limits(self) -> LimitStore: ...
     @property
     def budgets(self) -> BudgetStore: ...
+    @property
+    def reveals(self) -> RevealStore: ...
 
 
 def unchanged(result: T) -> T:

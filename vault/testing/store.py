@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import TypeVar, overload
+from uuid import UUID
 
 from vault.errors import Reason, StoreUnavailable
 from vault.model import (
@@ -31,6 +32,8 @@ from vault.service.ports import (
     IndexEntry,
     KeyManifest,
     LimitKey,
+    RevealPartRow,
+    RevealRow,
     WindowUse,
     unchanged,
 )
@@ -52,6 +55,8 @@ class _Tables:
     limits: dict[tuple[LimitKey, int], tuple[int, int]] = field(default_factory=dict)
     budgets: dict[BudgetKey, BudgetCounter] = field(default_factory=dict)
     events: list[AuditEvent] = field(default_factory=list)
+    reveals: dict[tuple[str, UUID], RevealRow] = field(default_factory=dict)
+    reveal_parts: dict[tuple[str, UUID, int], RevealPartRow] = field(default_factory=dict)
 
     def copy(self) -> _Tables:
         return _Tables(*(copy.copy(table) for table in vars(self).values()))
@@ -263,6 +268,52 @@ class _Budgets:
         self._counters[key] = counter
 
 
+class _Reveals:
+    """The RevealStore of one transaction."""
+
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._rows = tables.reveals
+        self._parts = tables.reveal_parts
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def lock(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        return self.find(tenant, reveal)
+
+    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        return self._rows.get((tenant, reveal))
+
+    def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
+        rows = [row for row in self._of(tenant) if row.principal == principal]
+        return rows[:limit]
+
+    def waiting(self, tenant: str, fields: Sequence[str], limit: int) -> Sequence[RevealRow]:
+        rows = [
+            row
+            for row in self._of(tenant)
+            if row.field in fields and row.state in ("open", "granted") and row.ends > self._now
+        ]
+        return rows[:limit]
+
+    def put(self, row: RevealRow) -> None:
+        self._rows[row.tenant, row.id] = row
+
+    def parts(
+        self, tenant: str, reveal: UUID, numbers: Sequence[int]
+    ) -> Mapping[int, RevealPartRow]:
+        found = ((number, self._parts.get((tenant, reveal, number))) for number in numbers)
+        return {number: part for number, part in found if part is not None}
+
+    def put_parts(self, parts: Sequence[RevealPartRow]) -> None:
+        self._parts.update({(part.tenant, part.id, part.part): part for part in parts})
+
+    def _of(self, tenant: str) -> Sequence[RevealRow]:
+        rows = (row for row in self._rows.values() if row.tenant == tenant)
+        return sorted(rows, key=lambda row: (row.ends, row.id), reverse=True)
+
+
 class _Audit:
     """The AuditAppender of one transaction."""
 
@@ -280,6 +331,7 @@ class _MemoryTransaction:
     token_specs: _TokenSpecs
     limits: _Limits
     budgets: _Budgets
+    reveals: _Reveals
 
 
 class MemoryUnitOfWork:
@@ -327,6 +379,7 @@ class MemoryUnitOfWork:
                 _TokenSpecs(tables),
                 _Limits(tables, now),
                 _Budgets(tables, now),
+                _Reveals(tables, now),
             )
             result = work(transaction)
             self._tables = tables

@@ -1,0 +1,95 @@
+"""What every RevealStore does, in memory and in Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from vault.model import TokenSpace
+from vault.service.ports import RevealPartRow, RevealRow, Transaction, UnitOfWork
+
+
+class Backend(Protocol):
+    @property
+    def work(self) -> UnitOfWork: ...
+
+
+def now(backend: Backend) -> datetime:
+    return backend.work.run(lambda transaction: transaction.reveals.now())
+
+
+def row(space: TokenSpace, ends: datetime, state: str = "open", principal: str = "a") -> RevealRow:
+    return RevealRow(
+        space.tenant, uuid4(), space.field, principal, state, ends, '{"v":1}', 1, bytes(32)
+    )
+
+
+def put(backend: Backend, *rows: RevealRow) -> None:
+    def work(transaction: Transaction) -> None:
+        for each in rows:
+            transaction.reveals.put(each)
+
+    backend.work.run(work)
+
+
+def found(backend: Backend, tenant: str, reveal: UUID) -> RevealRow | None:
+    return backend.work.run(lambda transaction: transaction.reveals.find(tenant, reveal))
+
+
+def test_a_row_comes_back_as_it_was_stored(backend: Backend, space: TokenSpace) -> None:
+    made = row(space, now(backend) + timedelta(microseconds=1))
+    put(backend, made)
+    assert found(backend, space.tenant, made.id) == made
+    locked = backend.work.run(lambda each: each.reveals.lock(space.tenant, made.id))
+    assert locked == made
+    assert found(backend, space.tenant, uuid4()) is None
+    assert found(backend, "another", made.id) is None
+
+
+def test_a_row_takes_the_place_of_the_one_before(backend: Backend, space: TokenSpace) -> None:
+    made = row(space, now(backend))
+    changed = replace(made, state="granted", document="{}", mac=bytes([1]) * 32, key_version=2)
+    put(backend, made, changed)
+    assert found(backend, space.tenant, made.id) == changed
+
+
+def test_a_principal_has_its_own_rows(backend: Backend, space: TokenSpace) -> None:
+    later = now(backend) + timedelta(hours=1)
+    mine = [row(space, later + timedelta(seconds=at), "denied") for at in range(3)]
+    put(backend, *mine, row(space, later, principal="b"))
+    listed = backend.work.run(lambda each: each.reveals.of_principal(space.tenant, "a", 2))
+    assert listed == [mine[2], mine[1]]
+
+
+def test_open_and_granted_rows_wait_until_they_end(backend: Backend, space: TokenSpace) -> None:
+    later = now(backend) + timedelta(hours=1)
+    waiting = [row(space, later, "open"), row(space, later + timedelta(1), "granted")]
+    put(backend, *waiting, row(space, later, "draft"), row(space, now(backend) - timedelta(1)))
+    other = TokenSpace(space.tenant, "other")
+    put(backend, row(other, later))
+
+    def work(transaction: Transaction) -> list[RevealRow]:
+        return list(transaction.reveals.waiting(space.tenant, [space.field], 10))
+
+    assert backend.work.run(work) == [waiting[1], waiting[0]]
+
+
+def test_parts_are_stored_by_number(backend: Backend, space: TokenSpace) -> None:
+    reveal = uuid4()
+    parts = [
+        RevealPartRow(space.tenant, reveal, at, bytes([at]) * 16, b"\0\0", 1, bytes(32))
+        for at in (3, 1)
+    ]
+    changed = replace(parts[0], spent=b"\0\1", mac=bytes([1]) * 32)
+
+    def work(transaction: Transaction) -> object:
+        transaction.reveals.put_parts(parts)
+        transaction.reveals.put_parts([changed])
+        transaction.reveals.put_parts([])
+        return transaction.reveals.parts(space.tenant, reveal, [1, 2, 3])
+
+    assert backend.work.run(work) == {1: parts[1], 3: changed}
+    none = backend.work.run(lambda each: each.reveals.parts(space.tenant, uuid4(), [1]))
+    assert none == {}
