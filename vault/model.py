@@ -54,6 +54,8 @@ class Action(StrEnum):
     ERASE = "erase"
     ENCRYPT = "encrypt"
     DECRYPT = "decrypt"
+    REQUEST_REVEAL = "request_reveal"
+    APPROVE_REVEAL = "approve_reveal"
     READ_AUDIT = "read_audit"
     READ_POLICY = "read_policy"
 
@@ -197,10 +199,12 @@ class Justification:
     Attributes:
         purpose: a purpose of the policy, or empty.
         ticket: where the case is written down, such as a ticket's number, or empty.
+        grant: id of the reveal that was approved for it, or empty.
     """
 
     purpose: str = field(default="", repr=False)
     ticket: str = field(default="", repr=False)
+    grant: str = field(default="", repr=False)
 
 
 NO_JUSTIFICATION = Justification()
@@ -293,6 +297,8 @@ class AuditEvent:
         counts: items per outcome: ``ok`` and one entry per Reason.
         roles: the caller's roles under the policy, sorted.
         token_digest: keyed digest of the set of tokens answered or asked, or empty.
+        grant: id of the reveal that the call used, or was about, or empty.
+        charged: how many showings of its tokens the call used up.
         purpose: one that the policy knows, or empty.
         ticket: one that the policy asked for and found to be of its form, or empty.
         budget: where all items of an allowed call were charged to a budget, else None.
@@ -317,6 +323,7 @@ class AuditEvent:
     ticket: str = ""
     grant: str = ""
     budget: ChargedBudget | None = None
+    charged: int = 0
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""

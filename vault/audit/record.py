@@ -177,6 +177,7 @@ def event_body(
             # Of calls without one nothing: as records were before there were tickets and budgets.
             **({"ticket": event.ticket} if event.ticket else {}),
             **({"budget": event.budget._asdict()} if event.budget else {}),
+            **({"charged": event.charged} if event.charged else {}),
             **({"erasure": erasure} if erasure else {}),
             **_person_entries(event),
         }

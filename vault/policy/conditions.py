@@ -12,6 +12,7 @@ from datetime import datetime
 
 from vault.errors import Reason
 from vault.model import OnDenied
+from vault.policy.approvals import Approvals
 from vault.policy.budgets import Budget
 from vault.policy.hours import Hours
 from vault.policy.limits import window_text
@@ -65,6 +66,8 @@ class Conditions:
         hours: in which the call must come, or None.
         budget: how many values each principal may read; charged with the work, not judged here.
         on_denied: what is answered for each token of a call that does not meet all of them.
+        approvals: without a grant that has them, the call is refused. None where it needs
+            no grant.
     """
 
     purposes: frozenset[str] = frozenset()
@@ -73,9 +76,13 @@ class Conditions:
     hours: Hours | None = None
     budget: Budget = ()
     on_denied: OnDenied = OnDenied.ERROR
+    approvals: Approvals | None = None
 
     def unmet(self, context: CallContext) -> Unmet | None:
-        """Returns the first condition that a call does not meet, None where it meets all."""
+        """Returns the first condition that a call does not meet, None where it meets all.
+
+        Approvals are no such condition: whether a grant has them, its row says.
+        """
         checks = (self._networks, self._hours, self._purpose, self._ticket)
         for progress, check in enumerate(checks):
             refusal = check(context)
@@ -85,6 +92,9 @@ class Conditions:
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Yields each condition as the policy has it: its key, and its value as text."""
+        if self.approvals is not None:
+            yield "approvals", str(self.approvals)
+            yield "grant_ttl", window_text(int(self.approvals.grant_ttl.total_seconds()))
         if self.purposes:
             yield "purposes", ", ".join(sorted(self.purposes))
         if self.ticket is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vault.errors import Reason
 from vault.model import Action, OnDenied, Principal
+from vault.policy.approvals import Approvals
 from vault.policy.budgets import Allowance
 from vault.policy.conditions import CallContext, Conditions, Unmet
 from vault.policy.model import Policy
@@ -30,11 +31,14 @@ class Allow:
             action that answers no value.
         allowance: the budgets of which one must have enough left, or None where nothing is
             counted.
+        approvals: what the rules that allow it ask for, of which one suffices; empty where
+            one asks for nothing. The call then needs a grant that has them.
     """
 
     roles: tuple[str, ...]
     view: str
     allowance: Allowance | None = None
+    approvals: tuple[Approvals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def _granted(
     policy: Policy, action: Action, permission: Permission, field: str | None, view: str
 ) -> tuple[str, _Granting] | Deny:
     """Returns the view to answer, and who grants it."""
-    if action is Action.DETOKENIZE:
+    if action in (Action.DETOKENIZE, Action.REQUEST_REVEAL):
         return _granted_view(policy, permission, field, view)
     if action is Action.DECRYPT:
         return (FULL, [(FULL, permission[FULL])]) if view in ("", FULL) else _ONLY_FULL
@@ -137,23 +141,33 @@ def _granted_view(
 
 
 def _judged(view: str, granting: _Granting, context: CallContext) -> Decision:
-    roles: set[str] = set()
-    met: dict[str, list[Conditions]] = {}
+    met: list[tuple[str, Conditions, tuple[str, ...]]] = []
     refusals: list[tuple[Unmet, OnDenied]] = []
     for granted, by_conditions in granting:
         for conditions, names in by_conditions.items():
             unmet = conditions.unmet(context)
             if unmet is None:
-                roles.update(names)
-                met.setdefault(granted, []).append(conditions)
+                met.append((granted, conditions, names))
             else:
                 refusals.append((unmet, conditions.on_denied))
-    if roles:
-        return Allow(tuple(sorted(roles)), view, _allowance(met))
+    if met:
+        return _allowed(view, met)
     furthest = max(unmet.progress for unmet, _ in refusals)
     nearest = [each for each in refusals if each[0].progress == furthest]
     unmet, _ = nearest[0]
     return Deny(unmet.reason, unmet.message, _strictest(kind for _, kind in nearest))
+
+
+def _allowed(view: str, met: Sequence[tuple[str, Conditions, tuple[str, ...]]]) -> Allow:
+    """Allows a call by the rules that ask for no approvals, else by those that do."""
+    freely = [each for each in met if each[1].approvals is None]
+    by_view: dict[str, list[Conditions]] = {}
+    for granted, conditions, _ in freely or met:
+        by_view.setdefault(granted, []).append(conditions)
+    roles = {role for _, _, names in freely or met for role in names}
+    asked = () if freely else (conditions.approvals for _, conditions, _ in met)
+    approvals = tuple(dict.fromkeys(each for each in asked if each is not None))
+    return Allow(tuple(sorted(roles)), view, _allowance(by_view), approvals)
 
 
 def _allowance(met: Mapping[str, Sequence[Conditions]]) -> Allowance | None:

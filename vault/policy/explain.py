@@ -62,6 +62,8 @@ class Explanation:
         if isinstance(self.decision, Allow):
             view = f", view {self.decision.view}" if self.decision.view else ""
             yield f"ALLOWED by {', '.join(self.decision.roles)}{view}"
+            for approvals in self.decision.approvals:
+                yield f"with a grant that was approved by {approvals}"
         else:
             yield f"{self.decision.reason}: {self.decision.message}"
         yield from self.unknown

@@ -32,6 +32,7 @@ _FORMULA = frozenset("=+-@")
 _ORACLES = (Action.TOKENIZE, Action.LOOKUP)
 # Whoever holds two of these can do harm and hide it, or look through what was hidden.
 _APART = (Action.ERASE, Action.READ_AUDIT)
+_PEOPLE_APART = (Action.REQUEST_REVEAL, Action.APPROVE_REVEAL, Action.READ_AUDIT)
 _DAY = 86_400
 _QUICK = 365
 
@@ -222,7 +223,7 @@ def _check_roles(policy: Policy) -> Iterator[LintFinding]:
         path = f"roles.{role.name}"
         if role.name not in held:
             yield LintFinding(Severity.WARNING, role.line, path, "no principal holds this role")
-        if any(rule.every and rule.view == FULL and rule.allow & VIEWED for rule in role.rules):
+        if any(_reads_everything(rule) for rule in role.rules):
             message = "reads whole values of every field, those added later too"
             yield LintFinding(Severity.WARNING, role.line, path, message)
         for index, rule in enumerate(role.rules):
@@ -251,6 +252,11 @@ def _check_conditions(rule: Rule, path: str) -> Iterator[LintFinding]:
         yield LintFinding(Severity.WARNING, rule.line, f"{path}.networks", message)
 
 
+def _reads_everything(rule: Rule) -> bool:
+    reads = rule.every and rule.view == FULL and bool(rule.allow & VIEWED)
+    return reads and rule.conditions.approvals is None
+
+
 def _check_purposes(policy: Policy) -> Iterator[LintFinding]:
     rules = [rule for role in policy.roles.values() for rule in role.rules]
     asked = {name for rule in rules for name in rule.conditions.purposes}
@@ -276,6 +282,15 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[LintFinding]:
             f"principals[{policy.bindings.index(binding)}]",
             f"holds {listed(held)} together: who erases should not be the one who checks what "
             "was done; split them between principals",
+        )
+    held = {action for action, _ in rights.permissions}.intersection(_PEOPLE_APART)
+    if len(held) > 1:
+        yield LintFinding(
+            Severity.WARNING,
+            binding.line,
+            f"principals[{policy.bindings.index(binding)}]",
+            f"holds {listed(held)} together: who asks for values, who approves and who checks "
+            "it afterwards should be three people; split them between groups",
         )
     if not rights.permissions:
         yield LintFinding(

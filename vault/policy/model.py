@@ -120,6 +120,10 @@ class Policy:
         found = {name for group in principal.groups for name in self._roles.get(group, ())}
         return tuple(sorted(found.union(own)))
 
+    def groups_of(self, principal: Principal) -> frozenset[Group]:
+        """Returns those of a principal's groups by which the policy gives roles."""
+        return frozenset(group for group in principal.groups if group in self._roles)
+
     def rights_with(self, names: tuple[str, ...]) -> Rights:
         """Returns what roles of this policy allow together; nothing for no role."""
         return self._rights(names)

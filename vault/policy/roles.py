@@ -28,8 +28,8 @@ __all__ = [
 FIELDLESS = frozenset({Action.READ_AUDIT, Action.READ_POLICY})
 """Actions that concern no field."""
 
-VIEWED = frozenset({Action.DETOKENIZE, Action.DECRYPT})
-"""Actions that answer with a view of a value."""
+VIEWED = frozenset({Action.DETOKENIZE, Action.DECRYPT, Action.REQUEST_REVEAL})
+"""Actions that answer with a view of a value, or ask for one."""
 
 JUSTIFIED = VIEWED
 """Actions of which a rule may ask what they are for."""
@@ -42,7 +42,7 @@ class Rule:
     Attributes:
         fields: the fields concerned, ``*`` written out; empty for actions without a field.
         every: whether the file said ``*``, so that fields added later are concerned too.
-        view: the view granted with detokenize and decrypt, or empty.
+        view: the view granted with detokenize and decrypt, or that may be requested, or empty.
         conditions: what it asks of a call for what it allows; a deny has none.
     """
 

@@ -7,7 +7,7 @@ there is no answer but AUDIT_UNAVAILABLE or STORE_UNAVAILABLE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,9 +34,10 @@ from vault.model import (
     OnDenied,
     TokenSpace,
 )
+from vault.policy.approvals import Approvals
 from vault.policy.budgets import Allowance
 from vault.policy.conditions import CallContext
-from vault.policy.decide import Deny, decide
+from vault.policy.decide import Decision, Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
 from vault.service.budgets import Budgets
@@ -69,6 +70,8 @@ class FieldPermit(Permit):
     Attributes:
         quotas: the caller's quotas on the field.
         allowance: the budgets that the call is charged to, or None.
+        justification: what the caller says the call is for, as the policy allows it.
+        approvals: as in ``Allow``.
     """
 
     action: Action
@@ -76,6 +79,8 @@ class FieldPermit(Permit):
     view: str
     quotas: tuple[Quota, ...] = ()
     allowance: Allowance | None = None
+    justification: Justification = NO_JUSTIFICATION
+    approvals: tuple[Approvals, ...] = ()
 
     @property
     def space(self) -> TokenSpace:
@@ -131,16 +136,44 @@ class Admission:
         decision = decide(policy, call.caller.principal, action, field, view, context)
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
+        if decision.approvals and action in _GRANTED and not justification.grant:
+            raise self._deny(replace(event, roles=decision.roles), _NO_GRANT)
         # A ticket that was allowed is of a form that the policy asks for.
         event = replace(
             event, roles=decision.roles, view=decision.view, ticket=justification.ticket
         )
         quotas, allowance = policy.quotas(action, field), decision.allowance
+        if action is Action.REQUEST_REVEAL:
+            allowance = None  # it reads nothing
         if allowance is not None:
             event = replace(event, budget=ChargedBudget(action, allowance.view))
         return FieldPermit(
-            call.caller, event, action, policy.fields[field], decision.view, quotas, allowance
+            call.caller,
+            event,
+            action,
+            policy.fields[field],
+            decision.view,
+            quotas,
+            allowance,
+            justification,
+            decision.approvals,
         )
+
+    def admit_on_some_field(self, call: Call, actions: Collection[Action]) -> Permit:
+        """Admits who may do one of the actions on any field. Raises Denied.
+
+        For calls that name something whose field is not known yet: ``judge`` follows.
+        """
+        event = call.event("allowed")
+        rights = call.policy.rights_of(call.caller.principal)
+        if not any(action in actions for action, _ in rights.permissions):
+            raise self._deny(event, _NO_RIGHT)
+        return Permit(call.caller, event)
+
+    def judge(self, call: Call, action: Action, field: str) -> Decision:
+        """Decides whether a caller may do something on a field; records nothing."""
+        context = self._context(call.caller)
+        return decide(call.policy, call.caller.principal, action, field, context=context)
 
     def carry_out(
         self,
@@ -148,12 +181,14 @@ class Admission:
         items: int,
         work: Callable[[Transaction], T],
         finish: Callable[[T], R],
+        noted: Callable[[], AuditEvent] | None = None,
     ) -> R:
         """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
 
         Args:
             items: size of the batch, charged to the caller's limits and budgets before the work.
             finish: as in ``UnitOfWork.run``.
+            noted: returns the record as far as the work came to know it; the permit's by default.
 
         Raises:
             LimitExceeded, BudgetExhausted, BudgetInvalid, and what the work raises.
@@ -169,35 +204,51 @@ class Admission:
                     totals[key] = self._budgets.charge(transaction.budgets, key, budgets, items)
             return work(transaction)
 
-        deadline, run = permit.caller.deadline, self._work.run
-        answer = self.attempt(permit, lambda: run(charged, finish, deadline=deadline))
+        try:
+            answer = self._work.run(charged, finish, deadline=permit.caller.deadline)
+        except TokenvaultError as error:
+            self._record_failure(permit.event if noted is None else noted(), error)
+            raise
         for key, total in totals.items():
             self._budgets.remember(key, total)
         return answer
+
+    def run(
+        self, permit: Permit, work: Callable[[Transaction], T], noted: Callable[[], AuditEvent]
+    ) -> T:
+        """Runs an admitted call's work that is no batch; ``noted`` as in ``carry_out``."""
+        try:
+            return self._work.run(work, deadline=permit.caller.deadline)
+        except TokenvaultError as error:
+            self._record_failure(noted(), error)
+            raise
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
         """Runs a step of an admitted call; audits the call if the step fails as a whole."""
         try:
             return step()
         except TokenvaultError as error:
-            if error.reason in _NO_RECORD:
-                # Nothing can be recorded: the same database would have to take the record.
-                raise
-            denied = isinstance(error, (LimitExceeded, BudgetInvalid))
-            # What is not allowed, or fails, has charged nothing.
-            self.record(
-                replace(
-                    permit.event,
-                    outcome="denied" if denied else "failed",
-                    reason=error.reason.value,
-                    budget=None,
-                )
-            )
+            self._record_failure(permit.event, error)
             raise
 
     def record(self, event: AuditEvent) -> None:
         """Writes one audit record in a transaction of its own."""
         self._work.run(lambda transaction: transaction.audit.append(event))
+
+    def _record_failure(self, event: AuditEvent, error: TokenvaultError) -> None:
+        """Records that an admitted call failed as a whole, where anything can be recorded."""
+        if error.reason in _NO_RECORD:
+            return  # the same database would have to take the record
+        denied = isinstance(error, Denied | LimitExceeded | BudgetInvalid)
+        # What is not allowed, or fails, has charged nothing.
+        self.record(
+            replace(
+                event,
+                outcome="denied" if denied else "failed",
+                reason=error.reason.value,
+                budget=None,
+            )
+        )
 
     def _context(
         self, caller: Caller, justification: Justification = NO_JUSTIFICATION
@@ -226,6 +277,12 @@ def _answered_as(on_denied: OnDenied) -> Iterator[None]:
         raise
 
 
+_GRANTED = frozenset({Action.DETOKENIZE})
+_NO_GRANT = Deny(
+    Reason.APPROVAL_REQUIRED,
+    "the policy asks for an approval: request a reveal, and name its grant once it is approved",
+)
+_NO_RIGHT = Deny(Reason.DENIED, "the policy does not allow this call")
 _NO_RECORD = {Reason.STORE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE}
 _DENIALS: dict[Reason, type[RequestError]] = {
     Reason.FIELD_NOT_FOUND: FieldNotFound,

@@ -7,13 +7,22 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from vault.errors import RequestError
-from vault.model import NO_JUSTIFICATION, Action, Failure, Justification, OnDenied, Storage
+from vault.model import (
+    NO_JUSTIFICATION,
+    Action,
+    AuditEvent,
+    Failure,
+    Justification,
+    OnDenied,
+    Storage,
+)
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.conversion import Conversion, ConversionPath, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
+from vault.service.reveal.grants import Grants
 from vault.service.substitutes import substituted
 from vault.service.token_specs import FieldTokenSpec, KnownTokenSpecs
 from vault.service.vaulted import VaultedPath
@@ -37,6 +46,7 @@ class TokenizationService:
     def __init__(self, admission: Admission, keys: KeySource) -> None:
         self._admission = admission
         self._keys = keys
+        self._grants = Grants(keys)
         self._token_specs = KnownTokenSpecs()
 
     def tokenize(
@@ -85,6 +95,8 @@ class TokenizationService:
             permit = self._admission.admit_field(
                 call, Action.DETOKENIZE, field, view, justification
             )
+            if justification.grant:
+                return self._under_grant(permit, tokens, _column(permit, finish))
             return self._convert(
                 permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
             )
@@ -111,6 +123,28 @@ class TokenizationService:
             lambda made: finish(DescribeResult(made.answers, made.failures)),
         )
 
+    def _under_grant(
+        self, permit: FieldPermit, tokens: Sequence[str], finish: Callable[[Conversion[str]], R]
+    ) -> R:
+        """Detokenizes what a grant covers; all of it is charged, or the call refused."""
+        token_spec = self._token_specs.for_field(permit.space, permit.field)
+        path = _PATHS[permit.field.storage](self._keys, permit, token_spec)
+        convert = self._admission.attempt(permit, lambda: path.detokenize(tokens))
+        used = permit.event
+
+        def work(transaction: Transaction) -> Conversion[str]:
+            nonlocal used
+            used = permit.event
+            grant = self._grants.lock(transaction.reveals, permit)
+            used = replace(permit.event, grant=str(grant.id))
+            grant.check(permit)
+            made = convert(transaction)
+            charged = grant.charge(made.tokens)
+            self._record(transaction, replace(used, charged=charged), permit, made)
+            return made
+
+        return self._admission.carry_out(permit, len(tokens), work, finish, lambda: used)
+
     def _convert(
         self,
         permit: FieldPermit,
@@ -126,16 +160,22 @@ class TokenizationService:
 
         def work(transaction: Transaction) -> Conversion[T]:
             made = convert(transaction)
-            self._record(transaction, permit, made)
+            self._record(transaction, permit.event, permit, made)
             return made
 
         answer = self._admission.carry_out(permit, items, work, finish)
         token_spec.remember()
         return answer
 
-    def _record(self, transaction: Transaction, permit: FieldPermit, made: Conversion[T]) -> None:
+    def _record(
+        self,
+        transaction: Transaction,
+        so_far: AuditEvent,
+        permit: FieldPermit,
+        made: Conversion[T],
+    ) -> None:
         event = replace(
-            permit.event,
+            so_far,
             counts=outcome_counts(len(made.answers), made.failures),
             key_versions=tuple(sorted(made.key_versions)),
             token_digest=self._keys.audit_key(permit.caller.tenant).mac(made.token_set()),

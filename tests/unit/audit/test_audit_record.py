@@ -44,6 +44,7 @@ EVENT = AuditEvent(
     view="last4",
     ticket="FRAUD-12",
     budget=ChargedBudget(Action.DETOKENIZE, "full"),
+    charged=3,
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
@@ -86,7 +87,7 @@ def test_a_persons_record_says_who_and_since_when() -> None:
 
 
 def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
-    event = replace(EVENT, person=None, auth_time=None, ticket="", budget=None)
+    event = replace(EVENT, person=None, auth_time=None, ticket="", budget=None, charged=0)
     assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (
         '{"counts":{"TOKEN_NOT_FOUND":1,"ok":2},"credential":"0a1b","field":"card_number",'
         '"grant":"","key_versions":[1,2],"kind":"call","number":5,"outcome":"allowed",'

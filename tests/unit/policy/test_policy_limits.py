@@ -70,6 +70,7 @@ def test_a_window_is_a_number_and_a_unit(per: str, seconds: int) -> None:
         ({"actions": "[tokenise]"}, "limits[0].actions[0]", "did you mean 'tokenize'"),
         ({"actions": "[redact]"}, "limits[0].actions[0]", "not built yet"),
         ({"actions": "[read_audit]"}, "limits[0].actions", "works on no values"),
+        ({"actions": "[approve_reveal]"}, "limits[0].actions", "works on no values"),
         ({"actions": None}, "limits[0]", "has no 'actions'"),
         ({"values": "0"}, "limits[0].values", "whole number from 1"),
         ({"values": "1e6"}, "limits[0].values", "whole number"),

@@ -361,13 +361,6 @@ def test_a_rule_that_cannot_be_is_refused(body: str, path: str, message: str) ->
     assert message in found[0].message
 
 
-@pytest.mark.parametrize("key", ["approvals", "grant_ttl"])
-def test_what_a_rule_cannot_do_yet_is_refused_by_name(key: str) -> None:
-    problem = rule_problem(f"fields: [card], allow: [detokenize], view: full, {key}: 1")
-    assert problem.path == f"roles.r[0].{key}"
-    assert "not built yet" in problem.message
-
-
 @pytest.mark.parametrize(
     ("entry", "path", "message"),
     [

@@ -76,6 +76,10 @@ EXPECTED: dict[str, set[tuple[Action, str | None, str]]] = {
     "pipeline": {(Action.TOKENIZE, field, "") for field in FIELDS},
     "support": {(Action.DETOKENIZE, "card_number", "last4")},
     "fraud-analyst": {(Action.DETOKENIZE, "card_number", "full")},
+    "investigator": {
+        (action, "us_ssn", "full") for action in (Action.REQUEST_REVEAL, Action.DETOKENIZE)
+    },
+    "fraud-lead": {(Action.APPROVE_REVEAL, "us_ssn", "")},
     "steward": {(a, field, "") for a in (Action.LOOKUP, Action.DESCRIBE) for field in FIELDS},
     "restore-pipeline": {(Action.DETOKENIZE, field, "full") for field in FIELDS},
     "crypto-service": {

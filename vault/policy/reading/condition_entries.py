@@ -10,6 +10,7 @@ from vault.policy.conditions import Conditions
 from vault.policy.limits import Quota
 from vault.policy.names import NAME, NAME_RULE
 from vault.policy.networks import Network, network_of
+from vault.policy.reading.approval_entries import APPROVAL_KEYS, read_approvals
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry, listed
 from vault.policy.reading.hours_entry import read_hours
@@ -25,7 +26,7 @@ _OF_VALUES = {
     "ticket": "so nobody asks what it is for",
     "budget": "so there are none to count: see 'limits'",
 }
-CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"}
+CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"} | APPROVAL_KEYS
 _MOST_VALUES = 10**15
 _LONGEST_DAYS = 366
 
@@ -45,6 +46,7 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         hours=read_hours(hours) if hours else None,
         budget=_read_budget(entries.get("budget")),
         on_denied=(on_denied.choice(OnDenied) if on_denied else None) or OnDenied.ERROR,
+        approvals=read_approvals(entries),
     )
 
 

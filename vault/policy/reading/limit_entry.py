@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vault.model import Action
 from vault.policy.limits import CountedBy, Limit, Quota
 from vault.policy.model import Field
 from vault.policy.reading.duration_entry import read_duration
@@ -16,6 +17,7 @@ __all__ = ["read_limits"]
 _KEYS = ("fields", "actions", "values", "per", "by")
 _MAX_VALUES = 10**15
 _LONGEST_DAYS = 366
+_WITHOUT_VALUES = FIELDLESS | {Action.APPROVE_REVEAL}
 
 
 def read_limits(entry: Entry, fields: Mapping[str, Field | None]) -> tuple[Limit, ...]:
@@ -32,8 +34,9 @@ def _read_limit(entry: Entry, fields: Mapping[str, Field | None]) -> Limit | Non
     entries = entry.section(frozenset(_KEYS), required=_KEYS)
     names = read_field_names(entries.get("fields"), fields)
     actions = read_actions(entries.get("actions"))
-    if actions & FIELDLESS:
-        entries["actions"].fail(f"{listed(actions & FIELDLESS)}: works on no values: remove it")
+    without = actions & _WITHOUT_VALUES
+    if without:
+        entries["actions"].fail(f"{listed(without)}: works on no values: remove it")
     values = entries["values"].integer(1, _MAX_VALUES) if "values" in entries else None
     seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
     by = entries["by"].choice(CountedBy) if "by" in entries else None

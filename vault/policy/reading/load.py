@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from vault.policy.model import Policy
 from vault.policy.problem import InvalidPolicy, Problem
+from vault.policy.reading.approval_entries import check_approvers
 from vault.policy.reading.document import read_document
 from vault.policy.reading.entry import Entry
 from vault.policy.reading.field_entry import read_fields
@@ -50,6 +51,8 @@ def parse_policy(text: str, source: str) -> Policy:
     described = read_purposes(entries["purposes"]) if "purposes" in entries else None
     roles = read_roles(entries["roles"], fields, described) if "roles" in entries else {}
     bindings = read_principals(entries["principals"], roles) if "principals" in entries else ()
+    if not problems and "roles" in entries:
+        check_approvers(entries["roles"], roles, bindings)
     if problems:
         raise InvalidPolicy(source, problems)
     return Policy(

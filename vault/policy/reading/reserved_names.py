@@ -25,15 +25,11 @@ class Place(Enum):
 
 # The refusal says what leaving the key out means.
 _TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
-    ("approvals", (Place.FILE, Place.RULE), "without it a call needs no approval"),
-    ("grant_ttl", (Place.FILE, Place.RULE), "without it access does not end by itself"),
     ("subject", (Place.SCOPE,), ""),
     ("session", (Place.SCOPE,), ""),
-    ("approve_reveal", (Place.ACTION,), ""),
     ("explain_others", (Place.ACTION,), ""),
     ("manage_keys", (Place.ACTION,), ""),
     ("redact", (Place.ACTION,), ""),
-    ("request_reveal", (Place.ACTION,), ""),
     ("restore", (Place.ACTION,), ""),
     ("retokenize", (Place.ACTION,), ""),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vault.model import Action
 from vault.policy.model import Field
+from vault.policy.reading.approval_entries import check_rule
 from vault.policy.reading.condition_entries import (
     CONDITION_KEYS,
     check_conditions,
@@ -64,6 +65,7 @@ def _read_rule(
         _check_actions(entry, entries, rule)
         _check_view(entry, view_at, rule, fields)
         check_conditions(entries, allow, deny)
+        check_rule(entry, entries, rule)
     return rule
 
 
@@ -91,7 +93,9 @@ def _check_view(
         if viewed:
             entry.fail(f"has no 'view', which {listed(viewed)} needs; {_known_views(rule, fields)}")
     elif not viewed:
-        view_at.fail("only a rule that allows detokenize or decrypt has a view: remove it")
+        view_at.fail(
+            "only a rule that allows detokenize, decrypt or request_reveal has a view: remove it"
+        )
     elif Action.DECRYPT in viewed and rule.view != FULL:
         view_at.fail("decrypt answers whole values: its view is full")
     elif rule.view not in RESERVED:

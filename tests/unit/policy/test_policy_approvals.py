@@ -1,0 +1,131 @@
+"""Approvals in the policy: what a rule asks for, who could never give it, and what it decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from vault.errors import Reason
+from vault.model import Action, Group, Principal
+from vault.policy.approvals import Approvals, ApproverGroup
+from vault.policy.conditions import CallContext
+from vault.policy.decide import Allow, Deny, decide
+from vault.policy.explain import explain
+from vault.policy.lint import lint
+from vault.policy.model import Policy
+from vault.policy.reading.load import InvalidPolicy, parse_policy
+
+ISSUER = "https://idp.example.org"
+TEXT = """\
+version: 1
+fields:
+  card: {format: card, min: 15, generator: ff1}
+  ssn: {format: us_ssn, generator: ff1}
+roles:
+  analyst:
+    - {fields: [card], allow: [detokenize], view: last4}
+    - {fields: [card], allow: [request_reveal, detokenize], view: full, purposes: [fraud], approvals: APPROVALS, grant_ttl: 1h}
+  lead: [{fields: [card], allow: [approve_reveal]}]
+  officer: [{fields: ["*"], allow: [approve_reveal]}]
+  auditor: [{allow: [read_audit]}]
+principals:
+  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: fraud}, roles: [analyst]}
+  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: leads}, roles: [lead]}
+  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: sub, value: o}, roles: [officer]}
+"""  # noqa: E501
+ONE = "[{of: lead}]"
+
+
+def policy(approvals: str = ONE, *changes: tuple[str, str]) -> Policy:
+    text = TEXT.replace("APPROVALS", approvals)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return parse_policy(text, "policy.yaml")
+
+
+def analyst() -> Principal:
+    return Principal(ISSUER, "a", frozenset({Group(ISSUER, "v", "groups", "fraud")}))
+
+
+def test_a_rule_asks_for_approvals() -> None:
+    made = policy("[{of: lead, count: 2, not_same_group: true}, {of: officer}]")
+    groups = ApproverGroup("lead", 2, not_same_group=True), ApproverGroup("officer")
+    assert made.roles["analyst"].rules[1].conditions.approvals == Approvals(
+        groups, timedelta(hours=1)
+    )
+
+
+def test_what_needs_a_grant_says_so() -> None:
+    made, context = policy(), CallContext("fraud")
+    for action in (Action.DETOKENIZE, Action.REQUEST_REVEAL):
+        decision = decide(made, analyst(), action, "card", "full", context)
+        assert isinstance(decision, Allow)
+        assert [str(each) for each in decision.approvals] == ["1 x lead"]
+    free = decide(made, analyst(), Action.DETOKENIZE, "card", "last4", context)
+    assert free == Allow(("analyst",), "last4")
+    asked = decide(made, analyst(), Action.REQUEST_REVEAL, "card", "full")
+    assert isinstance(asked, Deny)
+    assert asked.reason is Reason.PURPOSE_REQUIRED
+    lines = list(explain(made, analyst(), Action.DETOKENIZE, "card", "full", context).lines("p"))
+    assert lines[1] == "with a grant that was approved by 1 x lead"
+
+
+@pytest.mark.parametrize(
+    ("approvals", "problem"),
+    [
+        ("[{of: leed}]", "there is no role 'leed': did you mean 'lead'?"),
+        ("[{of: analyst}]", "the role approves its own requests"),
+        ("[{of: auditor}]", "can never be met: auditor may not approve_reveal on card"),
+        ("[{of: officer, count: 2}]", "can never be met: it takes 2 people, and 1 hold officer"),
+        ("[{of: lead}, {of: lead}]", "names a role twice"),
+        ("[{of: lead, count: 0}]", "must be a whole number from 1 to 10"),
+        ("[{count: 1}]", "has no 'of'"),
+        ("{of: lead}", "must be a list"),
+        ("[]", "is an empty list"),
+    ],
+)
+def test_approvals_that_cannot_be_are_refused(approvals: str, problem: str) -> None:
+    with pytest.raises(InvalidPolicy, match=r"roles\.analyst") as caught:
+        policy(approvals)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (", grant_ttl: 1h", "", "has approvals and no grant_ttl"),
+        ("approvals: [{of: lead}], ", "", "has grant_ttl and no approvals"),
+        ("approvals: [{of: lead}], grant_ttl: 1h", "", "says nobody who approves"),
+        ("grant_ttl: 1h", "grant_ttl: 31d", "up to 30d"),
+        ("[request_reveal, detokenize]", "[detokenize]", "so it allows request_reveal and"),
+        ("[request_reveal, detokenize]", "[request_reveal]", "so it allows request_reveal and"),
+        ("[request_reveal, detokenize]", "[request_reveal, decrypt]", "so it allows request_r"),
+        ("value: leads}, roles: [lead]", "value: leads}, roles: [lead, analyst]", "themselves"),
+        (
+            "  - {jwt: {issuer: \"https://idp.example.org\", audience: v, claim: groups, "
+            "value: leads}, roles: [lead]}",
+            '  - {spiffe: "spiffe://example.org/lead", roles: [lead]}',
+            "can never be met: nobody with a JWT holds lead",
+        ),
+        ("lead: [{fields: [card]", "lead: [{fields: [ssn]", "may not approve_reveal on card"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_are_refused(old: str, new: str, problem: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        policy(ONE, (old, new))
+    assert problem in str(caught.value)
+
+
+def test_a_denial_of_the_approving_role_counts() -> None:
+    denied = "lead: [{fields: [card], deny: [approve_reveal]}, {fields: [card], allow: [approve_"
+    with pytest.raises(InvalidPolicy, match="may not approve_reveal on card"):
+        policy(ONE, ("lead: [{fields: [card], allow: [approve_", denied))
+
+
+def test_two_of_request_approve_and_read_audit_are_warned_of() -> None:
+    made = policy(ONE, ("roles: [officer]", "roles: [officer, auditor]"))
+    texts = [each.message for each in lint(made) if each.path == "principals[2]"]
+    assert any("holds approve_reveal, read_audit together" in text for text in texts)
+    assert not any("three people" in each.message for each in lint(policy()))

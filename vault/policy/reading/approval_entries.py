@@ -1,0 +1,134 @@
+"""Reads what approvals a rule asks for, and refuses those that nobody, or anybody, could give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from vault.model import Action, Group
+from vault.policy.approvals import Approvals, ApproverGroup
+from vault.policy.reading.duration_entry import read_duration
+from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
+from vault.policy.roles import Binding, Role, Rule
+
+__all__ = ["APPROVAL_KEYS", "check_approvers", "check_rule", "read_approvals"]
+
+APPROVAL_KEYS = frozenset({"approvals", "grant_ttl"})
+_GROUP_KEYS = frozenset({"of", "count", "not_same_group"})
+_MAX_PEOPLE = 10
+_MAX_GRANT_DAYS = 30
+
+
+def read_approvals(entries: Mapping[str, Entry]) -> Approvals | None:
+    """Returns the approvals of a rule; what is wrong is recorded."""
+    if "approvals" not in entries or "grant_ttl" not in entries:
+        return None
+    groups = [_read_group(each) for each in entries["approvals"].items()]
+    seconds = read_duration(entries["grant_ttl"], _MAX_GRANT_DAYS, "1h")
+    read = tuple(group for group in groups if group is not None)
+    names = [(group.of, group.not_same_group) for group in read]
+    if len(set(names)) < len(names):
+        entries["approvals"].fail("names a role twice: say so with 'count'")
+    if seconds is None or not read:
+        return None
+    return Approvals(read, timedelta(seconds=seconds))
+
+
+def _read_group(entry: Entry) -> ApproverGroup | None:
+    entries = entry.section(_GROUP_KEYS, required=("of",))
+    of = entries["of"].text() if "of" in entries else None
+    count = entries["count"].integer(1, _MAX_PEOPLE) if "count" in entries else 1
+    apart = entries["not_same_group"].boolean() if "not_same_group" in entries else False
+    if of is None or count is None or apart is None:
+        return None
+    return ApproverGroup(of, count, apart)
+
+
+def check_rule(entry: Entry, entries: Mapping[str, Entry], rule: Rule) -> None:
+    """Records where a rule asks for approvals that cannot be requested, or the reverse."""
+    if Action.REQUEST_REVEAL in rule.deny or Action.APPROVE_REVEAL in rule.deny:
+        return
+    given = APPROVAL_KEYS & entries.keys()
+    if len(given) == 1:
+        (missing,) = APPROVAL_KEYS - given
+        entry.fail(f"has {listed(given)} and no {missing}: a grant needs both")
+    requests = Action.REQUEST_REVEAL in rule.allow
+    if requests and not given:
+        entry.fail("allows request_reveal, and says nobody who approves: add 'approvals'")
+    if given and rule.allow != {Action.REQUEST_REVEAL, Action.DETOKENIZE}:
+        entry.fail(
+            "asks for approvals, so it allows request_reveal and detokenize, and nothing else: "
+            "put other actions in a rule of their own"
+        )
+
+
+def check_approvers(entry: Entry, roles: Mapping[str, Role], bindings: Sequence[Binding]) -> None:
+    """Records approvals that nobody can give, or that requesters could give themselves.
+
+    Args:
+        entry: the section of the roles, which has been read without a problem.
+    """
+    for name, at in entry.mapping().items():
+        for rule, rule_at in zip(roles[name].rules, at.items(), strict=True):
+            if rule.conditions.approvals is None:
+                continue
+            groups = rule.conditions.approvals.groups
+            items = rule_at.mapping()["approvals"].items()
+            for group, group_at in zip(groups, items, strict=True):
+                for problem in _problems(name, rule, group, roles, bindings):
+                    group_at.fail(problem)
+
+
+def _problems(
+    name: str,
+    rule: Rule,
+    group: ApproverGroup,
+    roles: Mapping[str, Role],
+    bindings: Sequence[Binding],
+) -> Iterator[str]:
+    approving = roles.get(group.of)
+    if approving is None:
+        yield f"there is no role {quoted(group.of)}{did_you_mean(group.of, roles)}"
+        return
+    if group.of == name:
+        yield "the role approves its own requests: name another one"
+        return
+    without = rule.fields - _approves(approving)
+    if without:
+        yield (
+            f"can never be met: {group.of} may not approve_reveal on {listed(without)}; allow "
+            "it there"
+        )
+    holders = [each for each in bindings if group.of in each.roles]
+    yield from _holder_problems(name, group, holders)
+
+
+def _holder_problems(name: str, group: ApproverGroup, holders: Sequence[Binding]) -> Iterator[str]:
+    people = [each.principal for each in holders if isinstance(each.principal, Group)]
+    if not people:
+        yield (
+            f"can never be met: nobody with a JWT holds {group.of}, and approvals are given by "
+            "people; bind it to a group"
+        )
+    elif all(each.claim == "sub" for each in people) and len(set(people)) < group.count:
+        yield (
+            f"can never be met: it takes {group.count} people, and {len(set(people))} hold "
+            f"{group.of}"
+        )
+    both = [each.line for each in holders if name in each.roles]
+    if both:
+        yield (
+            f"whoever line {both[0]} is about holds {name} too, and could approve what they ask "
+            "for themselves: give the two roles to two groups"
+        )
+
+
+def _approves(role: Role) -> frozenset[str]:
+    allowed: set[str] = set()
+    denied: set[str] = set()
+    for rule in role.rules:
+        if Action.APPROVE_REVEAL in rule.allow:
+            allowed |= rule.fields
+        if Action.APPROVE_REVEAL in rule.deny:
+            denied |= rule.fields
+    return frozenset(allowed - denied)

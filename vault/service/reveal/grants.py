@@ -1,0 +1,130 @@
+"""Using a grant: checked under its lock, and charged in the transaction of the reveal.
+
+Locks are taken in one order by every call: limits, the grant, its tokens, the audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from vault.errors import Denied, Reason
+from vault.policy.model import Field
+from vault.policy.views import RESERVED
+from vault.service.admission import FieldPermit
+from vault.service.ports import KeySource, RevealStore
+from vault.service.reveal.lifecycle import check_grant
+from vault.service.reveal.model import Reveal
+from vault.service.reveal.rows import RevealRows, Tokens, part_of
+
+__all__ = ["Grants", "HeldGrant", "reveal_id", "shown_by"]
+
+
+class Grants:
+    """Finds the grant that a call names."""
+
+    def __init__(self, keys: KeySource) -> None:
+        self._rows = RevealRows(keys)
+
+    def lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
+        """Locks and returns the grant of an admitted call. Raises Denied, StoreUnavailable."""
+        wanted = reveal_id(permit.justification.grant)
+        row = None if wanted is None else store.lock(permit.caller.tenant, wanted)
+        if row is None or wanted is None:
+            raise _unknown()
+        reveal = self._rows.read(row, wanted)
+        caller = permit.caller
+        if (str(caller.principal), caller.person) != (reveal.principal, reveal.person):
+            raise _unknown()
+        return HeldGrant(store, self._rows, reveal)
+
+
+class HeldGrant:
+    """A grant of the caller's, locked to the end of the transaction."""
+
+    def __init__(self, store: RevealStore, rows: RevealRows, reveal: Reveal) -> None:
+        self._store = store
+        self._rows = rows
+        self._reveal = reveal
+
+    @property
+    def id(self) -> UUID:
+        """The reveal's id."""
+        return self._reveal.id
+
+    def check(self, permit: FieldPermit) -> None:
+        """Raises Denied unless the grant is good now, and for what the call asks."""
+        _check_bounds(self._reveal, permit)
+        check_grant(self._reveal, permit.approvals, self._store.now())
+
+    def charge(self, tokens: Iterable[str]) -> int:
+        """Charges one showing of each distinct token; returns how many those are.
+
+        Raises Denied where one is not the grant's, or was shown as often as may be; the
+        transaction must then end without a commit.
+        """
+        digests = self._rows.digests(self._reveal, list(set(tokens)))
+        by_part: dict[int, list[bytes]] = {}
+        for digest in digests:
+            by_part.setdefault(part_of(digest), []).append(digest)
+        stored = self._store.parts(self._reveal.tenant, self._reveal.id, sorted(by_part))
+        charged: dict[int, Tokens] = {}
+        spent = list(self._reveal.spent)
+        for number, wanted in by_part.items():
+            row = stored.get(number)
+            part = {} if row is None else self._rows.read_part(self._reveal, row)
+            charged[number] = self._charged(part, wanted)
+            spent[number] += len(wanted)
+        self._reveal = replace(self._reveal, spent=tuple(spent))
+        self._store.put(self._rows.written(self._reveal))
+        self._store.put_parts(self._rows.written_parts(self._reveal, charged))
+        return len(digests)
+
+    def _charged(self, part: Tokens, wanted: Sequence[bytes]) -> Tokens:
+        if any(digest not in part for digest in wanted):
+            raise Denied("the grant is not for all of these tokens", reason=Reason.GRANT_INVALID)
+        if any(part[digest] >= self._reveal.times for digest in wanted):
+            raise Denied(
+                "some of these tokens have been shown as often as the grant says; nothing was "
+                "charged",
+                reason=Reason.GRANT_EXHAUSTED,
+            )
+        return {**part, **{digest: part[digest] + 1 for digest in wanted}}
+
+
+def reveal_id(text: str) -> UUID | None:
+    """Reads an id as we write it, None where it is none."""
+    try:
+        read = UUID(text)
+    except ValueError:
+        return None
+    return read if str(read) == text else None
+
+
+def shown_by(field: Field, view: str) -> str:
+    """Returns what a view shows, so that another one of that name can be told from it."""
+    return view if view in RESERVED else repr(field.views[view])
+
+
+def _check_bounds(reveal: Reveal, permit: FieldPermit) -> None:
+    asked = permit.justification
+    pairs = (
+        ("field", reveal.field, permit.field.name),
+        ("view", reveal.view, permit.view),
+        ("purpose", reveal.purpose, asked.purpose),
+        ("ticket", reveal.ticket, asked.ticket),
+    )
+    for what, granted, wanted in pairs:
+        if granted != wanted:
+            raise Denied(f"the grant is for another {what}", reason=Reason.GRANT_INVALID)
+    if shown_by(permit.field, permit.view) != reveal.shows:
+        raise Denied(
+            "the policy has changed what this view shows: request the reveal again",
+            reason=Reason.GRANT_INVALID,
+        )
+
+
+def _unknown() -> Denied:
+    # Of somebody else's, nobody learns that it is there.
+    return Denied("there is no such grant of yours", reason=Reason.GRANT_INVALID)

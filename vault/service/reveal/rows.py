@@ -1,0 +1,234 @@
+"""Reveals as rows: written under a MAC, and believed only where that is ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from vault.crypto.row_mac import Cell
+from vault.errors import DecryptionFailed, Denied, Reason
+from vault.model import Person
+from vault.policy.approvals import Approvals, Approved, ApproverGroup
+from vault.service.ports import KeySource, RevealPartRow, RevealRow
+from vault.service.reveal.model import PARTS, Decision, Reveal, State, Verdict
+
+__all__ = ["DIGEST", "RevealRows", "Tokens", "part_of"]
+
+_REVEALS, _PARTS, _TOKEN = "reveals", "reveal_tokens", "reveal_token"
+_VERSION = 1
+DIGEST = 16  # bytes of a token's digest
+_COUNT = 2
+
+Tokens: TypeAlias = dict[bytes, int]
+"""Digests of tokens, each with how often it was shown."""
+
+_log: FilteringBoundLogger = structlog.get_logger("vault.reveal")
+
+
+class RevealRows:
+    """Writes and reads the rows of reveals under the audit key's MAC key."""
+
+    def __init__(self, keys: KeySource) -> None:
+        self._keys = keys
+
+    def written(self, reveal: Reveal) -> RevealRow:
+        """Returns a reveal's row."""
+        key = self._keys.audit_key(reveal.tenant)
+        document = json.dumps(_document(reveal), sort_keys=True, separators=(",", ":"))
+        bare = RevealRow(
+            reveal.tenant,
+            reveal.id,
+            reveal.field,
+            reveal.principal,
+            reveal.state.value,
+            reveal.ends,
+            document,
+            key.version,
+            b"",
+        )
+        mac = key.rows.mac(_REVEALS, _cells(bare))
+        return RevealRow(*_columns(bare), mac)
+
+    def read(self, row: RevealRow, reveal: UUID) -> Reveal:
+        """Reads a row. Raises Denied (GRANT_INVALID) where no server of ours wrote it."""
+        if row.id != reveal or not self._genuine(row.tenant, row.key_version, _REVEALS, row):
+            raise _forged(reveal)
+        return _reveal(row)
+
+    def digests(self, reveal: Reveal, tokens: Sequence[str]) -> list[bytes]:
+        """Returns the digests of token cores, in order."""
+        key = self._keys.audit_key(reveal.tenant, reveal.digest_version).rows
+        macs = key.macs(_TOKEN, [reveal.tenant, reveal.field], tokens)
+        return [mac[:DIGEST] for mac in macs]
+
+    def written_parts(self, reveal: Reveal, parts: Mapping[int, Tokens]) -> list[RevealPartRow]:
+        """Returns the rows of parts."""
+        key = self._keys.audit_key(reveal.tenant)
+        rows = []
+        for number, tokens in sorted(parts.items()):
+            ordered = sorted(tokens.items())
+            digests = b"".join(digest for digest, _ in ordered)
+            spent = b"".join(count.to_bytes(_COUNT) for _, count in ordered)
+            cells: list[Cell] = [reveal.tenant, reveal.id, number, digests, spent]
+            mac = key.rows.mac(_PARTS, cells)
+            rows.append(
+                RevealPartRow(reveal.tenant, reveal.id, number, digests, spent, key.version, mac)
+            )
+        return rows
+
+    def read_part(self, reveal: Reveal, row: RevealPartRow) -> Tokens:
+        """Reads a part. Raises Denied where it is not ours, or not of the reveal as it is."""
+        genuine = self._genuine(row.tenant, row.key_version, _PARTS, row)
+        if not genuine or row.id != reveal.id:
+            raise _forged(reveal.id)
+        starts = range(0, len(row.digests), DIGEST)
+        counts = range(0, len(row.spent), _COUNT)
+        tokens = {
+            row.digests[at : at + DIGEST]: int.from_bytes(row.spent[count : count + _COUNT])
+            for at, count in zip(starts, counts, strict=True)
+        }
+        # A part from before some of it was shown is genuine too, and no longer that of its row.
+        if sum(tokens.values()) != reveal.spent[row.part]:
+            raise _forged(reveal.id)
+        return tokens
+
+    def _genuine(
+        self, tenant: str, version: int, table: str, row: RevealRow | RevealPartRow
+    ) -> bool:
+        try:
+            key = self._keys.audit_key(tenant, version).rows
+        except DecryptionFailed:
+            return False
+        return key.verify(table, _cells(row), row.mac)
+
+
+def _forged(reveal: UUID) -> Denied:
+    # Its id is no secret, and says what an operator has to look for.
+    _log.error("a reveal's row is not one that this service wrote", reveal=str(reveal))
+    return Denied(
+        "the grant's record was changed by somebody else, and is worth nothing",
+        reason=Reason.GRANT_INVALID,
+    )
+
+
+def _columns(row: RevealRow) -> tuple[str, UUID, str, str, str, datetime, str, int]:
+    return (
+        row.tenant,
+        row.id,
+        row.field,
+        row.principal,
+        row.state,
+        row.ends,
+        row.document,
+        row.key_version,
+    )
+
+
+def _cells(row: RevealRow | RevealPartRow) -> list[Cell]:
+    if isinstance(row, RevealPartRow):
+        return [row.tenant, row.id, row.part, row.digests, row.spent]
+    return [row.tenant, row.id, row.field, row.principal, row.state, row.ends, row.document]
+
+
+def _document(reveal: Reveal) -> Mapping[str, object]:
+    return {
+        "v": _VERSION,
+        "view": reveal.view,
+        "shows": reveal.shows,
+        "purpose": reveal.purpose,
+        "ticket": reveal.ticket,
+        "reason": reveal.reason,
+        "person": list(reveal.person),
+        "groups": sorted(reveal.groups),
+        "roles": sorted(reveal.roles),
+        "policy_digest": reveal.policy_digest,
+        "approvals": [
+            {"of": group.of, "count": group.count, "not_same_group": group.not_same_group}
+            for group in reveal.approvals.groups
+        ],
+        "grant_ttl": _seconds(reveal.approvals.grant_ttl),
+        "lifetime": _seconds(reveal.lifetime),
+        "times": reveal.times,
+        "created": _time(reveal.created),
+        "tokens": reveal.tokens,
+        "granted": None if reveal.granted is None else _time(reveal.granted),
+        "decisions": [_decision(each) for each in reveal.decisions],
+        "spent": list(reveal.spent),
+        "digest_version": reveal.digest_version,
+    }
+
+
+def _decision(decision: Decision) -> Mapping[str, object]:
+    return {
+        "verdict": decision.verdict.value,
+        "person": list(decision.person),
+        "principal": decision.principal,
+        "time": _time(decision.time),
+        "roles": sorted(decision.approved.roles),
+        "apart": decision.approved.apart,
+        "comment": decision.comment,
+    }
+
+
+def _reveal(row: RevealRow) -> Reveal:
+    """Reads a row whose MAC is ours: what is in it, we wrote."""
+    content = json.loads(row.document)
+    groups = tuple(ApproverGroup(**group) for group in content["approvals"])
+    granted = content["granted"]
+    return Reveal(
+        tenant=row.tenant,
+        id=row.id,
+        field=row.field,
+        view=content["view"],
+        shows=content["shows"],
+        purpose=content["purpose"],
+        ticket=content["ticket"],
+        reason=content["reason"],
+        principal=row.principal,
+        person=Person(*content["person"]),
+        groups=frozenset(content["groups"]),
+        roles=frozenset(content["roles"]),
+        policy_digest=content["policy_digest"],
+        approvals=Approvals(groups, timedelta(seconds=content["grant_ttl"])),
+        lifetime=timedelta(seconds=content["lifetime"]),
+        times=content["times"],
+        created=datetime.fromisoformat(content["created"]),
+        ends=row.ends,
+        state=State(row.state),
+        tokens=content["tokens"],
+        granted=None if granted is None else datetime.fromisoformat(granted),
+        decisions=tuple(_read_decisions(content["decisions"])),
+        spent=tuple(content["spent"]),
+        digest_version=content["digest_version"],
+    )
+
+
+def _read_decisions(entries: Iterable[Mapping[str, str]]) -> Iterable[Decision]:
+    for each in entries:
+        yield Decision(
+            Verdict(each["verdict"]),
+            Person(*each["person"]),
+            each["principal"],
+            datetime.fromisoformat(each["time"]),
+            Approved(frozenset(each["roles"]), apart=bool(each["apart"])),
+            each["comment"],
+        )
+
+
+def _time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())
+
+
+def part_of(digest: bytes) -> int:
+    """Returns the part that a token is in."""
+    return digest[0] * PARTS // 256
