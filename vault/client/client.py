@@ -16,6 +16,7 @@ from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
 from vault.client.jwt import ClientJwt
 from vault.client.loopback import no_proxy_options
 from vault.client.retry import RetryPolicy
+from vault.client.reveals import Reveals
 from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
 from vault.v1 import audit_service_pb2 as audit
@@ -94,6 +95,7 @@ class Client:
         self._encryption = EncryptionServiceStub(self._channel)
         self._audit = AuditServiceStub(self._channel)
         self._policy = PolicyServiceStub(self._channel)
+        self.reveals = Reveals(self._channel, self._exchange)
 
     def __enter__(self) -> Client:
         """Returns the client itself."""
@@ -137,12 +139,15 @@ class Client:
         *,
         purpose: str = "",
         ticket: str = "",
+        grant: str = "",
     ) -> Column:
         """Returns a view of the value behind each token; "" asks for the caller's only view.
 
         Args:
             purpose: what the values are read for, where the policy asks: one of its purposes.
             ticket: where that is written down, where the policy asks. Both are audited.
+            grant: id of the reveal that was approved, where the policy asks for approvals. It is
+                charged for each token, also where the answer is lost on its way.
         """
         views: set[str] = set()
 
@@ -154,7 +159,7 @@ class Client:
             tokens,
             self._tokenization.Detokenize,
             lambda items: tokenization.DetokenizeRequest(
-                field=field, tokens=items, view=view, purpose=purpose, ticket=ticket
+                field=field, tokens=items, view=view, purpose=purpose, ticket=ticket, grant=grant
             ),
             answered,
         )
@@ -181,6 +186,7 @@ class Client:
         *,
         purpose: str = "",
         ticket: str = "",
+        grant: str = "",
     ) -> PackedAnswer:
         """Does what ``detokenize`` does, on a packed column."""
         views: set[str] = set()
@@ -193,7 +199,7 @@ class Client:
             tokens,
             self._tokenization.DetokenizeColumn,
             lambda column: tokenization.DetokenizeColumnRequest(
-                field=field, tokens=column, view=view, purpose=purpose, ticket=ticket
+                field=field, tokens=column, view=view, purpose=purpose, ticket=ticket, grant=grant
             ),
             answered,
         )

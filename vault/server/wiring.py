@@ -45,6 +45,7 @@ from vault.rpc.methods.encryption import encryption_rpcs
 from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import Method, registry
+from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.server.audit.integration import IntegrationTask
 from vault.server.audit.publishing import PublishingTask
@@ -63,6 +64,7 @@ from vault.service.erasure.expiry import ExpiryService
 from vault.service.erasure.spellings import SpellingService
 from vault.service.format_space import format_space_left
 from vault.service.policy import PolicyService
+from vault.service.reveal.reveals import RevealService
 from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
@@ -229,6 +231,7 @@ def open_backend(
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring)),
                 audit_rpcs(AuditService(admission, audit_queries)),
+                reveal_rpcs(RevealService(admission, keyring)),
                 policy_rpcs(PolicyService(admission, policies.status)),
             ),
             policy=policies.current,

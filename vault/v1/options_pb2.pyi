@@ -44,6 +44,10 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Reads the policy in force."""
     PERMISSION_ERASE: _Permission.ValueType  # 9
     """Erases the values behind tokens, for good."""
+    PERMISSION_REQUEST_REVEAL: _Permission.ValueType  # 10
+    """Asks to see values, which others then approve."""
+    PERMISSION_APPROVE_REVEAL: _Permission.ValueType  # 11
+    """Approves, denies and revokes what others ask to see."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Permission names the policy action a caller must hold for an RPC. The values
@@ -70,6 +74,10 @@ PERMISSION_READ_POLICY: Permission.ValueType  # 8
 """Reads the policy in force."""
 PERMISSION_ERASE: Permission.ValueType  # 9
 """Erases the values behind tokens, for good."""
+PERMISSION_REQUEST_REVEAL: Permission.ValueType  # 10
+"""Asks to see values, which others then approve."""
+PERMISSION_APPROVE_REVEAL: Permission.ValueType  # 11
+"""Approves, denies and revokes what others ask to see."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int

@@ -96,6 +96,7 @@ class DetokenizeRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     view: _builtins.str
@@ -111,6 +112,10 @@ class DetokenizeRequest(_message.Message):
     """The ticket that the values are read for, of the form that the caller's rule asks for;
     empty where it asks for none. Audited: never a value.
     """
+    grant: _builtins.str
+    """The id of the reveal that was approved for these tokens, where the caller's rule asks for
+    approvals. Each distinct token is charged to it, whatever becomes of the token.
+    """
     @_builtins.property
     def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The tokens, 1 to 10,000 by default."""
@@ -123,10 +128,11 @@ class DetokenizeRequest(_message.Message):
         view: _builtins.str = ...,
         purpose: _builtins.str = ...,
         ticket: _builtins.str = ...,
+        grant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "grant", b"grant", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,6 +413,7 @@ class DetokenizeColumnRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     view: _builtins.str
@@ -414,6 +421,8 @@ class DetokenizeColumnRequest(_message.Message):
     purpose: _builtins.str
     """As in DetokenizeRequest."""
     ticket: _builtins.str
+    """As in DetokenizeRequest."""
+    grant: _builtins.str
     """As in DetokenizeRequest."""
     @_builtins.property
     def tokens(self) -> _column_pb2.StringColumn:
@@ -427,10 +436,11 @@ class DetokenizeColumnRequest(_message.Message):
         view: _builtins.str = ...,
         purpose: _builtins.str = ...,
         ticket: _builtins.str = ...,
+        grant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "grant", b"grant", "purpose", b"purpose", "ticket", b"ticket", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from vault.v1 import (
     audit_service_pb2,
     encryption_service_pb2,
     policy_service_pb2,
+    reveal_service_pb2,
     tokenization_service_pb2,
 )
 
@@ -19,6 +20,7 @@ SERVICES = [
         audit_service_pb2,
         encryption_service_pb2,
         policy_service_pb2,
+        reveal_service_pb2,
         tokenization_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()

@@ -16,6 +16,7 @@ from vault.rpc.methods.encryption import encryption_rpcs
 from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import registry
+from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.rpc.permissions import permissions
 from vault.service.audit import AuditService
@@ -23,6 +24,7 @@ from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.spellings import SpellingService
 from vault.service.policy import PolicyService
+from vault.service.reveal.reveals import RevealService
 from vault.service.tokenization import TokenizationService
 
 
@@ -51,6 +53,7 @@ def test_every_rpc_of_the_api_has_a_row(every: Set[str]) -> None:
         encryption_rpcs(cast("EncryptionService", None)),
         audit_rpcs(cast("AuditService", None)),
         policy_rpcs(cast("PolicyService", None)),
+        reveal_rpcs(cast("RevealService", None)),
     )
     assert methods.keys() == every
 

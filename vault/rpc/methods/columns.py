@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from vault.model import Failure
 from vault.rpc.methods.column_codec import SentColumn, decode_column
-from vault.rpc.methods.messages import item_errors, justification
+from vault.rpc.methods.messages import granted, item_errors
 from vault.rpc.methods.registry import BoundCall, EncodedResponse, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult
@@ -56,7 +56,7 @@ def column_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
             sent.texts,
             ask.view,
             lambda result: _detokenized(sent, result),
-            justification(ask),
+            granted(ask),
         )
 
     return (

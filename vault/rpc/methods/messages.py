@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vault.model import Failure, Justification
 from vault.v1.item_error_pb2 import ItemError
 
-__all__ = ["item_errors", "justification", "timestamp"]
+__all__ = ["granted", "item_errors", "justification", "timestamp"]
 
 
 class _Justified(Protocol):
@@ -26,6 +26,18 @@ class _Justified(Protocol):
 def justification(request: _Justified) -> Justification:
     """Returns what a request says that it is for."""
     return Justification(request.purpose, request.ticket)
+
+
+class _Granted(_Justified, Protocol):
+    """A request that may name what was approved for it."""
+
+    @property
+    def grant(self) -> str: ...
+
+
+def granted(request: _Granted) -> Justification:
+    """Returns what a request says that it is for, and the grant that it names."""
+    return Justification(request.purpose, request.ticket, request.grant)
 
 
 def item_errors(failures: Mapping[int, Failure]) -> Iterable[ItemError]:

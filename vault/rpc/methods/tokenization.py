@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.rpc.methods.messages import item_errors, justification, timestamp
+from vault.rpc.methods.messages import granted, item_errors, timestamp
 from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.results import ColumnResult, DescribeResult, TokenDescription
@@ -21,9 +21,7 @@ def tokenization_rpcs(service: TokenizationService) -> Sequence[RpcDefinition]:
         return service.tokenize(call, ask.field, ask.values, ask.region, _tokenized)
 
     def detokenize(call: Call, ask: pb.DetokenizeRequest) -> EncodedResponse:
-        return service.detokenize(
-            call, ask.field, ask.tokens, ask.view, _detokenized, justification(ask)
-        )
+        return service.detokenize(call, ask.field, ask.tokens, ask.view, _detokenized, granted(ask))
 
     def lookup(call: Call, ask: pb.LookupRequest) -> EncodedResponse:
         return service.lookup(call, ask.field, ask.values, ask.region, _found)

@@ -1,0 +1,226 @@
+"""Governed reveals over the wire, on two replicas; and as the database's owner."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from vault.client import CallError, Client, ClientJwt
+from vault.dev.issuer import JwtIssuer
+from vault.dev.ports import persistent_port
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Server, Site, StartServer
+
+IDP = "https://idp.example.org"
+POLICY = """
+version: 1
+fields:
+  card: {format: {alphabet: digits, min: 12, max: 12}, generator: ff1}
+roles:
+  pipeline: [{fields: [card], allow: [tokenize]}]
+  analyst:
+    - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h}
+  lead: [{fields: [card], allow: [approve_reveal]}]
+principals:
+  - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
+  - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: fraud}, roles: [analyst]}
+  - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: leads}, roles: [lead]}
+"""  # noqa: E501
+CLIENTS, GRANTED, BATCH, ASKED = 64, 1000, 10, 10_000
+
+
+@dataclass
+class Replicas:
+    site: Site
+    servers: Sequence[Server]
+    issuer: JwtIssuer
+
+    def __post_init__(self) -> None:
+        self._names = count()
+
+    def client(self, person: str, *groups: str, subject: str = "", replica: int = 0) -> Client:
+        now = int(time.time())
+        claims: dict[str, object] = {
+            "iss": IDP, "aud": "tokenvault", "sub": subject or person, "iat": now,
+            "exp": now + 600, "groups": list(groups), "email": person, "email_verified": True,
+        }  # fmt: skip
+        path = self.site.directory / f"token-{next(self._names)}"
+        path.write_text(self.issuer.sign(claims))
+        path.chmod(0o600)
+        jwt = ClientJwt(self.site.authority.certificate_path, path)
+        return Client(self.servers[replica].jwt_address, jwt)
+
+    def analyst(self, replica: int = 0) -> Client:
+        return self.client("ann@example.org", "fraud", replica=replica)
+
+    def lead(self, replica: int = 1) -> Client:
+        return self.client("lea@example.org", "leads", replica=replica)
+
+    def owner(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.site.database.superuser_conninfo, autocommit=True)
+
+
+@pytest.fixture(scope="module")
+def replicas(site: Site, start_server: StartServer) -> Replicas:
+    path = site.directory / "reveals.yaml"
+    path.write_text(POLICY, encoding="utf-8")
+    issuer = JwtIssuer(site.directory / "issuer")
+    servers = []
+    for name in ("one", "two"):
+        port = site.directory / name / "jwt_port"
+        port.parent.mkdir()
+        changes: dict[str, dict[str, str | int | list[str]]] = {
+            "policy": {"path": str(path)},
+            "jwt": {"port": persistent_port(port)},
+            "jwt.issuers#1": {
+                "issuer": IDP,
+                "audience": "tokenvault",
+                "group_claim": "groups",
+                "person_claim": "email",
+                "algorithms": ["ES256"],
+                "jwks_file": str(issuer.jwks_path),
+            },
+        }
+        servers.append(start_server(name, changes))
+    return Replicas(site, servers, issuer)
+
+
+@pytest.fixture(scope="module")
+def tokens(replicas: Replicas) -> Sequence[str]:
+    values = [f"{at:012}" for at in range(GRANTED)]
+    with replicas.servers[0].client("pipeline") as client:
+        made = client.tokenize("card", values).values
+    assert all(made)
+    return [str(token) for token in made]
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(CallError) as caught:
+        call()
+    return str(caught.value.reason)
+
+
+def granted(replicas: Replicas, tokens: Sequence[str], times: int = 1) -> str:
+    with replicas.analyst() as analyst, replicas.lead() as lead:
+        made = analyst.reveals.request("card", tokens, reason="a case", times=times)
+        assert lead.reveals.approve(made.id).left == len(tokens) * times
+    return str(made.id)
+
+
+def test_request_approve_reveal_exhaust_and_revoke(
+    replicas: Replicas, tokens: Sequence[str], read_audit: Callable[[], list[str]]
+) -> None:
+    with replicas.analyst() as analyst, replicas.lead() as lead:
+        assert refusal(lambda: analyst.detokenize("card", tokens[:2])) == "APPROVAL_REQUIRED"
+        made = analyst.reveals.request("card", tokens[:2], reason="a case")
+        assert refusal(lambda: analyst.reveals.approve(made.id)) == "DENIED"
+        (seen,) = lead.reveals.list()
+        assert (seen.id, seen.person, seen.tokens) == (made.id, "ann@example.org", 2)
+        lead.reveals.approve(made.id, "go on")
+        shown = analyst.detokenize("card", tokens[:2], grant=made.id).values
+        assert shown == ["000000000000", "000000000001"]
+    with replicas.analyst(1) as analyst:
+        again = refusal(lambda: analyst.detokenize("card", tokens[:1], grant=made.id))
+        assert again == "GRANT_EXHAUSTED"
+        other = granted(replicas, tokens[2:4])
+        with replicas.lead() as lead:
+            lead.reveals.revoke(other)
+        assert refusal(lambda: analyst.detokenize("card", tokens[2:3], grant=other)) == (
+            "GRANT_REVOKED"
+        )
+    bodies = [json.loads(body) for body in read_audit()]
+    of_grant = [body for body in bodies if body.get("grant") == made.id]
+    assert sum(body.get("charged", 0) for body in of_grant) == 2
+    assert not any(token in body for body in read_audit() for token in tokens[:4])
+
+
+def test_nobody_approves_for_themselves_or_uses_anothers_grant(
+    replicas: Replicas, tokens: Sequence[str]
+) -> None:
+    with replicas.analyst() as analyst:
+        made = analyst.reveals.request("card", tokens[10:12], reason="a case")
+    second = replicas.client("ann@example.org", "leads", subject="second")
+    nested = replicas.client("ned@example.org", "leads", "fraud")
+    with second, nested:
+        assert refusal(lambda: second.reveals.approve(made.id)) == "SELF_APPROVAL"
+        assert refusal(lambda: nested.reveals.approve(made.id)) == "SAME_GROUP"
+    with replicas.lead() as lead:
+        lead.reveals.approve(made.id)
+        assert refusal(lambda: lead.reveals.approve(made.id)) == "REVEAL_CLOSED"
+    with replicas.client("eve@example.org", "fraud") as eve:
+        assert refusal(lambda: eve.detokenize("card", tokens[10:11], grant=made.id)) == (
+            "GRANT_INVALID"
+        )
+        assert refusal(lambda: eve.reveals.get(made.id)) == "REVEAL_NOT_FOUND"
+    with replicas.analyst() as analyst:
+        assert refusal(lambda: analyst.detokenize("card", tokens[12:13], grant=made.id)) == (
+            "GRANT_INVALID"
+        )
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        "UPDATE reveals SET document = replace(document, '\"times\":2', '\"times\":9')",
+        "UPDATE reveals SET ends = ends + interval '1 year'",
+        "UPDATE reveals SET state = 'granted'",
+        "UPDATE reveals SET mac = sha256('x')",
+        "UPDATE reveal_tokens SET spent = overlay(spent PLACING '\\x0000' FROM 1)",
+        "DELETE FROM reveal_tokens",
+    ],
+)
+def test_what_the_owner_writes_is_worth_nothing(
+    replicas: Replicas, tokens: Sequence[str], forgery: str
+) -> None:
+    grant = granted(replicas, tokens[20:21], times=2)
+    with replicas.analyst() as analyst, replicas.owner() as owner:
+        analyst.detokenize("card", tokens[20:21], grant=grant)
+        if "'granted'" in forgery:
+            analyst.reveals.revoke(grant)
+        owner.execute(f"{forgery} WHERE id = '{grant}'")
+        assert refusal(lambda: analyst.detokenize("card", tokens[20:21], grant=grant)) == (
+            "GRANT_INVALID"
+        )
+        owner.execute(f"DELETE FROM reveals WHERE id = '{grant}'")
+
+
+def test_a_grant_of_a_thousand_shows_exactly_a_thousand(
+    replicas: Replicas, tokens: Sequence[str], read_audit: Callable[[], list[str]]
+) -> None:
+    """64 clients on 2 replicas ask for ten times as many."""
+    grant = granted(replicas, tokens)
+    batches = [
+        tokens[at : at + BATCH] for _ in range(ASKED // GRANTED) for at in range(0, GRANTED, BATCH)
+    ]
+    clients = [replicas.analyst(at % 2) for at in range(CLIENTS)]
+
+    def run(client: Client, mine: Sequence[Sequence[str]]) -> tuple[int, set[str]]:
+        shown, reasons = 0, set()
+        for batch in mine:
+            try:
+                shown += len(client.detokenize("card", batch, grant=grant).values)
+            except CallError as error:
+                reasons.add(str(error.reason))
+        return shown, reasons
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        shares = [batches[at::CLIENTS] for at in range(CLIENTS)]
+        answers = list(pool.map(run, clients, shares))
+    for client in clients:
+        client.close()
+    bodies = [json.loads(body) for body in read_audit()]
+    charged = sum(body.get("charged", 0) for body in bodies if body.get("grant") == grant)
+    with replicas.analyst() as analyst:
+        left = analyst.reveals.get(grant).left
+    shown = sum(each for each, _ in answers)
+    assert (shown, charged, left) == (GRANTED, GRANTED, 0)
+    assert set().union(*(reasons for _, reasons in answers)) <= {"GRANT_EXHAUSTED", "OVERLOADED"}
