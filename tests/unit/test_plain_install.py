@@ -61,9 +61,17 @@ def modules_left_out() -> set[str]:
 
 LEFT_OUT = modules_left_out()
 # Commands that work with a plain install: whatever else there is says which extra it needs.
-PLAIN = {"tokenize", "detokenize", "erase", "login", "policy show"} | {
-    f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove")
-}
+PLAIN = (
+    {"tokenize", "detokenize", "erase", "login", "policy show"}
+    | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove")}
+    | {
+        f"reveal {name}"
+        for name in (
+            *("request", "list", "show", "approve"),
+            *("deny", "withdraw", "revoke", "open"),
+        )
+    }
+)
 NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--config", "server.toml"), "server"),
     (("migrate", "--config", "server.toml", "--owner", "owner"), "server"),

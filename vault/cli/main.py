@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vault.cli import convert, development, erase, health, keys, login, policy, server
+from vault.cli import convert, development, erase, health, keys, login, policy, reveal, server
 from vault.cli.audit.commands import app as audit_app
 from vault.cli.exits import ExitCode, describe_failure
 from vault.cli.printable import printable_streams
@@ -44,6 +44,7 @@ app.command()(server.serve)
 app.command()(server.migrate)
 app.command()(health.health)
 app.add_typer(policy.app, name="policy")
+app.add_typer(reveal.app, name="reveal")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit_app, name="audit")
 
