@@ -63,7 +63,7 @@ LEFT_OUT = modules_left_out()
 # Commands that work with a plain install: whatever else there is says which extra it needs.
 PLAIN = (
     {"tokenize", "detokenize", "erase", "login", "policy show"}
-    | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove")}
+    | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove", "report")}
     | {
         f"reveal {name}"
         for name in (

@@ -40,10 +40,11 @@ class AuditFilter:
     writer: str = ""
     number: int = 0
     request_id: str = ""
+    purposes: Collection[str] = ()
 
     def check(self) -> None:
         """Raises InvalidRequest where it is malformed; the message quotes nothing of it."""
-        alternatives = (self.principals, self.fields, self.outcomes, self.rpcs)
+        alternatives = (self.principals, self.fields, self.outcomes, self.rpcs, self.purposes)
         if any(len(each) > MAX_ALTERNATIVES for each in alternatives):
             raise InvalidRequest(f"a filter has at most {MAX_ALTERNATIVES} alternatives of a kind")
         if self.number < 0 or (self.number and not self.writer):
@@ -69,6 +70,7 @@ class AuditFilter:
             (self.fields, "field"),
             (self.outcomes, "outcome"),
             (self.rpcs, "rpc"),
+            (self.purposes, "purpose"),
         )
         if any(wanted and body.get(name) not in wanted for wanted, name in named):
             return False

@@ -167,6 +167,7 @@ class AuditFilter(_message.Message):
     WRITER_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
     writer: _builtins.str
     """A writer's id."""
     number: _builtins.int
@@ -197,6 +198,10 @@ class AuditFilter(_message.Message):
     def rpcs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """RPCs by their short names, such as Detokenize."""
 
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Purposes that callers gave. At most 100."""
+
     def __init__(
         self,
         *,
@@ -209,10 +214,11 @@ class AuditFilter(_message.Message):
         writer: _builtins.str = ...,
         number: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "number", b"number", "outcomes", b"outcomes", "principals", b"principals", "request_id", b"request_id", "rpcs", b"rpcs", "since", b"since", "until", b"until", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "number", b"number", "outcomes", b"outcomes", "principals", b"principals", "purposes", b"purposes", "request_id", b"request_id", "rpcs", b"rpcs", "since", b"since", "until", b"until", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,7 @@ CALL = json.dumps(
         "outcome": "allowed",
         "field": "us_ssn",
         "request_id": "0a",
+        "purpose": "fraud",
     }
 )
 OPENED = json.dumps({"kind": "opened", "time": "2026-11-23T11:59:59.999999+00:00"})
@@ -37,6 +38,7 @@ WANTED = [
     AuditFilter(since=NOON - SECOND, until=NOON + SECOND, request_id="0a"),
     AuditFilter(writer=WRITER),
     AuditFilter(writer=WRITER, number=7),
+    AuditFilter(purposes=["support", "fraud"]),
 ]
 UNWANTED = [
     AuditFilter(principals=["spiffe://example.org/et"]),
@@ -48,6 +50,8 @@ UNWANTED = [
     AuditFilter(until=NOON),
     AuditFilter(request_id="0"),
     AuditFilter(writer=OTHER),
+    AuditFilter(purposes=["support"]),
+    AuditFilter(purposes=[""]),
     AuditFilter(writer=WRITER, number=8),
 ]
 

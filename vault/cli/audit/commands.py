@@ -33,6 +33,7 @@ from vault.cli.audit.pages import (
     read_checkpoint_file,
 )
 from vault.cli.audit.prove import prove
+from vault.cli.audit.report import report
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption, with_option_groups
@@ -44,6 +45,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 app.command()(export)
 app.command()(prove)
+app.command()(report)
 
 _FIRST_PAUSE = 0.5
 

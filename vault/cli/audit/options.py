@@ -69,6 +69,10 @@ class AuditFilterOptions:
         list[str] | None, typer.Option(help="With this outcome: allowed, denied, failed.")
     ] = None
     rpc: Annotated[list[str] | None, typer.Option(help="Of this RPC, such as Detokenize.")] = None
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of calls that gave this purpose; may be repeated."),
+    ] = None
     writer: Annotated[
         str | None, typer.Option(metavar="UUID", help="Of this writer, as in findings and logs.")
     ] = None
@@ -94,6 +98,7 @@ class AuditFilterOptions:
             writer=self.writer or "",
             number=self.number or 0,
             request_id=self.request_id or "",
+            purposes=self.purpose or (),
         )
         now = datetime.now(UTC)
         begin = None if self.since is None else _time(self.since, "--since", now)

@@ -95,6 +95,7 @@ def _search(ask: pb.TailAuditRequest) -> AuditSearch:
         writer=given.writer,
         number=given.number,
         request_id=given.request_id,
+        purposes=frozenset(given.purposes),
     )
     return AuditSearch(ask.position, ask.limit, ask.before, wanted)
 

@@ -1,0 +1,100 @@
+"""What audit records add up to: calls and values by caller, field and purpose, and by day."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vault.v1.audit_service_pb2 import AuditRecord
+
+__all__ = ["OUTCOMES", "Figures", "Sum", "Use"]
+
+OUTCOMES = ("allowed", "denied", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Who called, on what, and what for; what a record does not say is empty."""
+
+    who: str
+    field: str
+    purpose: str
+
+
+@dataclass(slots=True)
+class Sum:
+    """Calls by outcome, and how many values the allowed ones were about."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    values: int = 0
+
+    def add(self, other: Sum) -> None:
+        """Adds another sum."""
+        self.calls.update(other.calls)
+        self.values += other.values
+
+
+@dataclass
+class Figures:
+    """The sums of the records that were fed, in memory that grows with the sums alone.
+
+    Attributes:
+        days: by date, UTC.
+        unreadable: records that are missing or were edited; they are in no sum.
+    """
+
+    uses: dict[Use, Sum] = field(default_factory=dict)
+    days: dict[str, Sum] = field(default_factory=dict)
+    records: int = 0
+    unreadable: int = 0
+
+    def feed(self, record: AuditRecord) -> None:
+        """Takes a record; those of no call count as records only."""
+        self.records += 1
+        body = _body(record)
+        if body is None:
+            self.unreadable += 1
+            return
+        if body.get("kind") != "call":
+            return
+        one = Sum(Counter([_text(body, "outcome")]), _values(body))
+        use = Use(_who(body), _text(body, "field"), _purpose(body))
+        self.uses.setdefault(use, Sum()).add(one)
+        self.days.setdefault(_text(body, "time")[:10], Sum()).add(one)
+
+    def by(self, name: str) -> dict[str, Sum]:
+        """Returns the sums by one of who, field and purpose."""
+        sums: dict[str, Sum] = {}
+        for use, one in self.uses.items():
+            sums.setdefault(getattr(use, name), Sum()).add(one)
+        return sums
+
+
+def _body(record: AuditRecord) -> Mapping[str, object] | None:
+    try:
+        body = json.loads(record.body)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _text(body: Mapping[str, object], name: str) -> str:
+    return str(body.get(name, ""))
+
+
+def _purpose(body: Mapping[str, object]) -> str:
+    # Refused calls that share a record have the message there that they were answered with.
+    return _text(body, "purpose") if _text(body, "rpc") != "*" else ""
+
+
+def _who(body: Mapping[str, object]) -> str:
+    person = body.get("person")
+    return _text(person, "value") if isinstance(person, dict) else _text(body, "principal")
+
+
+def _values(body: Mapping[str, object]) -> int:
+    counts = body.get("counts")
+    found = counts.get("ok", 0) if isinstance(counts, dict) else 0
+    return found if isinstance(found, int) and _text(body, "outcome") == "allowed" else 0
