@@ -30,7 +30,9 @@ roles:
   analyst:
     - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h}
   lead: [{fields: [card], allow: [approve_reveal]}]
+  auditor: [{allow: [read_audit]}]
 principals:
+  - {spiffe: "spiffe://example.org/auditor", roles: [auditor]}
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: fraud}, roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: leads}, roles: [lead]}
@@ -167,19 +169,27 @@ def test_nobody_approves_for_themselves_or_uses_anothers_grant(
         )
 
 
+def findings(replicas: Replicas) -> Sequence[str]:
+    with replicas.servers[0].client("auditor") as client:
+        return [f"{each.kind} {each.message}" for each in client.verify_audit().findings]
+
+
 @pytest.mark.parametrize(
-    "forgery",
+    ("forgery", "kind"),
     [
-        "UPDATE reveals SET document = replace(document, '\"times\":2', '\"times\":9')",
-        "UPDATE reveals SET ends = ends + interval '1 year'",
-        "UPDATE reveals SET state = 'granted'",
-        "UPDATE reveals SET mac = sha256('x')",
-        "UPDATE reveal_tokens SET spent = overlay(spent PLACING '\\x0000' FROM 1)",
-        "DELETE FROM reveal_tokens",
+        (
+            "UPDATE reveals SET document = replace(document, '\"times\":2', '\"times\":9')",
+            "FORGED_ROW",
+        ),
+        ("UPDATE reveals SET ends = ends + interval '1 year'", "FORGED_ROW"),
+        ("UPDATE reveals SET state = 'granted'", "FORGED_ROW"),
+        ("UPDATE reveals SET mac = sha256('x')", "FORGED_ROW"),
+        ("UPDATE reveal_tokens SET spent = overlay(spent PLACING '\\x0000' FROM 1)", "FORGED_ROW"),
+        ("DELETE FROM reveal_tokens", "ROLLED_BACK"),
     ],
 )
 def test_what_the_owner_writes_is_worth_nothing(
-    replicas: Replicas, tokens: Sequence[str], forgery: str
+    replicas: Replicas, tokens: Sequence[str], forgery: str, kind: str
 ) -> None:
     grant = granted(replicas, tokens[20:21], times=2)
     with replicas.analyst() as analyst, replicas.owner() as owner:
@@ -190,7 +200,31 @@ def test_what_the_owner_writes_is_worth_nothing(
         assert refusal(lambda: analyst.detokenize("card", tokens[20:21], grant=grant)) == (
             "GRANT_INVALID"
         )
+        found = [each for each in findings(replicas) if grant in each]
+        assert [each.split()[0] for each in found] == [kind]
+        owner.execute(f"DELETE FROM reveal_tokens WHERE id = '{grant}'")
         owner.execute(f"DELETE FROM reveals WHERE id = '{grant}'")
+    (gone,) = [each for each in findings(replicas) if grant in each]
+    assert gone.endswith("is gone")
+
+
+def test_a_reveal_that_is_put_back_is_named(replicas: Replicas, tokens: Sequence[str]) -> None:
+    grant = granted(replicas, tokens[30:31])
+    tables = ("reveals", "reveal_tokens")
+    with replicas.analyst() as analyst, replicas.owner() as owner:
+        for table in tables:
+            owner.execute(f"CREATE TABLE old_{table} AS TABLE {table}")
+        analyst.detokenize("card", tokens[30:31], grant=grant)
+        assert not [each for each in findings(replicas) if grant in each]
+        for table in tables:
+            owner.execute(f"DELETE FROM {table} WHERE id = '{grant}'")
+            owner.execute(f"INSERT INTO {table} SELECT * FROM old_{table} WHERE id = '{grant}'")
+        analyst.detokenize("card", tokens[30:31], grant=grant)  # genuine, as it was
+        (found,) = [each for each in findings(replicas) if grant in each]
+        assert found.startswith("ROLLED_BACK")
+        assert "has shown 1 tokens, and records 2" in found
+        for table in tables:
+            owner.execute(f"DROP TABLE old_{table}")
 
 
 def test_a_grant_of_a_thousand_shows_exactly_a_thousand(

@@ -182,7 +182,8 @@ def open_backend(
         )
         stack.callback(policies.close)
         policies.start()
-        admission = Admission(work, Budgets(keyring, RefusedRows(audit_metrics).budget))
+        refused = RefusedRows(audit_metrics)
+        admission = Admission(work, Budgets(keyring, refused.budget))
         expiry = ExpiryService(
             PostgresUnitOfWork(side, chain_heads), keyring, policies.current, settings.reaper.batch
         )
@@ -221,7 +222,7 @@ def open_backend(
             )
             stack.callback(publishing.stop)
             publishing.start()
-        tokens = TokenizationService(admission, keyring)
+        tokens = TokenizationService(admission, keyring, refused.reveal)
         yield Backend(
             methods=registry(
                 tokenization_rpcs(tokens),
@@ -231,7 +232,7 @@ def open_backend(
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring)),
                 audit_rpcs(AuditService(admission, audit_queries)),
-                reveal_rpcs(RevealService(admission, keyring)),
+                reveal_rpcs(RevealService(admission, keyring, refused.reveal)),
                 policy_rpcs(PolicyService(admission, policies.status)),
             ),
             policy=policies.current,

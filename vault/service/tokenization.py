@@ -23,6 +23,7 @@ from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
 from vault.service.reveal.grants import Grants
+from vault.service.reveal.rows import Refused
 from vault.service.substitutes import substituted
 from vault.service.token_specs import FieldTokenSpec, KnownTokenSpecs
 from vault.service.vaulted import VaultedPath
@@ -43,10 +44,13 @@ _PATHS: Mapping[Storage, Callable[[KeySource, FieldPermit, FieldTokenSpec], Conv
 class TokenizationService:
     """The use cases of tokens. Stateless but for the record of used fields' token specs."""
 
-    def __init__(self, admission: Admission, keys: KeySource) -> None:
+    def __init__(
+        self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
+    ) -> None:
+        """Takes what decides and audits, the keys, and what is told of grants not believed."""
         self._admission = admission
         self._keys = keys
-        self._grants = Grants(keys)
+        self._grants = Grants(keys, refused)
         self._token_specs = KnownTokenSpecs()
 
     def tokenize(

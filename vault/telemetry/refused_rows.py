@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from vault.service.budgets import TABLE
 from vault.service.ports import BudgetKey
 from vault.telemetry.logging import get_log
@@ -30,3 +32,8 @@ class RefusedRows:
             view=key.view,
         )
         self._metrics.count_refused_row(TABLE)
+
+    def reveal(self, reveal: UUID, table: str) -> None:
+        """Takes a row of a reveal, whose id is no secret."""
+        _log.error("a row that decides is not believed", table=table, reveal=str(reveal))
+        self._metrics.count_refused_row(table)

@@ -16,7 +16,7 @@ from vault.service.admission import FieldPermit
 from vault.service.ports import KeySource, RevealStore
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
-from vault.service.reveal.rows import RevealRows, Tokens, part_of
+from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
 __all__ = ["Grants", "HeldGrant", "reveal_id", "shown_by"]
 
@@ -24,8 +24,8 @@ __all__ = ["Grants", "HeldGrant", "reveal_id", "shown_by"]
 class Grants:
     """Finds the grant that a call names."""
 
-    def __init__(self, keys: KeySource) -> None:
-        self._rows = RevealRows(keys)
+    def __init__(self, keys: KeySource, refused: Refused) -> None:
+        self._rows = RevealRows(keys, refused)
 
     def lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
         """Locks and returns the grant of an admitted call. Raises Denied, StoreUnavailable."""

@@ -20,7 +20,7 @@ from vault.service.ports import KeySource, RevealRow, RevealStore, Transaction, 
 from vault.service.reveal import lifecycle
 from vault.service.reveal.grants import reveal_id, shown_by
 from vault.service.reveal.model import Participant, Reveal, State
-from vault.service.reveal.rows import RevealRows, Tokens, part_of
+from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
 __all__ = ["MAX_LISTED", "MAX_TOKENS", "RevealRequest", "RevealService", "RevealStatus"]
 
@@ -78,9 +78,12 @@ class RevealStatus:
 class RevealService:
     """The use cases of those who ask and those who decide."""
 
-    def __init__(self, admission: Admission, keys: KeySource) -> None:
+    def __init__(
+        self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
+    ) -> None:
+        """Takes what decides and audits, the keys, and what is told of rows not believed."""
         self._admission = admission
-        self._rows = RevealRows(keys)
+        self._rows = RevealRows(keys, refused)
         self._keys = keys
 
     def request(self, call: Call, ask: RevealRequest) -> RevealStatus:
@@ -188,12 +191,12 @@ class RevealService:
         return statuses[:MAX_LISTED]
 
     def _genuine(self, rows: Iterable[RevealRow]) -> Iterator[Reveal]:
-        """Yields the reveals of rows that are ours; of others the log has a line."""
+        """Yields the reveals of rows that are ours; of others an operator is told."""
         for row in rows:
             try:
                 yield self._rows.read(row, row.id)
             except Denied:
-                continue
+                continue  # an operator was told
 
     def _change(
         self,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-import structlog
-from structlog.typing import FilteringBoundLogger
-
+from vault.crypto.field_key import MacKey
 from vault.crypto.row_mac import Cell
 from vault.errors import DecryptionFailed, Denied, Reason
 from vault.model import Person
@@ -18,7 +16,16 @@ from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow
 from vault.service.reveal.model import PARTS, Decision, Reveal, State, Verdict
 
-__all__ = ["DIGEST", "RevealRows", "Tokens", "part_of"]
+__all__ = [
+    "DIGEST",
+    "Refused",
+    "RevealRows",
+    "Tokens",
+    "is_genuine",
+    "part_of",
+    "spent_in",
+    "spent_of",
+]
 
 _REVEALS, _PARTS, _TOKEN = "reveals", "reveal_tokens", "reveal_token"
 _VERSION = 1
@@ -28,14 +35,16 @@ _COUNT = 2
 Tokens: TypeAlias = dict[bytes, int]
 """Digests of tokens, each with how often it was shown."""
 
-_log: FilteringBoundLogger = structlog.get_logger("vault.reveal")
+Refused: TypeAlias = Callable[[UUID, str], None]
+"""What is told of a reveal's row that is not believed, and of which table it is."""
 
 
 class RevealRows:
     """Writes and reads the rows of reveals under the audit key's MAC key."""
 
-    def __init__(self, keys: KeySource) -> None:
+    def __init__(self, keys: KeySource, refused: Refused) -> None:
         self._keys = keys
+        self._refused = refused
 
     def written(self, reveal: Reveal) -> RevealRow:
         """Returns a reveal's row."""
@@ -57,8 +66,8 @@ class RevealRows:
 
     def read(self, row: RevealRow, reveal: UUID) -> Reveal:
         """Reads a row. Raises Denied (GRANT_INVALID) where no server of ours wrote it."""
-        if row.id != reveal or not self._genuine(row.tenant, row.key_version, _REVEALS, row):
-            raise _forged(reveal)
+        if row.id != reveal or not self._genuine(row):
+            raise self._forged(reveal, _REVEALS)
         return _reveal(row)
 
     def digests(self, reveal: Reveal, tokens: Sequence[str]) -> list[bytes]:
@@ -84,37 +93,50 @@ class RevealRows:
 
     def read_part(self, reveal: Reveal, row: RevealPartRow) -> Tokens:
         """Reads a part. Raises Denied where it is not ours, or not of the reveal as it is."""
-        genuine = self._genuine(row.tenant, row.key_version, _PARTS, row)
+        genuine = self._genuine(row)
         if not genuine or row.id != reveal.id:
-            raise _forged(reveal.id)
+            raise self._forged(reveal.id, _PARTS)
         starts = range(0, len(row.digests), DIGEST)
-        counts = range(0, len(row.spent), _COUNT)
-        tokens = {
-            row.digests[at : at + DIGEST]: int.from_bytes(row.spent[count : count + _COUNT])
-            for at, count in zip(starts, counts, strict=True)
-        }
+        counts = zip(starts, _counts(row), strict=True)
+        tokens = {row.digests[at : at + DIGEST]: count for at, count in counts}
         # A part from before some of it was shown is genuine too, and no longer that of its row.
         if sum(tokens.values()) != reveal.spent[row.part]:
-            raise _forged(reveal.id)
+            raise self._forged(reveal.id, _PARTS)
         return tokens
 
-    def _genuine(
-        self, tenant: str, version: int, table: str, row: RevealRow | RevealPartRow
-    ) -> bool:
+    def _genuine(self, row: RevealRow | RevealPartRow) -> bool:
         try:
-            key = self._keys.audit_key(tenant, version).rows
+            return is_genuine(self._keys.audit_key(row.tenant, row.key_version), row)
         except DecryptionFailed:
             return False
-        return key.verify(table, _cells(row), row.mac)
+
+    def _forged(self, reveal: UUID, table: str) -> Denied:
+        self._refused(reveal, table)
+        return Denied(
+            "the grant's record was changed by somebody else, and is worth nothing",
+            reason=Reason.GRANT_INVALID,
+        )
 
 
-def _forged(reveal: UUID) -> Denied:
-    # Its id is no secret, and says what an operator has to look for.
-    _log.error("a reveal's row is not one that this service wrote", reveal=str(reveal))
-    return Denied(
-        "the grant's record was changed by somebody else, and is worth nothing",
-        reason=Reason.GRANT_INVALID,
-    )
+def is_genuine(key: MacKey, row: RevealRow | RevealPartRow) -> bool:
+    """Returns whether a row is as a server of ours wrote it."""
+    table = _PARTS if isinstance(row, RevealPartRow) else _REVEALS
+    return key.rows.verify(table, _cells(row), row.mac)
+
+
+def spent_of(row: RevealRow) -> int:
+    """Returns how often tokens of a genuine row were shown."""
+    return sum(_reveal(row).spent)
+
+
+def spent_in(part: RevealPartRow) -> int:
+    """Returns how often tokens of a part were shown."""
+    return sum(_counts(part))
+
+
+def _counts(part: RevealPartRow) -> Sequence[int]:
+    starts = range(0, len(part.spent), _COUNT)
+    return [int.from_bytes(part.spent[at : at + _COUNT]) for at in starts]
 
 
 def _columns(row: RevealRow) -> tuple[str, UUID, str, str, str, datetime, str, int]:
