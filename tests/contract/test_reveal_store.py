@@ -43,7 +43,10 @@ def test_a_row_comes_back_as_it_was_stored(backend: Backend, space: TokenSpace) 
     put(backend, made)
     assert found(backend, space.tenant, made.id) == made
     locked = backend.work.run(lambda each: each.reveals.lock(space.tenant, made.id))
-    assert locked == made
+    assert locked is not None
+    assert locked[0] == made
+    assert abs(locked[1] - now(backend)) < timedelta(minutes=1)
+    assert backend.work.run(lambda each: each.reveals.lock(space.tenant, uuid4())) is None
     assert found(backend, space.tenant, uuid4()) is None
     assert found(backend, "another", made.id) is None
 
@@ -77,19 +80,22 @@ def test_open_and_granted_rows_wait_until_they_end(backend: Backend, space: Toke
 
 
 def test_parts_are_stored_by_number(backend: Backend, space: TokenSpace) -> None:
-    reveal = uuid4()
+    made = row(space, now(backend))
     parts = [
-        RevealPartRow(space.tenant, reveal, at, bytes([at]) * 16, b"\0\0", 1, bytes(32))
+        RevealPartRow(space.tenant, made.id, at, bytes([at]) * 16, b"\0\0", 1, bytes(32))
         for at in (3, 1)
     ]
     changed = replace(parts[0], spent=b"\0\1", mac=bytes([1]) * 32)
 
     def work(transaction: Transaction) -> object:
-        transaction.reveals.put_parts(parts)
-        transaction.reveals.put_parts([changed])
-        transaction.reveals.put_parts([])
-        return transaction.reveals.parts(space.tenant, reveal, [1, 2, 3])
+        transaction.reveals.put(made, parts)
+        transaction.reveals.put(replace(made, state="granted"), [changed])
+        transaction.reveals.put(replace(made, state="revoked"))
+        return transaction.reveals.parts(space.tenant, made.id, [1, 2, 3])
 
     assert backend.work.run(work) == {1: parts[1], 3: changed}
+    stored = found(backend, space.tenant, made.id)
+    assert stored is not None
+    assert stored.state == "revoked"
     none = backend.work.run(lambda each: each.reveals.parts(space.tenant, uuid4(), [1]))
     assert none == {}

@@ -60,7 +60,7 @@ class RowMacKey(Secret):
     def macs(self, table: str, head: Sequence[Cell], texts: Sequence[str]) -> list[bytes]:
         """Returns ``mac(table, [*head, text])`` of each text: one of ``head`` for all of them."""
         start = length_prefixed(table.encode(), *map(_encode, head))
-        return self._prf.digests(prefixed_each(start, [_encode(text) for text in texts]))
+        return self._prf.digests(prefixed_each(start, [b"s" + _text(text) for text in texts]))
 
     def verify(self, table: str, row: Sequence[Cell], mac: bytes) -> bool:
         """Returns, in constant time, whether ``mac`` is the row's. Raises nothing."""

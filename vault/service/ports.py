@@ -316,8 +316,11 @@ class RevealStore(Protocol):
     def now(self) -> datetime:
         """Returns what time it is at this moment, by the store's clock."""
 
-    def lock(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        """Locks and returns a row, None where there is none."""
+    def lock(self, tenant: str, reveal: UUID) -> tuple[RevealRow, datetime] | None:
+        """Locks and returns a row, None where there is none.
+
+        With it the store's time as of when the lock was there.
+        """
 
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         """Returns a row, None where there is none."""
@@ -328,16 +331,16 @@ class RevealStore(Protocol):
     def waiting(self, tenant: str, fields: Sequence[str], limit: int) -> Sequence[RevealRow]:
         """Returns the open and granted, unexpired rows of fields, the last first."""
 
-    def put(self, row: RevealRow) -> None:
-        """Stores a row, in place of the one of its id."""
+    def put(self, row: RevealRow, parts: Sequence[RevealPartRow] = ()) -> None:
+        """Stores a row and parts of it, each in place of the one of its id, or number.
+
+        A row that there is already is locked.
+        """
 
     def parts(
         self, tenant: str, reveal: UUID, numbers: Sequence[int]
     ) -> Mapping[int, RevealPartRow]:
         """Returns the parts of these numbers that there are. The reveal is locked."""
-
-    def put_parts(self, parts: Sequence[RevealPartRow]) -> None:
-        """Stores parts, each in place of the one of its number. The reveal is locked."""
 
 
 class Transaction(Protocol):

@@ -19,7 +19,11 @@ __all__ = ["PostgresRevealStore"]
 _COLUMNS = "tenant, id, field, principal, state, ends, document, key_version, mac"
 _NOW = "SELECT clock_timestamp()"
 _FIND = f"SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b"  # noqa: S608
-_LOCK = f"{_FIND} FOR UPDATE"
+# The clock is read where the row comes out of its lock, not before that is waited for.
+_LOCK = f"""
+WITH locked AS MATERIALIZED ({_FIND} FOR UPDATE)
+SELECT {_COLUMNS}, clock_timestamp() FROM locked
+"""  # noqa: S608 - constants only
 _OF_PRINCIPAL = f"""
 SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND principal = %(principal)b
 ORDER BY ends DESC, id DESC LIMIT %(limit)b::integer
@@ -30,28 +34,30 @@ WHERE tenant = %(tenant)b AND field = ANY (%(fields)b::text[])
   AND state IN ('open', 'granted') AND ends > clock_timestamp()
 ORDER BY ends DESC, id DESC LIMIT %(limit)b::integer
 """  # noqa: S608 - constants only
-_PUT = f"""
-INSERT INTO reveals AS r ({_COLUMNS})
-VALUES (%(tenant)b, %(id)b, %(field)b, %(principal)b, %(state)b, %(ends)b, %(document)b,
-        %(key_version)b, %(mac)b)
-ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, ends = excluded.ends,
-    document = excluded.document, key_version = excluded.key_version, mac = excluded.mac
-RETURNING r.id
-"""  # noqa: S608 - constants only
 _PARTS = """
 SELECT tenant, id, part, digests, spent, key_version, mac FROM reveal_tokens
 WHERE tenant = %(tenant)b AND id = %(id)b AND part = ANY (%(parts)b::bigint[])
 """
-_PUT_PARTS = """
-INSERT INTO reveal_tokens AS t (tenant, id, part, digests, spent, key_version, mac)
-SELECT %(tenant)b, %(id)b, u.part, u.digests, u.spent, %(key_version)b, u.mac
-FROM unnest(%(parts)b::bigint[], %(digests)b::bytea[], %(spent)b::bytea[], %(macs)b::bytea[])
-     AS u (part, digests, spent, mac)
-ORDER BY u.part
-ON CONFLICT (tenant, id, part) DO UPDATE SET digests = excluded.digests,
-    spent = excluded.spent, key_version = excluded.key_version, mac = excluded.mac
-RETURNING t.part
-"""
+_PUT = f"""
+WITH part AS (
+    INSERT INTO reveal_tokens AS t (tenant, id, part, digests, spent, key_version, mac)
+    SELECT %(tenant)b, %(id)b, u.part, u.digests, u.spent, %(key_version)b, u.mac
+    FROM unnest(%(parts)b::bigint[], %(digests)b::bytea[], %(spent)b::bytea[], %(macs)b::bytea[])
+         AS u (part, digests, spent, mac)
+    ORDER BY u.part
+    ON CONFLICT (tenant, id, part) DO UPDATE SET digests = excluded.digests,
+        spent = excluded.spent, key_version = excluded.key_version, mac = excluded.mac
+    RETURNING t.part
+), reveal AS (
+    INSERT INTO reveals AS r ({_COLUMNS})
+    VALUES (%(tenant)b, %(id)b, %(field)b, %(principal)b, %(state)b, %(ends)b, %(document)b,
+            %(key_version)b, %(mac)b)
+    ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, ends = excluded.ends,
+        document = excluded.document, key_version = excluded.key_version, mac = excluded.mac
+    RETURNING r.id
+)
+SELECT (SELECT count(*) FROM reveal), (SELECT count(*) FROM part)
+"""  # noqa: S608 - constants only
 
 
 class PostgresRevealStore:
@@ -66,13 +72,19 @@ class PostgresRevealStore:
         assert isinstance(now, datetime)
         return now.astimezone(UTC)
 
-    def lock(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        """Locks and returns a row, None where there is none."""
-        return self._one(_LOCK, tenant, reveal)
+    def lock(self, tenant: str, reveal: UUID) -> tuple[RevealRow, datetime] | None:
+        """Locks and returns a row, None where there is none; with it, the time."""
+        rows = execute(self._connection, _LOCK, {"tenant": tenant, "id": reveal})
+        if not rows:
+            return None
+        *columns, now = rows[0]
+        assert isinstance(now, datetime)
+        return _row(tuple(columns)), now.astimezone(UTC)
 
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         """Returns a row, None where there is none."""
-        return self._one(_FIND, tenant, reveal)
+        rows = execute(self._connection, _FIND, {"tenant": tenant, "id": reveal})
+        return _row(rows[0]) if rows else None
 
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         """Returns a principal's rows, the last first; at most ``limit``."""
@@ -84,8 +96,8 @@ class PostgresRevealStore:
         parameters = {"tenant": tenant, "fields": TextArray(fields), "limit": limit}
         return [_row(row) for row in execute(self._connection, _WAITING, parameters)]
 
-    def put(self, row: RevealRow) -> None:
-        """Stores a row, in place of the one of its id."""
+    def put(self, row: RevealRow, parts: Sequence[RevealPartRow] = ()) -> None:
+        """Stores a row and parts of it, each in place of the one of its id, or number."""
         parameters = {
             "tenant": row.tenant,
             "id": row.id,
@@ -96,9 +108,13 @@ class PostgresRevealStore:
             "document": row.document,
             "key_version": row.key_version,
             "mac": row.mac,
+            "parts": BigintArray([part.part for part in parts]),
+            "digests": ByteaArray([part.digests for part in parts]),
+            "spent": ByteaArray([part.spent for part in parts]),
+            "macs": ByteaArray([part.mac for part in parts]),
         }
-        if not execute(self._connection, _PUT, parameters):
-            raise _not_stored()
+        if list(execute(self._connection, _PUT, parameters)) != [(1, len(parts))]:
+            raise StoreUnavailable("a reveal was not stored", reason=Reason.INTERNAL)
 
     def parts(
         self, tenant: str, reveal: UUID, numbers: Sequence[int]
@@ -108,26 +124,6 @@ class PostgresRevealStore:
         rows = execute(self._connection, _PARTS, parameters)
         return {part.part: part for part in map(_part, rows)}
 
-    def put_parts(self, parts: Sequence[RevealPartRow]) -> None:
-        """Stores parts of one reveal, each in place of the one of its number."""
-        if not parts:
-            return
-        parameters = {
-            "tenant": parts[0].tenant,
-            "id": parts[0].id,
-            "parts": BigintArray([part.part for part in parts]),
-            "digests": ByteaArray([part.digests for part in parts]),
-            "spent": ByteaArray([part.spent for part in parts]),
-            "macs": ByteaArray([part.mac for part in parts]),
-            "key_version": parts[0].key_version,
-        }
-        if len(execute(self._connection, _PUT_PARTS, parameters)) != len(parts):
-            raise _not_stored()
-
-    def _one(self, statement: str, tenant: str, reveal: UUID) -> RevealRow | None:
-        rows = execute(self._connection, statement, {"tenant": tenant, "id": reveal})
-        return _row(rows[0]) if rows else None
-
 
 def _row(columns: Columns) -> RevealRow:
     return RevealRow(*cast("tuple[str, UUID, str, str, str, datetime, str, int, bytes]", columns))
@@ -135,7 +131,3 @@ def _row(columns: Columns) -> RevealRow:
 
 def _part(columns: Columns) -> RevealPartRow:
     return RevealPartRow(*cast("tuple[str, UUID, int, bytes, bytes, int, bytes]", columns))
-
-
-def _not_stored() -> StoreUnavailable:
-    return StoreUnavailable("a reveal was not stored", reason=Reason.INTERNAL)

@@ -279,8 +279,9 @@ class _Reveals:
     def now(self) -> datetime:
         return self._now
 
-    def lock(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        return self.find(tenant, reveal)
+    def lock(self, tenant: str, reveal: UUID) -> tuple[RevealRow, datetime] | None:
+        row = self.find(tenant, reveal)
+        return None if row is None else (row, self._now)
 
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         return self._rows.get((tenant, reveal))
@@ -297,17 +298,15 @@ class _Reveals:
         ]
         return rows[:limit]
 
-    def put(self, row: RevealRow) -> None:
+    def put(self, row: RevealRow, parts: Sequence[RevealPartRow] = ()) -> None:
         self._rows[row.tenant, row.id] = row
+        self._parts.update({(part.tenant, part.id, part.part): part for part in parts})
 
     def parts(
         self, tenant: str, reveal: UUID, numbers: Sequence[int]
     ) -> Mapping[int, RevealPartRow]:
         found = ((number, self._parts.get((tenant, reveal, number))) for number in numbers)
         return {number: part for number, part in found if part is not None}
-
-    def put_parts(self, parts: Sequence[RevealPartRow]) -> None:
-        self._parts.update({(part.tenant, part.id, part.part): part for part in parts})
 
     def _of(self, tenant: str) -> Sequence[RevealRow]:
         rows = (row for row in self._rows.values() if row.tenant == tenant)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from vault.errors import Denied, Reason
@@ -30,21 +31,23 @@ class Grants:
     def lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
         """Locks and returns the grant of an admitted call. Raises Denied, StoreUnavailable."""
         wanted = reveal_id(permit.justification.grant)
-        row = None if wanted is None else store.lock(permit.caller.tenant, wanted)
-        if row is None or wanted is None:
+        found = None if wanted is None else store.lock(permit.caller.tenant, wanted)
+        if found is None or wanted is None:
             raise _unknown()
+        row, now = found
         reveal = self._rows.read(row, wanted)
         caller = permit.caller
         if (str(caller.principal), caller.person) != (reveal.principal, reveal.person):
             raise _unknown()
-        return HeldGrant(store, self._rows, reveal)
+        return HeldGrant(store, self._rows, reveal, now)
 
 
 class HeldGrant:
     """A grant of the caller's, locked to the end of the transaction."""
 
-    def __init__(self, store: RevealStore, rows: RevealRows, reveal: Reveal) -> None:
+    def __init__(self, store: RevealStore, rows: RevealRows, reveal: Reveal, now: datetime) -> None:
         self._store = store
+        self._now = now
         self._rows = rows
         self._reveal = reveal
 
@@ -56,7 +59,7 @@ class HeldGrant:
     def check(self, permit: FieldPermit) -> None:
         """Raises Denied unless the grant is good now, and for what the call asks."""
         _check_bounds(self._reveal, permit)
-        check_grant(self._reveal, permit.approvals, self._store.now())
+        check_grant(self._reveal, permit.approvals, self._now)
 
     def charge(self, tokens: Iterable[str]) -> int:
         """Charges one showing of each distinct token; returns how many those are.
@@ -77,8 +80,8 @@ class HeldGrant:
             charged[number] = self._charged(part, wanted)
             spent[number] += len(wanted)
         self._reveal = replace(self._reveal, spent=tuple(spent))
-        self._store.put(self._rows.written(self._reveal))
-        self._store.put_parts(self._rows.written_parts(self._reveal, charged))
+        parts = self._rows.written_parts(self._reveal, charged)
+        self._store.put(self._rows.written(self._reveal), parts)
         return len(digests)
 
     def _charged(self, part: Tokens, wanted: Sequence[bytes]) -> Tokens:

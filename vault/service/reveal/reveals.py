@@ -107,8 +107,7 @@ class RevealService:
                 reveal = lifecycle.open_request(reveal, now)
                 known = self._covering(store, reveal, parts, now)
             if known is None:
-                store.put_parts(self._rows.written_parts(reveal, parts))
-                store.put(self._rows.written(reveal))
+                store.put(self._rows.written(reveal), self._rows.written_parts(reveal, parts))
             elif ask.reveal:
                 store.put(self._rows.written(lifecycle.withdraw(draft, who, now)))
             answer = known or reveal
@@ -212,9 +211,9 @@ class RevealService:
         def work(transaction: Transaction) -> RevealStatus:
             nonlocal noted
             noted, store = permit.event, transaction.reveals
-            found = self._locked(store, call, wanted)
+            found, now = self._locked(store, call, wanted)
             noted = _about(permit.event, found)
-            who, now = self._participant(call, found.field), store.now()
+            who = self._participant(call, found.field)
             changed = step(found, who, now)
             if changed is not found:
                 store.put(self._rows.written(changed))
@@ -223,12 +222,13 @@ class RevealService:
 
         return self._admission.run(permit, work, lambda: noted)
 
-    def _locked(self, store: RevealStore, call: Call, wanted: str) -> Reveal:
-        found = reveal_id(wanted)
-        row = None if found is None else store.lock(call.caller.tenant, found)
-        if row is None or found is None:
+    def _locked(self, store: RevealStore, call: Call, wanted: str) -> tuple[Reveal, datetime]:
+        reveal = reveal_id(wanted)
+        found = None if reveal is None else store.lock(call.caller.tenant, reveal)
+        if found is None or reveal is None:
             raise _not_found()
-        return self._rows.read(row, found)
+        row, now = found
+        return self._rows.read(row, reveal), now
 
     def _draft(
         self,
@@ -240,7 +240,7 @@ class RevealService:
         now: datetime,
     ) -> Reveal:
         if ask.reveal:
-            found = self._locked(store, call, ask.reveal)
+            found, now = self._locked(store, call, ask.reveal)
             lifecycle.check_requester(found, who)
             if (found.field, found.view) != (permit.field.name, permit.view):
                 raise InvalidRequest("the draft is of another field or view")

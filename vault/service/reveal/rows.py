@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from struct import pack, unpack
 from typing import TypeAlias
 from uuid import UUID
 
@@ -83,7 +84,7 @@ class RevealRows:
         for number, tokens in sorted(parts.items()):
             ordered = sorted(tokens.items())
             digests = b"".join(digest for digest, _ in ordered)
-            spent = b"".join(count.to_bytes(_COUNT) for _, count in ordered)
+            spent = pack(f">{len(ordered)}H", *(count for _, count in ordered))
             cells: list[Cell] = [reveal.tenant, reveal.id, number, digests, spent]
             mac = key.rows.mac(_PARTS, cells)
             rows.append(
@@ -135,8 +136,7 @@ def spent_in(part: RevealPartRow) -> int:
 
 
 def _counts(part: RevealPartRow) -> Sequence[int]:
-    starts = range(0, len(part.spent), _COUNT)
-    return [int.from_bytes(part.spent[at : at + _COUNT]) for at in starts]
+    return unpack(f">{len(part.spent) // _COUNT}H", part.spent)
 
 
 def _columns(row: RevealRow) -> tuple[str, UUID, str, str, str, datetime, str, int]:
