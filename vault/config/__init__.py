@@ -19,6 +19,7 @@ from vault.config.sections import (
     ServerSettings,
     Settings,
     TracingSettings,
+    WitnessSettings,
 )
 from vault.duration import parse_duration
 
@@ -35,6 +36,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TracingSettings",
+    "WitnessSettings",
     "load_settings",
     "parse_duration",
     "read_projected_token",

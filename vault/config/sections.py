@@ -38,6 +38,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TracingSettings",
+    "WitnessSettings",
 ]
 
 Item = TypeVar("Item")
@@ -262,6 +263,15 @@ class PolicySettings(_Section):
     path: FilePath
 
 
+class WitnessSettings(_Section):
+    """A witness that cosigns published checkpoints (C2SP tlog-witness)."""
+
+    url: Url
+    """What its ``add-checkpoint`` comes after."""
+    public_key: Annotated[str, Field(pattern=r"^[!-~]{1,500}$")]
+    """Its public key, a vkey of type 0x04 (cosignature)."""
+
+
 class AuditSettings(_Section):
     """The audit."""
 
@@ -271,6 +281,13 @@ class AuditSettings(_Section):
     """Directory that the log's tiles and checkpoints are published in (C2SP tlog-tiles)."""
     publish_interval: Duration = timedelta(minutes=1)
     """Time between two checkpoints there."""
+    witnesses: Annotated[tuple[WitnessSettings, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> AuditSettings:
+        if self.witnesses and self.publish is None:
+            raise ValueError("witnesses cosign what is published: set publish")
+        return self
 
 
 class ReaperSettings(_Section):

@@ -23,12 +23,14 @@ from vault.audit.named_manifests import read_named_manifests
 from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedManifest
+from vault.audit.tlog.note import NoteKey, SignatureType
 from vault.audit.transaction_appender import transaction_appender
 from vault.audit.tree.publisher import Publisher
 from vault.audit.tree.stored_tree import StoredTree
-from vault.config import DatabaseSettings, Settings, read_secret
+from vault.audit.tree.witness import Witness
+from vault.config import DatabaseSettings, Settings, WitnessSettings, read_secret
 from vault.crypto.field_key import MacKey
-from vault.errors import KeysUnavailable
+from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent
@@ -213,7 +215,11 @@ def open_backend(
         )
         if settings.audit.publish is not None:
             publisher = Publisher(
-                readers[1].log, StoredTree(side), audit_key, settings.audit.publish
+                readers[1].log,
+                StoredTree(side),
+                audit_key,
+                settings.audit.publish,
+                [_witness(each) for each in settings.audit.witnesses],
             )
             publishing = PublishingTask(
                 publisher.publish,
@@ -248,6 +254,16 @@ def open_backend(
             },
             format_space_left=lambda: _measure_format_space(work, policies.current()),
         )
+
+
+def _witness(settings: WitnessSettings) -> Witness:
+    try:
+        key = NoteKey.from_vkey(settings.public_key)
+    except ValueError:
+        key = None
+    if key is None or key.type is not SignatureType.COSIGNATURE:
+        raise ConfigError("audit.witnesses: public_key is no vkey of a witness (type 0x04)")
+    return Witness(settings.url, key)
 
 
 def _altered_tables(connection: Connection) -> Sequence[Finding]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
+from tests.small_witness import SmallWitness
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
 from vault.audit.memory import RememberedAudit
@@ -20,6 +22,7 @@ from vault.audit.tlog.tree_head import TreeHead
 from vault.audit.tree import publisher
 from vault.audit.tree.publisher import Publisher
 from vault.audit.tree.stored_tree import StoredTree
+from vault.audit.tree.witness import Witness
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable
@@ -30,6 +33,7 @@ from vault.store.data_keys import PostgresDataKeyStore
 
 Owner = psycopg.Connection[tuple[object, ...]]
 KEY = MacKey(1, b"1" * 32)
+LOG = NoteKey("any", KEY.signing.public)
 EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
 
 
@@ -53,6 +57,11 @@ class Server:
         self.directory = directory
         tree = StoredTree(self.engine)
         self.publisher = Publisher(self.reader.log, tree, lambda: KEY, directory)
+
+    def ask(self, *witnesses: Witness) -> None:
+        """Has what is published from now on cosigned."""
+        tree = StoredTree(self.engine)
+        self.publisher = Publisher(self.reader.log, tree, lambda: KEY, self.directory, witnesses)
 
     def call(self, times: int) -> None:
         for _ in range(times):
@@ -221,6 +230,35 @@ def test_two_servers_publish_in_turn(start: Callable[[], Server]) -> None:
     assert servers[1].publisher.publish() == 0
     (log,) = servers[0].logs()
     assert read(log).size == 251
+
+
+def test_witnesses_cosign_what_is_published(start: Callable[[], Server]) -> None:
+    server = start()
+    small, gone = SmallWitness("one.example", LOG), SmallWitness("two.example", LOG)
+    with small.serving() as address, gone.serving() as other:
+        gone.answer = 500, ""
+        server.ask(Witness(address, small.key), Witness(other, gone.key))
+        server.call(3)
+        assert server.publisher.publish() == 0
+        server.call(300)
+        with capture_logs() as logged:
+            assert server.publisher.publish() == 0
+        assert logged == []  # said once
+        (log,) = server.logs()
+        size = read(log).size
+        note = Note.parse((log / "checkpoint").read_text())
+        assert [key.name for key, _ in note.verified([small.key, gone.key])] == ["one.example"]
+        assert small.asked == [0, 4]
+        gone.answer = None
+        server.publisher.publish()
+        note = Note.parse((log / "checkpoint").read_text())
+        assert len(note.verified([small.key, gone.key])) == 2
+        assert read(log).size == size
+        # What the witness knows is more than the log has: it was put back.
+        server.ask(Witness(address, SmallWitness("one.example", LOG).key))
+        small.answer = 409, "1000\n"
+        with pytest.raises(AuditUnavailable, match="put back to 304 entries"):
+            server.publisher.publish()
 
 
 def test_a_directory_that_cannot_be_written_changes_nothing(

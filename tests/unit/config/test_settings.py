@@ -108,6 +108,16 @@ def test_several_hosts_of_the_database(tmp_path: Path, hosts: str) -> None:
             "max_connections_per_address must be at most",
         ),
         ("[database]", "max_workers = true\n[database]", "server.max_workers: "),
+        (
+            "[policy]",
+            '[[audit.witnesses]]\nurl = "https://w"\npublic_key = "k"\n[policy]',
+            "audit: witnesses cosign what is published",
+        ),
+        (
+            "[policy]",
+            '[[audit.witnesses]]\nurl = "http://w"\npublic_key = "k"\n[policy]',
+            "write an https:// address",
+        ),
         ("[server]", "[server", "is not TOML"),
     ],
 )

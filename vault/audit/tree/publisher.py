@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import structlog
+
 from vault.audit.checkpoint import CheckpointLog, sign_log
+from vault.audit.tlog.note import Note
 from vault.audit.tlog.proofs import verify_consistency
 from vault.audit.tlog.tree_head import TreeHead
 from vault.audit.tree.published import PublishedLog
 from vault.audit.tree.stored_tree import StoredTree
 from vault.audit.tree.tiling import make_tiles
+from vault.audit.tree.witness import Witness, WitnessError
 from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, InvalidRequest, Reason
 
 __all__ = ["Publisher"]
 
+_log = structlog.get_logger(__name__)
 _MAX_STEP = 1 << 14  # entries of a checkpoint more than the one before
 
 
@@ -27,6 +32,7 @@ class Publisher:
             InvalidRequest for an empty one.
         key: returns the active audit key. Raises KeysUnavailable.
         directory: of all logs; a restored database begins another one in it.
+        witnesses: asked to cosign each checkpoint; one that does not is asked again.
     """
 
     def __init__(
@@ -35,11 +41,14 @@ class Publisher:
         tree: StoredTree,
         key: Callable[[], MacKey],
         directory: Path,
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self._log = log
         self._tree = tree
         self._key = key
         self._directory = directory
+        self._witnesses = witnesses
+        self._silent: set[str] = set()
 
     def publish(self) -> int:
         """Publishes the log as of now, or a part of what is new; returns how much is left.
@@ -66,7 +75,39 @@ class Publisher:
                 step = self._part(log, size + _MAX_STEP)
                 self._write(published, origin, size, step)
                 size = step.size
+            self._have_cosigned(published)
         return log.size - size
+
+    def _have_cosigned(self, published: PublishedLog) -> None:
+        """Adds the signatures of witnesses that have not cosigned the checkpoint yet."""
+        checkpoint = published.checkpoint() if self._witnesses else None
+        if checkpoint is None:
+            return
+        head = TreeHead.from_text(checkpoint.text)
+        log = CheckpointLog(head.size, head.root)
+        for witness in self._witnesses:
+            name, key_id = witness.key.name, witness.key.key_id
+            if any((each.name, each.key_id) == (name, key_id) for each in checkpoint.signatures):
+                continue
+            try:
+                found = witness.cosign(
+                    head.origin, head.size, checkpoint, lambda old: self._tree.growth(log, old)[0]
+                )
+            except WitnessError as error:
+                self._note_silence(name, str(error))
+                continue
+            except ValueError as error:
+                raise AuditUnavailable(
+                    f"the log was put back to {head.size} entries: {error}", reason=Reason.INTERNAL
+                ) from None
+            self._silent.discard(name)
+            checkpoint = Note(checkpoint.text, [*checkpoint.signatures, *found])
+            published.write({}, checkpoint)
+
+    def _note_silence(self, witness: str, problem: str) -> None:
+        if witness not in self._silent:
+            self._silent.add(witness)
+            _log.warning("checkpoint not cosigned", witness=witness, problem=problem)
 
     def _refuse_contradiction(self, old: TreeHead, origin: str, log: CheckpointLog) -> None:
         if old.origin != origin or not self._continues(old, log):
