@@ -167,9 +167,7 @@ def open_(
     Each token is charged to the grant, also where its value is gone.
     """
     if not sys.stdout.isatty():
-        raise typer.BadParameter(
-            "values are shown on a terminal only; for a file there is `tokenvault detokenize`"
-        )
+        raise typer.BadParameter("values are shown on a terminal only, never into a file or pipe")
     with connection.open() as client:
         grant = client.reveals.get(reveal)
         column = client.detokenize(
@@ -218,12 +216,13 @@ def _lines(reveal: pb.Reveal) -> Sequence[str]:
     """A request as an approver can decide from it."""
     waits = f", waits for {', '.join(reveal.missing_roles)}" if reveal.missing_roles else ""
     per_token = "once" if reveal.times == 1 else f"{reveal.times} times"
+    noun = "token" if reveal.tokens == 1 else "tokens"
     rows = [
         ("id", reveal.id),
         ("state", f"{_state(reveal)}{waits}"),
         ("who", f"{reveal.person} ({reveal.principal})"),
         ("what", f"{reveal.field}, view {reveal.view}"),
-        ("how many", f"{reveal.tokens:,} tokens, each {per_token}; {reveal.left:,} left"),
+        ("how many", f"{reveal.tokens:,} {noun}, each {per_token}; {reveal.left:,} left"),
         ("what for", " ".join(each for each in (reveal.purpose, reveal.ticket) if each) or "-"),
         ("why", reveal.reason),
         ("grant", f"for at most {reveal.lifetime.ToTimedelta()}"),

@@ -44,6 +44,11 @@ def test_what_a_call_was_for_is_shown_and_why_one_was_turned_away_is_no_purpose(
     assert "purpose" not in plain_line(record(json.dumps(refused)))
 
 
+def test_a_reveal_is_named_by_its_grant() -> None:
+    said = plain_line(record(json.dumps({**CALL, "grant": "8c1f3a52-4a0e"})))
+    assert "view=full  grant=8c1f3a52-4a0e  TOKEN_NOT_FOUND=1" in said
+
+
 def test_an_opening_names_its_writer() -> None:
     body = {"kind": "opened", "time": CALL["time"], "server": "node-1:42"}
     assert plain_line(record(json.dumps(body))).endswith("opened   writer w of node-1:42")

@@ -48,6 +48,7 @@ def test_a_request_says_who_what_how_many_why_and_until_when() -> None:
         "until:     2026-11-28 07:00 UTC",
         "approved:  lea: ok",
     ]
+    assert _lines(pb.Reveal(tokens=1, times=1))[4] == "how many:  1 token, each once; 0 left"
     assert "each 3 times" in _lines(reveal(times=3))[4]
 
 
@@ -61,6 +62,7 @@ def test_a_list_is_a_table_that_says_what_waits_for_a_decision() -> None:
 
 def test_json_has_the_state_by_its_name() -> None:
     document = json.loads(json.dumps(_document(reveal())))
+    assert document["tokens"] == 1200
     assert (document["state"], document["missing_roles"]) == ("open", ["fraud_lead"])
 
 

@@ -37,6 +37,7 @@ def plain_line(record: AuditRecord) -> str:
         # Of calls that were turned away the record has the message there: which is no purpose.
         _text(body, "rpc") != "*" and _named(body, "purpose"),
         _named(body, "ticket"),
+        _named(body, "grant"),
         _counts(body),
         _text(body, "reason"),
     ]
