@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from vault.client import CallError, Client, ClientJwt
+from vault.client import CallError, Client, ClientJwt, PackedColumn
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
 
@@ -130,6 +130,11 @@ def test_request_approve_reveal_exhaust_and_revoke(
         lead.reveals.approve(made.id, "go on")
         shown = analyst.detokenize("card", tokens[:2], grant=made.id).values
         assert shown == ["000000000000", "000000000001"]
+        packed = PackedColumn.of(list(tokens[4:6]))
+        assert refusal(lambda: analyst.detokenize_column("card", packed)) == "APPROVAL_REQUIRED"
+        grant = granted(replicas, tokens[4:6])
+        column = analyst.detokenize_column("card", packed, grant=grant).column
+        assert column.strings() == ["000000000004", "000000000005"]
     with replicas.analyst(1) as analyst:
         again = refusal(lambda: analyst.detokenize("card", tokens[:1], grant=made.id))
         assert again == "GRANT_EXHAUSTED"

@@ -28,6 +28,7 @@ MAX_TOKENS = 100_000
 MAX_LISTED = 100
 _MAX_REASON = 500
 _MAX_TIMES = 100
+_MAX_WAITING = 100
 _COVERING = 20
 """How many of the requester's own are looked through for one that covers a new request."""
 
@@ -248,6 +249,7 @@ class RevealService:
                 raise Denied("the request is no draft any more", reason=Reason.REVEAL_CLOSED)
             return found
         assert who.person is not None
+        self._check_waiting(store, call, now)
         approvals = _easiest(permit.approvals)
         return Reveal(
             tenant=call.caller.tenant,
@@ -270,6 +272,15 @@ class RevealService:
             ends=now + lifecycle.OPEN_FOR,
             digest_version=self._keys.audit_key(call.caller.tenant).version,
         )
+
+    def _check_waiting(self, store: RevealStore, call: Call, now: datetime) -> None:
+        """Refuses one request more of somebody who has very many waiting: they fill tables."""
+        rows = store.of_principal(call.caller.tenant, str(call.caller.principal), _MAX_WAITING)
+        waiting = (State.DRAFT.value, State.OPEN.value)
+        if sum(row.state in waiting and row.ends > now for row in rows) >= _MAX_WAITING:
+            raise InvalidRequest(
+                f"{_MAX_WAITING} requests of yours wait for approval: withdraw some first"
+            )
 
     def _with_tokens(
         self, store: RevealStore, reveal: Reveal, cores: Sequence[str]

@@ -288,6 +288,15 @@ def test_tokens_are_added_until_it_is_submitted(harness: Harness) -> None:
     assert harness.read(name).values == CARDS
 
 
+def test_so_many_requests_wait_and_no_more(harness: Harness) -> None:
+    made = [harness.request(more=True) for _ in range(100)]
+    with pytest.raises(InvalidRequest, match="withdraw some first"):
+        harness.request()
+    call = harness.call("WithdrawReveal", ANALYST)
+    harness.reveals.withdraw(call, str(made[0].reveal.id))
+    assert harness.request().state is State.OPEN
+
+
 def test_only_its_maker_adds_to_a_draft(harness: Harness) -> None:
     draft = harness.request(more=True)
     name = str(draft.reveal.id)
