@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from vault.audit.reading import PostgresAuditReader
 from vault.audit.tlog.note import Note, NoteKey
 from vault.audit.tlog.tiles import Tile, tiles_between
 from vault.audit.tlog.tree_head import TreeHead
-from vault.audit.tree import publisher
+from vault.audit.tree import published, publisher
 from vault.audit.tree.publisher import Publisher
 from vault.audit.tree.stored_tree import StoredTree
 from vault.audit.tree.witness import Witness
@@ -126,6 +127,31 @@ def test_what_is_published_grows_with_the_log(start: Callable[[], Server]) -> No
     assert not (log / f"{Tile(0, 0).path}.p").exists()
     names = {each.name for each in log.rglob("*") if each.is_file()}
     assert not any(name.startswith(".") for name in names - {".lock"})
+
+
+def test_all_tiles_are_on_disk_before_the_checkpoint(
+    start: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    server.call(300)
+    synced: list[str] = []
+    fsync, write = os.fsync, published._write
+
+    def note_sync(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    def note_write(path: Path, content: bytes) -> None:
+        if path.name == "checkpoint":
+            for tile in tiles_between(0, 301):
+                assert str((path.parent / tile.path).parent) in synced
+            synced.append("checkpoint")
+        write(path, content)
+
+    monkeypatch.setattr("vault.audit.tree.published.os.fsync", note_sync)
+    monkeypatch.setattr(published, "_write", note_write)
+    server.publisher.publish()
+    assert "checkpoint" in synced
 
 
 def test_a_long_log_is_published_in_parts(

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,10 +61,31 @@ class PublishedLog:
         """Writes tiles, and then the checkpoint that is of them; each appears whole."""
         for tile, hashes in tiles.items():
             _write(self._directory / tile.path, b"".join(hashes))
+        # A crash must not keep the checkpoint and lose a tile: none is ever written again.
+        for folder in self._folders(tiles):
+            _sync(folder)
         _write(self._directory / _CHECKPOINT, str(checkpoint).encode())
         for tile in tiles:
             if tile.width == TILE_WIDTH:  # its unfinished versions are of no more use
                 shutil.rmtree(self._directory / f"{tile.path}.p", ignore_errors=True)
+
+    def _folders(self, tiles: Iterable[Tile]) -> set[Path]:
+        """Returns the directories that tiles are in, and those around them."""
+        found = {self._directory}
+        for tile in tiles:
+            folder = (self._directory / tile.path).parent
+            while folder not in found:
+                found.add(folder)
+                folder = folder.parent
+        return found
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _write(path: Path, content: bytes) -> None:
