@@ -29,6 +29,9 @@ roles:
   pipeline: [{fields: [card], allow: [tokenize]}]
   analyst:
     - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h}
+  archivist:
+    - {fields: [card], allow: [encrypt]}
+    - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h}
   lead: [{fields: [card], allow: [approve_reveal]}]
   auditor: [{allow: [read_audit]}]
 principals:
@@ -36,6 +39,7 @@ principals:
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: fraud}, roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: leads}, roles: [lead]}
+  - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: scans}, roles: [archivist]}
 """  # noqa: E501
 CLIENTS, GRANTED, BATCH, ASKED = 64, 1000, 10, 10_000
 
@@ -148,6 +152,18 @@ def test_request_approve_reveal_exhaust_and_revoke(
     of_grant = [body for body in bodies if body.get("grant") == made.id]
     assert sum(body.get("charged", 0) for body in of_grant) == 2
     assert not any(token in body for body in read_audit() for token in tokens[:4])
+
+
+def test_bytes_are_decrypted_under_a_grant(replicas: Replicas) -> None:
+    with replicas.client("arch@example.org", "scans") as archivist, replicas.lead() as lead:
+        sealed = [bytes(each or b"") for each in archivist.encrypt("card", [b"a", b"b"]).values]
+        assert refusal(lambda: archivist.decrypt("card", sealed)) == "APPROVAL_REQUIRED"
+        made = archivist.reveals.request_ciphertexts("card", sealed, reason="a case")
+        lead.reveals.approve(made.id)
+        assert archivist.decrypt("card", sealed, grant=made.id).values == [b"a", b"b"]
+        assert refusal(lambda: archivist.decrypt("card", sealed[:1], grant=made.id)) == (
+            "GRANT_EXHAUSTED"
+        )
 
 
 def test_nobody_approves_for_themselves_or_uses_anothers_grant(

@@ -303,10 +303,11 @@ class Client:
         *,
         purpose: str = "",
         ticket: str = "",
+        grant: str = "",
     ) -> BytesColumn:
         """Returns the plaintext of each ciphertext; ``context`` as it was for encrypt.
 
-        ``purpose`` and ``ticket`` as in ``detokenize``.
+        ``purpose``, ``ticket`` and ``grant`` as in ``detokenize``.
         """
         return self._exchange.byte_strings(
             ciphertexts,
@@ -317,6 +318,7 @@ class Client:
                 context=context,
                 purpose=purpose,
                 ticket=ticket,
+                grant=grant,
             ),
             lambda answer: answer.plaintexts,
         )

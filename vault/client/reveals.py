@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +16,8 @@ from vault.v1.reveal_service_pb2_grpc import RevealServiceStub
 __all__ = ["Reveals"]
 
 _BATCH = 5000
+
+T = TypeVar("T")
 
 
 class Reveals:
@@ -43,25 +46,59 @@ class Reveals:
             lifetime: how long the grant is to be good, at most.
             times: how often each token may be shown.
         """
-        made = pb.Reveal()
-        batches = [tokens[at : at + _BATCH] for at in range(0, len(tokens), _BATCH)] or [[]]
-        for number, batch in enumerate(batches, 1):
-            asked = pb.RequestRevealRequest(
+        return self._request(
+            tokens,
+            pb.RequestRevealRequest(
                 field=field,
                 view=view,
                 purpose=purpose,
                 ticket=ticket,
                 reason=reason,
-                tokens=batch,
                 times=times,
-                more=number < len(batches),
-                reveal=made.id,
-            )
-            if lifetime is not None:
-                length = Duration()
-                length.FromTimedelta(lifetime)
-                asked.lifetime.CopyFrom(length)
-            made = self._exchange.call(self._reveal.RequestReveal, asked).reveal
+                lifetime=_duration(lifetime),
+            ),
+            lambda asked, batch: asked.tokens.extend(batch),
+        )
+
+    def request_ciphertexts(
+        self,
+        field: str,
+        ciphertexts: Sequence[bytes],
+        *,
+        reason: str,
+        purpose: str = "",
+        ticket: str = "",
+        lifetime: timedelta | None = None,
+        times: int = 1,
+    ) -> pb.Reveal:
+        """Asks to decrypt ciphertexts, as ``request`` does for tokens."""
+        return self._request(
+            ciphertexts,
+            pb.RequestRevealRequest(
+                field=field,
+                purpose=purpose,
+                ticket=ticket,
+                reason=reason,
+                times=times,
+                lifetime=_duration(lifetime),
+            ),
+            lambda asked, batch: asked.ciphertexts.extend(batch),
+        )
+
+    def _request(
+        self,
+        items: Sequence[T],
+        asked: pb.RequestRevealRequest,
+        add: Callable[[pb.RequestRevealRequest, Sequence[T]], None],
+    ) -> pb.Reveal:
+        """Sends a request, in drafts where its items are many."""
+        made = pb.Reveal()
+        batches = [items[at : at + _BATCH] for at in range(0, len(items), _BATCH)] or [[]]
+        for number, batch in enumerate(batches, 1):
+            part = pb.RequestRevealRequest(reveal=made.id, more=number < len(batches))
+            part.MergeFrom(asked)
+            add(part, batch)
+            made = self._exchange.call(self._reveal.RequestReveal, part).reveal
         return made
 
     def approve(self, reveal: str, comment: str = "") -> pb.Reveal:
@@ -93,3 +130,11 @@ class Reveals:
         """Ends a grant at once."""
         asked = pb.RevokeRevealRequest(reveal=reveal, comment=comment)
         return self._exchange.call(self._reveal.RevokeReveal, asked).reveal
+
+
+def _duration(length: timedelta | None) -> Duration | None:
+    if length is None:
+        return None
+    made = Duration()
+    made.FromTimedelta(length)
+    return made

@@ -236,7 +236,7 @@ def open_backend(
                 erasure_rpcs(
                     ErasureService(admission, keyring), SpellingService(admission, keyring)
                 ),
-                encryption_rpcs(EncryptionService(admission, keyring)),
+                encryption_rpcs(EncryptionService(admission, keyring, refused.reveal)),
                 audit_rpcs(AuditService(admission, audit_queries)),
                 reveal_rpcs(RevealService(admission, keyring, refused.reveal)),
                 policy_rpcs(PolicyService(admission, policies.status)),

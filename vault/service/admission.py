@@ -40,6 +40,7 @@ from vault.policy.conditions import CallContext
 from vault.policy.decide import Decision, Deny, decide
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
+from vault.policy.roles import VIEWED
 from vault.service.budgets import Budgets
 from vault.service.call import Call
 from vault.service.limits import charge
@@ -277,7 +278,7 @@ def _answered_as(on_denied: OnDenied) -> Iterator[None]:
         raise
 
 
-_GRANTED = frozenset({Action.DETOKENIZE})
+_GRANTED = VIEWED - {Action.REQUEST_REVEAL}
 _NO_GRANT = Deny(
     Reason.APPROVAL_REQUIRED,
     "the policy asks for an approval: request a reveal, and name its grant once it is approved",

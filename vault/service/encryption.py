@@ -8,11 +8,13 @@ from typing import TypeVar
 
 from vault.crypto.field_key import key_version_of
 from vault.errors import DecryptionFailed, InvalidRequest, Reason
-from vault.model import NO_JUSTIFICATION, Action, Failure, Justification
+from vault.model import NO_JUSTIFICATION, Action, AuditEvent, Failure, Justification
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
+from vault.service.reveal.grants import Grants, name_of_ciphertext
+from vault.service.reveal.rows import Refused
 from vault.service.stored_rows import DECRYPTION_FAILED
 
 __all__ = ["MAX_CONTEXT_BYTES", "EncryptionService"]
@@ -26,9 +28,13 @@ _EMPTY = Failure(Reason.VALUE_TOO_SHORT, "the item is empty; leave empty items o
 class EncryptionService:
     """The use cases of bytes."""
 
-    def __init__(self, admission: Admission, keys: KeySource) -> None:
+    def __init__(
+        self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
+    ) -> None:
+        """Takes what decides and audits, the keys, and what is told of grants not believed."""
         self._admission = admission
         self._keys = keys
+        self._grants = Grants(keys, refused)
 
     def encrypt(
         self,
@@ -77,7 +83,30 @@ class EncryptionService:
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
             return plaintexts, versions
 
+        if justification.grant:
+            return self._under_grant(permit, ciphertexts, decrypt, finish)
         return self._audited(permit, len(ciphertexts), decrypt, finish)
+
+    def _under_grant(
+        self,
+        permit: FieldPermit,
+        ciphertexts: Sequence[bytes],
+        decrypt: Callable[[], tuple[list[bytes | Failure], set[int]]],
+        finish: Callable[[BytesResult], R],
+    ) -> R:
+        """Decrypts what a grant covers; all of it is charged, or the call refused."""
+        used = permit.event
+
+        def step(transaction: Transaction) -> BytesResult:
+            nonlocal used
+            used = permit.event
+            grant = self._grants.lock(transaction.reveals, permit)
+            used = replace(permit.event, grant=str(grant.id))
+            grant.check(permit)
+            charged = grant.charge(name_of_ciphertext(each) for each in ciphertexts if each)
+            return _recorded(transaction, replace(used, charged=charged), *decrypt())
+
+        return self._admission.carry_out(permit, len(ciphertexts), step, finish, lambda: used)
 
     def _open(
         self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]
@@ -102,15 +131,21 @@ class EncryptionService:
         """Does the work, writes its audit record, answers."""
 
         def step(transaction: Transaction) -> BytesResult:
-            answers, versions = work()
-            failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
-            values = [b"" if isinstance(item, Failure) else item for item in answers]
-            counts = outcome_counts(len(answers), failures)
-            event = replace(permit.event, counts=counts, key_versions=tuple(sorted(versions)))
-            transaction.audit.append(event)
-            return BytesResult(values, failures)
+            return _recorded(transaction, permit.event, *work())
 
         return self._admission.carry_out(permit, items, step, finish)
+
+
+def _recorded(
+    transaction: Transaction, so_far: AuditEvent, answers: list[bytes | Failure], versions: set[int]
+) -> BytesResult:
+    """Writes the record of what was answered, and returns the answer."""
+    failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
+    values = [b"" if isinstance(item, Failure) else item for item in answers]
+    counts = outcome_counts(len(answers), failures)
+    event = replace(so_far, counts=counts, key_versions=tuple(sorted(versions)))
+    transaction.audit.append(event)
+    return BytesResult(values, failures)
 
 
 def _check_context(context: bytes) -> None:

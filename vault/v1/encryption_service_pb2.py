@@ -26,7 +26,7 @@ from vault.v1 import item_error_pb2 as vault_dot_v1_dot_item__error__pb2
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vault/v1/encryption_service.proto\x12\x08vault.v1\x1a\x19vault/v1/item_error.proto\x1a\x16vault/v1/options.proto\"N\n\x0e\x45ncryptRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x17\n\nplaintexts\x18\x02 \x03(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x07\x63ontext\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"K\n\x0f\x45ncryptResponse\x12\x13\n\x0b\x63iphertexts\x18\x01 \x03(\x0c\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"k\n\x0e\x44\x65\x63ryptRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x63iphertexts\x18\x02 \x03(\x0c\x12\x14\n\x07\x63ontext\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\"O\n\x0f\x44\x65\x63ryptResponse\x12\x17\n\nplaintexts\x18\x01 \x03(\x0c\x42\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError2\x9f\x01\n\x11\x45ncryptionService\x12\x44\n\x07\x45ncrypt\x12\x18.vault.v1.EncryptRequest\x1a\x19.vault.v1.EncryptResponse\"\x04\x88\xb5\x18\x05\x12\x44\n\x07\x44\x65\x63rypt\x12\x18.vault.v1.DecryptRequest\x1a\x19.vault.v1.DecryptResponse\"\x04\x88\xb5\x18\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vault/v1/encryption_service.proto\x12\x08vault.v1\x1a\x19vault/v1/item_error.proto\x1a\x16vault/v1/options.proto\"N\n\x0e\x45ncryptRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x17\n\nplaintexts\x18\x02 \x03(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x07\x63ontext\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"K\n\x0f\x45ncryptResponse\x12\x13\n\x0b\x63iphertexts\x18\x01 \x03(\x0c\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"z\n\x0e\x44\x65\x63ryptRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x63iphertexts\x18\x02 \x03(\x0c\x12\x14\n\x07\x63ontext\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\r\n\x05grant\x18\x06 \x01(\t\"O\n\x0f\x44\x65\x63ryptResponse\x12\x17\n\nplaintexts\x18\x01 \x03(\x0c\x42\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError2\x9f\x01\n\x11\x45ncryptionService\x12\x44\n\x07\x45ncrypt\x12\x18.vault.v1.EncryptRequest\x1a\x19.vault.v1.EncryptResponse\"\x04\x88\xb5\x18\x05\x12\x44\n\x07\x44\x65\x63rypt\x12\x18.vault.v1.DecryptRequest\x1a\x19.vault.v1.DecryptResponse\"\x04\x88\xb5\x18\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,9 +50,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCRYPTRESPONSE']._serialized_start=178
   _globals['_ENCRYPTRESPONSE']._serialized_end=253
   _globals['_DECRYPTREQUEST']._serialized_start=255
-  _globals['_DECRYPTREQUEST']._serialized_end=362
-  _globals['_DECRYPTRESPONSE']._serialized_start=364
-  _globals['_DECRYPTRESPONSE']._serialized_end=443
-  _globals['_ENCRYPTIONSERVICE']._serialized_start=446
-  _globals['_ENCRYPTIONSERVICE']._serialized_end=605
+  _globals['_DECRYPTREQUEST']._serialized_end=377
+  _globals['_DECRYPTRESPONSE']._serialized_start=379
+  _globals['_DECRYPTRESPONSE']._serialized_end=458
+  _globals['_ENCRYPTIONSERVICE']._serialized_start=461
+  _globals['_ENCRYPTIONSERVICE']._serialized_end=620
 # @@protoc_insertion_point(module_scope)

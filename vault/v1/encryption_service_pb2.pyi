@@ -94,6 +94,7 @@ class DecryptRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Name of a field of the policy."""
     context: _builtins.bytes
@@ -105,6 +106,10 @@ class DecryptRequest(_message.Message):
     ticket: _builtins.str
     """The ticket that the bytes are read for, of the form that the caller's rule asks for;
     empty where it asks for none. Audited: never a value.
+    """
+    grant: _builtins.str
+    """The id of the reveal that was approved for these ciphertexts, where the caller's rule asks
+    for approvals. Each distinct ciphertext is charged to it, whatever becomes of it.
     """
     @_builtins.property
     def ciphertexts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -118,10 +123,11 @@ class DecryptRequest(_message.Message):
         context: _builtins.bytes = ...,
         purpose: _builtins.str = ...,
         ticket: _builtins.str = ...,
+        grant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "context", b"context", "field", b"field", "purpose", b"purpose", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "context", b"context", "field", b"field", "grant", b"grant", "purpose", b"purpose", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

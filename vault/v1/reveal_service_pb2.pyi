@@ -228,6 +228,7 @@ class RequestRevealRequest(_message.Message):
     LIFETIME_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     REVEAL_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """The field's name."""
@@ -253,6 +254,10 @@ class RequestRevealRequest(_message.Message):
     def lifetime(self) -> _duration_pb2.Duration:
         """How long the grant is to be good, at most; unset for as long as the policy allows."""
 
+    @_builtins.property
+    def ciphertexts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Ciphertexts to be decrypted, in place of tokens."""
+
     def __init__(
         self,
         *,
@@ -265,11 +270,12 @@ class RequestRevealRequest(_message.Message):
         lifetime: _duration_pb2.Duration | None = ...,
         times: _builtins.int = ...,
         more: _builtins.bool = ...,
+        ciphertexts: _abc.Iterable[_builtins.bytes] | None = ...,
         reveal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "lifetime", b"lifetime", "more", b"more", "purpose", b"purpose", "reason", b"reason", "reveal", b"reveal", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "field", b"field", "lifetime", b"lifetime", "more", b"more", "purpose", b"purpose", "reason", b"reason", "reveal", b"reveal", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

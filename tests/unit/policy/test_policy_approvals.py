@@ -101,7 +101,7 @@ def test_approvals_that_cannot_be_are_refused(approvals: str, problem: str) -> N
         ("grant_ttl: 1h", "grant_ttl: 31d", "up to 30d"),
         ("[request_reveal, detokenize]", "[detokenize]", "so it allows request_reveal and"),
         ("[request_reveal, detokenize]", "[request_reveal]", "so it allows request_reveal and"),
-        ("[request_reveal, detokenize]", "[request_reveal, decrypt]", "so it allows request_r"),
+        ("[request_reveal, detokenize]", "[request_reveal, encrypt]", "so it allows request_r"),
         ("value: leads}, roles: [lead]", "value: leads}, roles: [lead, analyst]", "themselves"),
         (
             "  - {jwt: {issuer: \"https://idp.example.org\", audience: v, claim: groups, "

@@ -15,6 +15,7 @@ __all__ = ["APPROVAL_KEYS", "check_approvers", "check_rule", "read_approvals"]
 
 APPROVAL_KEYS = frozenset({"approvals", "grant_ttl"})
 _GROUP_KEYS = frozenset({"of", "count", "not_same_group"})
+_READ = frozenset({Action.DETOKENIZE, Action.DECRYPT})
 _MAX_PEOPLE = 10
 _MAX_GRANT_DAYS = 30
 
@@ -55,10 +56,11 @@ def check_rule(entry: Entry, entries: Mapping[str, Entry], rule: Rule) -> None:
     requests = Action.REQUEST_REVEAL in rule.allow
     if requests and not given:
         entry.fail("allows request_reveal, and says nobody who approves: add 'approvals'")
-    if given and rule.allow != {Action.REQUEST_REVEAL, Action.DETOKENIZE}:
+    reads = rule.allow - {Action.REQUEST_REVEAL}
+    if given and not (requests and reads and reads <= _READ):
         entry.fail(
-            "asks for approvals, so it allows request_reveal and detokenize, and nothing else: "
-            "put other actions in a rule of their own"
+            "asks for approvals, so it allows request_reveal and detokenize or decrypt, and "
+            "nothing else: put other actions in a rule of their own"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vault.rpc.methods.messages import item_errors, justification
+from vault.rpc.methods.messages import granted, item_errors
 from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
 from vault.service.encryption import EncryptionService
@@ -22,7 +22,7 @@ def encryption_rpcs(service: EncryptionService) -> Sequence[RpcDefinition]:
 
     def decrypt(call: Call, ask: pb.DecryptRequest) -> EncodedResponse:
         return service.decrypt(
-            call, ask.field, ask.ciphertexts, ask.context, _decrypted, justification(ask)
+            call, ask.field, ask.ciphertexts, ask.context, _decrypted, granted(ask)
         )
 
     return (

@@ -55,7 +55,7 @@ def reveal_rpcs(service: RevealService) -> Sequence[RpcDefinition]:
         Rpc(
             pb.RequestRevealRequest,
             lambda ask: ask.field,
-            lambda ask: max(1, len(ask.tokens)),
+            lambda ask: max(1, len(ask.tokens) + len(ask.ciphertexts)),
             request,
         ),
         Rpc(pb.ApproveRevealRequest, None, None, approve),
@@ -77,6 +77,7 @@ def _request(ask: pb.RequestRevealRequest) -> RevealRequest:
         justification=justification(ask),
         reason=ask.reason,
         tokens=ask.tokens,
+        ciphertexts=ask.ciphertexts,
         reveal=ask.reveal,
         lifetime=None if lifetime is None else lifetime.ToTimedelta(),
         times=ask.times or 1,

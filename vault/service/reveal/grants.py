@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 from vault.errors import Denied, Reason
@@ -19,7 +20,7 @@ from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
 from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
-__all__ = ["Grants", "HeldGrant", "reveal_id", "shown_by"]
+__all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "reveal_id", "shown_by"]
 
 
 class Grants:
@@ -96,6 +97,11 @@ class HeldGrant:
         return {**part, **{digest: part[digest] + 1 for digest in wanted}}
 
 
+def name_of_ciphertext(ciphertext: bytes) -> str:
+    """Returns what stands for a ciphertext among the tokens of a reveal."""
+    return sha256(ciphertext).hexdigest()
+
+
 def reveal_id(text: str) -> UUID | None:
     """Reads an id as we write it, None where it is none."""
     try:
@@ -113,6 +119,7 @@ def shown_by(field: Field, view: str) -> str:
 def _check_bounds(reveal: Reveal, permit: FieldPermit) -> None:
     asked = permit.justification
     pairs = (
+        ("action", reveal.action, permit.action),
         ("field", reveal.field, permit.field.name),
         ("view", reveal.view, permit.view),
         ("purpose", reveal.purpose, asked.purpose),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from vault.model import Person
+from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved
 
 __all__ = ["PARTS", "Decision", "Participant", "Reveal", "State", "Verdict"]
@@ -92,6 +92,8 @@ class Reveal:
         granted: when it was, or None.
         spent: how often tokens of each part were shown.
         digest_version: of the key that the tokens' digests were made under.
+        action: what the grant lets do: to detokenize its tokens, or to decrypt ciphertexts,
+            which are its tokens then.
     """
 
     tenant: str
@@ -118,6 +120,7 @@ class Reveal:
     decisions: tuple[Decision, ...] = ()
     spent: tuple[int, ...] = (0,) * PARTS
     digest_version: int = 1
+    action: Action = Action.DETOKENIZE
 
     @property
     def left(self) -> int:

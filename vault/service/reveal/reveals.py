@@ -18,7 +18,7 @@ from vault.service.call import Call
 from vault.service.columns import parse_tokens
 from vault.service.ports import KeySource, RevealRow, RevealStore, Transaction, unchanged
 from vault.service.reveal import lifecycle
-from vault.service.reveal.grants import reveal_id, shown_by
+from vault.service.reveal.grants import name_of_ciphertext, reveal_id, shown_by
 from vault.service.reveal.model import Participant, Reveal, State
 from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
@@ -41,6 +41,7 @@ class RevealRequest:
     """What somebody asks to see, or tokens that they add to it.
 
     Attributes:
+        ciphertexts: to be decrypted, in place of tokens.
         reveal: id of the draft that tokens are added to, or empty for a new one.
         lifetime: of the grant, or None for as long as the policy allows.
         times: how often each token may be shown.
@@ -52,6 +53,7 @@ class RevealRequest:
     justification: Justification = dataclass_field(repr=False)
     reason: str = dataclass_field(repr=False)
     tokens: Sequence[str] = dataclass_field(repr=False)
+    ciphertexts: Sequence[bytes] = dataclass_field(default=(), repr=False)
     reveal: str = ""
     lifetime: timedelta | None = None
     times: int = 1
@@ -243,8 +245,10 @@ class RevealService:
         if ask.reveal:
             found, now = self._locked(store, call, ask.reveal)
             lifecycle.check_requester(found, who)
-            if (found.field, found.view) != (permit.field.name, permit.view):
-                raise InvalidRequest("the draft is of another field or view")
+            action = _action(ask) if ask.tokens or ask.ciphertexts else found.action
+            asked = permit.field.name, permit.view, action
+            if (found.field, found.view, found.action) != asked:
+                raise InvalidRequest("the draft is of another field, view or kind")
             if found.state_at(now) is not State.DRAFT:
                 raise Denied("the request is no draft any more", reason=Reason.REVEAL_CLOSED)
             return found
@@ -271,6 +275,7 @@ class RevealService:
             created=now,
             ends=now + lifecycle.OPEN_FOR,
             digest_version=self._keys.audit_key(call.caller.tenant).version,
+            action=_action(ask),
         )
 
     def _check_waiting(self, store: RevealStore, call: Call, now: datetime) -> None:
@@ -362,12 +367,22 @@ def _checked(permit: FieldPermit, who: Participant, ask: RevealRequest) -> Seque
         raise InvalidRequest(f"each token is shown 1 to {_MAX_TIMES} times")
     if ask.lifetime is not None and ask.lifetime < timedelta(seconds=1):
         raise InvalidRequest("the lifetime is shorter than a second")
+    if ask.ciphertexts:
+        if ask.tokens:
+            raise InvalidRequest("a request has tokens or ciphertexts, not both")
+        if not all(ask.ciphertexts):
+            raise InvalidRequest("a ciphertext is empty: leave empty items out")
+        return [name_of_ciphertext(each) for each in ask.ciphertexts]
     column = parse_tokens(ask.tokens, permit.field.format, permit.caller.deadline)
     if column.failures:
         raise InvalidRequest(
             f"item {min(column.failures)} is not of the form of this field's tokens"
         )
     return column.cores
+
+
+def _action(ask: RevealRequest) -> Action:
+    return Action.DECRYPT if ask.ciphertexts else Action.DETOKENIZE
 
 
 def _asked_now(call: Call, reveal: Reveal) -> Sequence[Approvals]:
@@ -391,7 +406,16 @@ def _easiest(approvals: Sequence[Approvals]) -> Approvals:
 def _alike(one: Reveal, other: Reveal, now: datetime) -> bool:
     same = all(
         getattr(one, name) == getattr(other, name)
-        for name in ("field", "view", "shows", "purpose", "ticket", "person", "digest_version")
+        for name in (
+            "field",
+            "view",
+            "shows",
+            "purpose",
+            "ticket",
+            "person",
+            "digest_version",
+            "action",
+        )
     )
     return same and one.state_at(now) in (State.OPEN, State.GRANTED)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from vault.crypto.field_key import MacKey
 from vault.crypto.row_mac import Cell
 from vault.errors import DecryptionFailed, Denied, Reason
-from vault.model import Person
+from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow
 from vault.service.reveal.model import PARTS, Decision, Reveal, State, Verdict
@@ -28,7 +28,8 @@ __all__ = [
     "spent_of",
 ]
 
-_REVEALS, _PARTS, _TOKEN = "reveals", "reveal_tokens", "reveal_token"
+_REVEALS, _PARTS = "reveals", "reveal_tokens"
+_ITEMS = {Action.DETOKENIZE: "reveal_token", Action.DECRYPT: "reveal_ciphertext"}
 _VERSION = 1
 DIGEST = 16  # bytes of a token's digest
 _COUNT = 2
@@ -72,9 +73,9 @@ class RevealRows:
         return _reveal(row)
 
     def digests(self, reveal: Reveal, tokens: Sequence[str]) -> list[bytes]:
-        """Returns the digests of token cores, in order."""
+        """Returns the digests of token cores, or of what stands for ciphertexts, in order."""
         key = self._keys.audit_key(reveal.tenant, reveal.digest_version).rows
-        macs = key.macs(_TOKEN, [reveal.tenant, reveal.field], tokens)
+        macs = key.macs(_ITEMS[reveal.action], [reveal.tenant, reveal.field], tokens)
         return [mac[:DIGEST] for mac in macs]
 
     def written_parts(self, reveal: Reveal, parts: Mapping[int, Tokens]) -> list[RevealPartRow]:
@@ -183,6 +184,7 @@ def _document(reveal: Reveal) -> Mapping[str, object]:
         "decisions": [_decision(each) for each in reveal.decisions],
         "spent": list(reveal.spent),
         "digest_version": reveal.digest_version,
+        "action": reveal.action.value,
     }
 
 
@@ -228,6 +230,7 @@ def _reveal(row: RevealRow) -> Reveal:
         decisions=tuple(_read_decisions(content["decisions"])),
         spent=tuple(content["spent"]),
         digest_version=content["digest_version"],
+        action=Action(content.get("action", Action.DETOKENIZE)),
     )
 
 

@@ -17,6 +17,7 @@ from vault.policy.reading.load import parse_policy
 from vault.service.admission import Admission
 from vault.service.budgets import Budgets
 from vault.service.call import Call
+from vault.service.encryption import EncryptionService
 from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
 from vault.service.reveal.model import State
@@ -36,6 +37,9 @@ roles:
   analyst:
     - {fields: [card, account], allow: [request_reveal, detokenize], view: full, purposes: [fraud_case, chargeback], approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h}
     - {fields: [card], allow: [detokenize], view: last4}
+  archivist:
+    - {fields: [card], allow: [encrypt]}
+    - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h}
   lead: [{fields: ["*"], allow: [approve_reveal]}]
   officer: [{fields: ["*"], allow: [approve_reveal]}]
 principals:
@@ -43,6 +47,7 @@ principals:
   - {spiffe: "spiffe://example.org/analyst", roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: fraud}, roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: leads}, roles: [lead]}
+  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: scans}, roles: [archivist]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: officers}, roles: [officer]}
 """  # noqa: E501
 CARDS = ["4929309216280011", "4539578763621486", "4716258050958645"]
@@ -75,6 +80,7 @@ class Harness:
         admission = Admission(self.work, Budgets(self.keys))
         self.tokens = TokenizationService(admission, self.keys)
         self.reveals = RevealService(admission, self.keys)
+        self.encryption = EncryptionService(admission, self.keys)
         who = Caller(Principal("spiffe", "spiffe://example.org/pipeline"), "p", "c", "r")
         call = Call("Tokenize", who, self.policy)
         self.cards = self.tokens.tokenize(call, "card", CARDS, "", unchanged).values
@@ -217,6 +223,40 @@ def test_workloads_request_nothing(harness: Harness) -> None:
     who = Caller(Principal("spiffe", "spiffe://example.org/analyst"), "p", "c", "r")
     assert refusal(lambda: harness.request(who=who)).reason is Reason.PERSON_REQUIRED
     assert harness.work.events[-1].reason == "PERSON_REQUIRED"
+
+
+def test_ciphertexts_are_decrypted_under_a_grant(harness: Harness) -> None:
+    who = caller("arch", "scans")
+    call = harness.call("Encrypt", who)
+    sealed = harness.encryption.encrypt(call, "card", [b"one", b"two"], b"c", unchanged).values
+
+    def decrypt(grant: str, items: Sequence[bytes], context: bytes = b"c") -> Sequence[bytes]:
+        call, asked = harness.call("Decrypt", who), Justification(grant=grant)
+        answer = harness.encryption.decrypt(call, "card", items, context, unchanged, asked)
+        return answer.values
+
+    assert refusal(lambda: decrypt("", sealed)).reason is Reason.APPROVAL_REQUIRED
+    asked = RevealRequest("card", "", Justification(), "a case", (), ciphertexts=sealed[:1])
+    made = harness.reveals.request(harness.call("RequestReveal", who), asked)
+    grant = str(harness.approve(made).reveal.id)
+    assert refusal(lambda: decrypt(grant, sealed)).reason is Reason.GRANT_INVALID
+    assert decrypt(grant, sealed[:1]) == [b"one"]
+    assert harness.work.events[-1].charged == 1
+    assert refusal(lambda: decrypt(grant, sealed[:1])).reason is Reason.GRANT_EXHAUSTED
+    with pytest.raises(InvalidRequest, match="not both"):
+        both = replace(asked, tokens=harness.cards)
+        harness.reveals.request(harness.call("RequestReveal", who), both)
+    with pytest.raises(InvalidRequest, match="is empty"):
+        harness.reveals.request(
+            harness.call("RequestReveal", who), replace(asked, ciphertexts=[b""])
+        )
+
+
+def test_a_draft_is_of_one_kind(harness: Harness) -> None:
+    draft = harness.request(more=True)
+    with pytest.raises(InvalidRequest, match="or kind"):
+        harness.request([], reveal=str(draft.reveal.id), ciphertexts=[b"x"])
+    assert harness.request([], reveal=str(draft.reveal.id)).state is State.OPEN
 
 
 def test_expired_and_revoked_grants_show_nothing(harness: Harness) -> None:
