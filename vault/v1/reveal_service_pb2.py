@@ -27,13 +27,29 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/reveal_service.proto\x12\x08vault.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"l\n\x0eRevealDecision\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"\xe3\x03\n\x06Reveal\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.vault.v1.RevealState\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x11\n\tprincipal\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0c\n\x04view\x18\x06 \x01(\t\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12\x0e\n\x06ticket\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0e\n\x06tokens\x18\n \x01(\x05\x12\r\n\x05times\x18\x0b \x01(\x05\x12\x0c\n\x04left\x18\x0c \x01(\x05\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08lifetime\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\tdecisions\x18\x10 \x03(\x0b\x32\x18.vault.v1.RevealDecision\x12\x15\n\rmissing_roles\x18\x11 \x03(\t\x12\x0b\n\x03own\x18\x12 \x01(\x08\x12\x12\n\nmay_decide\x18\x13 \x01(\x08\x12\x15\n\rpolicy_digest\x18\x14 \x01(\t\"\xe3\x01\n\x14RequestRevealRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04view\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06tokens\x18\x06 \x03(\t\x12+\n\x08lifetime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05times\x18\x08 \x01(\x05\x12\x0c\n\x04more\x18\t \x01(\x08\x12\x13\n\x0b\x63iphertexts\x18\x0b \x03(\x0c\x12\x0e\n\x06reveal\x18\n \x01(\t\"9\n\x15RequestRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"7\n\x14\x41pproveRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"9\n\x15\x41pproveRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"4\n\x11\x44\x65nyRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"6\n\x12\x44\x65nyRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"\"\n\x10GetRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\"5\n\x11GetRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"\x14\n\x12ListRevealsRequest\"8\n\x13ListRevealsResponse\x12!\n\x07reveals\x18\x01 \x03(\x0b\x32\x10.vault.v1.Reveal\"\'\n\x15WithdrawRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\":\n\x16WithdrawRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"6\n\x13RevokeRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"8\n\x14RevokeRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal*\xf9\x01\n\x0bRevealState\x12\x1c\n\x18REVEAL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12REVEAL_STATE_DRAFT\x10\x01\x12\x15\n\x11REVEAL_STATE_OPEN\x10\x02\x12\x18\n\x14REVEAL_STATE_GRANTED\x10\x03\x12\x17\n\x13REVEAL_STATE_DENIED\x10\x04\x12\x1a\n\x16REVEAL_STATE_WITHDRAWN\x10\x05\x12\x18\n\x14REVEAL_STATE_REVOKED\x10\x06\x12\x18\n\x14REVEAL_STATE_EXPIRED\x10\x07\x12\x1a\n\x16REVEAL_STATE_EXHAUSTED\x10\x08\x32\xdc\x04\n\rRevealService\x12V\n\rRequestReveal\x12\x1e.vault.v1.RequestRevealRequest\x1a\x1f.vault.v1.RequestRevealResponse\"\x04\x88\xb5\x18\n\x12V\n\rApproveReveal\x12\x1e.vault.v1.ApproveRevealRequest\x1a\x1f.vault.v1.ApproveRevealResponse\"\x04\x88\xb5\x18\x0b\x12M\n\nDenyReveal\x12\x1b.vault.v1.DenyRevealRequest\x1a\x1c.vault.v1.DenyRevealResponse\"\x04\x88\xb5\x18\x0b\x12J\n\tGetReveal\x12\x1a.vault.v1.GetRevealRequest\x1a\x1b.vault.v1.GetRevealResponse\"\x04\x88\xb5\x18\n\x12P\n\x0bListReveals\x12\x1c.vault.v1.ListRevealsRequest\x1a\x1d.vault.v1.ListRevealsResponse\"\x04\x88\xb5\x18\n\x12Y\n\x0eWithdrawReveal\x12\x1f.vault.v1.WithdrawRevealRequest\x1a .vault.v1.WithdrawRevealResponse\"\x04\x88\xb5\x18\n\x12S\n\x0cRevokeReveal\x12\x1d.vault.v1.RevokeRevealRequest\x1a\x1e.vault.v1.RevokeRevealResponse\"\x04\x88\xb5\x18\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/reveal_service.proto\x12\x08vault.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"q\n\x0eRevealDecision\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x07\x63omment\x18\x04 \x01(\tB\x03\x80\x01\x01\"\xe8\x03\n\x06Reveal\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.vault.v1.RevealState\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x11\n\tprincipal\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0c\n\x04view\x18\x06 \x01(\t\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12\x0e\n\x06ticket\x18\x08 \x01(\t\x12\x13\n\x06reason\x18\t \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06tokens\x18\n \x01(\x05\x12\r\n\x05times\x18\x0b \x01(\x05\x12\x0c\n\x04left\x18\x0c \x01(\x05\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08lifetime\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\tdecisions\x18\x10 \x03(\x0b\x32\x18.vault.v1.RevealDecision\x12\x15\n\rmissing_roles\x18\x11 \x03(\t\x12\x0b\n\x03own\x18\x12 \x01(\x08\x12\x12\n\nmay_decide\x18\x13 \x01(\x08\x12\x15\n\rpolicy_digest\x18\x14 \x01(\t\"\xf2\x01\n\x14RequestRevealRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04view\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\t\x12\x13\n\x06reason\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06tokens\x18\x06 \x03(\tB\x03\x80\x01\x01\x12+\n\x08lifetime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05times\x18\x08 \x01(\x05\x12\x0c\n\x04more\x18\t \x01(\x08\x12\x18\n\x0b\x63iphertexts\x18\x0b \x03(\x0c\x42\x03\x80\x01\x01\x12\x0e\n\x06reveal\x18\n \x01(\t\"9\n\x15RequestRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"<\n\x14\x41pproveRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x14\n\x07\x63omment\x18\x02 \x01(\tB\x03\x80\x01\x01\"9\n\x15\x41pproveRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"9\n\x11\x44\x65nyRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x14\n\x07\x63omment\x18\x02 \x01(\tB\x03\x80\x01\x01\"6\n\x12\x44\x65nyRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"\"\n\x10GetRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\"5\n\x11GetRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\"\x14\n\x12ListRevealsRequest\"8\n\x13ListRevealsResponse\x12!\n\x07reveals\x18\x01 \x03(\x0b\x32\x10.vault.v1.Reveal\"\'\n\x15WithdrawRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\":\n\x16WithdrawRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal\";\n\x13RevokeRevealRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\t\x12\x14\n\x07\x63omment\x18\x02 \x01(\tB\x03\x80\x01\x01\"8\n\x14RevokeRevealResponse\x12 \n\x06reveal\x18\x01 \x01(\x0b\x32\x10.vault.v1.Reveal*\xf9\x01\n\x0bRevealState\x12\x1c\n\x18REVEAL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12REVEAL_STATE_DRAFT\x10\x01\x12\x15\n\x11REVEAL_STATE_OPEN\x10\x02\x12\x18\n\x14REVEAL_STATE_GRANTED\x10\x03\x12\x17\n\x13REVEAL_STATE_DENIED\x10\x04\x12\x1a\n\x16REVEAL_STATE_WITHDRAWN\x10\x05\x12\x18\n\x14REVEAL_STATE_REVOKED\x10\x06\x12\x18\n\x14REVEAL_STATE_EXPIRED\x10\x07\x12\x1a\n\x16REVEAL_STATE_EXHAUSTED\x10\x08\x32\xdc\x04\n\rRevealService\x12V\n\rRequestReveal\x12\x1e.vault.v1.RequestRevealRequest\x1a\x1f.vault.v1.RequestRevealResponse\"\x04\x88\xb5\x18\n\x12V\n\rApproveReveal\x12\x1e.vault.v1.ApproveRevealRequest\x1a\x1f.vault.v1.ApproveRevealResponse\"\x04\x88\xb5\x18\x0b\x12M\n\nDenyReveal\x12\x1b.vault.v1.DenyRevealRequest\x1a\x1c.vault.v1.DenyRevealResponse\"\x04\x88\xb5\x18\x0b\x12J\n\tGetReveal\x12\x1a.vault.v1.GetRevealRequest\x1a\x1b.vault.v1.GetRevealResponse\"\x04\x88\xb5\x18\n\x12P\n\x0bListReveals\x12\x1c.vault.v1.ListRevealsRequest\x1a\x1d.vault.v1.ListRevealsResponse\"\x04\x88\xb5\x18\n\x12Y\n\x0eWithdrawReveal\x12\x1f.vault.v1.WithdrawRevealRequest\x1a .vault.v1.WithdrawRevealResponse\"\x04\x88\xb5\x18\n\x12S\n\x0cRevokeReveal\x12\x1d.vault.v1.RevokeRevealRequest\x1a\x1e.vault.v1.RevokeRevealResponse\"\x04\x88\xb5\x18\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vault.v1.reveal_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REVEALDECISION'].fields_by_name['comment']._loaded_options = None
+  _globals['_REVEALDECISION'].fields_by_name['comment']._serialized_options = b'\200\001\001'
+  _globals['_REVEAL'].fields_by_name['reason']._loaded_options = None
+  _globals['_REVEAL'].fields_by_name['reason']._serialized_options = b'\200\001\001'
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['reason']._serialized_options = b'\200\001\001'
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['tokens']._loaded_options = None
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['tokens']._serialized_options = b'\200\001\001'
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['ciphertexts']._loaded_options = None
+  _globals['_REQUESTREVEALREQUEST'].fields_by_name['ciphertexts']._serialized_options = b'\200\001\001'
+  _globals['_APPROVEREVEALREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_APPROVEREVEALREQUEST'].fields_by_name['comment']._serialized_options = b'\200\001\001'
+  _globals['_DENYREVEALREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_DENYREVEALREQUEST'].fields_by_name['comment']._serialized_options = b'\200\001\001'
+  _globals['_REVOKEREVEALREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_REVOKEREVEALREQUEST'].fields_by_name['comment']._serialized_options = b'\200\001\001'
   _globals['_REVEALSERVICE'].methods_by_name['RequestReveal']._loaded_options = None
   _globals['_REVEALSERVICE'].methods_by_name['RequestReveal']._serialized_options = b'\210\265\030\n'
   _globals['_REVEALSERVICE'].methods_by_name['ApproveReveal']._loaded_options = None
@@ -48,40 +64,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVEALSERVICE'].methods_by_name['WithdrawReveal']._serialized_options = b'\210\265\030\n'
   _globals['_REVEALSERVICE'].methods_by_name['RevokeReveal']._loaded_options = None
   _globals['_REVEALSERVICE'].methods_by_name['RevokeReveal']._serialized_options = b'\210\265\030\013'
-  _globals['_REVEALSTATE']._serialized_start=1630
-  _globals['_REVEALSTATE']._serialized_end=1879
+  _globals['_REVEALSTATE']._serialized_start=1670
+  _globals['_REVEALSTATE']._serialized_end=1919
   _globals['_REVEALDECISION']._serialized_start=132
-  _globals['_REVEALDECISION']._serialized_end=240
-  _globals['_REVEAL']._serialized_start=243
-  _globals['_REVEAL']._serialized_end=726
-  _globals['_REQUESTREVEALREQUEST']._serialized_start=729
-  _globals['_REQUESTREVEALREQUEST']._serialized_end=956
-  _globals['_REQUESTREVEALRESPONSE']._serialized_start=958
-  _globals['_REQUESTREVEALRESPONSE']._serialized_end=1015
-  _globals['_APPROVEREVEALREQUEST']._serialized_start=1017
-  _globals['_APPROVEREVEALREQUEST']._serialized_end=1072
-  _globals['_APPROVEREVEALRESPONSE']._serialized_start=1074
-  _globals['_APPROVEREVEALRESPONSE']._serialized_end=1131
-  _globals['_DENYREVEALREQUEST']._serialized_start=1133
-  _globals['_DENYREVEALREQUEST']._serialized_end=1185
-  _globals['_DENYREVEALRESPONSE']._serialized_start=1187
-  _globals['_DENYREVEALRESPONSE']._serialized_end=1241
-  _globals['_GETREVEALREQUEST']._serialized_start=1243
-  _globals['_GETREVEALREQUEST']._serialized_end=1277
-  _globals['_GETREVEALRESPONSE']._serialized_start=1279
-  _globals['_GETREVEALRESPONSE']._serialized_end=1332
-  _globals['_LISTREVEALSREQUEST']._serialized_start=1334
-  _globals['_LISTREVEALSREQUEST']._serialized_end=1354
-  _globals['_LISTREVEALSRESPONSE']._serialized_start=1356
-  _globals['_LISTREVEALSRESPONSE']._serialized_end=1412
-  _globals['_WITHDRAWREVEALREQUEST']._serialized_start=1414
-  _globals['_WITHDRAWREVEALREQUEST']._serialized_end=1453
-  _globals['_WITHDRAWREVEALRESPONSE']._serialized_start=1455
-  _globals['_WITHDRAWREVEALRESPONSE']._serialized_end=1513
-  _globals['_REVOKEREVEALREQUEST']._serialized_start=1515
-  _globals['_REVOKEREVEALREQUEST']._serialized_end=1569
-  _globals['_REVOKEREVEALRESPONSE']._serialized_start=1571
-  _globals['_REVOKEREVEALRESPONSE']._serialized_end=1627
-  _globals['_REVEALSERVICE']._serialized_start=1882
-  _globals['_REVEALSERVICE']._serialized_end=2486
+  _globals['_REVEALDECISION']._serialized_end=245
+  _globals['_REVEAL']._serialized_start=248
+  _globals['_REVEAL']._serialized_end=736
+  _globals['_REQUESTREVEALREQUEST']._serialized_start=739
+  _globals['_REQUESTREVEALREQUEST']._serialized_end=981
+  _globals['_REQUESTREVEALRESPONSE']._serialized_start=983
+  _globals['_REQUESTREVEALRESPONSE']._serialized_end=1040
+  _globals['_APPROVEREVEALREQUEST']._serialized_start=1042
+  _globals['_APPROVEREVEALREQUEST']._serialized_end=1102
+  _globals['_APPROVEREVEALRESPONSE']._serialized_start=1104
+  _globals['_APPROVEREVEALRESPONSE']._serialized_end=1161
+  _globals['_DENYREVEALREQUEST']._serialized_start=1163
+  _globals['_DENYREVEALREQUEST']._serialized_end=1220
+  _globals['_DENYREVEALRESPONSE']._serialized_start=1222
+  _globals['_DENYREVEALRESPONSE']._serialized_end=1276
+  _globals['_GETREVEALREQUEST']._serialized_start=1278
+  _globals['_GETREVEALREQUEST']._serialized_end=1312
+  _globals['_GETREVEALRESPONSE']._serialized_start=1314
+  _globals['_GETREVEALRESPONSE']._serialized_end=1367
+  _globals['_LISTREVEALSREQUEST']._serialized_start=1369
+  _globals['_LISTREVEALSREQUEST']._serialized_end=1389
+  _globals['_LISTREVEALSRESPONSE']._serialized_start=1391
+  _globals['_LISTREVEALSRESPONSE']._serialized_end=1447
+  _globals['_WITHDRAWREVEALREQUEST']._serialized_start=1449
+  _globals['_WITHDRAWREVEALREQUEST']._serialized_end=1488
+  _globals['_WITHDRAWREVEALRESPONSE']._serialized_start=1490
+  _globals['_WITHDRAWREVEALRESPONSE']._serialized_end=1548
+  _globals['_REVOKEREVEALREQUEST']._serialized_start=1550
+  _globals['_REVOKEREVEALREQUEST']._serialized_end=1609
+  _globals['_REVOKEREVEALRESPONSE']._serialized_start=1611
+  _globals['_REVOKEREVEALRESPONSE']._serialized_end=1667
+  _globals['_REVEALSERVICE']._serialized_start=1922
+  _globals['_REVEALSERVICE']._serialized_end=2526
 # @@protoc_insertion_point(module_scope)

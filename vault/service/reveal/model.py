@@ -70,7 +70,7 @@ class Decision:
     principal: str
     time: datetime
     approved: Approved
-    comment: str = ""
+    comment: str = dataclass_field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,3 +440,13 @@ def test_denials_hide_what_is_there(harness: Harness) -> None:
 def test_times_are_the_stores(harness: Harness) -> None:
     made = harness.request().reveal
     assert abs(made.created - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_nothing_that_people_wrote_or_asked_for_is_in_a_repr(harness: Harness) -> None:
+    made = harness.request(reason="her number is secret-1")
+    call = harness.call("ApproveReveal", LEAD)
+    status = harness.reveals.approve(call, str(made.reveal.id), "secret-2")
+    ask = RevealRequest("card", "full", PURPOSE, "secret-3", harness.cards, ciphertexts=[b"s-4"])
+    rows = harness.work._tables
+    shown = repr((status, ask, list(rows.reveals.values()), list(rows.reveal_parts.values())))
+    assert not [word for word in ("secret", "s-4", harness.cards[0]) if word in shown]
