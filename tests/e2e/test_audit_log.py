@@ -260,6 +260,13 @@ def test_filters_choose_records(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl"
     assert run(server, "export", "-o", str(path), *chosen).returncode == 0
     assert [json.loads(line) for line in path.read_text().splitlines()][-len(records) :] == records
+    page = tmp_path / "report.html"
+    done = run(server, "report", "-o", str(page), "--since", "1h", *chosen)
+    assert done.returncode == 0, done.stderr
+    values = sum(each["body"]["counts"]["ok"] for each in records)
+    assert f'<td class="n">{values}</td>' in page.read_text()
+    assert run(server, "report", "-o", str(page)).returncode == 0
+    assert run(server, "tail", "--purpose", "none", "--from", "1").stdout == ""
     last = records[-1]
     place = ("--writer", last["writer"], "--record", str(last["number"]))
     done = run(server, "tail", "--long", *place)
