@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -96,6 +97,9 @@ def serving(
         monitor.start()
         health.start()
         stack.callback(health.drain)
+        # What is here now, a thousand modules, stays: a full collection need not walk it. Large
+        # batches set them off.
+        gc.freeze()
         _log.info(
             "serving",
             addresses={endpoint.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints},

@@ -38,15 +38,16 @@ def stored_tokens(asked: Sequence[bytes], result: PGresult) -> StoredTokens:
     if not rows:
         return NO_TOKENS
     places = {key: at for at, key in enumerate(asked)}
-    found_by = [value(row, 0) or b"" for row in rows]
-    if not places.keys() >= set(found_by):
+    try:
+        at = [places[value(row, 0) or b""] for row in rows]
+    except KeyError:
         # By a collation that is not ours: what was not asked for is not answered.
-        rows = [row for row in rows if found_by[row] in places]
-        found_by = [found_by[row] for row in rows]
+        rows = [row for row in rows if value(row, 0) in places]
+        at = [places[value(row, 0) or b""] for row in rows]
     token = result.nfields - 4
     ciphertexts = [value(row, token + 1) or b"" for row in rows]
     return StoredTokens(
-        at=[places[key] for key in found_by],
+        at=at,
         tokens=[(value(row, token) or b"").decode() for row in rows],
         ciphertexts=ciphertexts,
         key_versions=_versions([value(row, token + 2) or b"" for row in rows]),
