@@ -105,7 +105,7 @@ bench-columns: install
 # A vaulted field beside bare statements on tables of the same shape, with as many rows in them.
 ROWS := 100k
 bench-vaulted: install
-	$(BIN)/python -m tests.bench.bench_vaulted $(ROWS)
+	$(BIN)/python -m tests.bench.bench_vaulted $(ROWS) $(ARGS)
 
 # Proofs of a long audit log. The machine should do nothing else.
 bench-proofs: install

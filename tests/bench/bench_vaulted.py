@@ -272,13 +272,18 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", type=number, default=[100_000], help="such as 100k 1M")
     parser.add_argument("--batch", nargs="*", type=number, default=BATCHES)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1, help="server processes")
     options = parser.parse_args()
     print(
         f"{platform.machine()}, {multiprocessing.cpu_count()} cores shared by all,"
-        f" Python {platform.python_version()}; medians of {options.rounds} rounds",
+        f" Python {platform.python_version()}, {options.workers} server process(es);"
+        f" medians of {options.rounds} rounds",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as name, DevEnvironment(Path(name) / "dev", port=0) as dev:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        DevEnvironment(Path(name) / "dev", port=0, workers=options.workers) as dev,
+    ):
         postgres = EmbeddedPostgres(dev.directory / "postgres")
         postgres.port = int((dev.directory / "postgres" / "port").read_text())
         conninfo = postgres.superuser_conninfo("tokenvault")
