@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 from unittest.mock import patch
 
 from vault.dev.server import main
-from vault.model import Action, AuditEvent
+from vault.model import NO_JUSTIFICATION, Action, AuditEvent, Justification
 from vault.rpc.pipeline import Pipeline
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
@@ -37,6 +37,7 @@ def admit(
     action: Action,
     field: str,
     view: str = "",
+    justification: Justification = NO_JUSTIFICATION,
 ) -> FieldPermit:
     return FieldPermit(call.caller, EVENT, action, call.policy.fields[field], view or "full")
 
@@ -47,6 +48,7 @@ def carry_out(
     _items: int,
     work: Callable[[Transaction], T],
     finish: Callable[[T], R],
+    _noted: Callable[[], AuditEvent] | None = None,
 ) -> R:
     return finish(work(NO_TRANSACTION))
 
