@@ -75,8 +75,8 @@ lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
 	$(VENV)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/unit tests/contract
 	COMMAND_UNDER_TEST=$(CURDIR)/$(VENV)/lowest-plain/bin/tokenvault $(BIN)/pytest -q tests/e2e/test_cli_files.py
 
-# A file's tests share their servers, so a file is what a process takes.
-SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# A file's tests share their servers, so a file is what a process takes, in tests/conftest.py's order.
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: install
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not soak and not bench and not alone"
@@ -112,6 +112,7 @@ bench-proofs: install
 	$(BIN)/python -m tests.bench.bench_proofs $(ARGS)
 
 soak: install
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "hypothesis and not soak" --hypothesis-profile=thorough --timeout=1800
 	$(BIN)/pytest -m soak -s --timeout=1800
 
 demo: install

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,9 +21,30 @@ from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 # child inherits that: tests of Ctrl-C would press it in vain. A handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# An example takes as long as the machine lets it: no test is about the wall clock.
-settings.register_profile("tokenvault", deadline=None)
+# A shell may forbid it. Every test module would be compiled again by each process of a run, and
+# all that a server or a command imports by each of hundreds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# An example takes as long as the machine lets it: no test is about the wall clock. `make soak`
+# takes the thorough profile.
+settings.register_profile("tokenvault", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("tokenvault")
+
+
+# What starts servers takes longest. It goes first, so that no process has a long file left
+# when the others have nothing.
+_LONGEST_FIRST = ("e2e", "integration", "contract", "property")
+
+
+def _turn(item: pytest.Item) -> int:
+    folders = item.path.relative_to(Path(__file__).parent).parts
+    return _LONGEST_FIRST.index(folders[0]) if folders[0] in _LONGEST_FIRST else 9
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.errors import FormatError
 from vault.formats import FORMATS, Format, HasParts, OptionValues, build_format
 from vault.formats.base.check_digits import aba_check, iban_check, vin_check
@@ -394,7 +395,7 @@ def test_a_whole_small_domain_maps_one_to_one(
 PREFIXES = sorted({international_prefix(region) for region in REGIONS})
 
 
-@settings(max_examples=500)
+@examples(5)
 @given(st.data(), st.sampled_from(PREFIXES))
 def test_what_a_phone_number_keeps_says_so_by_itself(data: st.DataObject, prefix: str) -> None:
     """Else a token would be taken apart as another number, and come back as a third."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -51,7 +51,6 @@ def test_every_length(make: type[FF1] | type[FF3_1], radix: int) -> None:
 
 @CIPHERS
 @given(data=st.data(), radix=st.integers(2, 65536), size=st.sampled_from([16, 24, 32]))
-@settings(max_examples=100, deadline=None)
 def test_any_radix_key_tweaks_and_type(
     make: type[FF1] | type[FF3_1], data: st.DataObject, radix: int, size: int
 ) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.crypto import FF1, FF3_1
 
 RADICES = [2, 3, 7, 10, 16, 26, 36, 52, 62, 64, 94, 255, 256, 1000, 1024, 4097, 65535, 65536]
@@ -28,7 +29,7 @@ def survives(cipher: Cipher, digits: list[int], tweak: bytes) -> bool:
 
 @CIPHERS
 @given(data=st.data(), key=KEYS, radix=st.sampled_from(RADICES) | st.integers(2, 65536))
-@settings(max_examples=150, deadline=None)
+@examples(1.5)
 def test_round_trip(
     make: type[FF1] | type[FF3_1], data: st.DataObject, key: bytes, radix: int
 ) -> None:

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.spellings import ACCEPTED
 from vault.bulk import CsvError, CsvOptions, OnReject, Summary, convert_csv
 from vault.client import Column, ItemError
 
-_SHORT = settings(max_examples=500, deadline=None)
+_SHORT = examples(5)
 _LONG = settings(max_examples=25_000, deadline=None, suppress_health_check=list(HealthCheck))
 _ESCAPED_WORD = re.compile(r"\\\w")
 _SURROGATE = re.compile("[\ud800-\udfff]")

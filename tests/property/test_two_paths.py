@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.crypto.field_key import FieldKey
 from vault.formats.base.luhn import luhn_check_digit
 from vault.formats.columnar import rows
@@ -97,7 +98,7 @@ def both_paths_agree_in(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(data=st.data())
 def test_both_paths_agree(name: str, data: st.DataObject) -> None:
     field = POLICY.fields[name]
@@ -151,13 +152,13 @@ def test_a_fixed_point_is_refused_both_ways(name: str) -> None:
     assert made.token_set() == token_set_message(())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.lists(st.text(max_size=20) | st.text("0123456789", max_size=20), max_size=30))
 def test_the_packed_token_set_is_the_token_set(texts: list[str]) -> None:
     assert packed_token_set(TextColumn.from_strings(texts)) == token_set_message(texts)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.lists(st.text(max_size=20) | st.text("abc", max_size=20), max_size=30))
 def test_a_column_is_its_strings_and_its_utf8(texts: list[str]) -> None:
     column = TextColumn.from_strings(texts)

@@ -10,9 +10,10 @@ from functools import cache
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.service.conftest import FixedKeys
 from vault.errors import Reason
 from vault.formats.base.luhn import luhn_check_digit
@@ -158,7 +159,7 @@ def agree(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12, deadline=None)
+@examples(0.4)
 @given(data=st.data())
 def test_both_paths_agree(name: str, data: st.DataObject) -> None:
     field = POLICY.fields[name]

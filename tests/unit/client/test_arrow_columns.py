@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.client.packed import PackedColumn, join_batches, split_column
 
 TEXTS = st.lists(st.none() | st.text(max_size=5), max_size=40)
@@ -25,7 +26,7 @@ def sent(column: PackedColumn) -> list[str | None]:
     return join_batches(batches, [batch.message for batch in batches]).strings()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(TEXTS, st.integers(0, 20), st.integers(0, 20), st.sampled_from(TYPES), st.booleans())
 def test_an_arrow_array_is_what_it_holds(
     texts: list[str | None], start: int, size: int, kind: pa.DataType, chunked: bool

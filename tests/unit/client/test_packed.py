@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.client.errors import CallError
 from vault.client.packed import PackedColumn, join_batches, split_column
 from vault.v1.column_pb2 import StringColumn
@@ -14,7 +15,7 @@ from vault.v1.column_pb2 import StringColumn
 TEXTS = st.lists(st.none() | st.text(max_size=9), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(TEXTS, st.integers(1, 7), st.integers(1, 60))
 def test_what_is_split_and_answered_as_it_came_is_the_column(
     texts: list[str | None], items: int, room: int

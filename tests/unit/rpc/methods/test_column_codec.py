@@ -6,9 +6,10 @@ import struct
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from vault.errors import InvalidRequest
 from vault.rpc.methods.column_codec import decode_column
 from vault.v1.column_pb2 import StringColumn
@@ -72,7 +73,7 @@ def test_columns_are_read(column: StringColumn, texts: list[str]) -> None:
     assert list(decode_column(column).texts) == texts
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.lists(st.none() | st.text(max_size=6), max_size=20), st.data())
 def test_answers_keep_their_places(texts: list[str | None], data: st.DataObject) -> None:
     parts = [(text or "").encode() for text in texts]
@@ -98,7 +99,7 @@ def test_answers_keep_their_places(texts: list[str | None], data: st.DataObject)
     assert answer == expected
 
 
-@settings(max_examples=500, deadline=None)
+@examples(5)
 @given(st.binary(max_size=12), st.lists(st.integers(-2, 14), max_size=6), st.binary(max_size=2))
 def test_any_bytes_are_read_as_defined_or_refused(
     data: bytes, numbers: list[int], validity: bytes
