@@ -248,3 +248,12 @@ def test_a_line_has_one_spelling() -> None:
         assert other != line
         with pytest.raises(ValueError, match=r"."):
             ExportLine.from_line(other)
+
+
+@pytest.mark.parametrize("at", [1, 96, 255, 257, 600])
+def test_a_tile_where_none_ends_is_named(at: int) -> None:
+    lines = [*EXPORT]
+    lines[at] = replace(ExportLine.from_line(lines[at].decode()), tile=bytes(32)).to_line().encode()
+    assert found(lines) == [
+        ("EDITED", f"position {at} has no hash of its tile, or one that it cannot have")
+    ]

@@ -194,8 +194,9 @@ class _ExportCheck:
         self._expected = position + 1
         self._judge(line)
         self._compare(position)
+        tile = self._tile_of(line)
         if position % TILE_WIDTH == 0:
-            self._end_tile(line)
+            self._end_tile(position, tile)
 
     def _judge(self, line: ExportLine) -> None:
         entry, position = line.entry, line.position
@@ -238,24 +239,26 @@ class _ExportCheck:
             self.tree, self._block = None, _Block()
         self._block.whole, self._block.doubted = False, True
 
-    def _end_tile(self, line: ExportLine) -> None:
-        block, self._block = self._block, _Block()
+    def _tile_of(self, line: ExportLine) -> bytes | None:
+        """Returns the hash of the tile that a line ends; no leaf says what else stands there."""
         tile = line.tile
-        if (tile is not None) != ends_tile(self.first, line.position) or (
-            tile is not None and len(tile) != HASH_BYTES
+        if (tile is not None) == ends_tile(self.first, line.position) and (
+            tile is None or len(tile) == HASH_BYTES
         ):
-            text = f"position {line.position} has no hash of its tile, or one that it cannot have"
-            self._find(FindingKind.EDITED, text)
-            tile = None
+            return tile
+        text = f"position {line.position} has no hash of its tile, or one that it cannot have"
+        self._find(FindingKind.EDITED, text)
+        return None
+
+    def _end_tile(self, position: int, tile: bytes | None) -> None:
+        block, self._block = self._block, _Block()
         if tile is None:
             # The first tile, of which the export has a part: its leaves alone are there.
             sound = self.tree is not None and block.whole and not block.doubted
             self.tree = self.tree.grown(block.leaves) if sound and self.tree else None
             return
         if block.whole and not block.doubted and perfect_tree_hash(block.leaves) != tile:
-            text = (
-                f"{_range(line.position - TILE_WIDTH + 1, line.position)} not what was integrated"
-            )
+            text = f"{_range(position - TILE_WIDTH + 1, position)} not what was integrated"
             self._find(FindingKind.EDITED, text)
         if self.tree is not None:
             # The tile and not the leaves: what was found in these must not doubt what follows.
