@@ -17,6 +17,7 @@ from vault.v1 import (
     audit_service_pb2,
     encryption_service_pb2,
     policy_service_pb2,
+    reveal_service_pb2,
     tokenization_service_pb2,
 )
 from vault.v1.audit_service_pb2 import AuditFilter
@@ -34,6 +35,7 @@ _RPCS = tuple(
         encryption_service_pb2,
         audit_service_pb2,
         policy_service_pb2,
+        reveal_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
