@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import typer
 
-import vault.v1
+from tests.api import declared_methods
 from vault.cli.audit.options import AuditFilterOptions
 from vault.client import Client
 from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord, TailAuditResponse
@@ -161,12 +159,6 @@ def test_something_found_is_not_talked_about(
 
 
 def test_every_rpc_of_the_services_can_be_asked_for() -> None:
-    modules = [
-        importlib.import_module(f"vault.v1.{module.name}")
-        for module in pkgutil.iter_modules(vault.v1.__path__)
-        if module.name.endswith("_service_pb2")
-    ]
-    services = [each for module in modules for each in module.DESCRIPTOR.services_by_name.values()]
-    names = [method.name for service in services for method in service.methods]
+    names = [method.name for method in declared_methods()]
     assert "RequestReveal" in names
     assert made(rpcs=names)

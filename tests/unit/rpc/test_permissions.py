@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Set
-from importlib import import_module
 from typing import cast
 
 import pytest
-from google.protobuf.descriptor import FileDescriptor
 
-import vault.v1
+from tests.api import declared_methods
 from vault.model import Action
 from vault.rpc.methods.audit import audit_rpcs
 from vault.rpc.methods.columns import column_rpcs
@@ -31,16 +28,8 @@ from vault.service.tokenization import TokenizationService
 @pytest.fixture(scope="module")
 def every() -> Set[str]:
     """Full names of all methods that the proto files declare."""
-    files: list[FileDescriptor] = [
-        import_module(f"vault.v1.{module.name}").DESCRIPTOR
-        for module in pkgutil.iter_modules(vault.v1.__path__)
-        if module.name.endswith("_pb2")
-    ]
     return {
-        f"/{service.full_name}/{method.name}"
-        for file in files
-        for service in file.services_by_name.values()
-        for method in service.methods
+        f"/{method.containing_service.full_name}/{method.name}" for method in declared_methods()
     }
 
 
