@@ -13,7 +13,7 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import BytesResult, outcome_counts
-from vault.service.reveal.grants import Grants, name_of_ciphertext
+from vault.service.reveal.grants import Grants, HeldGrant, name_of_ciphertext
 from vault.service.reveal.rows import Refused
 from vault.service.stored_rows import DECRYPTION_FAILED
 
@@ -34,7 +34,7 @@ class EncryptionService:
         """Takes what decides and audits, the keys, and what is told of grants not believed."""
         self._admission = admission
         self._keys = keys
-        self._grants = Grants(keys, refused)
+        self._grants = Grants(admission, keys, refused)
 
     def encrypt(
         self,
@@ -50,15 +50,15 @@ class EncryptionService:
         """
         permit = self._admission.admit_field(call, Action.ENCRYPT, field)
 
-        def encrypt() -> tuple[list[bytes | Failure], set[int]]:
+        def work(transaction: Transaction) -> BytesResult:
             _check_context(context)
             key = self._keys.for_encryption(permit.space, len(plaintexts))
             ciphertexts: list[bytes | Failure] = [
                 key.encrypt(plaintext, context) if plaintext else _EMPTY for plaintext in plaintexts
             ]
-            return ciphertexts, {key.version}
+            return _recorded(transaction, permit.event, ciphertexts, {key.version})
 
-        return self._audited(permit, len(plaintexts), encrypt, finish)
+        return self._admission.carry_out(permit, len(plaintexts), work, finish)
 
     def decrypt(
         self,
@@ -77,36 +77,18 @@ class EncryptionService:
             call, Action.DECRYPT, field, justification=justification
         )
 
-        def decrypt() -> tuple[list[bytes | Failure], set[int]]:
+        def work(
+            transaction: Transaction, event: AuditEvent, grant: HeldGrant | None
+        ) -> BytesResult:
+            if grant is not None:
+                names = (name_of_ciphertext(each) for each in ciphertexts if each)
+                event = replace(event, charged=grant.charge(names))
             _check_context(context)
             versions: set[int] = set()
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
-            return plaintexts, versions
+            return _recorded(transaction, event, plaintexts, versions)
 
-        if justification.grant:
-            return self._under_grant(permit, ciphertexts, decrypt, finish)
-        return self._audited(permit, len(ciphertexts), decrypt, finish)
-
-    def _under_grant(
-        self,
-        permit: FieldPermit,
-        ciphertexts: Sequence[bytes],
-        decrypt: Callable[[], tuple[list[bytes | Failure], set[int]]],
-        finish: Callable[[BytesResult], R],
-    ) -> R:
-        """Decrypts what a grant covers; all of it is charged, or the call refused."""
-        used = permit.event
-
-        def step(transaction: Transaction) -> BytesResult:
-            nonlocal used
-            used = permit.event
-            grant = self._grants.lock(transaction.reveals, permit)
-            used = replace(permit.event, grant=str(grant.id))
-            grant.check(permit)
-            charged = grant.charge(name_of_ciphertext(each) for each in ciphertexts if each)
-            return _recorded(transaction, replace(used, charged=charged), *decrypt())
-
-        return self._admission.carry_out(permit, len(ciphertexts), step, finish, lambda: used)
+        return self._grants.carry_out(permit, len(ciphertexts), work, finish)
 
     def _open(
         self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]
@@ -120,20 +102,6 @@ class EncryptionService:
             return DECRYPTION_FAILED
         versions.add(key.version)
         return plaintext
-
-    def _audited(
-        self,
-        permit: FieldPermit,
-        items: int,
-        work: Callable[[], tuple[list[bytes | Failure], set[int]]],
-        finish: Callable[[BytesResult], R],
-    ) -> R:
-        """Does the work, writes its audit record, answers."""
-
-        def step(transaction: Transaction) -> BytesResult:
-            return _recorded(transaction, permit.event, *work())
-
-        return self._admission.carry_out(permit, items, step, finish)
 
 
 def _recorded(

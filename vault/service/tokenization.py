@@ -22,7 +22,7 @@ from vault.service.conversion import Conversion, ConversionPath, Work
 from vault.service.ports import KeySource, Transaction
 from vault.service.regions import format_for_region
 from vault.service.results import ColumnResult, DescribeResult, outcome_counts
-from vault.service.reveal.grants import Grants
+from vault.service.reveal.grants import Grants, HeldGrant
 from vault.service.reveal.rows import Refused
 from vault.service.substitutes import substituted
 from vault.service.token_specs import FieldTokenSpec, KnownTokenSpecs
@@ -50,7 +50,7 @@ class TokenizationService:
         """Takes what decides and audits, the keys, and what is told of grants not believed."""
         self._admission = admission
         self._keys = keys
-        self._grants = Grants(keys, refused)
+        self._grants = Grants(admission, keys, refused)
         self._token_specs = KnownTokenSpecs()
 
     def tokenize(
@@ -99,8 +99,6 @@ class TokenizationService:
             permit = self._admission.admit_field(
                 call, Action.DETOKENIZE, field, view, justification
             )
-            if justification.grant:
-                return self._under_grant(permit, tokens, _column(permit, finish))
             return self._convert(
                 permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
             )
@@ -127,28 +125,6 @@ class TokenizationService:
             lambda made: finish(DescribeResult(made.answers, made.failures)),
         )
 
-    def _under_grant(
-        self, permit: FieldPermit, tokens: Sequence[str], finish: Callable[[Conversion[str]], R]
-    ) -> R:
-        """Detokenizes what a grant covers; all of it is charged, or the call refused."""
-        token_spec = self._token_specs.for_field(permit.space, permit.field)
-        path = _PATHS[permit.field.storage](self._keys, permit, token_spec)
-        convert = self._admission.attempt(permit, lambda: path.detokenize(tokens))
-        used = permit.event
-
-        def work(transaction: Transaction) -> Conversion[str]:
-            nonlocal used
-            used = permit.event
-            grant = self._grants.lock(transaction.reveals, permit)
-            used = replace(permit.event, grant=str(grant.id))
-            grant.check(permit)
-            made = convert(transaction)
-            charged = grant.charge(made.tokens)
-            self._record(transaction, replace(used, charged=charged), permit, made)
-            return made
-
-        return self._admission.carry_out(permit, len(tokens), work, finish, lambda: used)
-
     def _convert(
         self,
         permit: FieldPermit,
@@ -162,12 +138,16 @@ class TokenizationService:
         # What needs no transaction is done before there is one to hold open.
         convert = self._admission.attempt(permit, lambda: prepare(path))
 
-        def work(transaction: Transaction) -> Conversion[T]:
+        def work(
+            transaction: Transaction, event: AuditEvent, grant: HeldGrant | None
+        ) -> Conversion[T]:
             made = convert(transaction)
-            self._record(transaction, permit.event, permit, made)
+            if grant is not None:
+                event = replace(event, charged=grant.charge(made.tokens))
+            self._record(transaction, event, permit, made)
             return made
 
-        answer = self._admission.carry_out(permit, items, work, finish)
+        answer = self._grants.carry_out(permit, items, work, finish)
         token_spec.remember()
         return answer
 

@@ -1,36 +1,72 @@
 """Using a grant: checked under its lock, and charged in the transaction of the reveal.
 
-Locks are taken in one order by every call: limits, the grant, its tokens, the audit.
+Locks are taken in one order by every call: limits, budgets, the grant, its tokens, the audit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from typing import TypeVar
 from uuid import UUID
 
 from vault.errors import Denied, Reason
+from vault.model import AuditEvent
 from vault.policy.model import Field
 from vault.policy.views import RESERVED
-from vault.service.admission import FieldPermit
-from vault.service.ports import KeySource, RevealStore
+from vault.service.admission import Admission, FieldPermit
+from vault.service.ports import KeySource, RevealStore, Transaction
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
 from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
 __all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "reveal_id", "shown_by"]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 class Grants:
-    """Finds the grant that a call names."""
+    """Carries out calls under the grants that they name."""
 
-    def __init__(self, keys: KeySource, refused: Refused) -> None:
+    def __init__(self, admission: Admission, keys: KeySource, refused: Refused) -> None:
+        self._admission = admission
         self._rows = RevealRows(keys, refused)
 
-    def lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
-        """Locks and returns the grant of an admitted call. Raises Denied, StoreUnavailable."""
+    def carry_out(
+        self,
+        permit: FieldPermit,
+        items: int,
+        work: Callable[[Transaction, AuditEvent, HeldGrant | None], T],
+        finish: Callable[[T], R],
+    ) -> R:
+        """Runs an admitted call's work, under a grant where the call names one.
+
+        Args:
+            work: takes the call's record so far, and the grant, locked and checked, which it
+                must charge; None where none is named.
+            finish: as in ``Admission.carry_out``, which this is otherwise.
+        """
+        if not permit.justification.grant:
+            return self._admission.carry_out(
+                permit, items, lambda transaction: work(transaction, permit.event, None), finish
+            )
+        noted = permit.event
+
+        def under_grant(transaction: Transaction) -> T:
+            nonlocal noted
+            noted = permit.event
+            grant = self._lock(transaction.reveals, permit)
+            noted = replace(permit.event, grant=str(grant.id))
+            grant.check(permit)
+            return work(transaction, noted, grant)
+
+        return self._admission.carry_out(permit, items, under_grant, finish, lambda: noted)
+
+    def _lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
+        """Locks and returns the grant that a call names. Raises Denied, StoreUnavailable."""
         wanted = reveal_id(permit.justification.grant)
         found = None if wanted is None else store.lock(permit.caller.tenant, wanted)
         if found is None or wanted is None:
