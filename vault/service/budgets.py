@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Lock
 
 from vault.crypto.row_mac import Cell
@@ -24,7 +25,7 @@ __all__ = ["TABLE", "Budgets", "counter_cells"]
 TABLE = "budget_counters"
 """What the MACs of counters are made over: the name of their table."""
 
-_MOST_KNOWN = 10_000
+_MAX_KNOWN = 10_000
 
 
 def counter_cells(key: BudgetKey, counter: BudgetCounter) -> Sequence[Cell]:
@@ -40,7 +41,7 @@ class Budgets:
     def __init__(
         self, keys: KeySource, refused: Callable[[BudgetKey, str], None] = lambda _, __: None
     ) -> None:
-        """Takes the keys, and what is told of a counter that is not believed, and why."""
+        """Takes the keys, and what reports a counter that is not believed, with the reason."""
         self._keys = keys
         self._refused = refused
         self._known = _KnownTotals()
@@ -85,8 +86,7 @@ class Budgets:
     def _sealed(self, key: BudgetKey, total: int, windows: str) -> BudgetCounter:
         mac_key = self._keys.audit_key(key.space.tenant)
         unsealed = BudgetCounter(total, windows, mac_key.version, b"")
-        mac = mac_key.rows.mac(TABLE, counter_cells(key, unsealed))
-        return BudgetCounter(total, windows, mac_key.version, mac)
+        return replace(unsealed, mac=mac_key.rows.mac(TABLE, counter_cells(key, unsealed)))
 
     def _check(self, key: BudgetKey, counter: BudgetCounter, known: int) -> None:
         if not self._verifies(key, counter):
@@ -120,7 +120,7 @@ class _KnownTotals:
     def note(self, key: BudgetKey, total: int) -> None:
         with self._lock:
             self._totals[key] = max(total, self._totals.pop(key, 0))
-            if len(self._totals) > _MOST_KNOWN:
+            if len(self._totals) > _MAX_KNOWN:
                 self._totals.popitem(last=False)
 
 

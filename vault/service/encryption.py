@@ -31,7 +31,7 @@ class EncryptionService:
     def __init__(
         self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
     ) -> None:
-        """Takes what decides and audits, the keys, and what is told of grants not believed."""
+        """Takes what decides and audits, the keys, and what reports grants that are not ours."""
         self._admission = admission
         self._keys = keys
         self._grants = Grants(admission, keys, refused)

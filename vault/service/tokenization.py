@@ -47,7 +47,7 @@ class TokenizationService:
     def __init__(
         self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
     ) -> None:
-        """Takes what decides and audits, the keys, and what is told of grants not believed."""
+        """Takes what decides and audits, the keys, and what reports grants that are not ours."""
         self._admission = admission
         self._keys = keys
         self._grants = Grants(admission, keys, refused)

@@ -26,7 +26,7 @@ __all__ = ["BudgetCheck"]
 
 _Place: TypeAlias = tuple[str, str, str, str, str]  # tenant, field, action, view, principal
 
-_MOST = 1000  # findings
+_MAX_FINDINGS = 1000
 # What a record's body has where a budget was charged.
 _MARK = '"budget":{'
 _ROWS = text(
@@ -69,7 +69,7 @@ class BudgetCheck:
             _finding(FindingKind.ROLLED_BACK, place, f"is gone; records count {charged:,} values")
             for place, charged in sorted(self._charged.items())
         ]
-        return found[:_MOST]
+        return found[:_MAX_FINDINGS]
 
     def _genuine(self, place: _Place, counter: BudgetCounter) -> bool:
         tenant, field, action, view, principal = place

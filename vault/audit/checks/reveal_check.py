@@ -20,6 +20,7 @@ from vault.audit.record import Record
 from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
 from vault.service.ports import RevealPartRow, RevealRow
+from vault.service.reveal.grants import reveal_id
 from vault.service.reveal.rows import is_genuine, spent_in, spent_of
 
 __all__ = ["RevealCheck"]
@@ -120,19 +121,12 @@ class RevealCheck:
                 "rpc": str(rpc),
                 "grant": str(grant),
                 **others,
-            } if _is_id(grant):
+            } if reveal_id(grant):
                 self._known.add(grant)
                 charged = others.get("charged", 0)
                 self._charged[grant] += charged if isinstance(charged, int) else 0
                 if rpc in _ENDS:
                     self._ended[grant] = _ENDS[rpc]
-
-
-def _is_id(grant: str) -> bool:
-    try:
-        return str(UUID(grant)) == grant
-    except ValueError:
-        return False
 
 
 def _finding(kind: FindingKind, reveal: str, what: str) -> Finding:

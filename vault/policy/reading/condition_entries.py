@@ -27,7 +27,7 @@ _OF_VALUES = {
     "budget": "so there are none to count: see 'limits'",
 }
 CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"} | APPROVAL_KEYS
-_MOST_VALUES = 10**15
+_MAX_VALUES = 10**15
 _LONGEST_DAYS = 366
 
 
@@ -129,7 +129,7 @@ def _read_budget(entry: Entry | None) -> Budget:
 
 def _read_quota(entry: Entry) -> Quota | None:
     entries = entry.section(("values", "per"), required=("values", "per"))
-    values = entries["values"].integer(1, _MOST_VALUES) if "values" in entries else None
+    values = entries["values"].integer(1, _MAX_VALUES) if "values" in entries else None
     seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
     return None if values is None or seconds is None else Quota(seconds, values)
 

@@ -30,6 +30,8 @@ __all__ = [
     "check_requester",
     "decides",
     "deny",
+    "is_requester",
+    "not_found",
     "open_request",
     "revoke",
     "withdraw",
@@ -101,7 +103,7 @@ def withdraw(reveal: Reveal, who: Participant, now: datetime) -> Reveal:
 
 def revoke(reveal: Reveal, who: Participant, now: datetime, comment: str) -> Reveal:
     """Ends a grant at once: by whoever may approve such a request, or the requester."""
-    person = reveal.person if _is_requester(reveal, who) else _revoker(reveal, who)
+    person = reveal.person if is_requester(reveal, who) else _revoker(reveal, who)
     _expect(reveal, now, State.GRANTED)
     decided = _with_decision(reveal, Verdict.REVOKED, who, person, now, comment)
     return replace(decided, state=State.REVOKED)
@@ -109,8 +111,8 @@ def revoke(reveal: Reveal, who: Participant, now: datetime, comment: str) -> Rev
 
 def check_requester(reveal: Reveal, who: Participant) -> None:
     """Raises Denied unless the request is the caller's own."""
-    if not _is_requester(reveal, who):
-        raise _not_found()
+    if not is_requester(reveal, who):
+        raise not_found()
 
 
 def check_grant(reveal: Reveal, asked_now: Sequence[Approvals], now: datetime) -> None:
@@ -147,13 +149,13 @@ def _refusal_of(reveal: Reveal, who: Participant) -> Denied | None:
     """Returns why somebody may not decide, None where they may."""
     roles = {group.of for group in reveal.approvals.groups}
     if not who.approves or not roles & who.roles:
-        return _not_found()
+        return not_found()
     if who.person is None:
         return Denied(
             "reveals are decided on by people: log in, with a token that says who you are",
             reason=Reason.PERSON_REQUIRED,
         )
-    if _is_requester(reveal, who) or who.person == reveal.person:
+    if is_requester(reveal, who) or who.person == reveal.person:
         return Denied(
             "a request is decided on by somebody else than who made it",
             reason=Reason.SELF_APPROVAL,
@@ -171,11 +173,12 @@ def _refusal_of(reveal: Reveal, who: Participant) -> Denied | None:
 def _revoker(reveal: Reveal, who: Participant) -> Person:
     roles = {group.of for group in reveal.approvals.groups}
     if not who.approves or not roles & who.roles or who.person is None:
-        raise _not_found()
+        raise not_found()
     return who.person
 
 
-def _is_requester(reveal: Reveal, who: Participant) -> bool:
+def is_requester(reveal: Reveal, who: Participant) -> bool:
+    """Returns whether a request is somebody's own: the person's, by the same account."""
     return who.principal == reveal.principal and who.person == reveal.person
 
 
@@ -203,6 +206,6 @@ def _expect(reveal: Reveal, now: datetime, *states: State) -> None:
         raise Denied(f"the request is {state}", reason=Reason.REVEAL_CLOSED)
 
 
-def _not_found() -> Denied:
-    # What somebody may not see looks like what does not exist.
+def not_found() -> Denied:
+    """Returns the refusal of what does not exist, and of what somebody may not see."""
     return Denied("there is no such request of yours, or for you", reason=Reason.REVEAL_NOT_FOUND)

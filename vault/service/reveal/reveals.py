@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime, timedelta
+from functools import cache, partial
 from uuid import uuid4
 
 from vault.errors import Denied, InvalidRequest, Reason
@@ -84,7 +86,7 @@ class RevealService:
     def __init__(
         self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
     ) -> None:
-        """Takes what decides and audits, the keys, and what is told of rows not believed."""
+        """Takes what decides and audits, the keys, and what reports rows that are not ours."""
         self._admission = admission
         self._rows = RevealRows(keys, refused)
         self._keys = keys
@@ -157,7 +159,7 @@ class RevealService:
         def step(found: Reveal, who: Participant, now: datetime) -> Reveal:
             del now
             decided = any(each.person == who.person for each in found.decisions)
-            if not (_own(found, who) or (decided and who.approves)):
+            if not (lifecycle.is_requester(found, who) or (decided and who.approves)):
                 lifecycle.check_approver(found, who)
             return found
 
@@ -170,35 +172,32 @@ class RevealService:
         def work(transaction: Transaction) -> Sequence[RevealStatus]:
             store = transaction.reveals
             tenant, principal = call.caller.tenant, str(call.caller.principal)
-            fields = sorted(
-                name for name in call.policy.fields if self._participant(call, name).approves
-            )
+            as_on = cache(partial(self._participant, call))
+            fields = sorted(name for name in call.policy.fields if as_on(name).approves)
             rows = {row.id: row for row in store.of_principal(tenant, principal, MAX_LISTED)}
             for row in store.waiting(tenant, fields, MAX_LISTED * 10) if fields else ():
                 rows.setdefault(row.id, row)
-            found = self._listed(call, rows.values(), store.now())
+            found = self._listed(as_on, rows.values(), store.now())
             transaction.audit.append(replace(permit.event, counts={"ok": len(found)}))
             return found
 
         return self._admission.run(permit, work, lambda: permit.event)
 
     def _listed(
-        self, call: Call, rows: Collection[RevealRow], now: datetime
+        self, as_on: Callable[[str], Participant], rows: Iterable[RevealRow], now: datetime
     ) -> Sequence[RevealStatus]:
         statuses = []
         for reveal in self._genuine(rows):
-            status = self._status(reveal, self._participant(call, reveal.field), now)
+            status = self._status(reveal, as_on(reveal.field), now)
             if status.own or status.may_decide:
                 statuses.append(status)
         return statuses[:MAX_LISTED]
 
     def _genuine(self, rows: Iterable[RevealRow]) -> Iterator[Reveal]:
-        """Yields the reveals of rows that are ours; of others an operator is told."""
+        """Yields the reveals of rows that are ours; others were reported."""
         for row in rows:
-            try:
+            with suppress(Denied):
                 yield self._rows.read(row, row.id)
-            except Denied:
-                continue  # an operator was told
 
     def _change(
         self,
@@ -229,7 +228,7 @@ class RevealService:
         reveal = reveal_id(wanted)
         found = None if reveal is None else store.lock(call.caller.tenant, reveal)
         if found is None or reveal is None:
-            raise _not_found()
+            raise lifecycle.not_found()
         row, now = found
         return self._rows.read(row, reveal), now
 
@@ -347,7 +346,7 @@ class RevealService:
             reveal,
             state,
             reveal.approvals.missing(reveal.approved) if state is State.OPEN else (),
-            _own(reveal, who),
+            lifecycle.is_requester(reveal, who),
             state is State.OPEN and lifecycle.decides(reveal, who),
         )
 
@@ -420,10 +419,6 @@ def _alike(one: Reveal, other: Reveal, now: datetime) -> bool:
     return same and one.state_at(now) in (State.OPEN, State.GRANTED)
 
 
-def _own(reveal: Reveal, who: Participant) -> bool:
-    return (who.principal, who.person) == (reveal.principal, reveal.person)
-
-
 def _about(event: AuditEvent, reveal: Reveal) -> AuditEvent:
     return replace(
         event,
@@ -433,7 +428,3 @@ def _about(event: AuditEvent, reveal: Reveal) -> AuditEvent:
         ticket=reveal.ticket,
         grant=str(reveal.id),
     )
-
-
-def _not_found() -> Denied:
-    return Denied("there is no such request of yours, or for you", reason=Reason.REVEAL_NOT_FOUND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from struct import pack, unpack
 from typing import TypeAlias
@@ -38,7 +39,7 @@ Tokens: TypeAlias = dict[bytes, int]
 """Digests of tokens, each with how often it was shown."""
 
 Refused: TypeAlias = Callable[[UUID, str], None]
-"""What is told of a reveal's row that is not believed, and of which table it is."""
+"""What reports a reveal's row that is not believed, and its table."""
 
 
 class RevealRows:
@@ -63,8 +64,7 @@ class RevealRows:
             key.version,
             b"",
         )
-        mac = key.rows.mac(_REVEALS, _cells(bare))
-        return RevealRow(*_columns(bare), mac)
+        return replace(bare, mac=key.rows.mac(_REVEALS, _cells(bare)))
 
     def read(self, row: RevealRow, reveal: UUID) -> Reveal:
         """Reads a row. Raises Denied (GRANT_INVALID) where no server of ours wrote it."""
@@ -138,19 +138,6 @@ def spent_in(part: RevealPartRow) -> int:
 
 def _counts(part: RevealPartRow) -> Sequence[int]:
     return unpack(f">{len(part.spent) // _COUNT}H", part.spent)
-
-
-def _columns(row: RevealRow) -> tuple[str, UUID, str, str, str, datetime, str, int]:
-    return (
-        row.tenant,
-        row.id,
-        row.field,
-        row.principal,
-        row.state,
-        row.ends,
-        row.document,
-        row.key_version,
-    )
 
 
 def _cells(row: RevealRow | RevealPartRow) -> list[Cell]:
