@@ -75,12 +75,6 @@ def start(database: Database) -> Iterator[Callable[[], Server]]:
         server.engine.dispose()
 
 
-@pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
 def test_servers_of_one_history_have_one_origin(start: Callable[[], Server]) -> None:
     first, second = start(), start()
     first.call(2)

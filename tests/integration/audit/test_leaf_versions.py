@@ -38,12 +38,6 @@ def make_version_1(first: int, records: Iterable[Record]) -> list[LogEntry]:
     return entries
 
 
-@pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
 Audit = tuple[Callable[[int], None], PostgresAuditReader]
 
 

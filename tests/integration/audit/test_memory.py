@@ -92,12 +92,6 @@ def start(database: Database) -> Iterator[Callable[..., Server]]:
         server.engine.dispose()
 
 
-@pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
 def writers(owner: Owner) -> list[str]:
     rows = owner.execute("SELECT writer FROM audit_writers ORDER BY ordinal")
     return [str(writer) for (writer,) in rows]

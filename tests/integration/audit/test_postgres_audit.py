@@ -66,12 +66,6 @@ def start(database: Database) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
 def reader(database: Database) -> Iterator[PostgresAuditReader]:
     engine = make_engine(database.service_url)
     yield PostgresAuditReader(engine, key_of)

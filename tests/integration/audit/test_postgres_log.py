@@ -47,12 +47,6 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
 def call(engine: Engine) -> Callable[..., None]:
     """Writes records; each server name has a chain of its own."""
     servers: dict[str, PostgresUnitOfWork] = {}

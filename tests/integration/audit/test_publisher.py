@@ -86,12 +86,6 @@ def start(database: Database, tmp_path: Path) -> Iterator[Callable[[], Server]]:
         server.engine.dispose()
 
 
-@pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
-
-
 def read(log: Path) -> TreeHead:
     """Reads a published log as a monitor does; returns its checkpoint, which must hold."""
     note = Note.parse((log / "checkpoint").read_text())

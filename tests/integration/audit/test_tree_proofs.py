@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -19,10 +18,8 @@ from vault.audit.tlog.note import Note
 from vault.audit.tlog.proofs import verify_consistency, verify_inclusion
 from vault.audit.tlog.tree_head import TreeHead
 from vault.crypto.field_key import MacKey
-from vault.dev.postgres import Database
 from vault.errors import AuditUnavailable, InvalidRequest
 from vault.model import AuditEvent
-from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 
 Owner = psycopg.Connection[tuple[object, ...]]
@@ -33,19 +30,6 @@ SIZE = 83
 
 def key_of(_: int) -> MacKey:
     return KEY
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[Engine]:
-    made = make_engine(database.service_url)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def owner(database: Database) -> Iterator[Owner]:
-    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture
