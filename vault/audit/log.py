@@ -54,7 +54,7 @@ class LogEntry:
         return leaf_hash(length_prefixed(_LEAF_LABEL, *place, self.body_digest, self.mac))
 
     def is_of(self, body: str) -> bool:
-        """Tells whether the entry lets a record have this body; version 1 lets it have any."""
+        """Returns whether the entry lets a record have this body; version 1 lets it have any."""
         return self.body_digest is None or self.body_digest == digest_of(body)
 
 

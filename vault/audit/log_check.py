@@ -38,7 +38,7 @@ class LoggedMac:
 
     @property
     def replaced(self) -> bool:
-        """Tells whether the record is there, and not the one that was integrated."""
+        """Returns whether the record is there, and not the one that was integrated."""
         if self.record_mac is None:
             return False
         digest = self.entry.body_digest

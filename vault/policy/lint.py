@@ -31,8 +31,18 @@ _FORMULA = frozenset("=+-@")
 
 _ORACLES = (Action.TOKENIZE, Action.LOOKUP)
 # Whoever holds two of these can do harm and hide it, or look through what was hidden.
-_APART = (Action.ERASE, Action.READ_AUDIT)
-_PEOPLE_APART = (Action.REQUEST_REVEAL, Action.APPROVE_REVEAL, Action.READ_AUDIT)
+# Actions of which nobody should hold two, and why.
+_APART = (
+    (
+        {Action.ERASE, Action.READ_AUDIT},
+        "who erases should not be the one who checks what was done; split them between principals",
+    ),
+    (
+        {Action.REQUEST_REVEAL, Action.APPROVE_REVEAL, Action.READ_AUDIT},
+        "who asks for values, who approves and who checks it afterwards should be three people; "
+        "split them between groups",
+    ),
+)
 _DAY = 86_400
 _QUICK = 365
 
@@ -274,24 +284,15 @@ def _check_binding(policy: Policy, binding: Binding) -> Iterator[LintFinding]:
             "turns every field's values into tokens and back in full: a stolen certificate "
             "opens everything; split the two between principals",
         )
-    held = {action for action, _ in rights.permissions}.intersection(_APART)
-    if len(held) > 1:
-        yield LintFinding(
-            Severity.WARNING,
-            binding.line,
-            f"principals[{policy.bindings.index(binding)}]",
-            f"holds {listed(held)} together: who erases should not be the one who checks what "
-            "was done; split them between principals",
-        )
-    held = {action for action, _ in rights.permissions}.intersection(_PEOPLE_APART)
-    if len(held) > 1:
-        yield LintFinding(
-            Severity.WARNING,
-            binding.line,
-            f"principals[{policy.bindings.index(binding)}]",
-            f"holds {listed(held)} together: who asks for values, who approves and who checks "
-            "it afterwards should be three people; split them between groups",
-        )
+    for apart, why in _APART:
+        held = {action for action, _ in rights.permissions} & apart
+        if len(held) > 1:
+            yield LintFinding(
+                Severity.WARNING,
+                binding.line,
+                f"principals[{policy.bindings.index(binding)}]",
+                f"holds {listed(held)} together: {why}",
+            )
     if not rights.permissions:
         yield LintFinding(
             Severity.NOTE,

@@ -1,7 +1,7 @@
 """What tickets a rule accepts: a small part of regular expressions, matched in linear time.
 
 Python's ``re`` backtracks, and a pattern such as ``(a+)+`` makes it run for hours on a text that
-a caller chose. An automaton does not, and tells whether there is any ticket that it accepts.
+a caller chose. An automaton does not, and shows whether it accepts any ticket at all.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def with_tiles(first: int, lines: Iterable[ExportLine]) -> Iterator[ExportLine]:
 
 
 def ends_tile(first: int, position: int) -> bool:
-    """Tells whether an export from ``first`` on has a whole tile that ends at a position."""
+    """Returns whether an export from ``first`` on has a whole tile that ends at a position."""
     return position % TILE_WIDTH == 0 and position - TILE_WIDTH + 1 >= first
 
 

@@ -56,7 +56,7 @@ class InclusionProof:
 
     @staticmethod
     def is_one(text: str) -> bool:
-        """Tells whether a text begins as a tlog-proof does."""
+        """Returns whether a text begins as a tlog-proof does."""
         return text.startswith(_FIRST_LINE)
 
 

@@ -46,7 +46,7 @@ def make_tiles(
 
 
 def _is_above(tile: Tile, size: int, content: Callable[[Tile], Sequence[bytes]]) -> bool:
-    """Tells whether the tile above has the hash of a whole tile."""
+    """Returns whether the tile above has the hash of a whole tile."""
     level, index = tile.level + 1, tile.index // TILE_WIDTH
     width = min(TILE_WIDTH, (size >> level * _TILE_HEIGHT) - index * TILE_WIDTH)
     above = content(Tile(level, index, width))

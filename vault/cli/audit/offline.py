@@ -50,7 +50,7 @@ class OfflineOptions:
     ] = None
 
     def wanted(self) -> bool:
-        """Tells whether no service is asked. Raises typer.BadParameter."""
+        """Returns whether no service is asked. Raises typer.BadParameter."""
         given = sum(each is not None for each in (self.export, self.proof))
         if given != (self.public_key is not None):
             raise typer.BadParameter("--public-key goes with one of --export and --proof")

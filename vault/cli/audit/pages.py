@@ -64,7 +64,7 @@ def audit_pages(
 
 
 def is_end(page: TailAuditResponse, most: int, wanted: AuditFilter | None) -> bool:
-    """Tells whether a page is the last one of its kind."""
+    """Returns whether a page is the last one of its kind."""
     if wanted is None:
         return len(page.records) < most
     if not page.last and page.next > 1:
