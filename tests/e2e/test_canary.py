@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +106,9 @@ def _tokens(server: Server) -> Iterator[str]:
                 yield _refusal(clients[role], field, values, view=values[0])
             yield _refusal(clients["fraud-analyst"], values[0], values)
             yield _refusal(clients["support"], field, values * 20_000)
+            # And where a caller says what a call is for.
+            for role in clients:
+                yield from _justified(clients[role], field, column.values[:1], values[0])
 
 
 def _bytes(server: Server) -> Iterator[str]:
@@ -181,6 +184,27 @@ def _refusal(client: Client, field: str, tokens: Sequence[str], view: str = "") 
     except CallError as error:
         return f"{error!r} {error}"
     return ""
+
+
+def _justified(
+    client: Client, field: str, tokens: Sequence[str | None], value: str
+) -> Iterator[str]:
+    """Calls that write a value into all that says what they are for; each is refused."""
+    token = str(tokens[0])
+    calls: list[Callable[[], object]] = [
+        lambda: client.detokenize(field, [token], purpose=value),
+        lambda: client.detokenize(field, [token], ticket=value),
+        lambda: client.detokenize(field, [token], grant=value),
+        lambda: client.decrypt(field, [SCAN], purpose=value, ticket=value, grant=value),
+        lambda: client.reveals.request(
+            field, [token, value], reason=value, view=value, purpose=value, ticket=value
+        ),
+        lambda: client.reveals.deny(value, value),
+    ]
+    for call in calls:
+        with pytest.raises(CallError) as caught:
+            call()
+        yield f"{caught.value!r} {caught.value}"
 
 
 def _dump(site: Site) -> bytes:

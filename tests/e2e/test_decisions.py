@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import pytest
 
@@ -91,6 +93,7 @@ def _allowed() -> Iterator[Question]:
     yield Question("auditor", "VerifyAudit", "", "")
     yield Question("auditor", "TailAudit", "", "")
     yield Question("auditor", "CheckpointAudit", "", "")
+    yield Question("auditor", "ProveAudit", "", "")
     yield Question("auditor", "GetPolicy", "", "")
 
 
@@ -106,7 +109,7 @@ def questions() -> Iterator[Question]:
             for rpc in DETOKENIZES:
                 for view in VIEWS:
                     yield Question(role, rpc, field, view)
-        for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "GetPolicy"):
+        for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "ProveAudit", "GetPolicy"):
             yield Question(role, rpc, "", "")
 
 
@@ -150,6 +153,31 @@ def test_every_decision_over_the_wire(server: Server) -> None:
     assert wrong == []
 
 
+def test_no_workload_has_a_part_in_reveals(server: Server) -> None:
+    """The sample's roles of reveals are groups of people; these are certificates."""
+    for role in ROLES:
+        with server.client(role) as client:
+            reveals = client.reveals
+            for field in FIELDS:
+                request = partial(reveals.request, field, ["x"], reason="x")
+                known = field != "nothing" or role not in WITH_FIELD_RIGHTS
+                assert _reason(request) == ("DENIED" if known else "FIELD_NOT_FOUND"), (role, field)
+            some = str(UUID(int=1))
+            named = reveals.get, reveals.approve, reveals.deny, reveals.withdraw, reveals.revoke
+            steps: list[Callable[[], object]] = [reveals.list]
+            steps += [partial(each, some) for each in named]
+            for step in steps:
+                assert _reason(step) == "DENIED", (role, step)
+
+
+def _reason(step: Callable[[], object]) -> str:
+    try:
+        step()
+    except CallError as error:
+        return error.reason
+    return "OK"
+
+
 def _call(client: Client, asked: Question) -> str:
     x = PackedColumn.of(["x"])
     calls: dict[str, Callable[[], object]] = {
@@ -166,13 +194,10 @@ def _call(client: Client, asked: Question) -> str:
         "VerifyAudit": client.verify_audit,
         "TailAudit": client.tail_audit,
         "CheckpointAudit": client.checkpoint_audit,
+        "ProveAudit": lambda: client.prove_audit(position=1),
         "GetPolicy": client.get_policy,
     }
-    try:
-        calls[asked.rpc]()
-    except CallError as error:
-        return error.reason
-    return "OK"
+    return _reason(calls[asked.rpc])
 
 
 ACTIONS = {
@@ -189,6 +214,7 @@ ACTIONS = {
     "VerifyAudit": Action.READ_AUDIT,
     "TailAudit": Action.READ_AUDIT,
     "CheckpointAudit": Action.READ_AUDIT,
+    "ProveAudit": Action.READ_AUDIT,
     "GetPolicy": Action.READ_POLICY,
 }
 Decide = Callable[[Policy, Principal, Action, "str | None", str], "Allow | Deny"]
