@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
-import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-
-import requests
 
 from vault.audit.tlog.note import Note, NoteKey, NoteSignature
 from vault.audit.tlog.witnessing import (
@@ -15,12 +11,11 @@ from vault.audit.tlog.witnessing import (
     read_cosignatures,
     read_witnessed_size,
 )
+from vault.bounded_http import bounded_request
 
 __all__ = ["Witness", "WitnessError"]
 
 _MAX_ANSWER = 64 << 10
-_CHUNK = 8 << 10
-_AUTHORITIES: str | bool = ssl.get_default_verify_paths().cafile or True
 _ATTEMPTS = 3  # the witness says what it has, which another server may change meanwhile
 
 
@@ -77,24 +72,14 @@ class Witness:
         raise WitnessError(f"answered {status}")
 
     def _ask(self, body: str) -> tuple[int, str]:
-        end = time.monotonic() + self._timeout
+        data = body.encode()
         try:
-            with requests.Session() as session:
-                # Nobody but the configured address is asked, whatever the environment says.
-                session.trust_env = False
-                with session.post(
-                    self._url,
-                    data=body.encode(),
-                    timeout=self._timeout,
-                    verify=_AUTHORITIES,
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    content = b""
-                    for chunk in response.iter_content(_CHUNK):
-                        content += chunk
-                        if len(content) > _MAX_ANSWER or time.monotonic() > end:
-                            raise WitnessError("answered too much, or took too long")
-                    return response.status_code, content.decode("utf-8", "replace")
-        except requests.RequestException as error:
+            with bounded_request("POST", self._url, timeout=self._timeout, data=data) as response:
+                status, content = response.status, response.read(_MAX_ANSWER)
+        except OSError as error:
             raise WitnessError(type(error).__name__) from None
+        except ValueError as error:
+            raise WitnessError(str(error)) from None
+        if len(content) > _MAX_ANSWER:
+            raise WitnessError("answered too much")
+        return status, content.decode("utf-8", "replace")

@@ -7,24 +7,21 @@ stay, but not for longer than a day: a key that was withdrawn meanwhile must end
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 
-import requests
-
+from vault.bounded_http import bounded_request
 from vault.periodic_task import PeriodicTask
 from vault.rpc.authn.jwt_keys import MAX_JWKS_BYTES, KeySet, VerificationKey, parse_jwks
 from vault.telemetry.logging import get_log
 
 __all__ = ["JwksClient", "RemoteKeys"]
 
-_OK = 200
-_CHUNK = 65_536
 _MIN_PAUSE = 10.0
 _WAIT = 1.0
 # Strangers can invent names: few of their calls may wait for an issuer that is slow.
@@ -43,36 +40,18 @@ class JwksClient:
 
     def __init__(self, url: str, ca: Path | None, timeout: float = 5.0) -> None:
         self._url = url
-        self._verify: str | bool = str(ca) if ca else ssl.get_default_verify_paths().cafile or True
+        self._ca = ca
         self._timeout = timeout
 
     def fetch(self) -> KeySet:
         """Returns the keys. Raises OSError or ValueError."""
-        with requests.Session() as session:
-            # The environment must not add a proxy, a CA bundle or a .netrc password, and
-            # nobody but the configured address is asked.
-            session.trust_env = False
-            with session.get(
-                self._url,
-                timeout=self._timeout,
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                if answer.status_code != _OK:
-                    raise ValueError(f"answered {answer.status_code}")
-                return parse_jwks(self._body(answer))
-
-    def _body(self, answer: requests.Response) -> bytes:
-        end = time.monotonic() + self._timeout
-        body = b""
-        for chunk in answer.iter_content(_CHUNK):
-            body += chunk
-            if len(body) > MAX_JWKS_BYTES:
-                raise ValueError("is too large for a JWK Set")
-            if time.monotonic() > end:
-                raise ValueError("took too long to answer")
-        return body
+        with bounded_request("GET", self._url, timeout=self._timeout, ca=self._ca) as response:
+            if response.status != HTTPStatus.OK:
+                raise ValueError(f"answered {response.status}")
+            body = response.read(MAX_JWKS_BYTES)
+        if len(body) > MAX_JWKS_BYTES:
+            raise ValueError("is too large for a JWK Set")
+        return parse_jwks(body)
 
 
 class RemoteKeys:
