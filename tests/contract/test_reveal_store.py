@@ -35,7 +35,8 @@ def put(backend: Backend, *rows: RevealRow) -> None:
 
 
 def found(backend: Backend, tenant: str, reveal: UUID) -> RevealRow | None:
-    return backend.work.run(lambda transaction: transaction.reveals.find(tenant, reveal))
+    locked = backend.work.run(lambda transaction: transaction.reveals.lock(tenant, reveal))
+    return None if locked is None else locked[0]
 
 
 def test_a_row_comes_back_as_it_was_stored(backend: Backend, space: TokenSpace) -> None:

@@ -322,9 +322,6 @@ class RevealStore(Protocol):
         With it the store's time as of when the lock was there.
         """
 
-    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        """Returns a row, None where there is none."""
-
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         """Returns a principal's rows, the last first; at most ``limit``."""
 

@@ -18,10 +18,11 @@ __all__ = ["PostgresRevealStore"]
 
 _COLUMNS = "tenant, id, field, principal, state, ends, document, key_version, mac"
 _NOW = "SELECT clock_timestamp()"
-_FIND = f"SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b"  # noqa: S608
 # The clock is read where the row comes out of its lock, not before that is waited for.
 _LOCK = f"""
-WITH locked AS MATERIALIZED ({_FIND} FOR UPDATE)
+WITH locked AS MATERIALIZED (
+    SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b FOR UPDATE
+)
 SELECT {_COLUMNS}, clock_timestamp() FROM locked
 """  # noqa: S608 - constants only
 _OF_PRINCIPAL = f"""
@@ -80,11 +81,6 @@ class PostgresRevealStore:
         *columns, now = rows[0]
         assert isinstance(now, datetime)
         return _row(tuple(columns)), now.astimezone(UTC)
-
-    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        """Returns a row, None where there is none."""
-        rows = execute(self._connection, _FIND, {"tenant": tenant, "id": reveal})
-        return _row(rows[0]) if rows else None
 
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         """Returns a principal's rows, the last first; at most ``limit``."""

@@ -280,11 +280,8 @@ class _Reveals:
         return self._now
 
     def lock(self, tenant: str, reveal: UUID) -> tuple[RevealRow, datetime] | None:
-        row = self.find(tenant, reveal)
+        row = self._rows.get((tenant, reveal))
         return None if row is None else (row, self._now)
-
-    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
-        return self._rows.get((tenant, reveal))
 
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         rows = [row for row in self._of(tenant) if row.principal == principal]
