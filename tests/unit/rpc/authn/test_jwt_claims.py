@@ -182,7 +182,7 @@ def test_an_auth_time_after_now_is_refused_whatever_the_token_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "1", True, -1, 1e300, float("nan"), float("inf"), 10**400, [NOW], {}], ids=repr
+    "value", [None, "1", True, -1, 1e300, float("nan"), float("inf"), 10**400, [1], {}], ids=repr
 )
 def test_an_auth_time_that_is_no_time_is_refused(value: object) -> None:
     with pytest.raises((ValueError, Unauthenticated)):
