@@ -7,24 +7,31 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from tests.e2e.standby import eventually
 from vault.client import CallError, Client, ClientJwt, PackedColumn
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
+from vault.v1.reveal_service_pb2 import RevealState
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
 IDP = "https://idp.example.org"
+RULE = (
+    "allow: [request_reveal, detokenize], view: full, "
+    "approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h"
+)
 POLICY = """
 version: 1
 fields:
-  card: {format: {alphabet: digits, min: 12, max: 12}, generator: ff1}
+  card: {format: {alphabet: digits, min: 12, max: 12}, generator: ff1, views: {last4: {show_last: 4}}}
 roles:
   pipeline: [{fields: [card], allow: [tokenize]}]
   analyst:
@@ -33,7 +40,7 @@ roles:
     - {fields: [card], allow: [encrypt]}
     - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h}
   lead: [{fields: [card], allow: [approve_reveal]}]
-  auditor: [{allow: [read_audit]}]
+  auditor: [{allow: [read_audit, read_policy]}]
 principals:
   - {spiffe: "spiffe://example.org/auditor", roles: [auditor]}
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
@@ -41,6 +48,7 @@ principals:
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: leads}, roles: [lead]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: scans}, roles: [archivist]}
 """  # noqa: E501
+EXPIRED = RevealState.REVEAL_STATE_EXPIRED
 CLIENTS, GRANTED, BATCH, ASKED = 64, 1000, 10, 10_000
 
 
@@ -113,6 +121,10 @@ def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(CallError) as caught:
         call()
     return str(caught.value.reason)
+
+
+def refused(client: Client, tokens: Sequence[str], grant: str, view: str = "") -> str:
+    return refusal(lambda: client.detokenize("card", tokens, view=view, grant=grant))
 
 
 def granted(replicas: Replicas, tokens: Sequence[str], times: int = 1) -> str:
@@ -188,6 +200,76 @@ def test_nobody_approves_for_themselves_or_uses_anothers_grant(
         assert refusal(lambda: analyst.detokenize("card", tokens[12:13], grant=made.id)) == (
             "GRANT_INVALID"
         )
+
+
+def test_a_grant_shows_no_other_view_and_ends(replicas: Replicas, tokens: Sequence[str]) -> None:
+    asked = tokens[40:41]
+    with replicas.analyst() as analyst, replicas.lead() as lead:
+        made = analyst.reveals.request("card", asked, reason="a case", view="last4")
+        lead.reveals.approve(made.id)
+        reasons = {refused(analyst, asked, made.id, view) for view in ("", "full", "masked")}
+        assert reasons == {"GRANT_INVALID"}
+        shown = analyst.detokenize("card", asked, view="last4", grant=made.id).values
+        assert shown == ["********0040"]
+        short = analyst.reveals.request(
+            "card", asked, reason="a case", lifetime=timedelta(seconds=1)
+        )
+        lead.reveals.approve(short.id)
+    with replicas.analyst(1) as analyst:
+        eventually(lambda: analyst.reveals.get(short.id).state == EXPIRED)
+        assert refused(analyst, asked, short.id) == "GRANT_EXPIRED"
+
+
+def test_who_has_lost_the_role_has_lost_the_grant(
+    replicas: Replicas, tokens: Sequence[str]
+) -> None:
+    grant = granted(replicas, tokens[41:42])
+    with replicas.client("ann@example.org", "scans") as moved:
+        assert refusal(lambda: moved.detokenize("card", tokens[41:42], grant=grant)) == "DENIED"
+    with replicas.analyst() as analyst:
+        asked = analyst.reveals.request("card", tokens[42:43], reason="a case")
+    with replicas.client("lea@example.org", "scans") as former:
+        assert refusal(lambda: former.reveals.approve(asked.id)) == "DENIED"
+
+
+def put_in_force(replicas: Replicas, policy: str) -> None:
+    """Writes the policy's file and waits for every replica to decide by it."""
+
+    def digests() -> list[str]:
+        found = []
+        for server in replicas.servers:
+            with server.client("auditor") as auditor:
+                found.append(auditor.get_policy().digest)
+        return found
+
+    before = digests()
+    (replicas.site.directory / "reveals.yaml").write_text(policy)
+    eventually(lambda: not set(before) & set(digests()))
+
+
+@pytest.mark.parametrize(
+    ("words", "narrower", "reason"),
+    [
+        ("{of: lead, not_same_group: true}", "{of: lead, count: 2}", "GRANT_INVALID"),
+        ("grant_ttl: 1h", "grant_ttl: 1s", "GRANT_EXPIRED"),
+        (RULE, "allow: [lookup]", "DENIED"),
+    ],
+)
+def test_a_policy_that_narrows_narrows_what_was_granted(
+    replicas: Replicas, tokens: Sequence[str], words: str, narrower: str, reason: str
+) -> None:
+    """And with the policy of before the grant is good again: it is bound to that one."""
+    asked = tokens[43:44]
+    grant = granted(replicas, asked)
+    assert words in POLICY
+    with replicas.analyst() as one, replicas.analyst(1) as two:
+        try:
+            put_in_force(replicas, POLICY.replace(words, narrower, 1))
+            for each in (one, two):
+                assert refused(each, asked, grant) == reason
+        finally:
+            put_in_force(replicas, POLICY)
+        assert two.detokenize("card", asked, grant=grant).values == ["000000000043"]
 
 
 def findings(replicas: Replicas) -> Sequence[str]:
