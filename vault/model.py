@@ -7,6 +7,7 @@ a logger's habit of printing objects cannot leak them.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ __all__ = [
     "Caller",
     "ChargedBudget",
     "Failure",
+    "FreezeChange",
+    "FreezeTarget",
     "Generator",
     "Group",
     "Justification",
@@ -56,6 +59,7 @@ class Action(StrEnum):
     DECRYPT = "decrypt"
     REQUEST_REVEAL = "request_reveal"
     APPROVE_REVEAL = "approve_reveal"
+    MANAGE_FREEZES = "manage_freezes"
     READ_AUDIT = "read_audit"
     READ_POLICY = "read_policy"
 
@@ -166,6 +170,41 @@ class Person(NamedTuple):
     issuer: str
     claim: str
     value: str
+
+
+class FreezeTarget(NamedTuple):
+    """Whom a freeze is about.
+
+    Attributes:
+        kind: ``principal`` or ``person``.
+        name: a principal as the audit names it; of a person issuer, claim and value, as a list
+            in JSON without spaces.
+    """
+
+    kind: str
+    name: str
+
+    @classmethod
+    def of_principal(cls, principal: str) -> FreezeTarget:
+        """Names a principal."""
+        return cls("principal", principal)
+
+    @classmethod
+    def of_person(cls, person: Person) -> FreezeTarget:
+        """Names a person."""
+        return cls("person", json.dumps(person, separators=(",", ":")))
+
+
+class FreezeChange(NamedTuple):
+    """What a call changed about a freeze, for the audit.
+
+    Attributes:
+        changed: when, by the store's clock (aware); later than every change before.
+    """
+
+    target: FreezeTarget
+    frozen: bool
+    changed: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +341,7 @@ class AuditEvent:
         purpose: one that the policy knows, or empty.
         ticket: one that the policy asked for and found to be of its form, or empty.
         budget: where all items of an allowed call were charged to a budget, else None.
+        freeze: what the call changed about a freeze, or None.
         person: as the caller's.
         auth_time: as the caller's.
     """
@@ -327,6 +367,7 @@ class AuditEvent:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""
+    freeze: FreezeChange | None = None
     person: Person | None = None
     auth_time: datetime | None = None
 

@@ -64,6 +64,7 @@ LEFT_OUT = modules_left_out()
 PLAIN = (
     {"tokenize", "detokenize", "erase", "login", "policy show"}
     | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove", "report")}
+    | {f"freeze {name}" for name in ("list", "add", "lift")}
     | {
         f"reveal {name}"
         for name in (

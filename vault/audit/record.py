@@ -18,7 +18,7 @@ from uuid import UUID
 from vault.audit.json_text import read_count, read_json
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
-from vault.model import AuditEvent, PolicyChange
+from vault.model import AuditEvent, FreezeChange, PolicyChange
 
 __all__ = [
     "NO_MAC",
@@ -179,6 +179,7 @@ def event_body(
             **({"budget": event.budget._asdict()} if event.budget else {}),
             **({"charged": event.charged} if event.charged else {}),
             **({"erasure": erasure} if erasure else {}),
+            **({"freeze": _freeze_entry(event.freeze)} if event.freeze else {}),
             **_person_entries(event),
         }
     )
@@ -192,6 +193,11 @@ def _person_entries(event: AuditEvent) -> Mapping[str, object]:
     if event.auth_time is not None:
         entries["auth_time"] = event.auth_time.astimezone(UTC).isoformat(timespec="seconds")
     return entries
+
+
+def _freeze_entry(change: FreezeChange) -> Mapping[str, object]:
+    changed = change.changed.astimezone(UTC).isoformat(timespec="microseconds")
+    return {**change.target._asdict(), "frozen": change.frozen, "changed": changed}
 
 
 def policy_body(

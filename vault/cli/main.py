@@ -14,7 +14,18 @@ from typing import Annotated
 
 import typer
 
-from vault.cli import convert, development, erase, health, keys, login, policy, reveal, server
+from vault.cli import (
+    convert,
+    development,
+    erase,
+    freeze,
+    health,
+    keys,
+    login,
+    policy,
+    reveal,
+    server,
+)
 from vault.cli.audit.commands import app as audit_app
 from vault.cli.exits import ExitCode, describe_failure
 from vault.cli.printable import printable_streams
@@ -45,6 +56,7 @@ app.command()(server.migrate)
 app.command()(health.health)
 app.add_typer(policy.app, name="policy")
 app.add_typer(reveal.app, name="reveal")
+app.add_typer(freeze.app, name="freeze")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit_app, name="audit")
 

@@ -97,6 +97,20 @@ field_shapes column field text COLLATE "C" NOT NULL
 field_shapes column shape text COLLATE "C" NOT NULL
 field_shapes column tenant text COLLATE "C" NOT NULL
 field_shapes unique UNIQUE (tenant COLLATE "C", field COLLATE "C")
+freezes check CHECK ((key_version > 0))
+freezes check CHECK ((kind = ANY (ARRAY['principal'::text, 'person'::text])))
+freezes check CHECK ((octet_length(mac) = 32))
+freezes check CHECK ((touched >= 0))
+freezes column changed timestamp with time zone
+freezes column document text COLLATE "default" NOT NULL
+freezes column frozen boolean NOT NULL
+freezes column key_version integer NOT NULL
+freezes column kind text COLLATE "C" NOT NULL
+freezes column mac bytea NOT NULL
+freezes column name text COLLATE "C" NOT NULL
+freezes column tenant text COLLATE "C" NOT NULL
+freezes column touched bigint NOT NULL
+freezes unique UNIQUE (tenant COLLATE "C", kind COLLATE "C", name COLLATE "C")
 key_epochs check CHECK ((epoch > 0))
 key_epochs check CHECK ((reason = ANY (ARRAY['first'::text, 'moved'::text, 'told'::text])))
 key_epochs column epoch bigint NOT NULL

@@ -26,6 +26,11 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "budget_counters": ("SELECT", "INSERT", "UPDATE"),
     "reveals": ("SELECT", "INSERT", "UPDATE (state, ends, document, key_version, mac)"),
     "reveal_tokens": ("SELECT", "INSERT", "UPDATE (digests, spent, key_version, mac)"),
+    "freezes": (
+        "SELECT",
+        "INSERT",
+        "UPDATE (frozen, changed, touched, document, key_version, mac)",
+    ),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "audit_writers": ("SELECT", "INSERT"),

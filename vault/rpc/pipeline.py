@@ -104,6 +104,7 @@ class Pipeline(_BytesHandler):
         identify: returns who calls on this listener.
         receiver: where calls are until their request is here.
         called: called with the peer of each call of a caller who has a role.
+        frozen: raises Denied for a caller who is frozen, and StoreUnavailable where nobody knows.
         audit: writes the record of a refused call. Raises TokenvaultError.
         refusals: counts the calls that get no record of their own.
         spans: where traces begin.
@@ -122,6 +123,7 @@ class Pipeline(_BytesHandler):
         metrics: Metrics,
         receiver: Receiver,
         called: Callable[[str], None],
+        frozen: Callable[[Caller], None],
         spans: Spans = OFF,
     ) -> None:
         self._permissions = permissions
@@ -134,6 +136,7 @@ class Pipeline(_BytesHandler):
         self._identify = identify
         self._receiver = receiver
         self._called = called
+        self._frozen = frozen
         self._samples = LogSampler()
         self._denials = ConcurrencyLimiter(_DENIALS_WRITTEN, DENIALS, _DENIALS_EACH)
         self._denial_records = MinuteBudget(_DENIALS_A_MINUTE)
@@ -346,6 +349,7 @@ class Pipeline(_BytesHandler):
             raise Denied("the RPC declares no permission, so nobody may call it")
         if not call.policy.roles_of(call.caller.principal):
             raise Denied("the policy gives this caller no role")
+        self._frozen(call.caller)
 
     def _bind(self, method: Method | None, raw: bytes | None) -> BoundCall:
         if method is None:

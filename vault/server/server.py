@@ -180,6 +180,7 @@ def _listener(
         metrics,
         awaiting,
         connections.note_call,
+        backend.frozen,
         spans,
     )
     return Listener(server, endpoint, pipeline, awaiting, connections)

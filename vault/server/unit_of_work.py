@@ -21,6 +21,7 @@ from vault.postgres.transaction import OpenTransaction, retried, transaction
 from vault.server.group_commit import GroupCommit
 from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
+from vault.store.freezes import PostgresFreezeStore
 from vault.store.limits import PostgresLimitStore
 from vault.store.reveals import PostgresRevealStore
 from vault.store.token_specs import PostgresTokenSpecStore
@@ -68,6 +69,10 @@ class _CallTransaction:
     @property
     def reveals(self) -> PostgresRevealStore:
         return PostgresRevealStore(self.begin().connection)
+
+    @property
+    def freezes(self) -> PostgresFreezeStore:
+        return PostgresFreezeStore(self.begin().connection)
 
 
 class _CallAudit:

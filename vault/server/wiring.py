@@ -33,7 +33,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.keyring import Keyring
-from vault.model import DEFAULT_TENANT, AuditEvent
+from vault.model import DEFAULT_TENANT, AuditEvent, Caller
 from vault.policy.model import Policy
 from vault.postgres.address_options import warn_of_weakness
 from vault.postgres.engine import make_engine
@@ -45,12 +45,14 @@ from vault.rpc.methods.audit import audit_rpcs
 from vault.rpc.methods.columns import column_rpcs
 from vault.rpc.methods.encryption import encryption_rpcs
 from vault.rpc.methods.erasure import erasure_rpcs
+from vault.rpc.methods.freezes import freeze_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import Method, registry
 from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.server.audit.integration import IntegrationTask
 from vault.server.audit.publishing import PublishingTask
+from vault.server.freezes.refreshing import FreezeRefresher
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
@@ -65,6 +67,9 @@ from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.expiry import ExpiryService
 from vault.service.erasure.spellings import SpellingService
 from vault.service.format_space import format_space_left
+from vault.service.freezes.freezes import FreezeService
+from vault.service.freezes.rows import FreezeRows
+from vault.service.freezes.watch import FreezeWatch
 from vault.service.policy import PolicyService
 from vault.service.reveal.reveals import RevealService
 from vault.service.token_specs import check_token_specs
@@ -93,6 +98,7 @@ class Backend:
         policy: returns the policy in force. Raises StoreUnavailable.
         reload: reads the policy file again. Safe in a signal handler.
         audit: writes one audit record in a transaction of its own.
+        frozen: raises Denied for a caller who is frozen. Raises StoreUnavailable.
         reap: tombstones a batch of expired tokens; returns how many. Raises TokenvaultError.
         probes: what readiness depends on, by name.
         format_space_left: measures the share of tokens left, by field. Raises TokenvaultError.
@@ -102,6 +108,7 @@ class Backend:
     policy: Callable[[], Policy]
     reload: Callable[[], None]
     audit: Callable[[AuditEvent], None]
+    frozen: Callable[[Caller], None]
     reap: Callable[[], int]
     probes: Mapping[str, Probe]
     format_space_left: Callable[[], Mapping[str, float]]
@@ -186,6 +193,11 @@ def open_backend(
         policies.start()
         refused = RefusedRows(audit_metrics)
         admission = Admission(work, Budgets(keyring, refused.budget))
+        freeze_rows = FreezeRows(keyring)
+        freezes = FreezeWatch(freeze_rows, refused.freeze)
+        refresher = FreezeRefresher(PostgresUnitOfWork(side, chain_heads), freezes)
+        stack.callback(refresher.stop)
+        refresher.start()
         expiry = ExpiryService(
             PostgresUnitOfWork(side, chain_heads), keyring, policies.current, settings.reaper.batch
         )
@@ -239,11 +251,13 @@ def open_backend(
                 encryption_rpcs(EncryptionService(admission, keyring, refused.reveal)),
                 audit_rpcs(AuditService(admission, audit_queries)),
                 reveal_rpcs(RevealService(admission, keyring, refused.reveal)),
+                freeze_rpcs(FreezeService(admission, freeze_rows, freezes)),
                 policy_rpcs(PolicyService(admission, policies.status)),
             ),
             policy=policies.current,
             reload=policies.reload,
             audit=admission.record,
+            frozen=freezes.check,
             reap=expiry.reap,
             probes={
                 "database": lambda: _probe_database(side),

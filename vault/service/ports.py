@@ -33,6 +33,8 @@ __all__ = [
     "DataKeyRecord",
     "DataKeyStore",
     "DatabaseIdentity",
+    "FreezeRow",
+    "FreezeStore",
     "IndexEntry",
     "KeyManifest",
     "KeySource",
@@ -340,6 +342,49 @@ class RevealStore(Protocol):
         """Returns the parts of these numbers that there are. The reveal is locked."""
 
 
+@dataclass(frozen=True, slots=True)
+class FreezeRow:
+    """A row of ``freezes``: what is known of one principal or person, under a MAC.
+
+    Attributes:
+        kind: ``principal`` or ``person``.
+        name: as ``vault.model.FreezeTarget`` has it.
+        changed: when ``frozen`` last changed (aware), None where it never did.
+        touched: honey tokens touched, all calls together.
+        document: canonical JSON, as ``vault.service.freezes.rows`` writes it.
+        key_version: of the audit key, under which the MAC was made.
+    """
+
+    tenant: str
+    kind: str
+    name: str
+    frozen: bool
+    changed: datetime | None
+    touched: int
+    document: str = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+class FreezeStore(Protocol):
+    """Freezes, within one transaction. Raises StoreUnavailable only."""
+
+    def lock(self, tenant: str, kind: str, name: str) -> tuple[datetime, FreezeRow | None]:
+        """Locks and returns a row, None where there is none.
+
+        With it the store's time as of when the lock was there.
+        """
+
+    def insert(self, row: FreezeRow) -> None:
+        """Inserts a row, unless there is one already."""
+
+    def update(self, row: FreezeRow) -> None:
+        """Replaces a row that is locked."""
+
+    def all(self, tenant: str) -> Sequence[FreezeRow]:
+        """Returns every row, the frozen first, then the last change first."""
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -355,6 +400,8 @@ class Transaction(Protocol):
     def budgets(self) -> BudgetStore: ...
     @property
     def reveals(self) -> RevealStore: ...
+    @property
+    def freezes(self) -> FreezeStore: ...
 
 
 def unchanged(result: T) -> T:

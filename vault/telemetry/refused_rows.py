@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from vault.model import FreezeTarget
 from vault.service.budgets import TABLE
+from vault.service.freezes.rows import TABLE as FREEZES
 from vault.service.ports import BudgetKey
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
@@ -37,3 +39,14 @@ class RefusedRows:
         """Takes a row of a reveal, whose id is no secret."""
         _log.error("a row that decides is not believed", table=table, reveal=str(reveal))
         self._metrics.count_refused_row(table)
+
+    def freeze(self, target: FreezeTarget, why: str) -> None:
+        """Takes what is known of a principal or person."""
+        _log.error(
+            "a row that decides is not believed",
+            table=FREEZES,
+            why=why,
+            kind=target.kind,
+            name=target.name,
+        )
+        self._metrics.count_refused_row(FREEZES)

@@ -37,6 +37,7 @@ from vault.service.ports import (
     WindowUse,
     unchanged,
 )
+from vault.testing.freezes import FreezeTable, MemoryFreezes
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
@@ -57,6 +58,7 @@ class _Tables:
     events: list[AuditEvent] = field(default_factory=list)
     reveals: dict[tuple[str, UUID], RevealRow] = field(default_factory=dict)
     reveal_parts: dict[tuple[str, UUID, int], RevealPartRow] = field(default_factory=dict)
+    freezes: FreezeTable = field(default_factory=dict)
 
     def copy(self) -> _Tables:
         return _Tables(*(copy.copy(table) for table in vars(self).values()))
@@ -328,6 +330,7 @@ class _MemoryTransaction:
     limits: _Limits
     budgets: _Budgets
     reveals: _Reveals
+    freezes: MemoryFreezes
 
 
 class MemoryUnitOfWork:
@@ -376,6 +379,7 @@ class MemoryUnitOfWork:
                 _Limits(tables, now),
                 _Budgets(tables, now),
                 _Reveals(tables, now),
+                MemoryFreezes(tables.freezes, now),
             )
             result = work(transaction)
             self._tables = tables

@@ -48,6 +48,8 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Asks to see values, which others then approve."""
     PERMISSION_APPROVE_REVEAL: _Permission.ValueType  # 11
     """Approves, denies and revokes what others ask to see."""
+    PERMISSION_MANAGE_FREEZES: _Permission.ValueType  # 12
+    """Freezes callers, and lifts freezes of others."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Permission names the policy action a caller must hold for an RPC. The values
@@ -78,6 +80,8 @@ PERMISSION_REQUEST_REVEAL: Permission.ValueType  # 10
 """Asks to see values, which others then approve."""
 PERMISSION_APPROVE_REVEAL: Permission.ValueType  # 11
 """Approves, denies and revokes what others ask to see."""
+PERMISSION_MANAGE_FREEZES: Permission.ValueType  # 12
+"""Freezes callers, and lifts freezes of others."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int

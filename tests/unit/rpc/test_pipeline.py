@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from vault.errors import AuditUnavailable, Denied, StoreUnavailable
+from vault.errors import AuditUnavailable, Denied, Reason, StoreUnavailable
 from vault.model import Action, AuditEvent, Caller
 from vault.policy.reading.load import parse_policy
 from vault.rpc import refusals
@@ -94,6 +94,7 @@ class Server:
     audit_error: Exception | None = None
     receiver: Receiver = field(default_factory=lambda: Receiver(4, 2, 5.0))
     called: list[str] = field(default_factory=list)
+    frozen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         policy = parse_policy(POLICY, "policy.yaml")
@@ -110,7 +111,12 @@ class Server:
             self.metrics,
             self.receiver,
             self.called.append,
+            self.check_frozen,
         )
+
+    def check_frozen(self, caller: Caller) -> None:
+        if str(caller.principal) in self.frozen:
+            raise Denied("this caller is frozen", reason=Reason.PRINCIPAL_FROZEN)
 
     def write(self, event: AuditEvent) -> None:
         if self.audit_error is not None:
@@ -210,6 +216,29 @@ def test_a_caller_without_a_role_is_refused_and_recorded(
     (event,) = server.audit
     assert (event.outcome, event.reason) == ("denied", "DENIED")
     assert event.principal == "spiffe://example.org/stranger"
+
+
+def test_a_frozen_caller_is_refused_before_his_request_is_received(caller: Context) -> None:
+    server = Server(echo)
+    assert server.call(caller, ask("1"))
+    server.frozen.append("spiffe://example.org/pipeline")
+    refused = server.refused(caller, map(unread, [0]))
+    assert refused == ("PERMISSION_DENIED", "PRINCIPAL_FROZEN", "this caller is frozen")
+    assert (server.audit[-1].outcome, server.audit[-1].reason) == ("denied", "PRINCIPAL_FROZEN")
+    assert len(server.called) == 1
+
+
+def test_who_is_frozen_while_his_request_arrives_is_refused_before_the_work(
+    caller: Context,
+) -> None:
+    server = Server(echo)
+
+    def sent() -> Iterator[bytes]:
+        server.frozen.append("spiffe://example.org/pipeline")
+        yield ask("1").SerializeToString()
+
+    assert server.refused(caller, sent())[1] == "PRINCIPAL_FROZEN"
+    assert [event.reason for event in server.audit] == ["PRINCIPAL_FROZEN"]
 
 
 def test_a_caller_without_a_role_has_so_many_records_a_minute_and_then_a_count(

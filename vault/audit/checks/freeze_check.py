@@ -1,0 +1,112 @@
+"""Comparing freezes with their MACs, and with what the audit says was frozen, lifted and touched.
+
+A MAC shows a row that was written by hand. One that was put back, or removed, is older than a
+record of its change, or counts fewer touches than the records of the calls that made them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import Connection, text
+
+from vault.audit.chain import FindingKind, KeyOf
+from vault.audit.json_text import read_json
+from vault.audit.record import Record
+from vault.errors import DecryptionFailed
+from vault.model import FreezeTarget
+from vault.service.audit import Finding
+from vault.service.freezes.rows import is_genuine
+from vault.service.ports import FreezeRow
+
+__all__ = ["FreezeCheck"]
+
+_MAX_FINDINGS = 1000
+# What the body of a record of a change has.
+_MARK = '"freeze":{'
+_ROWS = text(
+    "SELECT tenant, kind, name, frozen, changed, touched, document, key_version, mac"
+    " FROM freezes ORDER BY tenant, kind, name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    tenant: str
+    target: FreezeTarget
+
+
+class FreezeCheck:
+    """Checks the freezes beside a verification; in memory is a time for each.
+
+    Raises what the driver raises, KeysUnavailable.
+    """
+
+    def __init__(self, connection: Connection, key_of: KeyOf) -> None:
+        self._connection = connection
+        self._key_of = key_of
+        self._changed: dict[_Place, datetime] = {}
+
+    def inspect(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Passes records on, and notes what each says of a freeze."""
+        for record in records:
+            if _MARK in record.body:
+                self._note(record.body)
+            yield record
+
+    def findings(self) -> list[Finding]:
+        """Returns what was found, once all records have passed."""
+        found: list[Finding] = []
+        for columns in self._connection.execute(_ROWS, execution_options={"yield_per": 1000}):
+            row = _row(tuple(columns))
+            place = _Place(row.tenant, FreezeTarget(row.kind, row.name))
+            changed = self._changed.pop(place, None)
+            if not self._genuine(row):
+                found.append(_finding(FindingKind.FORGED_ROW, place, "was not written by a server"))
+            elif changed is not None and (row.changed is None or row.changed < changed):
+                what = "is older than a record of its change: it was put back"
+                found.append(_finding(FindingKind.ROLLED_BACK, place, what))
+        found += [_finding(FindingKind.ROLLED_BACK, place, "is gone") for place in self._changed]
+        return found[:_MAX_FINDINGS]
+
+    def _genuine(self, row: FreezeRow) -> bool:
+        try:
+            return is_genuine(self._key_of(row.key_version), row)
+        except DecryptionFailed:
+            return False
+
+    def _note(self, body: str) -> None:
+        try:
+            document = read_json(body)
+            match document:
+                case {
+                    "outcome": "allowed",
+                    "tenant": str(tenant),
+                    "freeze": {"kind": str(kind), "name": str(name), "changed": str(changed)},
+                }:
+                    place, time = _Place(tenant, FreezeTarget(kind, name)), _time(changed)
+                    self._changed[place] = max(time, self._changed.get(place, time))
+        except ValueError:
+            return  # the check of its chain says what is wrong with it
+
+
+def _time(text_: str) -> datetime:
+    time = datetime.fromisoformat(text_)
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return time
+
+
+def _row(columns: tuple[object, ...]) -> FreezeRow:
+    return FreezeRow(
+        *cast("tuple[str, str, str, bool, datetime | None, int, str, int, bytes]", columns)
+    )
+
+
+def _finding(kind: FindingKind, place: _Place, what: str) -> Finding:
+    name = json.dumps(place.target.name)[1:-1]
+    return Finding("", 0, kind.value, f"the freeze of the {place.target.kind} {name} {what}")

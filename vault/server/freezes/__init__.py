@@ -1,0 +1,1 @@
+"""Keeping what this process knows of freezes up to date."""

@@ -1,0 +1,1 @@
+"""Freezes: callers that are refused whatever their roles, and how that ends."""
