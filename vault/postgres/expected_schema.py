@@ -222,4 +222,17 @@ tweak_versions check CHECK ((version > 0))
 tweak_versions column since timestamp with time zone NOT NULL DEFAULT now()
 tweak_versions column version integer NOT NULL
 tweak_versions unique UNIQUE (version)
+webhook_outbox check CHECK ((attempts >= 0))
+webhook_outbox check CHECK ((key_version > 0))
+webhook_outbox check CHECK ((octet_length(mac) = 32))
+webhook_outbox column attempts integer NOT NULL DEFAULT 0
+webhook_outbox column created timestamp with time zone NOT NULL
+webhook_outbox column due timestamp with time zone NOT NULL
+webhook_outbox column endpoint text COLLATE "C" NOT NULL
+webhook_outbox column event text COLLATE "default" NOT NULL
+webhook_outbox column id uuid NOT NULL
+webhook_outbox column key_version integer NOT NULL
+webhook_outbox column mac bytea NOT NULL
+webhook_outbox column tenant text COLLATE "C" NOT NULL
+webhook_outbox unique UNIQUE (tenant COLLATE "C", id, endpoint COLLATE "C")
 """  # noqa: E501 - Postgres's words, not wrapped

@@ -31,6 +31,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
         "INSERT",
         "UPDATE (frozen, changed, touched, document, key_version, mac)",
     ),
+    "webhook_outbox": ("SELECT", "INSERT", "UPDATE (due, attempts)", "DELETE"),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "audit_writers": ("SELECT", "INSERT"),

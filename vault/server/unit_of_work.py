@@ -23,6 +23,7 @@ from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
 from vault.store.freezes import PostgresFreezeStore
 from vault.store.limits import PostgresLimitStore
+from vault.store.outbox import PostgresOutbox
 from vault.store.reveals import PostgresRevealStore
 from vault.store.token_specs import PostgresTokenSpecStore
 from vault.store.tokens import PostgresTokenStore
@@ -73,6 +74,10 @@ class _CallTransaction:
     @property
     def freezes(self) -> PostgresFreezeStore:
         return PostgresFreezeStore(self.begin().connection)
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        return PostgresOutbox(self.begin().connection)
 
 
 class _CallAudit:

@@ -33,6 +33,7 @@ __all__ = [
     "DataKeyRecord",
     "DataKeyStore",
     "DatabaseIdentity",
+    "DueNotice",
     "FreezeRow",
     "FreezeStore",
     "IndexEntry",
@@ -41,6 +42,8 @@ __all__ = [
     "KeyWrapper",
     "LimitKey",
     "LimitStore",
+    "Outbox",
+    "OutboxRow",
     "RevealPartRow",
     "RevealRow",
     "RevealStore",
@@ -385,6 +388,58 @@ class FreezeStore(Protocol):
         """Returns every row, the frozen first, then the last change first."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A row of ``webhook_outbox``: a notice that one receiver has not been sent yet.
+
+    Attributes:
+        id: the notice's, the same for every receiver and attempt.
+        endpoint: the receiver's name in the settings.
+        event: what is sent: a CloudEvent as JSON.
+        key_version: of the audit key, under which the MAC was made.
+    """
+
+    tenant: str
+    id: UUID
+    endpoint: str
+    event: str = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DueNotice:
+    """A row that is to be sent now.
+
+    Attributes:
+        attempts: how often that was begun, this time included.
+        age: how long ago the notice was owed.
+    """
+
+    row: OutboxRow
+    attempts: int
+    age: timedelta
+
+
+class Outbox(Protocol):
+    """Notices that are to be sent, within one transaction. Raises StoreUnavailable only."""
+
+    def add(self, rows: Sequence[OutboxRow]) -> None:
+        """Adds rows of one notice, at least one, due at once; they differ in endpoint and MAC."""
+
+    def claim(self, endpoint: str, lease: timedelta) -> DueNotice | None:
+        """Returns the row of an endpoint that is due the longest, None where none is.
+
+        To others it is not due for the length of ``lease``. Passes over rows that are locked.
+        """
+
+    def remove(self, row: OutboxRow) -> None:
+        """Removes a row."""
+
+    def postpone(self, row: OutboxRow, delay: timedelta) -> None:
+        """Makes a row due after ``delay``."""
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -402,6 +457,8 @@ class Transaction(Protocol):
     def reveals(self) -> RevealStore: ...
     @property
     def freezes(self) -> FreezeStore: ...
+    @property
+    def outbox(self) -> Outbox: ...
 
 
 def unchanged(result: T) -> T:

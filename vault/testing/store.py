@@ -29,9 +29,11 @@ from vault.service.ports import (
     BudgetKey,
     DatabaseIdentity,
     DataKeyRecord,
+    DueNotice,
     IndexEntry,
     KeyManifest,
     LimitKey,
+    OutboxRow,
     RevealPartRow,
     RevealRow,
     WindowUse,
@@ -46,6 +48,7 @@ R = TypeVar("R")
 
 _LIVE = TokenState.LIVE
 _IndexKey = tuple[TokenSpace, Scope, int, bytes]
+_Waiting = tuple[OutboxRow, datetime, datetime, int]  # created, due, attempts
 
 
 @dataclass
@@ -59,6 +62,7 @@ class _Tables:
     reveals: dict[tuple[str, UUID], RevealRow] = field(default_factory=dict)
     reveal_parts: dict[tuple[str, UUID, int], RevealPartRow] = field(default_factory=dict)
     freezes: FreezeTable = field(default_factory=dict)
+    outbox: dict[tuple[UUID, str], _Waiting] = field(default_factory=dict)
 
     def copy(self) -> _Tables:
         return _Tables(*(copy.copy(table) for table in vars(self).values()))
@@ -312,6 +316,34 @@ class _Reveals:
         return sorted(rows, key=lambda row: (row.ends, row.id), reverse=True)
 
 
+class _Outbox:
+    """The Outbox of one transaction."""
+
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._rows = tables.outbox
+        self._now = now
+
+    def add(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            self._rows[row.id, row.endpoint] = row, self._now, self._now, 0
+
+    def claim(self, endpoint: str, lease: timedelta) -> DueNotice | None:
+        ready = [each for each in self._rows.values() if each[0].endpoint == endpoint]
+        ready = sorted((each for each in ready if each[2] <= self._now), key=lambda each: each[2])
+        if not ready:
+            return None
+        row, created, _, attempts = ready[0]
+        self._rows[row.id, row.endpoint] = row, created, self._now + lease, attempts + 1
+        return DueNotice(row, attempts + 1, self._now - created)
+
+    def remove(self, row: OutboxRow) -> None:
+        self._rows.pop((row.id, row.endpoint), None)
+
+    def postpone(self, row: OutboxRow, delay: timedelta) -> None:
+        stored, created, _, attempts = self._rows[row.id, row.endpoint]
+        self._rows[row.id, row.endpoint] = stored, created, self._now + delay, attempts
+
+
 class _Audit:
     """The AuditAppender of one transaction."""
 
@@ -331,6 +363,7 @@ class _MemoryTransaction:
     budgets: _Budgets
     reveals: _Reveals
     freezes: MemoryFreezes
+    outbox: _Outbox
 
 
 class MemoryUnitOfWork:
@@ -345,6 +378,11 @@ class MemoryUnitOfWork:
     def events(self) -> Sequence[AuditEvent]:
         """The audit so far, oldest first."""
         return tuple(self._tables.events)
+
+    @property
+    def waiting(self) -> Sequence[OutboxRow]:
+        """The notices that are not sent yet, oldest first."""
+        return tuple(row for row, *_ in self._tables.outbox.values())
 
     @overload
     def run(
@@ -380,6 +418,7 @@ class MemoryUnitOfWork:
                 _Budgets(tables, now),
                 _Reveals(tables, now),
                 MemoryFreezes(tables.freezes, now),
+                _Outbox(tables, now),
             )
             result = work(transaction)
             self._tables = tables
