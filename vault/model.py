@@ -31,6 +31,7 @@ __all__ = [
     "Group",
     "Justification",
     "NewTokens",
+    "NoticeType",
     "OnDenied",
     "Outcome",
     "Person",
@@ -104,6 +105,17 @@ class OnDenied(StrEnum):
     ERROR = "error"
     MASK = "mask"
     TOKEN = "token"  # noqa: S105 - no secret
+
+
+class NoticeType(StrEnum):
+    """What somebody is owed a notice of: the type of a webhook's CloudEvent."""
+
+    REVEAL_REQUESTED = "tokenvault.reveal.requested"
+    """Those who may approve it are to decide."""
+
+    REVEAL_GRANTED = "tokenvault.reveal.granted"
+    REVEAL_DENIED = "tokenvault.reveal.denied"
+    REVEAL_REVOKED = "tokenvault.reveal.revoked"
 
 
 @dataclass(frozen=True, slots=True)

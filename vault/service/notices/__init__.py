@@ -1,0 +1,1 @@
+"""Notices: who is told of what, by a row that commits with the step that owes it."""
