@@ -18,10 +18,12 @@ from vault.policy.views import FULL
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
 from vault.service.columns import parse_tokens
+from vault.service.notices.notices import Notices
 from vault.service.ports import KeySource, RevealRow, RevealStore, Transaction, unchanged
 from vault.service.reveal import lifecycle
 from vault.service.reveal.grants import name_of_ciphertext, reveal_id, shown_by
 from vault.service.reveal.model import Participant, Reveal, State
+from vault.service.reveal.owed import owed_notice
 from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
 __all__ = ["MAX_LISTED", "MAX_TOKENS", "RevealRequest", "RevealService", "RevealStatus"]
@@ -84,10 +86,18 @@ class RevealService:
     """The use cases of those who ask and those who decide."""
 
     def __init__(
-        self, admission: Admission, keys: KeySource, refused: Refused = lambda _, __: None
+        self,
+        admission: Admission,
+        keys: KeySource,
+        refused: Refused = lambda _, __: None,
+        notices: Notices | None = None,
     ) -> None:
-        """Takes what decides and audits, the keys, and what reports rows that are not ours."""
+        """Takes what decides and audits, the keys, and what reports rows that are not ours.
+
+        Where no ``notices`` are given, nobody is told anything.
+        """
         self._admission = admission
+        self._notices = notices or Notices(keys)
         self._rows = RevealRows(keys, refused)
         self._keys = keys
 
@@ -113,6 +123,7 @@ class RevealService:
                 known = self._covering(store, reveal, parts, now)
             if known is None:
                 store.put(self._rows.written(reveal), self._rows.written_parts(reveal, parts))
+                self._tell(transaction, draft, reveal, now)
             elif ask.reveal:
                 store.put(self._rows.written(lifecycle.withdraw(draft, who, now)))
             answer = known or reveal
@@ -219,10 +230,17 @@ class RevealService:
             changed = step(found, who, now)
             if changed is not found:
                 store.put(self._rows.written(changed))
+                self._tell(transaction, found, changed, now)
             transaction.audit.append(noted)
             return self._status(changed, who, now)
 
         return self._admission.run(permit, work, lambda: noted)
+
+    def _tell(self, transaction: Transaction, before: Reveal, after: Reveal, now: datetime) -> None:
+        """Tells who is owed a notice of a step; they have it if the step commits."""
+        notice = owed_notice(before, after, now)
+        if notice is not None:
+            self._notices.add(transaction.outbox, after.tenant, notice)
 
     def _locked(self, store: RevealStore, call: Call, wanted: str) -> tuple[Reveal, datetime]:
         reveal = reveal_id(wanted)

@@ -77,10 +77,10 @@ class Harness:
     def __post_init__(self) -> None:
         self.work = MemoryUnitOfWork(self.clock)
         self.keys = FixedKeys()
-        admission = Admission(self.work, Budgets(self.keys))
-        self.tokens = TokenizationService(admission, self.keys)
-        self.reveals = RevealService(admission, self.keys)
-        self.encryption = EncryptionService(admission, self.keys)
+        self.admission = Admission(self.work, Budgets(self.keys))
+        self.tokens = TokenizationService(self.admission, self.keys)
+        self.reveals = RevealService(self.admission, self.keys)
+        self.encryption = EncryptionService(self.admission, self.keys)
         who = Caller(Principal("spiffe", "spiffe://example.org/pipeline"), "p", "c", "r")
         call = Call("Tokenize", who, self.policy)
         self.cards = self.tokens.tokenize(call, "card", CARDS, "", unchanged).values
