@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,13 @@ class BoundedResponse:
 
 @contextmanager
 def bounded_request(
-    method: str, url: str, *, timeout: float, ca: Path | None = None, data: bytes | None = None
+    method: str,
+    url: str,
+    *,
+    timeout: float,
+    ca: Path | None = None,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[BoundedResponse]:
     """Sends a request and yields the response.
 
@@ -64,6 +70,7 @@ def bounded_request(
             method,
             url,
             data=data,
+            headers=headers,
             timeout=timeout,
             verify=authorities,
             allow_redirects=False,

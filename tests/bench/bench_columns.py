@@ -50,7 +50,7 @@ from vault.service.call import Call
 from vault.service.columnar import vaultless_column
 from vault.service.columnar.vaultless_column import tokenize_column
 from vault.service.conversion import Conversion
-from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
+from vault.telemetry.metrics import AuditMetrics, PolicyMetrics, WebhookMetrics
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.column_pb2 import StringColumn
 
@@ -274,7 +274,7 @@ def where_time_goes(settings: Path, whole: Connection) -> None:
     """Prints milliseconds a call per step; the wire is what a client sees beside them."""
     caller = Caller(Principal("spiffe", "spiffe://example.org/pipeline"), "bench", "", "0" * 32)
     registry = CollectorRegistry()
-    metrics = AuditMetrics(registry), PolicyMetrics(registry)
+    metrics = AuditMetrics(registry), PolicyMetrics(registry), WebhookMetrics(registry)
     opened = open_backend(load_settings(settings), *metrics)
     with opened as backend, ExitStack() as stack:
         clock = Clock()

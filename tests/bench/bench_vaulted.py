@@ -32,7 +32,7 @@ from vault.dev.postgres import EmbeddedPostgres
 from vault.model import Caller, Principal
 from vault.server.wiring import Backend, open_backend
 from vault.service.call import Call
-from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
+from vault.telemetry.metrics import AuditMetrics, PolicyMetrics, WebhookMetrics
 from vault.v1 import tokenization_service_pb2 as messages
 
 IN_FLIGHT = 4
@@ -95,7 +95,7 @@ class Service:
 def use_case(dev: DevEnvironment) -> Iterator[Service]:
     """The use cases in this process: from the request's bytes to the answer's."""
     registry = CollectorRegistry()
-    metrics = AuditMetrics(registry), PolicyMetrics(registry)
+    metrics = AuditMetrics(registry), PolicyMetrics(registry), WebhookMetrics(registry)
     callers = {
         rpc: Caller(
             Principal("spiffe", f"spiffe://example.org/{role.replace('_', '-')}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -13,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 
 from tests.e2e.standby import eventually
+from tests.small_receiver import SmallReceiver, small_receiver
 from vault.client import CallError, Client, ClientJwt, PackedColumn
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
@@ -49,6 +53,7 @@ principals:
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: scans}, roles: [archivist]}
 """  # noqa: E501
 EXPIRED = RevealState.REVEAL_STATE_EXPIRED
+WEBHOOK_KEY = bytes(range(32))
 CLIENTS, GRANTED, BATCH, ASKED = 64, 1000, 10, 10_000
 
 
@@ -57,6 +62,7 @@ class Replicas:
     site: Site
     servers: Sequence[Server]
     issuer: JwtIssuer
+    receiver_port: int
 
     def __post_init__(self) -> None:
         self._names = count()
@@ -88,6 +94,10 @@ def replicas(site: Site, start_server: StartServer) -> Replicas:
     path = site.directory / "reveals.yaml"
     path.write_text(POLICY, encoding="utf-8")
     issuer = JwtIssuer(site.directory / "issuer")
+    receiver = persistent_port(site.directory / "receiver_port")  # nobody is there at first
+    secret = site.directory / "webhook-secret"
+    secret.write_text("whsec_" + base64.b64encode(WEBHOOK_KEY).decode())
+    secret.chmod(0o600)
     servers = []
     for name in ("one", "two"):
         port = site.directory / name / "jwt_port"
@@ -103,9 +113,15 @@ def replicas(site: Site, start_server: StartServer) -> Replicas:
                 "algorithms": ["ES256"],
                 "jwks_file": str(issuer.jwks_path),
             },
+            "webhooks": {"source": "/test"},
+            "webhooks.endpoints#1": {
+                "name": "siem",
+                "url": f"http://127.0.0.1:{receiver}/hook",
+                "secret_file": str(secret),
+            },
         }
         servers.append(start_server(name, changes))
-    return Replicas(site, servers, issuer)
+    return Replicas(site, servers, issuer, receiver)
 
 
 @pytest.fixture(scope="module")
@@ -361,3 +377,47 @@ def test_a_grant_of_a_thousand_shows_exactly_a_thousand(
     shown = sum(each for each, _ in answers)
     assert (shown, charged, left) == (GRANTED, GRANTED, 0)
     assert set().union(*(reasons for _, reasons in answers)) <= {"GRANT_EXHAUSTED", "OVERLOADED"}
+
+
+def test_reveals_go_on_without_the_receiver_and_its_notices_arrive_once(
+    replicas: Replicas, tokens: Sequence[str]
+) -> None:
+    grant = granted(replicas, tokens[:2])
+    with replicas.analyst() as analyst:
+        assert analyst.detokenize("card", tokens[:2], grant=grant).values
+    with replicas.owner() as owner:
+        eventually(lambda: "notices are not delivered" in replicas.servers[0].log.read_text())
+        waiting = notices(owner)
+        assert len(waiting) >= 2
+        owner.execute("UPDATE webhook_outbox SET due = now(), attempts = 0")
+        with small_receiver(replicas.receiver_port) as receiver:
+            granted(replicas, tokens[:2])
+            eventually(lambda: bool(receiver.requests) and not notices(owner))
+    ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
+    assert len(ids) == len(set(ids))
+    assert {notice for notice, _ in waiting} <= set(ids)
+    events = [checked(receiver, at) for at in range(len(receiver.requests))]
+    about = [kind for kind, subject in events if subject == grant]
+    assert sorted(about) == ["tokenvault.reveal.granted", "tokenvault.reveal.requested"]
+    sent = b"".join(body for _, _, body in receiver.requests)
+    assert not any(token.encode() in sent for token in tokens[:2])
+
+
+def checked(receiver: SmallReceiver, at: int) -> tuple[str, str]:
+    """Returns a request's type and subject; it must be a CloudEvent with our signature."""
+    _, headers, body = receiver.requests[at]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = base64.b64encode(hmac.digest(WEBHOOK_KEY, signed, "sha256")).decode()
+    assert headers["webhook-signature"] == f"v1,{digest}"
+    event = from_http_event(HTTPMessage(dict(headers), body))
+    assert event.get_id() == headers["webhook-id"]
+    assert event.get_source() == "/test"
+    assert event.get_specversion() == "1.0"
+    assert event.get_time() is not None
+    return event.get_type(), str(event.get_subject())
+
+
+def notices(owner: psycopg.Connection[tuple[object, ...]]) -> Sequence[tuple[str, str]]:
+    """Returns id and event of those that are not sent yet."""
+    rows = owner.execute("SELECT id::text, event FROM webhook_outbox")
+    return [(str(notice), str(event)) for notice, event in rows]

@@ -19,6 +19,8 @@ from vault.config.sections import (
     ServerSettings,
     Settings,
     TracingSettings,
+    WebhookSettings,
+    WebhooksSettings,
     WitnessSettings,
 )
 from vault.duration import parse_duration
@@ -36,6 +38,8 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TracingSettings",
+    "WebhookSettings",
+    "WebhooksSettings",
     "WitnessSettings",
     "load_settings",
     "parse_duration",

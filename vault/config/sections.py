@@ -23,7 +23,9 @@ from vault.config.values import (
     Port,
     TrustDomain,
     Url,
+    WebhookUrl,
 )
+from vault.model import NoticeType
 
 __all__ = [
     "AuditSettings",
@@ -38,10 +40,13 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TracingSettings",
+    "WebhookSettings",
+    "WebhooksSettings",
     "WitnessSettings",
 ]
 
 Item = TypeVar("Item")
+_Event = Annotated[NoticeType, Field(strict=False)]
 
 _SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -50,6 +55,12 @@ def _some(items: tuple[Item, ...]) -> tuple[Item, ...]:
     if not items:
         raise ValueError("name at least one")
     return items
+
+
+def _webhook_timeout(timeout: timedelta) -> timedelta:
+    if timeout > timedelta(seconds=30):
+        raise ValueError("must be at most 30s: others wait behind it")
+    return timeout
 
 
 def _spelled_one_way(issuer: str) -> str:
@@ -300,6 +311,42 @@ class ReaperSettings(_Section):
     """Tokens in one transaction."""
 
 
+class WebhookSettings(_Section):
+    """Somebody who is sent notices, as CloudEvents that are signed (Standard Webhooks)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """What notices that wait for this receiver are kept under: all servers call it the same."""
+    url: WebhookUrl
+    """Where they are sent. An https address; http on this machine only."""
+    secret_file: FilePath
+    """What they are signed with: ``whsec_`` and base64 of 24 to 64 bytes. Of several lines each
+    signs, so that a receiver can change keys."""
+    ca: FilePath | None = None
+    """Certificate authority of ``url``, PEM; the system's if left out."""
+    events: Annotated[tuple[_Event, ...], Field(strict=False), AfterValidator(_some)] = tuple(
+        NoticeType
+    )
+    """Of what; all if left out."""
+    timeout: Annotated[Duration, AfterValidator(_webhook_timeout)] = timedelta(seconds=5)
+    """Longest time for one attempt; at most 30s."""
+
+
+class WebhooksSettings(_Section):
+    """Notices to those who are owed one; nobody is sent any without this section."""
+
+    source: Annotated[str, Field(pattern=r"^[!-~]{1,255}$")] = "/tokenvault"
+    """What the notices say they come from: an address of this installation."""
+    max_age: Duration = timedelta(days=3)
+    """How long a notice is tried."""
+    endpoints: Annotated[tuple[WebhookSettings, ...], Field(strict=False), AfterValidator(_some)]
+
+    @model_validator(mode="after")
+    def _check(self) -> WebhooksSettings:
+        if len({each.name for each in self.endpoints}) != len(self.endpoints):
+            raise ValueError("endpoints: two have one name")
+        return self
+
+
 class TracingSettings(_Section):
     """Traces to an OpenTelemetry collector; there are none without this section."""
 
@@ -334,6 +381,7 @@ class Settings(_Section):
     policy: PolicySettings
     audit: AuditSettings = AuditSettings()
     reaper: ReaperSettings = ReaperSettings()
+    webhooks: WebhooksSettings | None = None
     log: LogSettings = LogSettings()
     tracing: TracingSettings | None = None
 

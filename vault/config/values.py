@@ -27,10 +27,12 @@ __all__ = [
     "Port",
     "TrustDomain",
     "Url",
+    "WebhookUrl",
 ]
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?"
+_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}|::1|localhost")
 _HOSTS = re.compile(rf"{_HOST}(,{_HOST})+")
 
 
@@ -102,6 +104,21 @@ def _url(value: str) -> str:
     return value
 
 
+def _webhook_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        near = url.scheme == "http" and _LOOPBACK.fullmatch(url.hostname or "")
+        plain = not (url.username or url.password or url.fragment) and url.port != 0
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if not (near or url.scheme == "https") or not url.hostname or not plain:
+        raise ValueError(
+            "write an https:// address, without a user and without a fragment; http:// is for "
+            "this machine alone"
+        )
+    return value
+
+
 def _claim_path(value: str) -> str:
     if value.startswith("/"):
         if re.search(r"~(?![01])|/(?:/|$)", value):
@@ -129,6 +146,7 @@ Count = Annotated[int, Field(ge=1)]
 Url = Annotated[str, AfterValidator(_url)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 Origin = Annotated[str, AfterValidator(_origin)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 TrustDomain = Annotated[str, AfterValidator(_trust_domain)]
 Leeway = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_leeway)]

@@ -29,6 +29,7 @@ from vault.telemetry.metrics import (
     Metrics,
     PolicyMetrics,
     StateMetrics,
+    WebhookMetrics,
 )
 from vault.telemetry.metrics_page import serve_metrics
 from vault.telemetry.spans import OFF, Spans
@@ -64,7 +65,8 @@ def serving(
         spans = _spans(settings, metrics, stack)
         audit_metrics = AuditMetrics(metrics.registry)
         policy_metrics = PolicyMetrics(metrics.registry)
-        opened = open_backend(settings, audit_metrics, policy_metrics, spans)
+        webhook_metrics = WebhookMetrics(metrics.registry)
+        opened = open_backend(settings, audit_metrics, policy_metrics, webhook_metrics, spans)
         backend = stack.enter_context(opened)
         if report is None and server.metrics_port is not None:
             stop = serve_metrics(metrics.registry, server.metrics_host, server.metrics_port)

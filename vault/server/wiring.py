@@ -59,6 +59,7 @@ from vault.server.policy_file import PolicyFile
 from vault.server.policy_source import PolicySource
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.unmatched_principals import UnmatchedPrincipals
+from vault.server.webhooks.tasks import notices_for, sending_tasks
 from vault.service.admission import Admission
 from vault.service.audit import AuditService, Finding
 from vault.service.budgets import Budgets
@@ -76,7 +77,7 @@ from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator
-from vault.telemetry.metrics import AuditMetrics, PolicyMetrics
+from vault.telemetry.metrics import AuditMetrics, PolicyMetrics, WebhookMetrics
 from vault.telemetry.refused_rows import RefusedRows
 from vault.telemetry.spans import OFF, Spans, TracedKeyWrapper
 
@@ -119,6 +120,7 @@ def open_backend(
     settings: Settings,
     audit_metrics: AuditMetrics,
     policy_metrics: PolicyMetrics,
+    webhook_metrics: WebhookMetrics,
     spans: Spans = OFF,
 ) -> Iterator[Backend]:
     """Opens everything for the length of the block.
@@ -193,14 +195,13 @@ def open_backend(
         policies.start()
         refused = RefusedRows(audit_metrics)
         admission = Admission(work, Budgets(keyring, refused.budget))
+        side_work = PostgresUnitOfWork(side, chain_heads)
         freeze_rows = FreezeRows(keyring)
         freezes = FreezeWatch(freeze_rows, refused.freeze)
-        refresher = FreezeRefresher(PostgresUnitOfWork(side, chain_heads), freezes)
+        refresher = FreezeRefresher(side_work, freezes)
         stack.callback(refresher.stop)
         refresher.start()
-        expiry = ExpiryService(
-            PostgresUnitOfWork(side, chain_heads), keyring, policies.current, settings.reaper.batch
-        )
+        expiry = ExpiryService(side_work, keyring, policies.current, settings.reaper.batch)
         integrator = Integrator(side, audit_key, audit_key_of)
         readers = [
             PostgresAuditReader(
@@ -240,6 +241,12 @@ def open_backend(
             )
             stack.callback(publishing.stop)
             publishing.start()
+        notices = notices_for(settings.webhooks, keyring)
+        for task in sending_tasks(
+            settings.webhooks, side_work, keyring, refused.notice, webhook_metrics
+        ):
+            stack.callback(task.stop)
+            task.start()
         tokens = TokenizationService(admission, keyring, refused.reveal)
         yield Backend(
             methods=registry(
@@ -250,7 +257,7 @@ def open_backend(
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring, refused.reveal)),
                 audit_rpcs(AuditService(admission, audit_queries)),
-                reveal_rpcs(RevealService(admission, keyring, refused.reveal)),
+                reveal_rpcs(RevealService(admission, keyring, refused.reveal, notices)),
                 freeze_rpcs(FreezeService(admission, freeze_rows, freezes)),
                 policy_rpcs(PolicyService(admission, policies.status)),
             ),

@@ -26,6 +26,7 @@ __all__ = [
     "Metrics",
     "PolicyMetrics",
     "StateMetrics",
+    "WebhookMetrics",
     "multiprocess_registry",
     "use_multiprocess_metrics",
 ]
@@ -211,6 +212,23 @@ class PolicyMetrics:
     def set_differs_since(self, since: datetime | None) -> None:
         """Sets since when the file differs, None where it does not."""
         self._since.set(since.timestamp() if since else 0)
+
+
+class WebhookMetrics:
+    """What becomes of notices."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._notices = Counter(
+            "tokenvault_notices",
+            "Attempts to send a notice, by receiver: delivered, failed, and given_up where it was"
+            " too old to be tried again.",
+            ["endpoint", "outcome"],
+            registry=registry,
+        )
+
+    def count_notice(self, endpoint: str, outcome: str) -> None:
+        """Counts an attempt, by the receiver's name in the settings."""
+        self._notices.labels(endpoint, outcome).inc()
 
 
 class StateMetrics:

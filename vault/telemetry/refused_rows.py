@@ -7,7 +7,8 @@ from uuid import UUID
 from vault.model import FreezeTarget
 from vault.service.budgets import TABLE
 from vault.service.freezes.rows import TABLE as FREEZES
-from vault.service.ports import BudgetKey
+from vault.service.notices.notices import TABLE as OUTBOX
+from vault.service.ports import BudgetKey, OutboxRow
 from vault.telemetry.logging import get_log
 from vault.telemetry.metrics import AuditMetrics
 
@@ -50,3 +51,13 @@ class RefusedRows:
             name=target.name,
         )
         self._metrics.count_refused_row(FREEZES)
+
+    def notice(self, row: OutboxRow) -> None:
+        """Takes a notice that was to be sent; what it says is nobody's to see."""
+        _log.error(
+            "a row that decides is not believed",
+            table=OUTBOX,
+            notice=str(row.id),
+            endpoint=row.endpoint,
+        )
+        self._metrics.count_refused_row(OUTBOX)

@@ -9,6 +9,7 @@ import pytest
 
 from vault.config import load_settings, parse_duration
 from vault.errors import ConfigError
+from vault.model import NoticeType
 
 MINIMAL = """
 [server]
@@ -230,3 +231,64 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_settings(tmp_path / "none.toml")
+
+
+WEBHOOKS = """
+[webhooks]
+[[webhooks.endpoints]]
+name = "approvers"
+url = "https://hooks.example.org/tokenvault"
+secret_file = "secret"
+"""
+
+
+def test_a_webhook_is_sent_every_notice_by_default(tmp_path: Path) -> None:
+    webhooks = load_settings(settings_file(tmp_path, MINIMAL + WEBHOOKS)).webhooks
+    assert webhooks is not None
+    assert webhooks.source == "/tokenvault"
+    assert webhooks.max_age == timedelta(days=3)
+    (endpoint,) = webhooks.endpoints
+    assert endpoint.events == tuple(NoticeType)
+    assert endpoint.secret_file == tmp_path / "secret"
+    some = WEBHOOKS + 'events = ["tokenvault.reveal.requested"]\n'
+    webhooks = load_settings(settings_file(tmp_path, MINIMAL + some)).webhooks
+    assert webhooks is not None
+    assert webhooks.endpoints[0].events == (NoticeType.REVEAL_REQUESTED,)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080/hook", "http://[::1]/hook", "http://localhost:8080"]
+)
+def test_a_webhook_on_this_machine_needs_no_tls(tmp_path: Path, url: str) -> None:
+    text = WEBHOOKS.replace("https://hooks.example.org/tokenvault", url)
+    webhooks = load_settings(settings_file(tmp_path, MINIMAL + text)).webhooks
+    assert webhooks is not None
+    assert webhooks.endpoints[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("https://hooks.example.org/", "http://hooks.example.org/", "https:// address"),
+        ("https://hooks.example.org/", "http://127.0.0.1.example.org/", "https:// address"),
+        ("https://hooks.example.org/", "https://user:word@hooks.example.org/", "without a user"),
+        ("https://hooks.example.org/", "ftp://127.0.0.1/", "https:// address"),
+        ("https://hooks.example.org/", "https:///", "https:// address"),
+        ('name = "approvers"', 'name = "An Endpoint"', "endpoints"),
+        ('secret_file = "secret"', "", "secret_file"),
+        ('secret_file = "secret"', 'secret_file = "secret"\nevents = []', "at least one"),
+        ('secret_file = "secret"', 'secret_file = "secret"\nevents = ["reveal"]', "events"),
+        ('secret_file = "secret"', 'secret_file = "secret"\ntimeout = "31s"', "at most 30s"),
+        ("[[webhooks.endpoints]]", "endpoints = []\n[extra]", "at least one"),
+    ],
+)
+def test_what_is_no_webhook_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in WEBHOOKS
+    with pytest.raises(ConfigError, match=message):
+        load_settings(settings_file(tmp_path, MINIMAL + WEBHOOKS.replace(old, new)))
+
+
+def test_two_webhooks_have_two_names(tmp_path: Path) -> None:
+    twice = WEBHOOKS + WEBHOOKS.partition("[webhooks]")[2]
+    with pytest.raises(ConfigError, match="two have one name"):
+        load_settings(settings_file(tmp_path, MINIMAL + twice))

@@ -10,7 +10,13 @@ import pytest
 
 from vault.cli.health import health
 from vault.server.probing import ADVISORY, PROBES, SERVICES, WORKERS
-from vault.telemetry.metrics import AuditMetrics, Metrics, PolicyMetrics, StateMetrics
+from vault.telemetry.metrics import (
+    AuditMetrics,
+    Metrics,
+    PolicyMetrics,
+    StateMetrics,
+    WebhookMetrics,
+)
 
 ROOT = Path(__file__).parents[3]
 OUTAGES = (ROOT / "docs/outages.md").read_text()
@@ -35,7 +41,7 @@ def rows(text: str, head: str) -> dict[str, list[str]]:
 
 def metrics() -> set[str]:
     every = Metrics()
-    for kind in (AuditMetrics, PolicyMetrics, StateMetrics):
+    for kind in (AuditMetrics, PolicyMetrics, StateMetrics, WebhookMetrics):
         kind(every.registry)
     return {metric.name for metric in every.registry.collect()}
 

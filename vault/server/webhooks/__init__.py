@@ -1,0 +1,1 @@
+"""Webhooks: notices over HTTP, signed, to the receivers that the settings name."""
