@@ -16,6 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests import preloaded
 from vault.client import Client, ClientTls
 from vault.dev.authority import Authority
 from vault.dev.openbao import AppRoleFiles, DevOpenBao
@@ -23,7 +24,6 @@ from vault.dev.ports import LOOPBACK, persistent_port
 from vault.dev.postgres import SERVICE, Database, EmbeddedPostgres
 
 POLICY = Path(__file__).parents[2] / "deploy/policy.yaml"
-TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 
 Value = str | int | Sequence[str]
 Section = Mapping[str, Value]
@@ -101,14 +101,14 @@ def _toml(name: str, values: Section) -> str:
 
 @dataclass
 class Server:
-    """One server process."""
+    """One server process; one with an environment, be it empty, has an interpreter's start too."""
 
     site: Site
     settings: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
     module: str = "vault.dev.server"
     log: Path = field(init=False)
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: subprocess.Popen[bytes] | preloaded.Process = field(init=False)
 
     def __post_init__(self) -> None:
         self.log = self.settings.with_name("server.log")
@@ -130,13 +130,17 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and returns once it is ready."""
+        command = [sys.executable, "-m", self.module, "--config", str(self.settings)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "--config", self.settings],
-                stderr=log,
-                cwd=Path(__file__).parents[2],
-                env={**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment},
-            )
+            if self.environment is None:
+                self.process = preloaded.start(command, stderr=log, directory=preloaded.ROOT)
+            else:
+                self.process = subprocess.Popen(
+                    command,
+                    stderr=log,
+                    cwd=preloaded.ROOT,
+                    env={**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment},
+                )
         self.await_health("readiness", serving=True)
 
     def health(self, service: str) -> str:
@@ -213,7 +217,7 @@ def start_server(site: Site) -> Iterator[StartServer]:
         module: str = "vault.dev.server",
     ) -> Server:
         settings = site.write_settings(name, changes or {})
-        server = Server(site, settings, environment or {}, module)
+        server = Server(site, settings, environment, module)
         server.start()
         servers.append(server)
         return server
@@ -282,14 +286,10 @@ def serve(site: Site) -> Callable[..., subprocess.CompletedProcess[str]]:
     ) -> subprocess.CompletedProcess[str]:
         settings = site.write_settings(name, changes)
         program: list[str | Path] = (
-            [sys.executable, "-m", "vault.dev.server"] if development else [TOKENVAULT, "serve"]
+            [sys.executable, "-m", "vault.dev.server"]
+            if development
+            else [preloaded.TOKENVAULT, "serve"]
         )
-        return subprocess.run(
-            [*program, "--config", settings],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return preloaded.run([*program, "--config", settings])
 
     return run

@@ -41,7 +41,7 @@ NEW = Work("national_id", 1, fresh=True)
 
 @pytest.fixture(scope="module")
 def server(start_server: StartServer) -> Server:
-    return start_server("small", {"server": SMALL})
+    return start_server("small", {"server": SMALL}, environment={})
 
 
 def target(server: Server, identity: str) -> Target:

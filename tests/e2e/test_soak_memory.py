@@ -27,7 +27,7 @@ MIB_PER_MINUTE = 2.0
 
 @pytest.fixture(scope="module")
 def server(start_server: StartServer) -> Server:
-    return start_server("soaked", {"log": {"level": "warning"}})
+    return start_server("soaked", {"log": {"level": "warning"}}, environment={})
 
 
 def slope(samples: list[float], seconds: float) -> float:
