@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests import preloaded
 from vault.audit.tlog.note import Note, NoteKey
 from vault.audit.tlog.proofs import verify_consistency
 from vault.audit.tlog.tree_head import TreeHead
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
-
-TOKENVAULT = str(Path(sys.executable).parent / "tokenvault")
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +30,10 @@ def server(start_server: StartServer) -> Server:
     return start_server("log", {"server": {"workers": 2}, "audit": published})
 
 
-def command(server: Server, *arguments: str, identity: str = "auditor") -> list[str]:
+def command(server: Server, *arguments: str, identity: str = "auditor") -> list[str | Path]:
     tls = server.site.tls(identity)
     return [
-        TOKENVAULT, "audit", *arguments, "--address", server.address,
+        preloaded.TOKENVAULT, "audit", *arguments, "--address", server.address,
         "--ca", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key),
     ]  # fmt: skip
 
@@ -43,15 +41,15 @@ def command(server: Server, *arguments: str, identity: str = "auditor") -> list[
 def run(
     server: Server, *arguments: str, identity: str = "auditor"
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(server, *arguments, identity=identity),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = preloaded.run(command(server, *arguments, identity=identity))
     assert "Traceback" not in done.stdout + done.stderr
     return done
+
+
+def public_keys(server: Server) -> str:
+    done = preloaded.run([preloaded.TOKENVAULT, "keys", "public", "--config", server.settings])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def page_of(server: Server) -> dict[str, float]:
@@ -107,7 +105,7 @@ def following(
     out, err = directory / "out", directory / "err"
     with out.open("w") as stdout, err.open("w") as stderr:
         whole = command(server, "tail", "--follow", *arguments)
-        process = subprocess.Popen(whole, stdout=stdout, stderr=stderr)
+        process = preloaded.start(whole, stdout=stdout, stderr=stderr)
 
     def interrupt() -> int:
         process.send_signal(signal.SIGINT)
@@ -165,18 +163,10 @@ def test_export_and_tail_as_json(server: Server, tmp_path: Path) -> None:
 def test_an_outsider_checks_an_export_offline(server: Server, tmp_path: Path) -> None:
     def offline(*arguments: str) -> subprocess.CompletedProcess[str]:
         export = ("--export", str(path), "--public-key", str(keys))
-        whole = (TOKENVAULT, "audit", "verify", *export, *arguments)
-        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+        return preloaded.run([preloaded.TOKENVAULT, "audit", "verify", *export, *arguments])
 
     path, keys, last = tmp_path / "signed.jsonl", tmp_path / "vkeys", tmp_path / "last"
-    public = subprocess.run(
-        [TOKENVAULT, "keys", "public", "--config", str(server.settings)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    keys.write_text(public.stdout)
+    keys.write_text(public_keys(server))
     assert run(server, "export", "--format", "signed", "-o", str(path)).returncode == 0
     done = offline()
     assert done.returncode == 0, done.stdout
@@ -305,14 +295,7 @@ def test_a_checkpoint_is_made_and_compared(server: Server, site: Site, tmp_path:
     done = run(server, "verify", "--checkpoint", str(path))
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "nothing is wrong")
     # And by the public key alone.
-    printed = subprocess.run(
-        [TOKENVAULT, "keys", "public", "--config", str(server.settings)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    keys = [NoteKey.from_vkey(line) for line in printed.stdout.splitlines()]
+    keys = [NoteKey.from_vkey(line) for line in public_keys(server).splitlines()]
     assert Note.parse(path.read_text("utf-8")).verified(keys)
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.generate import render
+from tests import preloaded
 from vault.dev.environment import DevEnvironment
 from vault.dev.ports import persistent_port
 
 pytestmark = pytest.mark.timeout(300)
 
-SERVERS = str(Path(sys.executable).parent / "tokenvault")
 # `make lowest` names that of a plain install, which has none of the server's dependencies.
-TOKENVAULT = os.environ.get("COMMAND_UNDER_TEST", SERVERS)
+TOKENVAULT = os.environ.get("COMMAND_UNDER_TEST", str(preloaded.TOKENVAULT))
 CARD, SSN = "4111 1111-1111 1111", "900-12-3456"
 FILE = (
     f'id,card,ssn,note\r\n1,{CARD},,"a, b"\r\n2,4111111111111112,{SSN},\r\n3,"{CARD}",{SSN},x\r\n'
@@ -39,16 +38,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tokenvault(
     environment: Path, *arguments: str, role: str, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [TOKENVAULT, *arguments, "--dev", str(environment), "--role", role],
-        input=given.encode(),
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in out + err
-    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+    command = [TOKENVAULT, *arguments, "--dev", str(environment), "--role", role]
+    if given or str(preloaded.TOKENVAULT) != TOKENVAULT:
+        # Through pipes.
+        ended = subprocess.run(
+            command, input=given.encode(), capture_output=True, check=False, timeout=60
+        )
+        out, err = ended.stdout.decode(), ended.stderr.decode()
+        done = subprocess.CompletedProcess(command, ended.returncode, out, err)
+    else:
+        done = preloaded.run(command)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
 
 
 def rows(text: str) -> list[list[str]]:
@@ -176,13 +177,9 @@ def test_the_audit_verifies_for_the_auditor_alone(environment: Path) -> None:
 
 
 def test_keys_are_listed_without_keys(environment: Path) -> None:
-    done = subprocess.run(
-        [SERVERS, "keys", "list", "--config", str(environment / "server.toml")],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    settings = environment / "server.toml"
+    done = preloaded.run([preloaded.TOKENVAULT, "keys", "list", "--config", settings])
+    assert done.returncode == 0, done.stderr
     listed = {tuple(line.split()[1:4]) for line in done.stdout.splitlines()[1:]}
     assert {("card_number", "field", "1"), ("card_number", "index", "1")} <= listed
     # A block that a server has set aside is not what it has used.
@@ -196,15 +193,11 @@ def test_keys_are_listed_without_keys(environment: Path) -> None:
 
 def migrate(environment: Path, owner: str) -> subprocess.CompletedProcess[str]:
     password = environment / "postgres" / "tokenvault_owner.password"
-    return subprocess.run(
+    return preloaded.run(
         [
-            *(SERVERS, "migrate", "--config", str(environment / "server.toml")),
-            *("--owner", owner, "--password-file", str(password)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+            *(preloaded.TOKENVAULT, "migrate", "--config", environment / "server.toml"),
+            *("--owner", owner, "--password-file", password),
+        ]
     )
 
 
@@ -230,13 +223,7 @@ def test_serve_refuses_the_development_authority(environment: Path) -> None:
         return f"{line[1]} = {persistent_port(environment / f'elsewhere_{line.start()}')}"
 
     settings.write_text(re.sub(r"(?m)^(\w*port) = \d+$", another, text))
-    done = subprocess.run(
-        [SERVERS, "serve", "--config", str(settings)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = preloaded.run([preloaded.TOKENVAULT, "serve", "--config", settings])
     assert (done.returncode, done.stdout) == (2, "")
     assert "made by `tokenvault dev`" in done.stderr
 

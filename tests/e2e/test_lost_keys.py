@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from tests import preloaded
 from vault.client import CallError, Client, RetryPolicy
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ LIFETIME = 8
 LOST = "account_id field version 1: its row is missing from data_keys"
 ONCE = RetryPolicy(attempts=1)
 
-TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 
 Serve = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -129,13 +127,9 @@ def test_the_audit_knows_a_field_whose_every_trace_is_gone(
 
 
 def accept(server: Server, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [TOKENVAULT, "keys", "accept", "--config", server.settings, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        input=answer,
+    return preloaded.run(
+        [preloaded.TOKENVAULT, "keys", "accept", "--config", server.settings, *arguments],
+        given=answer.encode(),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from tests import preloaded
 from vault.client import CallError, Client
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1 import tokenization_service_pb2_grpc as stubs
@@ -25,7 +25,6 @@ from vault.v1 import tokenization_service_pb2_grpc as stubs
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
-TOKENVAULT = Path(sys.executable).parent / "tokenvault"
 FIELDS = """version: 1
 fields:
   ssn: {format: us_ssn, generator: ff1}
@@ -68,10 +67,8 @@ class Replica:
     ) -> subprocess.CompletedProcess[str]:
         tls = site.tls(identity)
         files = ["--ca", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
-        return subprocess.run(
-            [TOKENVAULT, *command, "--address", self.server.address, *files],
-            capture_output=True,
-            text=True,
+        return preloaded.run(
+            [preloaded.TOKENVAULT, *command, "--address", self.server.address, *files]
         )
 
     def logged(self, event: str) -> list[dict[str, object]]:
