@@ -274,7 +274,7 @@ class MacKey(Secret):
 
     @property
     def signing(self) -> SigningKey:
-        """What signs this version's checkpoints."""
+        """What signs this version's checkpoints and receipts."""
         return self._signing
 
     @property

@@ -12,7 +12,10 @@ __all__ = ["SigningKey"]
 
 
 class SigningKey(Secret):
-    """What one version of a tenant's audit key signs checkpoints with. Threads may share it."""
+    """What one version of a tenant's audit key signs checkpoints and receipts with.
+
+    Threads may share it.
+    """
 
     __slots__ = ("_private", "_public")
 

@@ -1,0 +1,1 @@
+"""Receipts: signed statements of what one call was shown, for whoever made or paid for it."""
