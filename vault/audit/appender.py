@@ -14,6 +14,8 @@ from sqlalchemy import Connection
 
 from vault.audit.chain_heads import ChainHead, ChainHeadPool
 from vault.audit.erasures import make_list
+from vault.audit.origin import read_origin
+from vault.audit.receipts.receipt import make_receipt
 from vault.audit.record import (
     NO_MAC,
     Opening,
@@ -28,7 +30,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent, PolicyChange
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.failures import sqlstate_of, translate_for_audit
+from vault.postgres.failures import sqlstate_of, translate_for_audit, translated
 from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
@@ -36,6 +38,7 @@ __all__ = ["CloseWith", "PostgresAuditAppender", "StartedTransaction"]
 
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
+_read_origin = translated(translate_for_audit)(read_origin)
 
 CloseWith = Callable[[str, Sequence[Parameter], Callable[[BaseException], AuditUnavailable]], None]
 
@@ -157,6 +160,16 @@ class PostgresAuditAppender:
         """
         self._append(partial(event_body, event), event, tombstoned)
 
+    def append_with_receipt(self, event: AuditEvent) -> str:
+        """Makes the call's record, to go with the COMMIT; returns its receipt.
+
+        Raises as ``append``, and AuditUnavailable (INTERNAL) where the database was restored or
+        moved and no server has noticed yet: nobody knows then which log the record will be in.
+        """
+        origin = _read_origin(self._started.connection)
+        record, key = self._append(partial(event_body, event))
+        return make_receipt(record, key, origin)
+
     def append_all(self, events: Sequence[AuditEvent]) -> None:
         """Makes the records of several calls, in this order, to go with one COMMIT.
 
@@ -184,18 +197,20 @@ class PostgresAuditAppender:
 
     def _append(
         self, body_at: _Body, event: AuditEvent | None = None, tombstoned: Collection[str] = ()
-    ) -> None:
+    ) -> tuple[Record, MacKey]:
+        """Makes a record, to go with the COMMIT; returns it, and the key that it is under."""
         chain_head, key = self._begin(), self._chain_heads.key()
         if event is None or not tombstoned:
             (record,) = self._chained(key, chain_head, [body_at])
             self._close(_APPEND, key, chain_head, record, [record.body])
-            return
+            return record, key
         of_record = (chain_head.writer, chain_head.number + 1, event.tenant, event.field)
         kept = make_list(key, *of_record, tombstoned)
         listing = partial(event_body, event, erasure=kept.digest)
         (record,) = self._chained(key, chain_head, [listing])
         rest = (record.body, kept.tenant, kept.field, kept.salt, kept.sealed)
         self._close(_APPEND_WITH_LIST, key, chain_head, record, rest)
+        return record, key
 
     def _begin(self) -> ChainHead:
         """Returns the chain head that the transaction goes on from."""

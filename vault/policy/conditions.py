@@ -68,6 +68,7 @@ class Conditions:
         on_denied: what is answered for each token of a call that does not meet all of them.
         approvals: without a grant that has them, the call is refused. None where it needs
             no grant.
+        receipt: whether who is answered values gets a signed receipt of it; it asks nothing.
     """
 
     purposes: frozenset[str] = frozenset()
@@ -77,6 +78,7 @@ class Conditions:
     budget: Budget = ()
     on_denied: OnDenied = OnDenied.ERROR
     approvals: Approvals | None = None
+    receipt: bool = False
 
     def unmet(self, context: CallContext) -> Unmet | None:
         """Returns the first condition that a call does not meet, None where it meets all.
@@ -108,11 +110,13 @@ class Conditions:
             yield "budget", " and ".join(quotas)
         if self.on_denied is not OnDenied.ERROR:
             yield "on_denied", self.on_denied.value
+        if self.receipt:
+            yield "receipt", "true"
 
     @property
     def can_deny(self) -> bool:
         """Whether there is anything that a call may fail to meet."""
-        return any(key != "on_denied" for key, _ in self.described())
+        return any(key not in ("on_denied", "receipt") for key, _ in self.described())
 
     def _networks(self, context: CallContext) -> tuple[Reason, str] | None:
         address = context.address

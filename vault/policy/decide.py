@@ -33,12 +33,14 @@ class Allow:
             counted.
         approvals: what the rules that allow it ask for, of which one suffices; empty where
             one asks for nothing. The call then needs a grant that has them.
+        receipt: whether one of the rules that allow it says that a receipt is given.
     """
 
     roles: tuple[str, ...]
     view: str
     allowance: Allowance | None = None
     approvals: tuple[Approvals, ...] = ()
+    receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ def _allowed(view: str, met: Sequence[tuple[str, Conditions, tuple[str, ...]]]) 
     roles = {role for _, _, names in freely or met for role in names}
     asked = () if freely else (conditions.approvals for _, conditions, _ in met)
     approvals = tuple(dict.fromkeys(each for each in asked if each is not None))
-    return Allow(tuple(sorted(roles)), view, _allowance(by_view), approvals)
+    receipt = any(conditions.receipt for _, conditions, _ in freely or met)
+    return Allow(tuple(sorted(roles)), view, _allowance(by_view), approvals, receipt)
 
 
 def _allowance(met: Mapping[str, Sequence[Conditions]]) -> Allowance | None:

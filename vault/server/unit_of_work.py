@@ -39,17 +39,15 @@ class _CallTransaction:
     """The transaction that the work gets. It begins when the database is first asked, if at all."""
 
     def __init__(self, begin: Callable[[], OpenTransaction], chain_heads: ChainHeadPool) -> None:
-        self._begin = begin
-        self._chain_heads = chain_heads
-        self.opened: OpenTransaction | None = None
-        self.audit = _CallAudit()
+        self.audit = _CallAudit(begin, chain_heads)
+
+    @property
+    def opened(self) -> OpenTransaction | None:
+        return self.audit.opened
 
     def begin(self) -> OpenTransaction:
         """Begins, if it has not yet. Raises StoreUnavailable."""
-        if self.opened is None:
-            self.opened = self._begin()
-            self.audit.attach(transaction_appender(self.opened, self._chain_heads))
-        return self.opened
+        return self.audit.begin()
 
     @cached_property  # it remembers what the transaction has inserted
     def tokens(self) -> PostgresTokenStore:
@@ -83,26 +81,45 @@ class _CallTransaction:
 class _CallAudit:
     """A call's record, until it is known in which transaction it goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], OpenTransaction], chain_heads: ChainHeadPool) -> None:
+        self._begin = begin
+        self._chain_heads = chain_heads
+        self.opened: OpenTransaction | None = None
         self.event: AuditEvent | None = None
         self.tombstoned: Collection[str] = ()
         self._audit: PostgresAuditAppender | None = None
 
+    def begin(self) -> OpenTransaction:
+        """Begins a transaction of the call's own, if it has none yet; the record goes there.
+
+        Raises StoreUnavailable.
+        """
+        if self.opened is None:
+            self.opened = self._begin()
+            self._audit = transaction_appender(self.opened, self._chain_heads)
+            if self.event is not None:
+                self._audit.append(self.event, self.tombstoned)
+        return self.opened
+
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
         """As ``AuditAppender``; why no record can be written may be raised after the work."""
         if self.event is not None:
-            raise AuditUnavailable(
-                "a transaction writes one audit record only", reason=Reason.INTERNAL
-            )
+            raise _second_record()
         self.event, self.tombstoned = event, tombstoned
         if self._audit is not None:
             self._audit.append(event, tombstoned)
 
-    def attach(self, audit: PostgresAuditAppender) -> None:
-        """Has the record written in a transaction of the call's own."""
-        self._audit = audit
-        if self.event is not None:
-            audit.append(self.event, self.tombstoned)
+    def append_with_receipt(self, event: AuditEvent) -> str:
+        """As ``AuditAppender``. The record's place is known only in a transaction of the call's."""
+        self.begin()
+        if self._audit is None or self.event is not None:
+            raise _second_record()
+        self.event = event
+        return self._audit.append_with_receipt(event)
+
+
+def _second_record() -> AuditUnavailable:
+    return AuditUnavailable("a transaction writes one audit record only", reason=Reason.INTERNAL)
 
 
 class _DeferredAnswer(Generic[T, R]):

@@ -73,6 +73,7 @@ class FieldPermit(Permit):
         allowance: the budgets that the call is charged to, or None.
         justification: what the caller says the call is for, as the policy allows it.
         approvals: as in ``Allow``.
+        receipt: whether a receipt of the record is answered.
     """
 
     action: Action
@@ -82,6 +83,7 @@ class FieldPermit(Permit):
     allowance: Allowance | None = None
     justification: Justification = NO_JUSTIFICATION
     approvals: tuple[Approvals, ...] = ()
+    receipt: bool = False
 
     @property
     def space(self) -> TokenSpace:
@@ -158,6 +160,7 @@ class Admission:
             allowance,
             justification,
             decision.approvals,
+            decision.receipt and action in _GRANTED,
         )
 
     def admit_on_some_field(self, call: Call, actions: Collection[Action]) -> Permit:

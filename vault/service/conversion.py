@@ -30,12 +30,14 @@ class Conversion(Generic[T]):
         failures: by rising index.
         tokens: the token cores, for the audit.
         key_versions: versions of the field key behind them, for the audit.
+        receipt: of the call's record, where one is given, else empty.
     """
 
     answers: Sequence[T] = field(repr=False)
     failures: dict[int, Failure]
     tokens: Sequence[str] = field(repr=False)
     key_versions: frozenset[int]
+    receipt: str = ""
 
     def token_set(self) -> bytes | memoryview:
         """Returns what the audit's digest is taken over."""

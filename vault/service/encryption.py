@@ -56,7 +56,7 @@ class EncryptionService:
             ciphertexts: list[bytes | Failure] = [
                 key.encrypt(plaintext, context) if plaintext else _EMPTY for plaintext in plaintexts
             ]
-            return _recorded(transaction, permit.event, ciphertexts, {key.version})
+            return _recorded(transaction, permit, permit.event, ciphertexts, {key.version})
 
         return self._admission.carry_out(permit, len(plaintexts), work, finish)
 
@@ -86,7 +86,7 @@ class EncryptionService:
             _check_context(context)
             versions: set[int] = set()
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
-            return _recorded(transaction, event, plaintexts, versions)
+            return _recorded(transaction, permit, event, plaintexts, versions)
 
         return self._grants.carry_out(permit, len(ciphertexts), work, finish)
 
@@ -105,13 +105,19 @@ class EncryptionService:
 
 
 def _recorded(
-    transaction: Transaction, so_far: AuditEvent, answers: list[bytes | Failure], versions: set[int]
+    transaction: Transaction,
+    permit: FieldPermit,
+    so_far: AuditEvent,
+    answers: list[bytes | Failure],
+    versions: set[int],
 ) -> BytesResult:
     """Writes the record of what was answered, and returns the answer."""
     failures = {at: item for at, item in enumerate(answers) if isinstance(item, Failure)}
     values = [b"" if isinstance(item, Failure) else item for item in answers]
     counts = outcome_counts(len(answers), failures)
     event = replace(so_far, counts=counts, key_versions=tuple(sorted(versions)))
+    if permit.receipt:
+        return BytesResult(values, failures, transaction.audit.append_with_receipt(event))
     transaction.audit.append(event)
     return BytesResult(values, failures)
 

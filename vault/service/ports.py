@@ -164,6 +164,12 @@ class AuditAppender(Protocol):
                 They are kept in a list with the record, which no token can leave.
         """
 
+    def append_with_receipt(self, event: AuditEvent) -> str:
+        """Writes the call's record and returns its receipt (a DSSE envelope, JSON).
+
+        Nobody may get it before the record is durable. May raise KeysUnavailable too.
+        """
+
 
 class TokenSpecStore(Protocol):
     """What decides a used field's tokens, recorded at first use. Raises StoreUnavailable only."""

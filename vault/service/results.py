@@ -25,19 +25,22 @@ class ColumnResult:
 
     Attributes:
         view: the view that was answered (Detokenize), else empty.
+        receipt: of what was answered, where the policy says that one is given, else empty.
     """
 
     values: Sequence[str] = field(repr=False)
     failures: Mapping[int, Failure]
     view: str = ""
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BytesResult:
-    """A column of byte strings, empty where ``failures`` names the index."""
+    """A column of byte strings, empty where ``failures`` names the index; ``receipt`` as above."""
 
     values: list[bytes] = field(repr=False)
     failures: Mapping[int, Failure]
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

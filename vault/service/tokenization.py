@@ -144,8 +144,7 @@ class TokenizationService:
             made = convert(transaction)
             if grant is not None:
                 event = replace(event, charged=grant.charge(made.tokens))
-            self._record(transaction, event, permit, made)
-            return made
+            return self._record(transaction, event, permit, made)
 
         answer = self._grants.carry_out(permit, items, work, finish)
         token_spec.remember()
@@ -157,15 +156,18 @@ class TokenizationService:
         so_far: AuditEvent,
         permit: FieldPermit,
         made: Conversion[T],
-    ) -> None:
+    ) -> Conversion[T]:
         event = replace(
             so_far,
             counts=outcome_counts(len(made.answers), made.failures),
             key_versions=tuple(sorted(made.key_versions)),
             token_digest=self._keys.audit_key(permit.caller.tenant).mac(made.token_set()),
         )
+        if permit.receipt:
+            return replace(made, receipt=transaction.audit.append_with_receipt(event))
         transaction.audit.append(event)
+        return made
 
 
 def _column(permit: FieldPermit, finish: Finish[R]) -> Callable[[Conversion[str]], R]:
-    return lambda made: finish(ColumnResult(made.answers, made.failures, permit.view))
+    return lambda made: finish(ColumnResult(made.answers, made.failures, permit.view, made.receipt))

@@ -353,6 +353,10 @@ class _Audit:
     def append(self, event: AuditEvent, tombstoned: Collection[str] = ()) -> None:
         self._tables.events.append(event)
 
+    def append_with_receipt(self, event: AuditEvent) -> str:
+        self.append(event)
+        return f"receipt of record {len(self._tables.events)}"
+
 
 @dataclass(frozen=True)
 class _MemoryTransaction:

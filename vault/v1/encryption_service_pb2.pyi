@@ -141,6 +141,9 @@ class DecryptResponse(_message.Message):
 
     PLAINTEXTS_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    receipt: _builtins.str
+    """As in DetokenizeResponse."""
     @_builtins.property
     def plaintexts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """One plaintext per ciphertext, empty where `errors` names the index."""
@@ -156,10 +159,11 @@ class DecryptResponse(_message.Message):
         *,
         plaintexts: _abc.Iterable[_builtins.bytes] | None = ...,
         errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "plaintexts", b"plaintexts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "plaintexts", b"plaintexts", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from vault.v1 import item_error_pb2 as vault_dot_v1_dot_item__error__pb2
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#vault/v1/tokenization_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15vault/v1/column.proto\x1a\x19vault/v1/item_error.proto\x1a\x16vault/v1/options.proto\"E\n\x0fTokenizeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"L\n\x10TokenizeResponse\x12\x13\n\x06tokens\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"u\n\x11\x44\x65tokenizeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\r\n\x05grant\x18\x06 \x01(\t\"\\\n\x12\x44\x65tokenizeResponse\x12\x13\n\x06values\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x0c\n\x04view\x18\x03 \x01(\t\"C\n\rLookupRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"J\n\x0eLookupResponse\x12\x13\n\x06tokens\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"5\n\x0f\x44\x65scribeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\"\xbd\x01\n\x10TokenDescription\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x0f\n\x07storage\x18\x03 \x01(\t\x12\x13\n\x0bkey_version\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x10\x44\x65scribeResponse\x12\x30\n\x0c\x64\x65scriptions\x18\x01 \x03(\x0b\x32\x1a.vault.v1.TokenDescription\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"c\n\x15TokenizeColumnRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06values\x18\x02 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"j\n\x16TokenizeColumnResponse\x12+\n\x06tokens\x18\x01 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"\x93\x01\n\x17\x44\x65tokenizeColumnRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\r\n\x05grant\x18\x06 \x01(\t\"z\n\x18\x44\x65tokenizeColumnResponse\x12+\n\x06values\x18\x01 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x0c\n\x04view\x18\x03 \x01(\t\"G\n\x0c\x45raseRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x13\n\x06values\x18\x03 \x03(\tB\x03\x80\x01\x01\"4\n\rEraseResponse\x12#\n\x06\x65rrors\x18\x01 \x03(\x0b\x32\x13.vault.v1.ItemError\"h\n\x15\x45raseSpellingsRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x12\n\ncount_only\x18\x03 \x01(\x08\x12\x17\n\npage_token\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\"-\n\rSpellingCount\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xa6\x01\n\x16\x45raseSpellingsResponse\x12&\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x17.vault.v1.SpellingCount\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x1c\n\x0fnext_page_token\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0e\n\x06tokens\x18\x04 \x01(\r\x12\x11\n\tlooked_at\x18\x05 \x01(\r2\x90\x05\n\x13TokenizationService\x12G\n\x08Tokenize\x12\x19.vault.v1.TokenizeRequest\x1a\x1a.vault.v1.TokenizeResponse\"\x04\x88\xb5\x18\x01\x12M\n\nDetokenize\x12\x1b.vault.v1.DetokenizeRequest\x1a\x1c.vault.v1.DetokenizeResponse\"\x04\x88\xb5\x18\x02\x12Y\n\x0eTokenizeColumn\x12\x1f.vault.v1.TokenizeColumnRequest\x1a .vault.v1.TokenizeColumnResponse\"\x04\x88\xb5\x18\x01\x12_\n\x10\x44\x65tokenizeColumn\x12!.vault.v1.DetokenizeColumnRequest\x1a\".vault.v1.DetokenizeColumnResponse\"\x04\x88\xb5\x18\x02\x12\x41\n\x06Lookup\x12\x17.vault.v1.LookupRequest\x1a\x18.vault.v1.LookupResponse\"\x04\x88\xb5\x18\x03\x12G\n\x08\x44\x65scribe\x12\x19.vault.v1.DescribeRequest\x1a\x1a.vault.v1.DescribeResponse\"\x04\x88\xb5\x18\x04\x12>\n\x05\x45rase\x12\x16.vault.v1.EraseRequest\x1a\x17.vault.v1.EraseResponse\"\x04\x88\xb5\x18\t\x12Y\n\x0e\x45raseSpellings\x12\x1f.vault.v1.EraseSpellingsRequest\x1a .vault.v1.EraseSpellingsResponse\"\x04\x88\xb5\x18\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#vault/v1/tokenization_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15vault/v1/column.proto\x1a\x19vault/v1/item_error.proto\x1a\x16vault/v1/options.proto\"E\n\x0fTokenizeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"L\n\x10TokenizeResponse\x12\x13\n\x06tokens\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"u\n\x11\x44\x65tokenizeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\r\n\x05grant\x18\x06 \x01(\t\"m\n\x12\x44\x65tokenizeResponse\x12\x13\n\x06values\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07receipt\x18\x04 \x01(\t\"C\n\rLookupRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"J\n\x0eLookupResponse\x12\x13\n\x06tokens\x18\x01 \x03(\tB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"5\n\x0f\x44\x65scribeRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\"\xbd\x01\n\x10TokenDescription\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x0f\n\x07storage\x18\x03 \x01(\t\x12\x13\n\x0bkey_version\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x10\x44\x65scribeResponse\x12\x30\n\x0c\x64\x65scriptions\x18\x01 \x03(\x0b\x32\x1a.vault.v1.TokenDescription\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"c\n\x15TokenizeColumnRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06values\x18\x02 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12\x0e\n\x06region\x18\x03 \x01(\t\"j\n\x16TokenizeColumnResponse\x12+\n\x06tokens\x18\x01 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\"\x93\x01\n\x17\x44\x65tokenizeColumnRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\r\n\x05grant\x18\x06 \x01(\t\"\x8b\x01\n\x18\x44\x65tokenizeColumnResponse\x12+\n\x06values\x18\x01 \x01(\x0b\x32\x16.vault.v1.StringColumnB\x03\x80\x01\x01\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\x0f\n\x07receipt\x18\x04 \x01(\t\"G\n\x0c\x45raseRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06tokens\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x13\n\x06values\x18\x03 \x03(\tB\x03\x80\x01\x01\"4\n\rEraseResponse\x12#\n\x06\x65rrors\x18\x01 \x03(\x0b\x32\x13.vault.v1.ItemError\"h\n\x15\x45raseSpellingsRequest\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x06values\x18\x02 \x03(\tB\x03\x80\x01\x01\x12\x12\n\ncount_only\x18\x03 \x01(\x08\x12\x17\n\npage_token\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\"-\n\rSpellingCount\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xa6\x01\n\x16\x45raseSpellingsResponse\x12&\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x17.vault.v1.SpellingCount\x12#\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x13.vault.v1.ItemError\x12\x1c\n\x0fnext_page_token\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0e\n\x06tokens\x18\x04 \x01(\r\x12\x11\n\tlooked_at\x18\x05 \x01(\r2\x90\x05\n\x13TokenizationService\x12G\n\x08Tokenize\x12\x19.vault.v1.TokenizeRequest\x1a\x1a.vault.v1.TokenizeResponse\"\x04\x88\xb5\x18\x01\x12M\n\nDetokenize\x12\x1b.vault.v1.DetokenizeRequest\x1a\x1c.vault.v1.DetokenizeResponse\"\x04\x88\xb5\x18\x02\x12Y\n\x0eTokenizeColumn\x12\x1f.vault.v1.TokenizeColumnRequest\x1a .vault.v1.TokenizeColumnResponse\"\x04\x88\xb5\x18\x01\x12_\n\x10\x44\x65tokenizeColumn\x12!.vault.v1.DetokenizeColumnRequest\x1a\".vault.v1.DetokenizeColumnResponse\"\x04\x88\xb5\x18\x02\x12\x41\n\x06Lookup\x12\x17.vault.v1.LookupRequest\x1a\x18.vault.v1.LookupResponse\"\x04\x88\xb5\x18\x03\x12G\n\x08\x44\x65scribe\x12\x19.vault.v1.DescribeRequest\x1a\x1a.vault.v1.DescribeResponse\"\x04\x88\xb5\x18\x04\x12>\n\x05\x45rase\x12\x16.vault.v1.EraseRequest\x1a\x17.vault.v1.EraseResponse\"\x04\x88\xb5\x18\t\x12Y\n\x0e\x45raseSpellings\x12\x1f.vault.v1.EraseSpellingsRequest\x1a .vault.v1.EraseSpellingsResponse\"\x04\x88\xb5\x18\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -90,35 +90,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETOKENIZEREQUEST']._serialized_start=305
   _globals['_DETOKENIZEREQUEST']._serialized_end=422
   _globals['_DETOKENIZERESPONSE']._serialized_start=424
-  _globals['_DETOKENIZERESPONSE']._serialized_end=516
-  _globals['_LOOKUPREQUEST']._serialized_start=518
-  _globals['_LOOKUPREQUEST']._serialized_end=585
-  _globals['_LOOKUPRESPONSE']._serialized_start=587
-  _globals['_LOOKUPRESPONSE']._serialized_end=661
-  _globals['_DESCRIBEREQUEST']._serialized_start=663
-  _globals['_DESCRIBEREQUEST']._serialized_end=716
-  _globals['_TOKENDESCRIPTION']._serialized_start=719
-  _globals['_TOKENDESCRIPTION']._serialized_end=908
-  _globals['_DESCRIBERESPONSE']._serialized_start=910
-  _globals['_DESCRIBERESPONSE']._serialized_end=1015
-  _globals['_TOKENIZECOLUMNREQUEST']._serialized_start=1017
-  _globals['_TOKENIZECOLUMNREQUEST']._serialized_end=1116
-  _globals['_TOKENIZECOLUMNRESPONSE']._serialized_start=1118
-  _globals['_TOKENIZECOLUMNRESPONSE']._serialized_end=1224
-  _globals['_DETOKENIZECOLUMNREQUEST']._serialized_start=1227
-  _globals['_DETOKENIZECOLUMNREQUEST']._serialized_end=1374
-  _globals['_DETOKENIZECOLUMNRESPONSE']._serialized_start=1376
-  _globals['_DETOKENIZECOLUMNRESPONSE']._serialized_end=1498
-  _globals['_ERASEREQUEST']._serialized_start=1500
-  _globals['_ERASEREQUEST']._serialized_end=1571
-  _globals['_ERASERESPONSE']._serialized_start=1573
-  _globals['_ERASERESPONSE']._serialized_end=1625
-  _globals['_ERASESPELLINGSREQUEST']._serialized_start=1627
-  _globals['_ERASESPELLINGSREQUEST']._serialized_end=1731
-  _globals['_SPELLINGCOUNT']._serialized_start=1733
-  _globals['_SPELLINGCOUNT']._serialized_end=1778
-  _globals['_ERASESPELLINGSRESPONSE']._serialized_start=1781
-  _globals['_ERASESPELLINGSRESPONSE']._serialized_end=1947
-  _globals['_TOKENIZATIONSERVICE']._serialized_start=1950
-  _globals['_TOKENIZATIONSERVICE']._serialized_end=2606
+  _globals['_DETOKENIZERESPONSE']._serialized_end=533
+  _globals['_LOOKUPREQUEST']._serialized_start=535
+  _globals['_LOOKUPREQUEST']._serialized_end=602
+  _globals['_LOOKUPRESPONSE']._serialized_start=604
+  _globals['_LOOKUPRESPONSE']._serialized_end=678
+  _globals['_DESCRIBEREQUEST']._serialized_start=680
+  _globals['_DESCRIBEREQUEST']._serialized_end=733
+  _globals['_TOKENDESCRIPTION']._serialized_start=736
+  _globals['_TOKENDESCRIPTION']._serialized_end=925
+  _globals['_DESCRIBERESPONSE']._serialized_start=927
+  _globals['_DESCRIBERESPONSE']._serialized_end=1032
+  _globals['_TOKENIZECOLUMNREQUEST']._serialized_start=1034
+  _globals['_TOKENIZECOLUMNREQUEST']._serialized_end=1133
+  _globals['_TOKENIZECOLUMNRESPONSE']._serialized_start=1135
+  _globals['_TOKENIZECOLUMNRESPONSE']._serialized_end=1241
+  _globals['_DETOKENIZECOLUMNREQUEST']._serialized_start=1244
+  _globals['_DETOKENIZECOLUMNREQUEST']._serialized_end=1391
+  _globals['_DETOKENIZECOLUMNRESPONSE']._serialized_start=1394
+  _globals['_DETOKENIZECOLUMNRESPONSE']._serialized_end=1533
+  _globals['_ERASEREQUEST']._serialized_start=1535
+  _globals['_ERASEREQUEST']._serialized_end=1606
+  _globals['_ERASERESPONSE']._serialized_start=1608
+  _globals['_ERASERESPONSE']._serialized_end=1660
+  _globals['_ERASESPELLINGSREQUEST']._serialized_start=1662
+  _globals['_ERASESPELLINGSREQUEST']._serialized_end=1766
+  _globals['_SPELLINGCOUNT']._serialized_start=1768
+  _globals['_SPELLINGCOUNT']._serialized_end=1813
+  _globals['_ERASESPELLINGSRESPONSE']._serialized_start=1816
+  _globals['_ERASESPELLINGSRESPONSE']._serialized_end=1982
+  _globals['_TOKENIZATIONSERVICE']._serialized_start=1985
+  _globals['_TOKENIZATIONSERVICE']._serialized_end=2641
 # @@protoc_insertion_point(module_scope)

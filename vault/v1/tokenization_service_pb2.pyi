@@ -147,8 +147,14 @@ class DetokenizeResponse(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     view: _builtins.str
     """The view that was answered."""
+    receipt: _builtins.str
+    """Where the policy says that a receipt is given of what is read under this rule: a statement of
+    the call's audit record (in-toto Statement v1, in a DSSE envelope, as JSON), signed by the
+    key of the audit's checkpoints. It has no value and no token. Empty otherwise.
+    """
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One view per token, empty where `errors` names the index."""
@@ -163,10 +169,11 @@ class DetokenizeResponse(_message.Message):
         values: _abc.Iterable[_builtins.str] | None = ...,
         errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
         view: _builtins.str = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "values", b"values", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "receipt", b"receipt", "values", b"values", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -455,8 +462,11 @@ class DetokenizeColumnResponse(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     view: _builtins.str
     """The view that was answered."""
+    receipt: _builtins.str
+    """As in DetokenizeResponse."""
     @_builtins.property
     def values(self) -> _column_pb2.StringColumn:
         """One view per token, null where the token is null or `errors` names the index."""
@@ -471,10 +481,11 @@ class DetokenizeColumnResponse(_message.Message):
         values: _column_pb2.StringColumn | None = ...,
         errors: _abc.Iterable[_item_error_pb2.ItemError] | None = ...,
         view: _builtins.str = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "values", b"values", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "receipt", b"receipt", "values", b"values", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,7 @@ _OF_VALUES = {
     "purposes": "so nobody asks what it is for",
     "ticket": "so nobody asks what it is for",
     "budget": "so there are none to count: see 'limits'",
+    "receipt": "so there is nothing to give a receipt of",
 }
 CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"} | APPROVAL_KEYS
 _MAX_VALUES = 10**15
@@ -38,7 +39,9 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         entries: the rule's.
         purposes: those that the file describes, or None where it has no such section.
     """
-    ticket, hours, on_denied = (entries.get(key) for key in ("ticket", "hours", "on_denied"))
+    ticket, hours, on_denied, receipt = (
+        entries.get(key) for key in ("ticket", "hours", "on_denied", "receipt")
+    )
     return Conditions(
         purposes=_read_purposes(entries.get("purposes"), purposes),
         ticket=_read_ticket(ticket) if ticket else None,
@@ -47,6 +50,7 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         budget=_read_budget(entries.get("budget")),
         on_denied=(on_denied.choice(OnDenied) if on_denied else None) or OnDenied.ERROR,
         approvals=read_approvals(entries),
+        receipt=(receipt.boolean() if receipt else None) or False,
     )
 
 

@@ -78,6 +78,7 @@ def _detokenized(sent: SentColumn, result: ColumnResult) -> EncodedResponse:
         values=sent.answer(result.values, result.failures),
         errors=item_errors(_placed(sent, result)),
         view=result.view,
+        receipt=result.receipt,
     )
     return EncodedResponse.from_batch(message, len(result.values), result.failures)
 

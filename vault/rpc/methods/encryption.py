@@ -39,5 +39,5 @@ def _encrypted(result: BytesResult) -> EncodedResponse:
 
 def _decrypted(result: BytesResult) -> EncodedResponse:
     errors = item_errors(result.failures)
-    message = pb.DecryptResponse(plaintexts=result.values, errors=errors)
+    message = pb.DecryptResponse(plaintexts=result.values, errors=errors, receipt=result.receipt)
     return EncodedResponse.from_batch(message, len(result.values), result.failures)

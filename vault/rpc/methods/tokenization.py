@@ -45,7 +45,9 @@ def _tokenized(result: ColumnResult) -> EncodedResponse:
 
 def _detokenized(result: ColumnResult) -> EncodedResponse:
     errors = item_errors(result.failures)
-    message = pb.DetokenizeResponse(values=result.values, errors=errors, view=result.view)
+    message = pb.DetokenizeResponse(
+        values=result.values, errors=errors, view=result.view, receipt=result.receipt
+    )
     return EncodedResponse.from_batch(message, len(result.values), result.failures)
 
 
