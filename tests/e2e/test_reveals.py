@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +22,10 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 
 from tests.e2e.standby import eventually
 from tests.small_receiver import SmallReceiver, small_receiver
+from vault.audit.receipts.check import check_against_proof
+from vault.audit.receipts.dsse import Envelope
+from vault.audit.receipts.receipt import Receipt
+from vault.audit.tlog.note import NoteKey
 from vault.client import CallError, Client, ClientJwt, PackedColumn
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
@@ -27,10 +34,11 @@ from vault.v1.reveal_service_pb2 import RevealState
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
 
+TOKENVAULT = str(Path(sys.executable).parent / "tokenvault")
 IDP = "https://idp.example.org"
 RULE = (
     "allow: [request_reveal, detokenize], view: full, "
-    "approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h"
+    "approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h, receipt: true"
 )
 POLICY = """
 version: 1
@@ -39,10 +47,10 @@ fields:
 roles:
   pipeline: [{fields: [card], allow: [tokenize]}]
   analyst:
-    - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h}
+    - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead, not_same_group: true}], grant_ttl: 1h, receipt: true}
   archivist:
     - {fields: [card], allow: [encrypt]}
-    - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h}
+    - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h, receipt: true}
   lead: [{fields: [card], allow: [approve_reveal]}]
   auditor: [{allow: [read_audit, read_policy]}]
 principals:
@@ -192,6 +200,57 @@ def test_bytes_are_decrypted_under_a_grant(replicas: Replicas) -> None:
         assert refusal(lambda: archivist.decrypt("card", sealed[:1], grant=made.id)) == (
             "GRANT_EXHAUSTED"
         )
+
+
+def run(server: Server, *arguments: str, tls: bool = True) -> tuple[int, str]:
+    own = server.site.tls("auditor")
+    service = ["--address", server.address, "--ca", str(own.ca), "--cert", str(own.cert)]
+    done = subprocess.run(
+        [TOKENVAULT, *arguments, *([*service, "--key", str(own.key)] if tls else [])],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_reveal_gives_a_receipt_that_anybody_can_check(
+    replicas: Replicas, tokens: Sequence[str], tmp_path: Path
+) -> None:
+    grant = granted(replicas, tokens[40:44])
+    with replicas.analyst() as analyst:
+        shown = analyst.detokenize("card", tokens[40:42], purpose="", grant=grant)
+        packed = PackedColumn.of(list(tokens[42:44]))
+        column = analyst.detokenize_column("card", packed, grant=grant)
+        assert not analyst.detokenize("card", [], grant=grant).receipts
+    with replicas.client("arch@example.org", "scans") as archivist, replicas.lead() as lead:
+        sealed = [bytes(each or b"") for each in archivist.encrypt("card", [b"a"]).values]
+        made = archivist.reveals.request_ciphertexts("card", sealed, reason="a case")
+        lead.reveals.approve(made.id)
+        opened = archivist.decrypt("card", sealed, grant=made.id)
+    (receipt,) = shown.receipts
+    path, proof = tmp_path / "receipt", tmp_path / "proof"
+    path.write_text(receipt)
+    server = replicas.servers[1]  # the one that did not make it
+    code, printed = run(server, "keys", "public", "--config", str(server.settings), tls=False)
+    assert code == 0
+    known = [NoteKey.from_vkey(line) for line in printed.splitlines()]
+    read = [
+        Receipt.from_envelope(each, known)
+        for each in (*shown.receipts, *column.receipts, *opened.receipts)
+    ]
+    assert [
+        (each.reveal["rpc"], each.reveal["grant"], each.reveal["charged"]) for each in read
+    ] == [
+        ("Detokenize", grant, 2),
+        ("DetokenizeColumn", grant, 2),
+        ("Decrypt", made.id, 1),
+    ]
+    assert not any(token in Envelope.from_json(receipt).payload.decode() for token in tokens)
+    with server.client("auditor") as auditor:
+        eventually(lambda: auditor.tail_audit(0, 1).lag <= 1)
+    code, told = run(server, "audit", "prove", "--receipt", str(path), "-o", str(proof))
+    assert code == 0, told
+    _, position = check_against_proof(read[0], proof.read_text(), known)
+    assert position
 
 
 def test_nobody_approves_for_themselves_or_uses_anothers_grant(

@@ -65,6 +65,7 @@ PLAIN = (
     {"tokenize", "detokenize", "erase", "login", "policy show"}
     | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove", "report")}
     | {f"freeze {name}" for name in ("list", "add", "lift")}
+    | {"audit receipt verify"}
     | {
         f"reveal {name}"
         for name in (

@@ -67,6 +67,7 @@ def detokenize_csv(
     purpose: str = "",
     ticket: str = "",
     rejects: Path | None = None,
+    receipt: Callable[[str], object] = lambda _: None,
     progress: Progress | None = None,
 ) -> Summary:
     """Replaces the tokens of the chosen columns by a view of their values. See ``convert_csv``.
@@ -74,15 +75,19 @@ def detokenize_csv(
     Args:
         purpose: what the values are read for, where the policy asks.
         ticket: where that is written down, where the policy asks.
+        receipt: called with each receipt, where the policy says that they are given.
     """
 
     def convert(field_name: str, tokens: Sequence[str]) -> Column:
         try:
-            return client.detokenize(field_name, tokens, view=view, purpose=purpose, ticket=ticket)
+            found = client.detokenize(field_name, tokens, view=view, purpose=purpose, ticket=ticket)
         except CallError as error:
             if view:
                 error.add_note(f"view {shell_word(view)}")
             raise
+        for each in found.receipts:
+            receipt(each)
+        return found
 
     return convert_csv(convert, source, target, options, rejects=rejects, progress=progress)
 

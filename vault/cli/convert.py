@@ -28,6 +28,7 @@ from vault.cli.csv_options import (
 from vault.cli.exits import ExitCode
 from vault.cli.options import with_option_groups
 from vault.cli.printable import one_line
+from vault.cli.receipts import ReceiptsOption, receipts_file
 
 __all__ = ["detokenize", "tokenize"]
 
@@ -104,6 +105,7 @@ def detokenize(
     purpose: PurposeOption = "",
     ticket: TicketOption = "",
     rejects: RejectsOption = None,
+    receipts: ReceiptsOption = None,
     on_reject: OnRejectOption = OnReject.SKIP_ROW,
     csv: CsvFileOptions,
     connection: ConnectionOptions,
@@ -115,7 +117,10 @@ def detokenize(
     """
     _refuse_stop_on_stream(on_reject, output)
     options = csv.bulk_options(column, on_reject)
-    with client_with_progress(connection.find(), source, csv.batch_size) as (client, progress):
+    with (
+        receipts_file(receipts) as keep,
+        client_with_progress(connection.find(), source, csv.batch_size) as (client, progress),
+    ):
         summary = detokenize_csv(
             client,
             input_source(source),
@@ -125,6 +130,7 @@ def detokenize(
             purpose=purpose,
             ticket=ticket,
             rejects=rejects,
+            receipt=keep,
             progress=progress,
         )
     _finish(summary, options, output, rejects, csv.as_json)

@@ -16,6 +16,7 @@ from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption, with_option_groups
 from vault.cli.printable import one_line
+from vault.cli.receipts import ReceiptsOption, receipts_file
 from vault.duration import parse_duration
 from vault.v1 import reveal_service_pb2 as pb
 
@@ -160,6 +161,7 @@ def open_(
     *,
     reveal: RevealArgument,
     tokens: Annotated[list[str], typer.Argument(metavar="TOKEN...", help="Tokens of the request.")],
+    receipts: ReceiptsOption = None,
     connection: ConnectionOptions,
 ) -> None:
     """Shows the values behind tokens, under a grant. On the terminal only: never in a file.
@@ -168,7 +170,7 @@ def open_(
     """
     if not sys.stdout.isatty():
         raise typer.BadParameter("values are shown on a terminal only, never into a file or pipe")
-    with connection.open() as client:
+    with receipts_file(receipts) as keep, connection.open() as client:
         grant = client.reveals.get(reveal)
         column = client.detokenize(
             grant.field,
@@ -178,9 +180,13 @@ def open_(
             ticket=grant.ticket,
             grant=grant.id,
         )
+        for each in column.receipts:
+            keep(each)
     for at, (token, value) in enumerate(zip(tokens, column.values, strict=True)):
         failed = column.errors.get(at)
         typer.echo(f"{one_line(token)}  {failed.reason if failed else one_line(str(value))}")
+    if receipts is not None and not column.receipts:
+        typer.echo("the policy gives no receipt of this", err=True)
     if column.errors:
         raise typer.Exit(ExitCode.FOUND)
 

@@ -18,6 +18,7 @@ from vault.client.jwt import ClientJwt
 from vault.client.loopback import no_proxy_options
 from vault.client.retry import RetryPolicy
 from vault.client.reveals import Reveals
+from vault.client.shown import Shown
 from vault.client.spellings import Progress, count_spellings, erase_spellings
 from vault.client.tls import ClientTls
 from vault.v1 import audit_service_pb2 as audit
@@ -151,10 +152,10 @@ class Client:
             grant: id of the reveal that was approved, where the policy asks for approvals. It is
                 charged for each token, also where the answer is lost on its way.
         """
-        views: set[str] = set()
+        shown = Shown()
 
         def answered(answer: tokenization.DetokenizeResponse) -> Sequence[str]:
-            views.add(answer.view)
+            shown.add(answer)
             return answer.values
 
         column = self._exchange.strings(
@@ -165,7 +166,7 @@ class Client:
             ),
             answered,
         )
-        return replace(column, view=views.pop() if len(views) == 1 else view)
+        return replace(column, view=shown.view or view, receipts=shown.receipts)
 
     def tokenize_column(
         self, field: str, values: PackedColumn, *, region: str = ""
@@ -191,10 +192,10 @@ class Client:
         grant: str = "",
     ) -> PackedAnswer:
         """Does what ``detokenize`` does, on a packed column."""
-        views: set[str] = set()
+        shown = Shown()
 
         def answered(answer: tokenization.DetokenizeColumnResponse) -> StringColumn:
-            views.add(answer.view)
+            shown.add(answer)
             return answer.values
 
         found = self._exchange.packed(
@@ -205,7 +206,7 @@ class Client:
             ),
             answered,
         )
-        return replace(found, view=views.pop() if len(views) == 1 else view)
+        return replace(found, view=shown.view or view, receipts=shown.receipts)
 
     def lookup(self, field: str, values: ColumnLike[str], *, region: str = "") -> Column:
         """Returns the live token of each value and creates nothing; ``region`` as above."""
@@ -311,7 +312,13 @@ class Client:
 
         ``purpose``, ``ticket`` and ``grant`` as in ``detokenize``.
         """
-        return self._exchange.byte_strings(
+        receipts: list[str] = []
+
+        def answered(answer: encryption.DecryptResponse) -> Sequence[bytes]:
+            receipts.append(answer.receipt)
+            return answer.plaintexts
+
+        column = self._exchange.byte_strings(
             ciphertexts,
             self._encryption.Decrypt,
             lambda items: encryption.DecryptRequest(
@@ -322,8 +329,9 @@ class Client:
                 ticket=ticket,
                 grant=grant,
             ),
-            lambda answer: answer.plaintexts,
+            answered,
         )
+        return replace(column, receipts=tuple(filter(None, receipts)))
 
     # -- audit and policy -------------------------------------------------------------
 

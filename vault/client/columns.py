@@ -20,12 +20,16 @@ class Column:
         errors: the items that failed, by index.
         skipped: number of null and empty items, which were not sent.
         view: the view that was answered (detokenize), else empty.
+        receipts: of detokenize where the policy says that they are given, one for each request
+            that the column took: DSSE envelopes, JSON. ``tokenvault audit receipt verify`` checks
+            them.
     """
 
     values: list[str | None] = field(repr=False)
     errors: dict[int, ItemError]
     skipped: int
     view: str = ""
+    receipts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class BytesColumn:
     values: list[bytes | None] = field(repr=False)
     errors: dict[int, ItemError]
     skipped: int
+    receipts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,12 +188,14 @@ class PackedAnswer:
         errors: the items that failed, by index.
         skipped: number of null and empty items, which were not worked on.
         view: the view that was answered (detokenize), else empty.
+        receipts: as in ``Column``.
     """
 
     column: PackedColumn
     errors: dict[int, ItemError]
     skipped: int
     view: str = ""
+    receipts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

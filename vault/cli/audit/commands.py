@@ -33,6 +33,7 @@ from vault.cli.audit.pages import (
     read_checkpoint_file,
 )
 from vault.cli.audit.prove import prove
+from vault.cli.audit.receipt import app as receipt_app
 from vault.cli.audit.report import report
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
@@ -46,6 +47,7 @@ app = typer.Typer(help="Read and check the audit.", no_args_is_help=True)
 app.command()(export)
 app.command()(prove)
 app.command()(report)
+app.add_typer(receipt_app, name="receipt")
 
 _FIRST_PAUSE = 0.5
 

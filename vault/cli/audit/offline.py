@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vault.audit.export.signed_tree import SignedTree
     from vault.audit.tlog.note import NoteKey
 
-__all__ = ["OfflineOptions"]
+__all__ = ["OfflineOptions", "lines_of", "opened", "read_keys", "read_text"]
 
 _MAX_LINE = 8 << 20  # bytes: no line of an export is longer
 _MAX_KEYS = 1 << 20
@@ -64,7 +64,7 @@ class OfflineOptions:
         """
         from vault.audit.export.signed_tree import read_signed_tree
 
-        keys = _keys(self.public_key) if self.public_key is not None else []
+        keys = read_keys(self.public_key) if self.public_key is not None else []
         try:
             earlier = read_signed_tree(checkpoint, keys) if checkpoint else None
         except ValueError as error:
@@ -80,8 +80,8 @@ def _check_export(
 ) -> None:
     from vault.audit.export.check import check_export
 
-    with _opened(path) as stream:
-        report = check_export(_lines(stream), keys, earlier)
+    with opened(path) as stream:
+        report = check_export(lines_of(stream), keys, earlier)
     typer.echo(_as_json(report) if as_json else "\n".join(_for_people(report)))
     if report.findings:
         raise typer.Exit(ExitCode.FOUND)
@@ -92,8 +92,7 @@ def _check_proof(
 ) -> None:
     from vault.audit.tlog.proof_files import InclusionProof
 
-    with _opened(path) as stream:
-        text = stream.read(_MAX_LINE).decode("utf-8", "replace")
+    text = read_text(path)
     of_record = InclusionProof.is_one(text)
     if of_record != (earlier is None):
         raise typer.BadParameter(
@@ -149,7 +148,8 @@ def _growth(text: str, keys: Sequence[NoteKey], earlier: SignedTree) -> Mapping[
     }
 
 
-def _keys(path: Path) -> list[NoteKey]:
+def read_keys(path: Path) -> list[NoteKey]:
+    """Reads public keys as `keys public` prints them. Raises typer.BadParameter."""
     from vault.audit.export.signed_tree import read_vkeys
 
     with path.open("rb") as stream:
@@ -162,12 +162,20 @@ def _keys(path: Path) -> list[NoteKey]:
         ) from None
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of an export, each of a bounded length."""
     while line := stream.readline(_MAX_LINE):
         yield line
 
 
-def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+def read_text(path: Path) -> str:
+    """Reads a file of bounded length, - for standard input."""
+    with opened(path) as stream:
+        return stream.read(_MAX_LINE).decode("utf-8", "replace")
+
+
+def opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Opens a file, - for standard input."""
     return nullcontext(stdin.buffer) if path == STREAM else path.open("rb")
 
 

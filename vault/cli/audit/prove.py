@@ -11,6 +11,7 @@ import typer
 from vault.bulk.atomic import atomic_output
 from vault.cli.audit.export import log_size, signed_line
 from vault.cli.audit.pages import ROLE, STREAM, FindingReporter, find_last, read_checkpoint_file
+from vault.cli.audit.receipt import receipt_texts
 from vault.cli.connection import ConnectionOptions
 from vault.cli.options import with_option_groups
 from vault.client import Client
@@ -35,6 +36,10 @@ def prove(
         str | None,
         typer.Option("--request-id", help="Prove the record of the call with this x-request-id."),
     ] = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prove the record that this receipt is of."),
+    ] = None,
     since: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Prove that the log continues this checkpoint."),
@@ -45,15 +50,18 @@ def prove(
 
     `tokenvault audit verify --proof FILE --public-key KEY` checks the file offline.
     """
-    if sum(each is not None for each in (position, request_id, since)) != 1:
-        raise typer.BadParameter("a proof is of one --position, --request-id or --since")
+    if sum(each is not None for each in (position, request_id, receipt, since)) != 1:
+        raise typer.BadParameter("a proof is of one --position, --request-id, --receipt or --since")
     earlier = log_size(read_checkpoint_file(since)) if since is not None else 0
     if since is not None and not earlier:
         raise typer.BadParameter(f"{since} is of an empty log: every log continues that")
+    wanted = _record_of(receipt) if receipt is not None else None
     reporter = FindingReporter()
     with connection.open(default_role=ROLE) as client:
         if request_id is not None:
-            position = _position_of(client, request_id, reporter)
+            position = _position_of(client, AuditFilter(request_id=request_id), reporter)
+        if wanted is not None:
+            position = _position_of(client, wanted, reporter)
         text = _continuing(client, earlier) if since is not None else _included(client, position)
     if output == STREAM:
         sys.stdout.buffer.write(text.encode())
@@ -64,12 +72,26 @@ def prove(
     reporter.exit()
 
 
-def _position_of(client: Client, request_id: str, reporter: FindingReporter) -> int:
-    found, _, _ = find_last(client, AuditFilter(request_id=request_id), 1, reporter)
+def _record_of(path: Path) -> AuditFilter:
+    """Returns which record a receipt names; who gets the proof checks if it is genuine."""
+    from vault.audit.receipts.dsse import Envelope
+    from vault.audit.receipts.receipt import Receipt
+
+    texts = receipt_texts(path)
+    try:
+        (text,) = texts
+        record = Receipt.from_statement(Envelope.from_json(text).payload.decode("ascii")).record
+    except ValueError:
+        raise typer.BadParameter(f"{path} is not one receipt") from None
+    return AuditFilter(writer=str(record.writer), number=record.number)
+
+
+def _position_of(client: Client, wanted: AuditFilter, reporter: FindingReporter) -> int:
+    found, _, _ = find_last(client, wanted, 1, reporter)
     # Records that are gone are always found: nobody can tell what they were.
     position = next((record.position for record in found if record.body), None)
     if position is None:
-        raise typer.BadParameter("no record that verifies has this request id")
+        raise typer.BadParameter("no record that verifies, and has a position yet, is that one")
     return position
 
 
