@@ -16,6 +16,7 @@ from vault.duration import parse_duration
 from vault.v1 import (
     audit_service_pb2,
     encryption_service_pb2,
+    freeze_service_pb2,
     policy_service_pb2,
     reveal_service_pb2,
     tokenization_service_pb2,
@@ -34,6 +35,7 @@ _RPCS = tuple(
         tokenization_service_pb2,
         encryption_service_pb2,
         audit_service_pb2,
+        freeze_service_pb2,
         policy_service_pb2,
         reveal_service_pb2,
     )
