@@ -12,7 +12,7 @@ stubs_in = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install lock lock-check proto proto-check check lowest test test-fast bench bench-columns bench-vaulted bench-server bench-overload bench-proofs soak demo clean
+.PHONY: install lock lock-check proto proto-check check lowest test test-fast bench bench-columns bench-vaulted bench-server bench-overload bench-proofs bench-reveals soak demo clean
 
 install: $(VENV)/.installed
 
@@ -110,6 +110,10 @@ bench-vaulted: install
 # Proofs of a long audit log. The machine should do nothing else.
 bench-proofs: install
 	$(BIN)/python -m tests.bench.bench_proofs $(ARGS)
+
+# What a call costs under a grant and a budget, beside the same without; 1, 2 and 4 workers.
+bench-reveals: install
+	$(BIN)/python -m tests.bench.bench_reveals $(ARGS)
 
 soak: install
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "hypothesis and not soak" --hypothesis-profile=thorough --timeout=1800

@@ -100,3 +100,23 @@ def test_parts_are_stored_by_number(backend: Backend, space: TokenSpace) -> None
     assert stored.state == "revoked"
     none = backend.work.run(lambda each: each.reveals.parts(space.tenant, uuid4(), [1]))
     assert none == {}
+
+
+def test_what_was_spent_is_replaced_beside_digests_that_stay(
+    backend: Backend, space: TokenSpace
+) -> None:
+    made = row(space, now(backend), "granted")
+    parts = [
+        RevealPartRow(space.tenant, made.id, at, bytes([at]) * 16, b"\0\0", 1, bytes(32))
+        for at in (0, 1, 2)
+    ]
+    changed = [replace(each, spent=b"\0\1", mac=bytes([1]) * 32, key_version=2) for each in parts]
+    later = replace(made, document="{}", mac=bytes([2]) * 32, key_version=2)
+
+    def work(transaction: Transaction) -> object:
+        transaction.reveals.put(made, parts)
+        transaction.reveals.update(later, changed[:2])
+        return transaction.reveals.parts(space.tenant, made.id, [0, 1, 2])
+
+    assert backend.work.run(work) == {0: changed[0], 1: changed[1], 2: parts[2]}
+    assert found(backend, space.tenant, made.id) == later

@@ -345,6 +345,9 @@ class RevealStore(Protocol):
         A row that there is already is locked.
         """
 
+    def update(self, row: RevealRow, parts: Sequence[RevealPartRow]) -> None:
+        """Replaces a locked row, and of parts that there are what was spent."""
+
     def parts(
         self, tenant: str, reveal: UUID, numbers: Sequence[int]
     ) -> Mapping[int, RevealPartRow]:

@@ -59,6 +59,22 @@ WITH part AS (
 )
 SELECT (SELECT count(*) FROM reveal), (SELECT count(*) FROM part)
 """  # noqa: S608 - constants only
+# Digests stay: they are most of a part.
+_UPDATE = """
+WITH part AS (
+    UPDATE reveal_tokens AS t SET spent = u.spent, key_version = %(key_version)b, mac = u.mac
+    FROM unnest(%(parts)b::bigint[], %(spent)b::bytea[], %(macs)b::bytea[])
+         AS u (part, spent, mac)
+    WHERE t.tenant = %(tenant)b AND t.id = %(id)b AND t.part = u.part
+    RETURNING t.part
+), reveal AS (
+    UPDATE reveals SET state = %(state)b, ends = %(ends)b, document = %(document)b,
+        key_version = %(key_version)b, mac = %(mac)b
+    WHERE tenant = %(tenant)b AND id = %(id)b
+    RETURNING id
+)
+SELECT (SELECT count(*) FROM reveal), (SELECT count(*) FROM part)
+"""
 
 
 class PostgresRevealStore:
@@ -94,6 +110,20 @@ class PostgresRevealStore:
 
     def put(self, row: RevealRow, parts: Sequence[RevealPartRow] = ()) -> None:
         """Stores a row and parts of it, each in place of the one of its id, or number."""
+        digests = ByteaArray([part.digests for part in parts])
+        self._write(_PUT, row, parts, {"digests": digests})
+
+    def update(self, row: RevealRow, parts: Sequence[RevealPartRow]) -> None:
+        """Replaces a locked row, and of parts that there are what was spent."""
+        self._write(_UPDATE, row, parts, {})
+
+    def _write(
+        self,
+        statement: str,
+        row: RevealRow,
+        parts: Sequence[RevealPartRow],
+        more: Mapping[str, object],
+    ) -> None:
         parameters = {
             "tenant": row.tenant,
             "id": row.id,
@@ -105,11 +135,11 @@ class PostgresRevealStore:
             "key_version": row.key_version,
             "mac": row.mac,
             "parts": BigintArray([part.part for part in parts]),
-            "digests": ByteaArray([part.digests for part in parts]),
             "spent": ByteaArray([part.spent for part in parts]),
             "macs": ByteaArray([part.mac for part in parts]),
+            **more,
         }
-        if list(execute(self._connection, _PUT, parameters)) != [(1, len(parts))]:
+        if list(execute(self._connection, statement, parameters)) != [(1, len(parts))]:
             raise StoreUnavailable("a reveal was not stored", reason=Reason.INTERNAL)
 
     def parts(

@@ -305,6 +305,9 @@ class _Reveals:
         self._rows[row.tenant, row.id] = row
         self._parts.update({(part.tenant, part.id, part.part): part for part in parts})
 
+    def update(self, row: RevealRow, parts: Sequence[RevealPartRow]) -> None:
+        self.put(row, parts)
+
     def parts(
         self, tenant: str, reveal: UUID, numbers: Sequence[int]
     ) -> Mapping[int, RevealPartRow]:

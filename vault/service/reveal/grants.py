@@ -5,7 +5,7 @@ Locks are taken in one order by every call: limits, budgets, the grant, its toke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -20,7 +20,8 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import KeySource, RevealStore, Transaction
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
-from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
+from vault.service.reveal.rows import Refused, RevealRows
+from vault.service.reveal.showings import parts_of, shown
 
 __all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "reveal_id", "shown_by"]
 
@@ -104,33 +105,23 @@ class HeldGrant:
         Raises Denied where one is not the grant's, or was shown as often as may be; the
         transaction must then end without a commit.
         """
-        digests = self._rows.digests(self._reveal, list(set(tokens)))
-        by_part: dict[int, list[bytes]] = {}
-        for digest in digests:
-            by_part.setdefault(part_of(digest), []).append(digest)
-        stored = self._store.parts(self._reveal.tenant, self._reveal.id, sorted(by_part))
-        charged: dict[int, Tokens] = {}
-        spent = list(self._reveal.spent)
-        for number, wanted in by_part.items():
-            row = stored.get(number)
-            part = {} if row is None else self._rows.read_part(self._reveal, row)
-            charged[number] = self._charged(part, wanted)
-            spent[number] += len(wanted)
-        self._reveal = replace(self._reveal, spent=tuple(spent))
-        parts = self._rows.written_parts(self._reveal, charged)
-        self._store.put(self._rows.written(self._reveal), parts)
-        return len(digests)
-
-    def _charged(self, part: Tokens, wanted: Sequence[bytes]) -> Tokens:
-        if any(digest not in part for digest in wanted):
-            raise Denied("the grant is not for all of these tokens", reason=Reason.GRANT_INVALID)
-        if any(part[digest] >= self._reveal.times for digest in wanted):
-            raise Denied(
-                "some of these tokens have been shown as often as the grant says; nothing was "
-                "charged",
-                reason=Reason.GRANT_EXHAUSTED,
-            )
-        return {**part, **{digest: part[digest] + 1 for digest in wanted}}
+        reveal = self._reveal
+        digests = self._rows.digests(reveal, list(set(tokens)))
+        if not digests:
+            return 0
+        numbers = parts_of(digests, len(reveal.spent))
+        stored = self._store.parts(reveal.tenant, reveal.id, numbers)
+        parts = [stored[number] for number in numbers if number in stored]
+        for part in parts:
+            self._rows.check_part(reveal, part)
+        counted = shown(parts, digests, reveal.times)
+        spent = list(reveal.spent)
+        for part, added in zip(parts, counted.added, strict=True):
+            spent[part.part] += added
+        self._reveal = replace(reveal, spent=tuple(spent))
+        changed = self._rows.with_spent(parts, counted.spent)
+        self._store.update(self._rows.written(self._reveal), changed)
+        return counted.tokens
 
 
 def name_of_ciphertext(ciphertext: bytes) -> str:

@@ -12,10 +12,30 @@ from uuid import UUID
 from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved
 
-__all__ = ["PARTS", "Decision", "Participant", "Reveal", "State", "Verdict"]
+__all__ = [
+    "DIGEST",
+    "MAX_PARTS",
+    "Decision",
+    "Participant",
+    "Reveal",
+    "State",
+    "Verdict",
+    "parts_for",
+]
 
-PARTS = 32
-"""Into how many parts the tokens of a reveal are split, by their digests."""
+DIGEST = 16  # bytes of a token's digest
+MAX_PARTS = 256
+"""Into how many parts the tokens of a reveal are split at most: by their digests' first byte."""
+
+_IN_A_PART = 64  # so that a part's row fits into a page several times
+
+
+def parts_for(tokens: int) -> int:
+    """Returns into how many parts so many tokens are split: a power of two."""
+    parts = 1
+    while parts < MAX_PARTS and parts * _IN_A_PART < tokens:
+        parts *= 2
+    return parts
 
 
 class State(StrEnum):
@@ -90,7 +110,8 @@ class Reveal:
         tokens: how many there are.
         ends: when it expires; of a grant, when the grant does.
         granted: when it was, or None.
-        spent: how often tokens of each part were shown.
+        spent: how often tokens of each part were shown; as many as there are parts, of 1 to
+            ``MAX_PARTS``.
         digest_version: of the key that the tokens' digests were made under.
         action: what the grant lets do: to detokenize its tokens, or to decrypt ciphertexts,
             which are its tokens then.
@@ -118,7 +139,7 @@ class Reveal:
     tokens: int = 0
     granted: datetime | None = None
     decisions: tuple[Decision, ...] = ()
-    spent: tuple[int, ...] = (0,) * PARTS
+    spent: tuple[int, ...] = (0,)
     digest_version: int = 1
     action: Action = Action.DETOKENIZE
 

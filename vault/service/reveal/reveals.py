@@ -22,7 +22,7 @@ from vault.service.notices.notices import Notices
 from vault.service.ports import KeySource, RevealRow, RevealStore, Transaction, unchanged
 from vault.service.reveal import lifecycle
 from vault.service.reveal.grants import name_of_ciphertext, reveal_id, shown_by
-from vault.service.reveal.model import Participant, Reveal, State
+from vault.service.reveal.model import MAX_PARTS, Participant, Reveal, State, parts_for
 from vault.service.reveal.owed import owed_notice
 from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
 
@@ -114,7 +114,7 @@ class RevealService:
             nonlocal noted
             store, noted = transaction.reveals, permit.event
             now = store.now()
-            draft = self._draft(store, call, permit, who, ask, now)
+            draft = self._draft(store, call, permit, who, ask, len(cores), now)
             noted = replace(permit.event, grant=str(draft.id))
             reveal, parts = self._with_tokens(store, draft, cores)
             known = None
@@ -257,6 +257,7 @@ class RevealService:
         permit: FieldPermit,
         who: Participant,
         ask: RevealRequest,
+        cores: int,
         now: datetime,
     ) -> Reveal:
         if ask.reveal:
@@ -291,6 +292,8 @@ class RevealService:
             times=ask.times,
             created=now,
             ends=now + lifecycle.OPEN_FOR,
+            # Of a draft nobody knows how many there will be.
+            spent=(0,) * (MAX_PARTS if ask.more else parts_for(cores)),
             digest_version=self._keys.audit_key(call.caller.tenant).version,
             action=_action(ask),
         )
@@ -310,7 +313,7 @@ class RevealService:
         """Returns a draft with more tokens, and every part that they are in."""
         wanted: dict[int, Tokens] = {}
         for digest in self._rows.digests(reveal, cores):
-            wanted.setdefault(part_of(digest), {})[digest] = 0
+            wanted.setdefault(part_of(digest, len(reveal.spent)), {})[digest] = 0
         stored = store.parts(reveal.tenant, reveal.id, sorted(wanted)) if wanted else {}
         added = 0
         for number, tokens in wanted.items():

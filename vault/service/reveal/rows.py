@@ -16,10 +16,9 @@ from vault.errors import DecryptionFailed, Denied, Reason
 from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow
-from vault.service.reveal.model import PARTS, Decision, Reveal, State, Verdict
+from vault.service.reveal.model import DIGEST, Decision, Reveal, State, Verdict
 
 __all__ = [
-    "DIGEST",
     "Refused",
     "RevealRows",
     "Tokens",
@@ -32,7 +31,6 @@ __all__ = [
 _REVEALS, _PARTS = "reveals", "reveal_tokens"
 _ITEMS = {Action.DETOKENIZE: "reveal_token", Action.DECRYPT: "reveal_ciphertext"}
 _VERSION = 1
-DIGEST = 16  # bytes of a token's digest
 _COUNT = 2
 
 Tokens: TypeAlias = dict[bytes, int]
@@ -86,25 +84,31 @@ class RevealRows:
             ordered = sorted(tokens.items())
             digests = b"".join(digest for digest, _ in ordered)
             spent = pack(f">{len(ordered)}H", *(count for _, count in ordered))
-            cells: list[Cell] = [reveal.tenant, reveal.id, number, digests, spent]
-            mac = key.rows.mac(_PARTS, cells)
-            rows.append(
-                RevealPartRow(reveal.tenant, reveal.id, number, digests, spent, key.version, mac)
-            )
+            bare = RevealPartRow(reveal.tenant, reveal.id, number, digests, spent, 1, b"")
+            rows.append(_sealed(key, bare))
         return rows
 
-    def read_part(self, reveal: Reveal, row: RevealPartRow) -> Tokens:
-        """Reads a part. Raises Denied where it is not ours, or not of the reveal as it is."""
-        genuine = self._genuine(row)
-        if not genuine or row.id != reveal.id:
+    def with_spent(
+        self, rows: Iterable[RevealPartRow], spent: Iterable[bytes]
+    ) -> list[RevealPartRow]:
+        """Returns the rows of parts with other counts in them."""
+        changed = [replace(row, spent=each) for row, each in zip(rows, spent, strict=True)]
+        return [_sealed(self._keys.audit_key(row.tenant), row) for row in changed]
+
+    def check_part(self, reveal: Reveal, row: RevealPartRow) -> None:
+        """Raises Denied where a part is not ours, or not of the reveal as it is."""
+        if row.id != reveal.id or not self._genuine(row):
             raise self._forged(reveal.id, _PARTS)
+        # A part from before some of it was shown is genuine too, and no longer that of its row.
+        if sum(_counts(row)) != reveal.spent[row.part]:
+            raise self._forged(reveal.id, _PARTS)
+
+    def read_part(self, reveal: Reveal, row: RevealPartRow) -> Tokens:
+        """Reads a part. Raises Denied as ``check_part``."""
+        self.check_part(reveal, row)
         starts = range(0, len(row.digests), DIGEST)
         counts = zip(starts, _counts(row), strict=True)
-        tokens = {row.digests[at : at + DIGEST]: count for at, count in counts}
-        # A part from before some of it was shown is genuine too, and no longer that of its row.
-        if sum(tokens.values()) != reveal.spent[row.part]:
-            raise self._forged(reveal.id, _PARTS)
-        return tokens
+        return {row.digests[at : at + DIGEST]: count for at, count in counts}
 
     def _genuine(self, row: RevealRow | RevealPartRow) -> bool:
         try:
@@ -118,6 +122,10 @@ class RevealRows:
             "the grant's record was changed by somebody else, and is worth nothing",
             reason=Reason.GRANT_INVALID,
         )
+
+
+def _sealed(key: MacKey, row: RevealPartRow) -> RevealPartRow:
+    return replace(row, key_version=key.version, mac=key.rows.mac(_PARTS, _cells(row)))
 
 
 def is_genuine(key: MacKey, row: RevealRow | RevealPartRow) -> bool:
@@ -241,6 +249,6 @@ def _seconds(length: timedelta) -> int:
     return int(length.total_seconds())
 
 
-def part_of(digest: bytes) -> int:
-    """Returns the part that a token is in."""
-    return digest[0] * PARTS // 256
+def part_of(digest: bytes, parts: int) -> int:
+    """Returns the part that a token is in, of so many."""
+    return digest[0] * parts // 256

@@ -15,7 +15,7 @@ from vault.errors import Denied, InvalidRequest, Reason
 from vault.model import Person
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.reveal import lifecycle
-from vault.service.reveal.model import PARTS, Participant, Reveal, State
+from vault.service.reveal.model import MAX_PARTS, Participant, Reveal, State
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -246,4 +246,4 @@ def test_each_approval_takes_one_seat_whatever_roles_it_has() -> None:
 
 
 def test_what_was_shown_counts_over_all_parts() -> None:
-    assert replace(request(4, 2), spent=(1,) * 8 + (0,) * (PARTS - 8)).left == 0
+    assert replace(request(4, 2), spent=(1,) * 8 + (0,) * (MAX_PARTS - 8)).left == 0
