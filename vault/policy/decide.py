@@ -7,7 +7,7 @@ caller can let a call through by forgetting to catch one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vault.errors import Reason
 from vault.model import Action, OnDenied, Principal
@@ -34,6 +34,7 @@ class Allow:
         approvals: what the rules that allow it ask for, of which one suffices; empty where
             one asks for nothing. The call then needs a grant that has them.
         receipt: whether one of the rules that allow it says that a receipt is given.
+        on_denied: what is answered for each token of a call that has no such grant.
     """
 
     roles: tuple[str, ...]
@@ -41,6 +42,7 @@ class Allow:
     allowance: Allowance | None = None
     approvals: tuple[Approvals, ...] = ()
     receipt: bool = False
+    on_denied: OnDenied = OnDenied.ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +169,14 @@ def _allowed(view: str, met: Sequence[tuple[str, Conditions, tuple[str, ...]]]) 
     for granted, conditions, _ in freely or met:
         by_view.setdefault(granted, []).append(conditions)
     roles = {role for _, _, names in freely or met for role in names}
-    asked = () if freely else (conditions.approvals for _, conditions, _ in met)
-    approvals = tuple(dict.fromkeys(each for each in asked if each is not None))
     receipt = any(conditions.receipt for _, conditions, _ in freely or met)
-    return Allow(tuple(sorted(roles)), view, _allowance(by_view), approvals, receipt)
+    allowed = Allow(tuple(sorted(roles)), view, _allowance(by_view), receipt=receipt)
+    if freely:
+        return allowed
+    asked = (conditions.approvals for _, conditions, _ in met)
+    approvals = tuple(dict.fromkeys(each for each in asked if each is not None))
+    on_denied = _strictest(conditions.on_denied for _, conditions, _ in met)
+    return replace(allowed, approvals=approvals, on_denied=on_denied)
 
 
 def _allowance(met: Mapping[str, Sequence[Conditions]]) -> Allowance | None:

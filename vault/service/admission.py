@@ -140,7 +140,8 @@ class Admission:
         if isinstance(decision, Deny):
             raise self._deny(event, decision)
         if decision.approvals and action in _GRANTED and not justification.grant:
-            raise self._deny(replace(event, roles=decision.roles), _NO_GRANT)
+            refusal = replace(_NO_GRANT, on_denied=decision.on_denied)
+            raise self._deny(replace(event, roles=decision.roles), refusal)
         # A ticket that was allowed is of a form that the policy asks for.
         event = replace(
             event, roles=decision.roles, view=decision.view, ticket=justification.ticket

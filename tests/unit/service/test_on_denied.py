@@ -10,6 +10,7 @@ from vault.errors import BudgetInvalid, Denied, Reason
 from vault.model import Failure, Justification, OnDenied
 from vault.policy.reading.load import parse_policy
 from vault.service.ports import unchanged
+from vault.service.reveal.reveals import RevealRequest, RevealService
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness
@@ -17,15 +18,29 @@ if TYPE_CHECKING:
 
 CARD = "5317-2506-2884-4522"
 RULE = "{fields: [card], allow: [detokenize], view: full"
+ASKS = (
+    "{fields: [card], allow: [request_reveal, detokenize], view: full, "
+    "approvals: [{of: lead}], grant_ttl: 1h"
+)
+LEADS = "{issuer: 'https://idp.example.org', audience: t, claim: groups, value: leads}"
 RULES = f"""
   shown: [{RULE}, purposes: [fraud], budget: {{values: 3, per: 1h}}, on_denied: token}}]
   masked: [{RULE}, purposes: [fraud], budget: {{values: 3, per: 1h}}, on_denied: mask}}]
   strict: [{RULE}, purposes: [fraud], budget: {{values: 3, per: 1h}}}}]
+  asks: [{ASKS}, on_denied: token}}]
+  asks_masked: [{ASKS}, purposes: [fraud], on_denied: mask}}]
+  asks_strictly: [{ASKS}}}]
+  lead: [{{fields: [card], allow: [approve_reveal]}}]
 principals:
   - {{spiffe: "spiffe://example.org/shown", roles: [shown]}}
   - {{spiffe: "spiffe://example.org/masked", roles: [masked]}}
   - {{spiffe: "spiffe://example.org/both", roles: [shown, masked]}}
   - {{spiffe: "spiffe://example.org/all", roles: [shown, masked, strict]}}
+  - {{jwt: {LEADS}, roles: [lead]}}
+  - {{spiffe: "spiffe://example.org/asks", roles: [asks]}}
+  - {{spiffe: "spiffe://example.org/asks-both", roles: [asks, asks_masked]}}
+  - {{spiffe: "spiffe://example.org/asks-all", roles: [asks, asks_strictly]}}
+  - {{spiffe: "spiffe://example.org/asks-and-reads", roles: [asks, strict]}}
 """
 
 
@@ -108,3 +123,44 @@ def test_a_counter_that_was_forged_is_an_error(ruled: ServiceHarness, token: str
 
 def test_no_substitute_is_in_a_repr(ruled: ServiceHarness, token: str) -> None:
     assert token not in repr(reveal(ruled, "shown", [token]))
+
+
+def test_an_approval_that_is_missing_denies_every_item(ruled: ServiceHarness, token: str) -> None:
+    answer = reveal(ruled, "asks", [token, "no token"])
+    assert answer.values == ["", ""]
+    assert {each.reason for each in answer.failures.values()} == {Reason.APPROVAL_REQUIRED}
+    assert [each.substitute for each in answer.failures.values()] == [token, "no token"]
+    event = ruled.work.events[-1]
+    assert (event.outcome, event.reason, event.charged) == ("denied", "APPROVAL_REQUIRED", 0)
+
+
+def test_of_rules_that_ask_for_approvals_the_strictest_decides(
+    ruled: ServiceHarness, token: str
+) -> None:
+    (failure,) = reveal(ruled, "asks-both", [token], "fraud").failures.values()
+    assert failure.on_denied is OnDenied.MASK
+    # The rule whose purpose is not named was not met, and says nothing.
+    (failure,) = reveal(ruled, "asks-both", [token]).failures.values()
+    assert (failure.reason, failure.on_denied) == (Reason.APPROVAL_REQUIRED, OnDenied.TOKEN)
+    with pytest.raises(Denied) as caught:
+        reveal(ruled, "asks-all", [token])
+    assert caught.value.reason is Reason.APPROVAL_REQUIRED
+
+
+def test_a_rule_without_approvals_shows_the_value(ruled: ServiceHarness, token: str) -> None:
+    assert reveal(ruled, "asks-and-reads", [token], "fraud").values == [CARD]
+
+
+def test_a_grant_that_is_not_good_is_an_error(ruled: ServiceHarness, token: str) -> None:
+    call = ruled.call("Detokenize", "asks")
+    grant = Justification(grant="00000000-0000-4000-8000-000000000000")
+    with pytest.raises(Denied) as caught:
+        ruled.tokens.detokenize(call, "card", [token], "full", unchanged, grant)
+    assert caught.value.reason is Reason.GRANT_INVALID
+
+
+def test_a_request_that_is_denied_is_an_error(ruled: ServiceHarness, token: str) -> None:
+    reveals = RevealService(ruled.admission, ruled.keys)
+    ask = RevealRequest("card", "full", Justification("other"), "why", [token])
+    with pytest.raises(Denied):
+        reveals.request(ruled.call("RequestReveal", "asks"), ask)

@@ -58,7 +58,8 @@ def check_conditions(
     entries: Mapping[str, Entry], allow: frozenset[Action], deny: frozenset[Action]
 ) -> None:
     """Records the conditions that a rule of these actions cannot have."""
-    if "on_denied" in entries and allow != {Action.DETOKENIZE}:
+    # A request for a reveal answers no item, whatever becomes of it.
+    if "on_denied" in entries and allow - {Action.REQUEST_REVEAL} != {Action.DETOKENIZE}:
         entries["on_denied"].fail(
             "only detokenize is sent tokens, of which something else can be answered: put it in "
             "a rule of its own"
