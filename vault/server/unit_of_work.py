@@ -18,7 +18,7 @@ from vault.errors import AuditUnavailable, Reason, TokenvaultError
 from vault.model import AuditEvent
 from vault.postgres.begin import seconds_left
 from vault.postgres.transaction import OpenTransaction, retried, transaction
-from vault.server.group_commit import GroupCommit
+from vault.server.sharing.group_commit import GroupCommit
 from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
 from vault.store.freezes import PostgresFreezeStore

@@ -38,7 +38,7 @@ from vault.postgres import begin
 from vault.postgres.engine import make_engine
 from vault.postgres.failures import Conflict
 from vault.postgres.transaction import Ending
-from vault.server import group_commit
+from vault.server.sharing import group_commit, leadership
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
 
@@ -51,8 +51,8 @@ SECONDS = 20
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Our patience; here it lasts until all of a group are together, on a busy machine too."""
-    real = group_commit._PATIENCE
-    monkeypatch.setattr(group_commit, "_PATIENCE", SECONDS)
+    real = leadership.PATIENCE
+    monkeypatch.setattr(group_commit, "PATIENCE", SECONDS)
     return real
 
 
@@ -421,7 +421,7 @@ def test_the_lead_is_not_lost_on_who_gives_up(
     given_up = threading.Event()
 
     def late(me: group_commit._Member, result: group_commit._Result) -> None:
-        if result is group_commit._State.LEADER:
+        if result is leadership.State.LEADER:
             given_up.wait(2)
         resolve(me, result)
 
@@ -544,7 +544,7 @@ def test_a_commit_that_hangs_holds_up_its_own_calls_only(
     patience: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group_commit, "_PATIENCE", patience)
+    monkeypatch.setattr(group_commit, "PATIENCE", patience)
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)

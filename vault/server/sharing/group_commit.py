@@ -9,12 +9,10 @@ member alone, so that no call fails for another's sake.
 from __future__ import annotations
 
 import copy
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum, auto
 from traceback import clear_frames
 
 from sqlalchemy import Engine
@@ -23,70 +21,28 @@ from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.transaction_appender import transaction_appender
 from vault.errors import StoreUnavailable, TokenvaultError
 from vault.model import AuditEvent
-from vault.postgres.begin import seconds_left
 from vault.postgres.failures import deadline_exceeded
 from vault.postgres.transaction import Ending, retried, transaction
+from vault.server.sharing.leadership import PATIENCE, Leadership, Member, State, resolve_all
 
 __all__ = ["GroupCommit"]
 
 _MAX_RECORDS = 64
 # A call with more has its own commit: to make its answer takes long enough for others to notice.
 _MAX_ITEMS = 100
-# A commit that takes longer hangs: who waits for it leads another beside it.
-_PATIENCE = 0.5
 # For the answer to a commit that is under way when a call's deadline passes.
 _GRACE = 1.0
-# With less a call commits by itself: what its time breaks off, others would have to do again.
-_MIN_TIME = 0.1
+_Result = State | TokenvaultError
 
 
-class _State(Enum):
-    """How far the commit of a call's record has come, and what the call does next."""
+class _Member(Member[TokenvaultError]):
+    """One call that waits for its record to be durable."""
 
-    LEADER = auto()  # it commits, for itself and for those that wait
-    COMMITTED = auto()
-    ALONE = auto()  # nothing is written, and it commits by itself
-    LATE = auto()  # nothing is written, and its deadline has passed
-
-
-_Result = _State | TokenvaultError
-
-
-class _Member:
-    """One call that waits for its record to be durable.
-
-    Attributes:
-        ends: ``time.monotonic()`` from which on nothing is written for it.
-        result: what ``wait`` waits for.
-    """
-
-    __slots__ = ("_signal", "ends", "event", "result")
+    __slots__ = ("event",)
 
     def __init__(self, event: AuditEvent, deadline: float | None) -> None:
+        super().__init__(deadline)
         self.event = event
-        self.ends = time.monotonic() + seconds_left(deadline)
-        self.result: _Result = _State.ALONE
-        self._signal = threading.Lock()
-        self._signal.acquire()
-
-    @property
-    def late(self) -> bool:
-        """Whether its deadline has passed."""
-        return time.monotonic() >= self.ends
-
-    @property
-    def short(self) -> bool:
-        """Whether it has too little time for others to depend on."""
-        return time.monotonic() >= self.ends - _MIN_TIME
-
-    def resolve(self, result: _Result) -> None:
-        """Sets the result and wakes the call."""
-        self.result = result
-        self._signal.release()
-
-    def wait(self, until: float) -> bool:
-        """Waits for the result; returns whether it is there."""
-        return self._signal.acquire(timeout=max(0.0, until - time.monotonic()))
 
 
 class _Group:
@@ -135,11 +91,10 @@ class _Group:
         Args:
             in_doubt: their result where nobody knows how the transaction ended.
         """
-        known = {Ending.COMMITTED: _State.COMMITTED, Ending.ROLLED_BACK: _State.ALONE}
+        known = {Ending.COMMITTED: State.DONE, Ending.ROLLED_BACK: State.ALONE}
         result = known.get(self._ending, in_doubt)
-        for each in self.members:
-            if each is not self.leader:
-                each.resolve(_copy_of(result))
+        followers = [each for each in self.members if each is not self.leader]
+        resolve_all(followers, [_copy_of(result) for _ in followers])
 
 
 def _copy_of(result: _Result) -> _Result:
@@ -149,15 +104,13 @@ def _copy_of(result: _Result) -> _Result:
     return result
 
 
-class GroupCommit:
+class GroupCommit(Leadership[_Member]):
     """The commits of one server process; threads share it."""
 
     def __init__(self, engine: Engine, chain_heads: ChainHeadPool) -> None:
+        super().__init__()
         self._engine = engine
         self._chain_heads = chain_heads
-        self._lock = threading.Lock()
-        self._leaders = 0
-        self._waiting: deque[_Member] = deque()  # empty where nobody leads
 
     def commit(
         self, event: AuditEvent, deadline: float | None, meanwhile: Callable[[], None]
@@ -176,37 +129,27 @@ class GroupCommit:
         """
         me = _Member(event, deadline)
         result = self._commit_in_group(me, meanwhile)
-        if result is _State.ALONE:
+        if result is State.ALONE:
             result = self._run(_Group(me), meanwhile, most=1)
-        if result is _State.LATE:
+        if result is State.LATE:
             raise deadline_exceeded()
         if isinstance(result, TokenvaultError):
             raise result
 
     def _commit_in_group(self, me: _Member, meanwhile: Callable[[], None]) -> _Result:
         if me.short or sum(me.event.counts.values()) > _MAX_ITEMS:
-            return _State.ALONE
+            return State.ALONE
         group = _Group(me)
-        result: _Result = _State.LEADER
+        result: _Result = State.LEADER
         if not self._try_to_lead():
             # Not while it waits: its turn to lead may come at any moment.
             meanwhile()
             if not self._try_to_lead(or_wait=me):
                 result = self._await_result(me)
-        return self._lead(group, meanwhile) if result is _State.LEADER else result
-
-    def _try_to_lead(self, or_wait: _Member | None = None) -> bool:
-        """Makes the call the leader if there is none; otherwise queues ``or_wait``."""
-        with self._lock:
-            if self._leaders == 0:
-                self._leaders = 1
-                return True
-            if or_wait is not None:
-                self._waiting.append(or_wait)
-            return False
+        return self._lead(group, meanwhile) if result is State.LEADER else result
 
     def _await_result(self, me: _Member) -> _Result:
-        if me.wait(min(me.ends, time.monotonic() + _PATIENCE)):
+        if me.wait(min(me.ends, time.monotonic() + PATIENCE)):
             return me.result
         withdrawn = self._withdraw(me)
         if withdrawn is not None:
@@ -215,35 +158,16 @@ class GroupCommit:
             return me.result
         return StoreUnavailable("the database has not answered the commit in time")
 
-    def _withdraw(self, me: _Member) -> _State | None:
-        """Dequeues a call, to lead if it has time; None if it is not in the queue."""
-        with self._lock:
-            if me not in self._waiting:
-                return None
-            self._waiting.remove(me)
-            if me.late:
-                return _State.LATE
-            self._leaders += 1
-            return _State.LEADER
-
     def _lead(self, group: _Group, meanwhile: Callable[[], None]) -> _Result:
         result: _Result | None = None
         try:
             if group.leader.short:
-                return _State.ALONE
+                return State.ALONE
             result = self._run(group, meanwhile, _MAX_RECORDS)
             return result
         finally:
             self._hand_over()
             group.resolve_followers(result or StoreUnavailable("the commit was broken off"))
-
-    def _hand_over(self) -> None:
-        with self._lock:
-            if self._waiting:
-                # Not after the lock: it might have given up by then, and nobody would lead.
-                self._waiting.popleft().resolve(_State.LEADER)
-            else:
-                self._leaders -= 1
 
     def _run(self, group: _Group, meanwhile: Callable[[], None], most: int) -> _Result:
         try:
@@ -252,11 +176,11 @@ class GroupCommit:
             # They hold it, and it them: with all the leader's values.
             clear_frames(error.__traceback__)
             if group.divisible:
-                return _State.ALONE
+                return State.ALONE
             if isinstance(error, TokenvaultError):
                 return error.with_traceback(None)
             raise
-        return _State.COMMITTED
+        return State.DONE
 
     def _commit(self, group: _Group, meanwhile: Callable[[], None], most: int) -> None:
         with transaction(self._engine, group.leader.ends) as opened:

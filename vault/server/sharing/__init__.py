@@ -1,0 +1,1 @@
+"""What small calls that are here at the same time do together."""
