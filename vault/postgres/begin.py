@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine
@@ -18,7 +19,7 @@ from vault.postgres.failures import (
     read_only_server,
     translate,
 )
-from vault.postgres.pipelined import Command, PipelinedCommands
+from vault.postgres.pipelined import Answers, Command, PipelinedCommands
 
 __all__ = ["PendingBegin", "seconds_left"]
 
@@ -57,20 +58,36 @@ SELECT set_config('statement_timeout', $1, true),
 
 
 class PendingBegin:
-    """A BEGIN that was sent and not yet answered. Other work is done meanwhile."""
+    """A BEGIN that was sent and not yet answered. Other work is done meanwhile.
 
-    def __init__(self, engine: Engine, connection: Connection, deadline: float | None) -> None:
-        """Sends it. Raises StoreUnavailable, as a Conflict where another connection may do."""
+    Attributes:
+        answers: what Postgres answered, to the commands that went along too, once it has begun.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        connection: Connection,
+        deadline: float | None,
+        along: Sequence[Command] = (),
+    ) -> None:
+        """Sends it. Raises StoreUnavailable, as a Conflict where another connection may do.
+
+        Args:
+            along: sent in the same round trip. If one fails, the transaction has not begun.
+        """
         remaining = seconds_left(deadline)
         self._engine = engine
         self._connection = connection
         self._answer_by = time.monotonic() + remaining + _GRACE
         self._outcome: datetime | StoreUnavailable | None = None
+        self.answers = Answers(())
         timeouts = _milliseconds(remaining), _milliseconds(min(remaining, _LOCK_TIMEOUT))
         failure: StoreUnavailable
         try:
-            set_deadline(connection, answer_by=self._answer_by, patience=_SHORT_SILENCE)
-            commands = (_BEGIN, Command(_SETTINGS, timeouts))
+            patience = _LONGEST_SILENCE if along else _SHORT_SILENCE
+            set_deadline(connection, answer_by=self._answer_by, patience=patience)
+            commands = (_BEGIN, Command(_SETTINGS, timeouts), *along)
             self._trip = PipelinedCommands(driver_of(connection), commands)
         except DRIVER_ERRORS as error:
             failure = self._translated(error)
@@ -96,12 +113,12 @@ class PendingBegin:
 
     def _answer(self) -> datetime | StoreUnavailable:
         try:
-            answers = self._trip.answers()
-            if answers.error is not None:
-                raise answers.error
+            self.answers = self._trip.answers()
         except DRIVER_ERRORS as error:
             return self._translated(error)
-        settings = answers.results[-1]
+        if self.answers.error is not None:  # not raised: it would hold what holds it
+            return self._translated(self.answers.error)
+        settings = self.answers.results[1]
         read_only, now = settings.get_value(0, 8), settings.get_value(0, 9)
         assert read_only is not None
         assert now is not None

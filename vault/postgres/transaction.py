@@ -19,7 +19,7 @@ from vault.errors import StoreUnavailable, TokenvaultError
 from vault.postgres.begin import PendingBegin, seconds_left
 from vault.postgres.deadlines import driver_of, set_deadline
 from vault.postgres.failures import DRIVER_ERRORS, Conflict, discarded, sqlstate_of, translate
-from vault.postgres.pipelined import Answers, Command, PipelinedCommands
+from vault.postgres.pipelined import Answers, Command, Driver, PipelinedCommands
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -30,6 +30,7 @@ __all__ = [
     "Parameters",
     "execute",
     "fetch",
+    "fetch_in_one_trip",
     "retried",
     "transaction",
 ]
@@ -194,6 +195,29 @@ def fetch(connection: Connection, statement: str, parameters: Parameters) -> PGr
         assert result is not None
         return result
     raise failure
+
+
+def fetch_in_one_trip(
+    engine: Engine,
+    deadline: float | None,
+    queries: Callable[[Driver], Sequence[Command]],
+) -> Sequence[PGresult]:
+    """Runs queries in a transaction of one round trip, which writes nothing.
+
+    Args:
+        queries: makes them once there is a connection. Their answers are small.
+
+    Raises:
+        StoreUnavailable: as ``transaction``; a Conflict where another try may do.
+    """
+    connection = _connect(engine, deadline)
+    try:
+        along = (*queries(driver_of(connection)), _COMMIT)
+        begun = PendingBegin(engine, connection, deadline, along)
+        begun.time()
+        return begun.answers.results[2:-1]
+    finally:
+        _give_back(connection)
 
 
 def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:

@@ -51,7 +51,7 @@ class _CallTransaction:
 
     @cached_property  # it remembers what the transaction has inserted
     def tokens(self) -> PostgresTokenStore:
-        return PostgresTokenStore(self.begin().connection)
+        return PostgresTokenStore(lambda: self.begin().connection)
 
     @property
     def token_specs(self) -> PostgresTokenSpecStore:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, cast
+from functools import cached_property
+from typing import cast
 
 from sqlalchemy import Connection
 
@@ -28,26 +29,11 @@ from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute, fetch
 from vault.service.ports import IndexEntry
 from vault.store import lifetime_sql, sql
-from vault.store.find_sql import lookup_statements
+from vault.store.find_sql import LookupStatements, lookup_statements
 from vault.store.found import NO_TOKENS, TOMBSTONES, only, state_of, stored_tokens
+from vault.store.lookups import Index, Lookup, SharedLookup
 
 __all__ = ["PostgresTokenStore"]
-
-
-class _Index(NamedTuple):
-    """Within what a blind index is unique."""
-
-    space: TokenSpace
-    scope: Scope
-    version: int
-
-    def parameters(self) -> dict[str, object]:
-        return {
-            "tenant": self.space.tenant,
-            "field": self.space.field,
-            "scope": self.scope.value,
-            "index_version": self.version,
-        }
 
 
 # A look-up is a tenth of a call of the enumeration, and every row needs three.
@@ -66,11 +52,22 @@ class PostgresTokenStore:
     and one to make a tombstone of.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lookups = lookup_statements(driver_of(connection).info.server_version)
-        self._stale: dict[_Index, dict[bytes, str]] = {}
-        self._held: dict[_Index, set[bytes]] = {}
+    def __init__(
+        self, connect: Callable[[], Connection], shared: SharedLookup = lambda _: None
+    ) -> None:
+        """Takes what returns the transaction's connection, and what looks up with other calls."""
+        self._connect = connect
+        self._shared = shared
+        self._stale: dict[Index, dict[bytes, str]] = {}
+        self._held: dict[Index, set[bytes]] = {}
+
+    @property
+    def _connection(self) -> Connection:
+        return self._connect()
+
+    @cached_property
+    def _statements(self) -> LookupStatements:
+        return lookup_statements(driver_of(self._connection).info.server_version)
 
     def find_by_mac(
         self,
@@ -87,11 +84,8 @@ class PostgresTokenStore:
         """
         if not macs:
             return NO_TOKENS
-        index = _Index(space, scope, index_version)
-        found_by = self._lookups
-        statement = found_by.by_mac if extend is None else found_by.by_mac_extended
-        parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
-        found = stored_tokens(macs, fetch(self._connection, statement, parameters))
+        index = Index(space, scope, index_version)
+        found = self._by_mac(index, macs, extend)
         if found.states.count(TokenState.LIVE) == len(found):
             return found
         dead = [state in TOMBSTONES for state in found.states]
@@ -100,19 +94,34 @@ class PostgresTokenStore:
         stale.update((macs[at], token) for at, token in zip(gone.at, gone.tokens, strict=True))
         return only(found, [not each for each in dead])
 
+    def _by_mac(
+        self, index: Index, macs: Sequence[bytes], extend: timedelta | None
+    ) -> StoredTokens:
+        if extend is None:
+            found = self._shared(Lookup(index, macs))
+            if found is not None:
+                return found
+        statements = self._statements
+        statement = statements.by_mac if extend is None else statements.by_mac_extended
+        parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
+        return stored_tokens(macs, fetch(self._connection, statement, parameters))
+
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return NO_TOKENS
         asked = utf8_of(tokens)
+        found = self._shared(Lookup(space, asked))
+        if found is not None:
+            return found
         parameters = {"tenant": space.tenant, "field": space.field, "tokens": Utf8Array(asked)}
-        return stored_tokens(asked, fetch(self._connection, self._lookups.by_token, parameters))
+        return stored_tokens(asked, fetch(self._connection, self._statements.by_token, parameters))
 
     def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return {}
-        rows = execute(self._connection, self._lookups.rows_by_token, _named(space, tokens))
+        rows = execute(self._connection, self._statements.rows_by_token, _named(space, tokens))
         return {row.token: row for row in map(_stored_token, rows)}
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
@@ -131,13 +140,13 @@ class PostgresTokenStore:
         """
         if not new.tokens:
             return frozenset()
-        index = _Index(space, new.scope, new.index_version)
+        index = Index(space, new.scope, new.index_version)
         held = self._held.get(index, set())
         if self._held and new.macs is not None and not held.issuperset(new.macs):
             return self._insert_soon(index, new)
         return self._insert(index, new)
 
-    def _insert_soon(self, index: _Index, new: NewTokens) -> frozenset[str]:
+    def _insert_soon(self, index: Index, new: NewTokens) -> frozenset[str]:
         ((before, _),) = execute(self._connection, sql.SHORT_LOCK_TIMEOUT, {})
         with suppress(LockTimeout):
             stored = self._insert(index, new)
@@ -145,7 +154,7 @@ class PostgresTokenStore:
             return stored
         raise Conflict("another transaction was quicker")
 
-    def _insert(self, index: _Index, new: NewTokens) -> frozenset[str]:
+    def _insert(self, index: Index, new: NewTokens) -> frozenset[str]:
         parameters: dict[str, object] = {
             **index.parameters(),
             "generator": new.generator.value,
@@ -162,7 +171,7 @@ class PostgresTokenStore:
         return self._insert_indexed(index, new, {**parameters, "macs": ByteaArray(new.macs)})
 
     def _insert_indexed(
-        self, index: _Index, new: NewTokens, parameters: Parameters
+        self, index: Index, new: NewTokens, parameters: Parameters
     ) -> frozenset[str]:
         ((macs, tokens),) = execute(self._connection, sql.INSERT_INDEXED, parameters)
         held = self._held.setdefault(index, set())
@@ -183,7 +192,7 @@ class PostgresTokenStore:
                 raise _not_done()
         return stored
 
-    def _clear_stale(self, index: _Index) -> None:
+    def _clear_stale(self, index: Index) -> None:
         """Drops the index rows that lead to expired tokens and tombstones.
 
         An expired token itself is left to the reaper: what becomes a tombstone is in a list
@@ -220,7 +229,7 @@ class PostgresTokenStore:
         """Locks the tokens of the given blind indexes; returns the live, unexpired ones."""
         if not macs:
             return {}
-        parameters = {**_Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
+        parameters = {**Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
         rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
         found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
         return {mac: row for mac, row in found.items() if row.state not in TOMBSTONES}

@@ -151,7 +151,9 @@ def test_index_rows_are_not_waited_for_long_while_others_are_held(
 
     with transaction(engine) as other:
         mac = bytes([2] * 32)
-        insert_rows(PostgresTokenStore(other.connection), SPACE, [new_token(mac.hex(), mac)])
+        insert_rows(
+            PostgresTokenStore(lambda: other.connection), SPACE, [new_token(mac.hex(), mac)]
+        )
         began = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             work.run(counted)

@@ -308,7 +308,10 @@ def test_locks_are_taken_in_the_order_of_tokens(
                 from vault.store.tokens import PostgresTokenStore
 
                 space = TokenSpace("default", "kept")
-                assert len(PostgresTokenStore(opened.connection).lock_by_token(space, order)) == 200
+                assert (
+                    len(PostgresTokenStore(lambda: opened.connection).lock_by_token(space, order))
+                    == 200
+                )
 
     with ThreadPoolExecutor(2) as pool:
         for job in [pool.submit(lock, number) for number in range(2)]:
