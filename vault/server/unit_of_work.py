@@ -15,14 +15,16 @@ from vault.audit.appender import PostgresAuditAppender
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.transaction_appender import transaction_appender
 from vault.errors import AuditUnavailable, Reason, TokenvaultError
-from vault.model import AuditEvent
+from vault.model import AuditEvent, StoredTokens
 from vault.postgres.begin import seconds_left
 from vault.postgres.transaction import OpenTransaction, retried, transaction
 from vault.server.sharing.group_commit import GroupCommit
+from vault.server.sharing.shared_lookups import SharedLookups
 from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
 from vault.store.freezes import PostgresFreezeStore
 from vault.store.limits import PostgresLimitStore
+from vault.store.lookups import Lookup
 from vault.store.outbox import PostgresOutbox
 from vault.store.reveals import PostgresRevealStore
 from vault.store.token_specs import PostgresTokenSpecStore
@@ -36,10 +38,19 @@ R = TypeVar("R")
 
 
 class _CallTransaction:
-    """The transaction that the work gets. It begins when the database is first asked, if at all."""
+    """The transaction that the work gets. It begins when the database is first asked, if at all.
 
-    def __init__(self, begin: Callable[[], OpenTransaction], chain_heads: ChainHeadPool) -> None:
+    What only looks tokens up, and comes first, needs none.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], OpenTransaction],
+        chain_heads: ChainHeadPool,
+        find: Callable[[Lookup], StoredTokens | None],
+    ) -> None:
         self.audit = _CallAudit(begin, chain_heads)
+        self._find = find
 
     @property
     def opened(self) -> OpenTransaction | None:
@@ -51,7 +62,12 @@ class _CallTransaction:
 
     @cached_property  # it remembers what the transaction has inserted
     def tokens(self) -> PostgresTokenStore:
-        return PostgresTokenStore(lambda: self.begin().connection)
+        # Neither leads back here: what a call holds must not wait for the garbage collector.
+        audit, find = self.audit, self._find
+        return PostgresTokenStore(
+            lambda: audit.begin().connection,
+            lambda lookup: find(lookup) if audit.opened is None else None,
+        )
 
     @property
     def token_specs(self) -> PostgresTokenSpecStore:
@@ -158,6 +174,7 @@ class PostgresUnitOfWork:
         self._chain_heads = chain_heads
         self._spans = spans
         self._group_commit = GroupCommit(engine, chain_heads)
+        self._lookups = SharedLookups(engine)
         self._lock = threading.Lock()
         self._running = 0
 
@@ -223,7 +240,8 @@ class PostgresUnitOfWork:
             # The commit begins where the inner block ends, so its span is closed out here.
             with ExitStack() as commit, ExitStack() as own:
                 begin = partial(own.enter_context, transaction(self._engine, deadline))
-                call = _CallTransaction(begin, self._chain_heads)
+                find = partial(self._lookups.find, deadline=deadline)
+                call = _CallTransaction(begin, self._chain_heads, find)
                 if eager:  # the BEGIN is under way beside the work, and nobody is here to share it
                     call.begin()
                 answer = _DeferredAnswer(finish, work(call))

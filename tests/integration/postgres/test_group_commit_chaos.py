@@ -26,7 +26,7 @@ from vault.audit.reading import PostgresAuditReader
 from vault.crypto.field_key import MacKey
 from vault.dev.postgres import Database
 from vault.errors import TokenvaultError
-from vault.model import AuditEvent
+from vault.model import AuditEvent, TokenSpace
 from vault.postgres.engine import make_engine
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.service.ports import Transaction
@@ -34,6 +34,7 @@ from vault.telemetry.logging import configure_logging
 
 Owner = psycopg.Connection[tuple[object, ...]]
 EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
+SPACE = TokenSpace("default", "card_number")
 CALLERS = 16
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'tokenvault' AND datname = %s"
 
@@ -62,6 +63,8 @@ class Site:
 
     def _call(self, name: str, seconds: float) -> None:
         def work(transaction: Transaction) -> str:
+            if random.random() < 0.5:
+                transaction.tokens.find_by_token(SPACE, [name])
             transaction.audit.append(replace(EVENT, request_id=name))
             return name
 
