@@ -20,6 +20,7 @@ from vault.cli.audit.lines import (
     nothing_line,
     plain_line,
 )
+from vault.cli.audit.ocsf.events import ocsf_line
 from vault.cli.audit.offline import OfflineOptions
 from vault.cli.audit.options import AuditFilterOptions
 from vault.cli.audit.pages import (
@@ -126,6 +127,9 @@ def tail(
         ),
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
+    as_ocsf: Annotated[
+        bool, typer.Option("--ocsf", help="Print an event of OCSF 1.8.0 each, as a line of JSON.")
+    ] = False,
     records: AuditFilterOptions,
     long: Annotated[
         bool, typer.Option("--long", "-l", help="Add writer, record and request id to lines.")
@@ -139,7 +143,10 @@ def tail(
     is asked for.
     """
     wanted = records.filter()
-    line = json_line if as_json else long_line if long else plain_line
+    if as_json and as_ocsf:
+        raise typer.BadParameter("give --json or --ocsf: an event is a line of JSON too")
+    line = long_line if long else plain_line
+    line = json_line if as_json else ocsf_line if as_ocsf else line
     with connection.open(default_role=ROLE) as client:
         reporter = FindingReporter()
         if wanted is not None and start is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +15,7 @@ import typer
 
 from vault.bulk.atomic import atomic_output
 from vault.cli.audit.lines import json_line, nothing_line
+from vault.cli.audit.ocsf.events import ocsf_line
 from vault.cli.audit.options import AuditFilterOptions
 from vault.cli.audit.pages import PAGE, ROLE, STREAM, FindingReporter, audit_pages
 from vault.cli.connection import ConnectionOptions
@@ -36,6 +37,7 @@ class ExportFormat(StrEnum):
     """What an export is for."""
 
     RECORDS = "records"
+    OCSF = "ocsf"
     SIGNED = "signed"
 
 
@@ -46,6 +48,7 @@ class _Export:
     client: Client
     stream: BinaryIO
     reporter: FindingReporter
+    line: Callable[[AuditRecord], str] = json_line
     written: int = 0
     bad: int = 0
     nothing: str = ""
@@ -56,7 +59,7 @@ class _Export:
         for page in audit_pages(self.client, start, wanted):
             self.reporter.report(page.findings)
             for record in page.records:
-                self._write(f"{json_line(record)}\n", sound=bool(record.body))
+                self._write(f"{self.line(record)}\n", sound=bool(record.body))
             position = page.next
         if not self.written:
             self.nothing = nothing_line(start, page, wanted)
@@ -110,8 +113,8 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="records: a line of JSON each; signed: with a checkpoint and all that"
-            " `audit verify --export` needs.",
+            help="records: a line of JSON each; ocsf: an event of OCSF 1.8.0 each; signed: with a"
+            " checkpoint and all that `audit verify --export` needs.",
         ),
     ] = ExportFormat.RECORDS,
     records: AuditFilterOptions,
@@ -119,14 +122,15 @@ def export(
 ) -> None:
     """Writes the audit from a position to its present end, one line of JSON a record.
 
-    Exit code 1 if a record is missing or was edited; its body is null. Such records are
-    written whatever is asked for.
+    Exit code 1 if a record is missing or was edited; its body is null, its event a finding.
+    Such records are written whatever is asked for.
     """
     wanted = records.filter()
     if form is ExportFormat.SIGNED and wanted is not None:
         raise typer.BadParameter("a signed export has every record: filter what it holds later")
     with connection.open(default_role=ROLE) as client, _opened(output) as stream:
-        done = _Export(client, stream, FindingReporter())
+        line = ocsf_line if form is ExportFormat.OCSF else json_line
+        done = _Export(client, stream, FindingReporter(), line)
         if form is ExportFormat.SIGNED:
             position = done.signed(start)
         else:

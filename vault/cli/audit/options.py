@@ -38,6 +38,7 @@ _RPCS = tuple(
         freeze_service_pb2,
         policy_service_pb2,
         reveal_service_pb2,
+        freeze_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
