@@ -63,6 +63,7 @@ class Action(StrEnum):
     MANAGE_FREEZES = "manage_freezes"
     READ_AUDIT = "read_audit"
     READ_POLICY = "read_policy"
+    EXPLAIN_OTHERS = "explain_others"
 
 
 class Generator(StrEnum):
@@ -356,6 +357,7 @@ class AuditEvent:
         freeze: what the call changed about a freeze, or None.
         person: as the caller's.
         auth_time: as the caller's.
+        subject: whose access the call asked about, where the policy knows them, or empty.
     """
 
     rpc: str
@@ -382,6 +384,7 @@ class AuditEvent:
     freeze: FreezeChange | None = None
     person: Person | None = None
     auth_time: datetime | None = None
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

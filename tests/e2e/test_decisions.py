@@ -20,6 +20,7 @@ from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
+from vault.v1.policy_service_pb2 import AccessSubject
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
@@ -95,6 +96,7 @@ def _allowed() -> Iterator[Question]:
     yield Question("auditor", "CheckpointAudit", "", "")
     yield Question("auditor", "ProveAudit", "", "")
     yield Question("auditor", "GetPolicy", "", "")
+    yield Question("auditor", "ExplainAccess", "", "")
 
 
 ALLOWED = frozenset(_allowed())
@@ -109,7 +111,14 @@ def questions() -> Iterator[Question]:
             for rpc in DETOKENIZES:
                 for view in VIEWS:
                     yield Question(role, rpc, field, view)
-        for rpc in ("VerifyAudit", "TailAudit", "CheckpointAudit", "ProveAudit", "GetPolicy"):
+        for rpc in (
+            "VerifyAudit",
+            "TailAudit",
+            "CheckpointAudit",
+            "ProveAudit",
+            "GetPolicy",
+            "ExplainAccess",
+        ):
             yield Question(role, rpc, "", "")
 
 
@@ -196,10 +205,12 @@ def _call(client: Client, asked: Question) -> str:
         "CheckpointAudit": client.checkpoint_audit,
         "ProveAudit": lambda: client.prove_audit(position=1),
         "GetPolicy": client.get_policy,
+        "ExplainAccess": lambda: client.explain_access("tokenize", subject=SOMEBODY),
     }
     return _reason(calls[asked.rpc])
 
 
+SOMEBODY = AccessSubject(type="spiffe", id="spiffe://example.org/pipeline")
 ACTIONS = {
     "Tokenize": Action.TOKENIZE,
     "Detokenize": Action.DETOKENIZE,
@@ -216,6 +227,7 @@ ACTIONS = {
     "CheckpointAudit": Action.READ_AUDIT,
     "ProveAudit": Action.READ_AUDIT,
     "GetPolicy": Action.READ_POLICY,
+    "ExplainAccess": Action.EXPLAIN_OTHERS,
 }
 Decide = Callable[[Policy, Principal, Action, "str | None", str], "Allow | Deny"]
 

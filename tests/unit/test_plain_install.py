@@ -62,7 +62,7 @@ def modules_left_out() -> set[str]:
 LEFT_OUT = modules_left_out()
 # Commands that work with a plain install: whatever else there is says which extra it needs.
 PLAIN = (
-    {"tokenize", "detokenize", "erase", "login", "policy show"}
+    {"tokenize", "detokenize", "erase", "login", "policy show", "access explain"}
     | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove", "report")}
     | {f"freeze {name}" for name in ("list", "add", "lift")}
     | {"audit receipt verify"}

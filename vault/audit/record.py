@@ -178,6 +178,7 @@ def event_body(
             **({"ticket": event.ticket} if event.ticket else {}),
             **({"budget": event.budget._asdict()} if event.budget else {}),
             **({"charged": event.charged} if event.charged else {}),
+            **({"subject": event.subject} if event.subject else {}),
             **({"erasure": erasure} if erasure else {}),
             **({"freeze": _freeze_entry(event.freeze)} if event.freeze else {}),
             **_person_entries(event),

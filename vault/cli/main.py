@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from vault.cli import (
+    access,
     convert,
     development,
     erase,
@@ -55,6 +56,7 @@ app.command()(server.serve)
 app.command()(server.migrate)
 app.command()(health.health)
 app.add_typer(policy.app, name="policy")
+app.add_typer(access.app, name="access")
 app.add_typer(reveal.app, name="reveal")
 app.add_typer(freeze.app, name="freeze")
 app.add_typer(keys.app, name="keys")

@@ -380,3 +380,27 @@ class Client:
     def get_policy(self) -> policy_service_pb2.GetPolicyResponse:
         """Returns the policy in force and its digest."""
         return self._exchange.call(self._policy.GetPolicy, policy_service_pb2.GetPolicyRequest())
+
+    def explain_access(
+        self,
+        action: str,
+        field: str = "",
+        view: str = "",
+        *,
+        subject: policy_service_pb2.AccessSubject | None = None,
+        context: policy_service_pb2.AccessContext | None = None,
+    ) -> policy_service_pb2.ExplainAccessResponse:
+        """Returns whether the policy in force would allow something now, and why.
+
+        Args:
+            action: one of the policy's, such as ``detokenize``.
+            subject: whose access; None for the caller's own. Others' takes ``explain_others``.
+            context: purpose and ticket; with a subject also when, and from which address.
+        """
+        request = policy_service_pb2.ExplainAccessRequest(
+            subject=subject,
+            action=policy_service_pb2.AccessAction(name=action, view=view),
+            resource=policy_service_pb2.AccessResource(type="field", id=field) if field else None,
+            context=context,
+        )
+        return self._exchange.call(self._policy.ExplainAccess, request)

@@ -85,12 +85,15 @@ class Conditions:
 
         Approvals are no such condition: whether a grant has them, its row says.
         """
+        return next(self.all_unmet(context), None)
+
+    def all_unmet(self, context: CallContext) -> Iterator[Unmet]:
+        """Yields every condition that a call does not meet, in the order of ``unmet``."""
         checks = (self._networks, self._hours, self._purpose, self._ticket)
         for progress, check in enumerate(checks):
             refusal = check(context)
             if refusal is not None:
-                return Unmet(progress, *refusal)
-        return None
+                yield Unmet(progress, *refusal)
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Yields each condition as the policy has it: its key, and its value as text."""

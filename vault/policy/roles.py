@@ -25,7 +25,9 @@ __all__ = [
     "rights_of_roles",
 ]
 
-FIELDLESS = frozenset({Action.READ_AUDIT, Action.READ_POLICY, Action.MANAGE_FREEZES})
+FIELDLESS = frozenset(
+    {Action.READ_AUDIT, Action.READ_POLICY, Action.EXPLAIN_OTHERS, Action.MANAGE_FREEZES}
+)
 """Actions that concern no field."""
 
 VIEWED = frozenset({Action.DETOKENIZE, Action.DECRYPT, Action.REQUEST_REVEAL})

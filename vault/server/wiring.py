@@ -41,6 +41,7 @@ from vault.postgres.roles import refuse_privileged
 from vault.postgres.schema_revision import check_schema
 from vault.postgres.tampering import find_tampering, refuse_tampering
 from vault.postgres.transaction import retried, transaction
+from vault.rpc.methods.access import access_rpcs
 from vault.rpc.methods.audit import audit_rpcs
 from vault.rpc.methods.columns import column_rpcs
 from vault.rpc.methods.encryption import encryption_rpcs
@@ -60,6 +61,7 @@ from vault.server.policy_source import PolicySource
 from vault.server.unit_of_work import PostgresUnitOfWork
 from vault.server.unmatched_principals import UnmatchedPrincipals
 from vault.server.webhooks.tasks import notices_for, sending_tasks
+from vault.service.access.explain_access import AccessService
 from vault.service.admission import Admission
 from vault.service.audit import AuditService, Finding
 from vault.service.budgets import Budgets
@@ -194,7 +196,8 @@ def open_backend(
         stack.callback(policies.close)
         policies.start()
         refused = RefusedRows(audit_metrics)
-        admission = Admission(work, Budgets(keyring, refused.budget))
+        budgets = Budgets(keyring, refused.budget)
+        admission = Admission(work, budgets)
         side_work = PostgresUnitOfWork(side, chain_heads)
         freeze_rows = FreezeRows(keyring)
         freezes = FreezeWatch(freeze_rows, refused.freeze)
@@ -260,6 +263,7 @@ def open_backend(
                 reveal_rpcs(RevealService(admission, keyring, refused.reveal, notices)),
                 freeze_rpcs(FreezeService(admission, freeze_rows, freezes)),
                 policy_rpcs(PolicyService(admission, policies.status)),
+                access_rpcs(AccessService(admission, budgets)),
             ),
             policy=policies.current,
             reload=policies.reload,

@@ -164,6 +164,33 @@ class Admission:
             decision.receipt and action in _GRANTED,
         )
 
+    def admit_question(
+        self, call: Call, field: str, view: str, why: Justification, subject: str | None
+    ) -> Permit:
+        """Admits who asks about an access: the caller's own, or with ``explain_others`` another's.
+
+        Args:
+            subject: whose, as the audit may have it; None for the caller's own.
+        """
+        policy = call.policy
+        event = call.event(
+            "allowed",
+            field=_known_field(policy, field),
+            view=_known_view(policy, field, view),
+            purpose=_known_purpose(policy, why),
+        )
+        event = replace(event, subject=subject or "")
+        if subject is None:
+            if not event.roles:
+                raise self._deny(event, _NO_RIGHT)
+            return Permit(call.caller, event)
+        context = self._context(call.caller)
+        action = Action.EXPLAIN_OTHERS
+        decision = decide(policy, call.caller.principal, action, None, context=context)
+        if isinstance(decision, Deny):
+            raise self._deny(event, decision)
+        return Permit(call.caller, replace(event, roles=decision.roles))
+
     def admit_on_some_field(self, call: Call, actions: Collection[Action]) -> Permit:
         """Admits who may do one of the actions on any field. Raises Denied.
 

@@ -70,6 +70,19 @@ class Budgets:
         store.update(key, self._sealed(key, total, write_windows(windows)))
         return total
 
+    def left(self, store: BudgetStore, key: BudgetKey, budget: Budget) -> Sequence[int]:
+        """Returns how many values are left now in each window of a budget; charges nothing.
+
+        Raises BudgetInvalid, StoreUnavailable.
+        """
+        now, counter = store.lock(key)
+        if counter is None:
+            return [quota.values for quota in budget]
+        self._check(key, counter, self._known.of(key))
+        lengths = frozenset(quota.seconds for quota in budget)
+        windows = charged(read_windows(counter.windows), lengths, 0, now)
+        return [max(0, quota.values - windows[quota.seconds].used) for quota in budget]
+
     def remember(self, key: BudgetKey, total: int) -> None:
         """Takes note of what a charge that is committed came to."""
         self._known.note(key, total)

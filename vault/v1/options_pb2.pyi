@@ -50,6 +50,8 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Approves, denies and revokes what others ask to see."""
     PERMISSION_MANAGE_FREEZES: _Permission.ValueType  # 12
     """Freezes callers, and lifts freezes of others."""
+    PERMISSION_EXPLAIN_OTHERS: _Permission.ValueType  # 13
+    """Explains what others may do."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Permission names the policy action a caller must hold for an RPC. The values
@@ -82,6 +84,8 @@ PERMISSION_APPROVE_REVEAL: Permission.ValueType  # 11
 """Approves, denies and revokes what others ask to see."""
 PERMISSION_MANAGE_FREEZES: Permission.ValueType  # 12
 """Freezes callers, and lifts freezes of others."""
+PERMISSION_EXPLAIN_OTHERS: Permission.ValueType  # 13
+"""Explains what others may do."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int

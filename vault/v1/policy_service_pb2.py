@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/policy_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"\x12\n\x10GetPolicyRequest\"\xb6\x01\n\x11GetPolicyResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07servers\x18\x04 \x03(\x0b\x32\x16.vault.v1.PolicyServer\x12\"\n\x04\x66ile\x18\x05 \x01(\x0b\x32\x14.vault.v1.PolicyFile\",\n\x0cPolicyServer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"t\n\nPolicyFile\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x36\n\x12\x64iffers_since_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2[\n\rPolicyService\x12J\n\tGetPolicy\x12\x1a.vault.v1.GetPolicyRequest\x1a\x1b.vault.v1.GetPolicyResponse\"\x04\x88\xb5\x18\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvault/v1/policy_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"\x12\n\x10GetPolicyRequest\"\xb6\x01\n\x11GetPolicyResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07servers\x18\x04 \x03(\x0b\x32\x16.vault.v1.PolicyServer\x12\"\n\x04\x66ile\x18\x05 \x01(\x0b\x32\x14.vault.v1.PolicyFile\",\n\x0cPolicyServer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"t\n\nPolicyFile\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x36\n\x12\x64iffers_since_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbe\x01\n\x14\x45xplainAccessRequest\x12(\n\x07subject\x18\x01 \x01(\x0b\x32\x17.vault.v1.AccessSubject\x12&\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x16.vault.v1.AccessAction\x12*\n\x08resource\x18\x03 \x01(\x0b\x32\x18.vault.v1.AccessResource\x12(\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x17.vault.v1.AccessContext\"P\n\rAccessSubject\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12%\n\x06groups\x18\x03 \x03(\x0b\x32\x15.vault.v1.AccessGroup\"M\n\x0b\x41\x63\x63\x65ssGroup\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\x12\r\n\x05\x63laim\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\"*\n\x0c\x41\x63\x63\x65ssAction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04view\x18\x02 \x01(\t\"*\n\x0e\x41\x63\x63\x65ssResource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"k\n\rAccessContext\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\"S\n\x15\x45xplainAccessResponse\x12\x10\n\x08\x64\x65\x63ision\x18\x01 \x01(\x08\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x17.vault.v1.AccessReasons\"\xc1\x01\n\rAccessReasons\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04view\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12#\n\x05rules\x18\x05 \x03(\x0b\x32\x14.vault.v1.AccessRule\x12\'\n\x07\x62udgets\x18\x06 \x03(\x0b\x32\x16.vault.v1.AccessBudget\x12\r\n\x05notes\x18\x07 \x03(\t\x12\x15\n\rpolicy_digest\x18\x08 \x01(\t\"}\n\nAccessRule\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\x12\x0c\n\x04says\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65\x63ides\x18\x05 \x01(\x08\x12$\n\x07missing\x18\x06 \x03(\x0b\x32\x13.vault.v1.AccessGap\",\n\tAccessGap\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"U\n\x0c\x41\x63\x63\x65ssBudget\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\x05\x12\x0e\n\x06values\x18\x03 \x01(\x03\x12\x0b\n\x03per\x18\x04 \x01(\t\x12\x0c\n\x04left\x18\x05 \x01(\x03\x32\xb3\x01\n\rPolicyService\x12J\n\tGetPolicy\x12\x1a.vault.v1.GetPolicyRequest\x1a\x1b.vault.v1.GetPolicyResponse\"\x04\x88\xb5\x18\x08\x12V\n\rExplainAccess\x12\x1e.vault.v1.ExplainAccessRequest\x1a\x1f.vault.v1.ExplainAccessResponse\"\x04\x88\xb5\x18\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\210\265\030\010'
+  _globals['_POLICYSERVICE'].methods_by_name['ExplainAccess']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ExplainAccess']._serialized_options = b'\210\265\030\r'
   _globals['_GETPOLICYREQUEST']._serialized_start=100
   _globals['_GETPOLICYREQUEST']._serialized_end=118
   _globals['_GETPOLICYRESPONSE']._serialized_start=121
@@ -43,6 +45,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYSERVER']._serialized_end=349
   _globals['_POLICYFILE']._serialized_start=351
   _globals['_POLICYFILE']._serialized_end=467
-  _globals['_POLICYSERVICE']._serialized_start=469
-  _globals['_POLICYSERVICE']._serialized_end=560
+  _globals['_EXPLAINACCESSREQUEST']._serialized_start=470
+  _globals['_EXPLAINACCESSREQUEST']._serialized_end=660
+  _globals['_ACCESSSUBJECT']._serialized_start=662
+  _globals['_ACCESSSUBJECT']._serialized_end=742
+  _globals['_ACCESSGROUP']._serialized_start=744
+  _globals['_ACCESSGROUP']._serialized_end=821
+  _globals['_ACCESSACTION']._serialized_start=823
+  _globals['_ACCESSACTION']._serialized_end=865
+  _globals['_ACCESSRESOURCE']._serialized_start=867
+  _globals['_ACCESSRESOURCE']._serialized_end=909
+  _globals['_ACCESSCONTEXT']._serialized_start=911
+  _globals['_ACCESSCONTEXT']._serialized_end=1018
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=1020
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=1103
+  _globals['_ACCESSREASONS']._serialized_start=1106
+  _globals['_ACCESSREASONS']._serialized_end=1299
+  _globals['_ACCESSRULE']._serialized_start=1301
+  _globals['_ACCESSRULE']._serialized_end=1426
+  _globals['_ACCESSGAP']._serialized_start=1428
+  _globals['_ACCESSGAP']._serialized_end=1472
+  _globals['_ACCESSBUDGET']._serialized_start=1474
+  _globals['_ACCESSBUDGET']._serialized_end=1559
+  _globals['_POLICYSERVICE']._serialized_start=1562
+  _globals['_POLICYSERVICE']._serialized_end=1741
 # @@protoc_insertion_point(module_scope)

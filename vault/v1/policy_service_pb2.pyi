@@ -141,3 +141,401 @@ class PolicyFile(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyFile: _TypeAlias = PolicyFile  # noqa: Y015
+
+@_typing.final
+class ExplainAccessRequest(_message.Message):
+    """ExplainAccessRequest asks whether something may be done. It has the parts of the Access
+    Evaluation API of OpenID AuthZEN (Authorization API 1.0).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject(self) -> Global___AccessSubject:
+        """Whose access; not set: the caller's own, as of now and from where the call comes.
+        Others' takes `explain_others`.
+        """
+
+    @_builtins.property
+    def action(self) -> Global___AccessAction:
+        """What would be done."""
+
+    @_builtins.property
+    def resource(self) -> Global___AccessResource:
+        """With what; not set for an action that concerns no field."""
+
+    @_builtins.property
+    def context(self) -> Global___AccessContext:
+        """How."""
+
+    def __init__(
+        self,
+        *,
+        subject: Global___AccessSubject | None = ...,
+        action: Global___AccessAction | None = ...,
+        resource: Global___AccessResource | None = ...,
+        context: Global___AccessContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context", "resource", b"resource", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "context", b"context", "resource", b"resource", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAccessRequest: _TypeAlias = ExplainAccessRequest  # noqa: Y015
+
+@_typing.final
+class AccessSubject(_message.Message):
+    """AccessSubject is somebody whose access is asked about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """`spiffe` or `jwt`."""
+    id: _builtins.str
+    """A SPIFFE ID; or ISSUER#SUBJECT of a JWT, as in audit records."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessGroup]:
+        """Of a JWT: the claims that may give roles. No server knows who is in which groups."""
+
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        id: _builtins.str = ...,
+        groups: _abc.Iterable[Global___AccessGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "id", b"id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessSubject: _TypeAlias = AccessSubject  # noqa: Y015
+
+@_typing.final
+class AccessGroup(_message.Message):
+    """AccessGroup is a claim of a JWT, as the policy's `principals` have it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """The issuer."""
+    audience: _builtins.str
+    """For whom the JWT is."""
+    claim: _builtins.str
+    """The claim's name."""
+    value: _builtins.str
+    """Its value, or one of them."""
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        audience: _builtins.str = ...,
+        claim: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "claim", b"claim", "issuer", b"issuer", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessGroup: _TypeAlias = AccessGroup  # noqa: Y015
+
+@_typing.final
+class AccessAction(_message.Message):
+    """AccessAction is what would be done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """An action of the policy, such as `detokenize`."""
+    view: _builtins.str
+    """In which view; empty for the only one that is granted."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        view: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessAction: _TypeAlias = AccessAction  # noqa: Y015
+
+@_typing.final
+class AccessResource(_message.Message):
+    """AccessResource is what it would be done with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """`field`, or empty."""
+    id: _builtins.str
+    """The field's name."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessResource: _TypeAlias = AccessResource  # noqa: Y015
+
+@_typing.final
+class AccessContext(_message.Message):
+    """AccessContext is how it would be done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """What for."""
+    ticket: _builtins.str
+    """Of which ticket."""
+    address: _builtins.str
+    """From which IP address. Only with a subject."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When; not set: now. Only with a subject."""
+
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "purpose", b"purpose", "ticket", b"ticket", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessContext: _TypeAlias = AccessContext  # noqa: Y015
+
+@_typing.final
+class ExplainAccessResponse(_message.Message):
+    """ExplainAccessResponse is the decision as of now. It permits nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    decision: _builtins.bool
+    """Whether a call for one value would be answered. A call that takes a grant would not be,
+    without one.
+    """
+    @_builtins.property
+    def context(self) -> Global___AccessReasons:
+        """Why."""
+
+    def __init__(
+        self,
+        *,
+        decision: _builtins.bool = ...,
+        context: Global___AccessReasons | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAccessResponse: _TypeAlias = ExplainAccessResponse  # noqa: Y015
+
+@_typing.final
+class AccessReasons(_message.Message):
+    """AccessReasons say why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """The reason that the call would be refused with; empty where it would be allowed."""
+    message: _builtins.str
+    """The same for people."""
+    view: _builtins.str
+    """In which view values would be answered."""
+    policy_digest: _builtins.str
+    """Digest of the policy that decided."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The subject's roles."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessRule]:
+        """The policy's entries that bear on it, denies first."""
+
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessBudget]:
+        """The budgets that it would be charged to, one entry a window."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why the policy does not know the subject. For people."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        view: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        rules: _abc.Iterable[Global___AccessRule] | None = ...,
+        budgets: _abc.Iterable[Global___AccessBudget] | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        policy_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "message", b"message", "notes", b"notes", "policy_digest", b"policy_digest", "reason", b"reason", "roles", b"roles", "rules", b"rules", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessReasons: _TypeAlias = AccessReasons  # noqa: Y015
+
+@_typing.final
+class AccessRule(_message.Message):
+    """AccessRule is an entry of the policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    SAYS_FIELD_NUMBER: _builtins.int
+    DECIDES_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Its key path, such as `roles.support[0]`."""
+    line: _builtins.int
+    """Its line in the file, from 1."""
+    effect: _builtins.str
+    """`allows`, `denies`, `limits` or `notes`."""
+    says: _builtins.str
+    """What it says about the call. For people."""
+    decides: _builtins.bool
+    """Whether the decision is this rule's: it denies, or it allows and nothing is missing."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessGap]:
+        """What a rule that allows asks for, and the call does not have."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        line: _builtins.int = ...,
+        effect: _builtins.str = ...,
+        says: _builtins.str = ...,
+        decides: _builtins.bool = ...,
+        missing: _abc.Iterable[Global___AccessGap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decides", b"decides", "effect", b"effect", "line", b"line", "missing", b"missing", "path", b"path", "says", b"says"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessRule: _TypeAlias = AccessRule  # noqa: Y015
+
+@_typing.final
+class AccessGap(_message.Message):
+    """AccessGap is a condition that is not met."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """The reason that a call without it is refused with, such as `PURPOSE_REQUIRED`."""
+    message: _builtins.str
+    """The same for people."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessGap: _TypeAlias = AccessGap  # noqa: Y015
+
+@_typing.final
+class AccessBudget(_message.Message):
+    """AccessBudget is what is left of one window of a budget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEW_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    view: _builtins.str
+    """The view that it is counted for."""
+    rule: _builtins.int
+    """Which of several budgets it is a window of, from 0. One of them must have enough left in all
+    of its windows.
+    """
+    values: _builtins.int
+    """The window's values."""
+    per: _builtins.str
+    """Its length, such as `1h`."""
+    left: _builtins.int
+    """What is left of it now."""
+    def __init__(
+        self,
+        *,
+        view: _builtins.str = ...,
+        rule: _builtins.int = ...,
+        values: _builtins.int = ...,
+        per: _builtins.str = ...,
+        left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "per", b"per", "rule", b"rule", "values", b"values", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessBudget: _TypeAlias = AccessBudget  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PolicyServiceStub(object):
-    """PolicyService shows which policy is in force.
+    """PolicyService shows which policy is in force, and explains what it allows.
     """
 
     def __init__(self, channel):
@@ -40,16 +40,30 @@ class PolicyServiceStub(object):
                 request_serializer=vault_dot_v1_dot_policy__service__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_policy__service__pb2.GetPolicyResponse.FromString,
                 _registered_method=True)
+        self.ExplainAccess = channel.unary_unary(
+                '/vault.v1.PolicyService/ExplainAccess',
+                request_serializer=vault_dot_v1_dot_policy__service__pb2.ExplainAccessRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_policy__service__pb2.ExplainAccessResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer(object):
-    """PolicyService shows which policy is in force.
+    """PolicyService shows which policy is in force, and explains what it allows.
     """
 
     def GetPolicy(self, request, context):
         """Returns the policy in force and its digest, and how the file of the server that answers
         stands to it.
         For roles that the policy allows `read_policy`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainAccess(self, request, context):
+        """Explains whether the policy in force would allow something now: which rules decide, in which
+        view, and what is missing. Everybody with a role may ask it of themselves; of others it takes
+        `explain_others`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +77,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     request_deserializer=vault_dot_v1_dot_policy__service__pb2.GetPolicyRequest.FromString,
                     response_serializer=vault_dot_v1_dot_policy__service__pb2.GetPolicyResponse.SerializeToString,
             ),
+            'ExplainAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAccess,
+                    request_deserializer=vault_dot_v1_dot_policy__service__pb2.ExplainAccessRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_policy__service__pb2.ExplainAccessResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'vault.v1.PolicyService', rpc_method_handlers)
@@ -72,7 +91,7 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
-    """PolicyService shows which policy is in force.
+    """PolicyService shows which policy is in force, and explains what it allows.
     """
 
     @staticmethod
@@ -92,6 +111,33 @@ class PolicyService(object):
             '/vault.v1.PolicyService/GetPolicy',
             vault_dot_v1_dot_policy__service__pb2.GetPolicyRequest.SerializeToString,
             vault_dot_v1_dot_policy__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.PolicyService/ExplainAccess',
+            vault_dot_v1_dot_policy__service__pb2.ExplainAccessRequest.SerializeToString,
+            vault_dot_v1_dot_policy__service__pb2.ExplainAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

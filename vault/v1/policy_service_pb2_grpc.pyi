@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PolicyServiceStub:
-    """PolicyService shows which policy is in force."""
+    """PolicyService shows which policy is in force, and explains what it allows."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,10 +38,15 @@ class PolicyServiceStub:
     stands to it.
     For roles that the policy allows `read_policy`.
     """
+    ExplainAccess: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ExplainAccessRequest, _policy_service_pb2.ExplainAccessResponse]
+    """Explains whether the policy in force would allow something now: which rules decide, in which
+    view, and what is missing. Everybody with a role may ask it of themselves; of others it takes
+    `explain_others`.
+    """
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
-    """PolicyService shows which policy is in force."""
+    """PolicyService shows which policy is in force, and explains what it allows."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
@@ -49,9 +54,14 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     stands to it.
     For roles that the policy allows `read_policy`.
     """
+    ExplainAccess: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ExplainAccessRequest, _policy_service_pb2.ExplainAccessResponse]  # type: ignore[assignment]
+    """Explains whether the policy in force would allow something now: which rules decide, in which
+    view, and what is missing. Everybody with a role may ask it of themselves; of others it takes
+    `explain_others`.
+    """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PolicyService shows which policy is in force."""
+    """PolicyService shows which policy is in force, and explains what it allows."""
 
     @_abc_1.abstractmethod
     def GetPolicy(
@@ -62,6 +72,17 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the policy in force and its digest, and how the file of the server that answers
         stands to it.
         For roles that the policy allows `read_policy`.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainAccess(
+        self,
+        request: _policy_service_pb2.ExplainAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_service_pb2.ExplainAccessResponse, _abc.Awaitable[_policy_service_pb2.ExplainAccessResponse]]:
+        """Explains whether the policy in force would allow something now: which rules decide, in which
+        view, and what is missing. Everybody with a role may ask it of themselves; of others it takes
+        `explain_others`.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from vault.audit.record import (
 from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import ConfigError, DecryptionFailed
-from vault.model import Action, AuditEvent, ChargedBudget, Person
+from vault.model import Action, AuditEvent, ChargedBudget, FreezeChange, FreezeTarget, Person
 
 KEY = MacKey(7, bytes(range(32)))
 WRITER = UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -45,6 +45,8 @@ EVENT = AuditEvent(
     ticket="FRAUD-12",
     budget=ChargedBudget(Action.DETOKENIZE, "full"),
     charged=3,
+    subject="spiffe://example.org/other",
+    freeze=FreezeChange(FreezeTarget("principal", "spiffe://example.org/x"), True, NOW),
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
@@ -87,7 +89,9 @@ def test_a_persons_record_says_who_and_since_when() -> None:
 
 
 def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
-    event = replace(EVENT, person=None, auth_time=None, ticket="", budget=None, charged=0)
+    none: dict[str, object] = {"freeze": None, "subject": ""}
+    none |= {"person": None, "auth_time": None, "ticket": "", "budget": None, "charged": 0}
+    event = replace(EVENT, **none)  # type: ignore[arg-type]
     assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (
         '{"counts":{"TOKEN_NOT_FOUND":1,"ok":2},"credential":"0a1b","field":"card_number",'
         '"grant":"","key_versions":[1,2],"kind":"call","number":5,"outcome":"allowed",'

@@ -327,7 +327,7 @@ def test_a_value_too_long_for_ff3_1_is_refused() -> None:
     ("body", "path", "message"),
     [
         ("fields: ['*'], allow: [redact]", "roles.r[0].allow[0]", "'redact' is not built yet"),
-        ("allow: [explain_others]", "roles.r[0].allow[0]", "not built yet"),
+        ("allow: [manage_keys]", "roles.r[0].allow[0]", "not built yet"),
         ("fields: ['*'], allow: [delete]", "roles.r[0].allow[0]", "is unknown"),
         ("fields: ['*'], allow: tokenize", "roles.r[0].allow", "must be a list"),
         ("fields: ['*'], allow: []", "roles.r[0].allow", "empty list"),

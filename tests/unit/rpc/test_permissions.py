@@ -7,6 +7,7 @@ import pytest
 
 from tests.api import declared_methods
 from vault.model import Action
+from vault.rpc.methods.access import access_rpcs
 from vault.rpc.methods.audit import audit_rpcs
 from vault.rpc.methods.columns import column_rpcs
 from vault.rpc.methods.encryption import encryption_rpcs
@@ -17,6 +18,7 @@ from vault.rpc.methods.registry import registry
 from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.rpc.permissions import permissions
+from vault.service.access.explain_access import AccessService
 from vault.service.audit import AuditService
 from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
@@ -44,6 +46,7 @@ def test_every_rpc_of_the_api_has_a_row(every: Set[str]) -> None:
         encryption_rpcs(cast("EncryptionService", None)),
         audit_rpcs(cast("AuditService", None)),
         policy_rpcs(cast("PolicyService", None)),
+        access_rpcs(cast("AccessService", None)),
         reveal_rpcs(cast("RevealService", None)),
         freeze_rpcs(cast("FreezeService", None)),
     )

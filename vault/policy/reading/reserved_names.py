@@ -27,7 +27,6 @@ class Place(Enum):
 _TABLE: tuple[tuple[str, tuple[Place, ...], str], ...] = (
     ("subject", (Place.SCOPE,), ""),
     ("session", (Place.SCOPE,), ""),
-    ("explain_others", (Place.ACTION,), ""),
     ("manage_keys", (Place.ACTION,), ""),
     ("redact", (Place.ACTION,), ""),
     ("restore", (Place.ACTION,), ""),

@@ -1,0 +1,1 @@
+"""Explaining what callers may do."""
