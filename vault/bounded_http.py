@@ -27,6 +27,10 @@ class BoundedResponse:
         """The HTTP status."""
         return self._response.status_code
 
+    def header(self, name: str) -> str:
+        """Returns a header, empty where there is none."""
+        return self._response.headers.get(name, "")
+
     def read(self, limit: int) -> bytes:
         """Returns the body; of one longer than ``limit`` bytes somewhat more than those.
 
