@@ -19,6 +19,7 @@ from vault.config.values import (
     HttpsUrl,
     JwtAlgorithm,
     Leeway,
+    ObjectStoreUrl,
     Origin,
     Port,
     TrustDomain,
@@ -283,6 +284,23 @@ class WitnessSettings(_Section):
     """Its public key, a vkey of type 0x04 (cosignature)."""
 
 
+class ObjectStoreSettings(_Section):
+    """An object store with S3's protocol that the audit's log is published in.
+
+    It must know writes under a condition (``If-None-Match``).
+    """
+
+    url: ObjectStoreUrl
+    """What objects' names come after: the bucket in the host or the path, and a prefix."""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    """That requests are signed for."""
+    credentials_file: FilePath
+    """The access key, as in ``~/.aws/credentials``, section ``default``; a secret. Read again
+    for each request."""
+    ca: FilePath | None = None
+    """Authority of the store's certificate, PEM; the system's if left out."""
+
+
 class AuditSettings(_Section):
     """The audit."""
 
@@ -290,14 +308,15 @@ class AuditSettings(_Section):
     """This server's name in the records; the host's name if left out."""
     publish: FilePath | None = None
     """Directory that the log's tiles and checkpoints are published in (C2SP tlog-tiles)."""
+    object_store: ObjectStoreSettings | None = None
     publish_interval: Duration = timedelta(minutes=1)
     """Time between two checkpoints there."""
     witnesses: Annotated[tuple[WitnessSettings, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> AuditSettings:
-        if self.witnesses and self.publish is None:
-            raise ValueError("witnesses cosign what is published: set publish")
+        if self.witnesses and self.publish is None and self.object_store is None:
+            raise ValueError("witnesses cosign what is published: set publish or object_store")
         return self
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "HttpsUrl",
     "JwtAlgorithm",
     "Leeway",
+    "ObjectStoreUrl",
     "Origin",
     "Port",
     "TrustDomain",
@@ -119,6 +120,15 @@ def _webhook_url(value: str) -> str:
     return value
 
 
+def _object_store_url(value: str) -> str:
+    if not re.fullmatch(r"[a-z]+://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?", value):
+        raise ValueError(
+            "write an address of plain names: with the bucket, and a prefix if you like, as in "
+            "https://bucket.s3.eu-central-1.amazonaws.com/prefix"
+        )
+    return _webhook_url(value).rstrip("/")
+
+
 def _claim_path(value: str) -> str:
     if value.startswith("/"):
         if re.search(r"~(?![01])|/(?:/|$)", value):
@@ -146,6 +156,7 @@ Count = Annotated[int, Field(ge=1)]
 Url = Annotated[str, AfterValidator(_url)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 Origin = Annotated[str, AfterValidator(_origin)]
+ObjectStoreUrl = Annotated[str, AfterValidator(_object_store_url)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 TrustDomain = Annotated[str, AfterValidator(_trust_domain)]

@@ -23,14 +23,11 @@ from vault.audit.named_manifests import read_named_manifests
 from vault.audit.queries import PostgresAuditQueries
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.record import NamedManifest
-from vault.audit.tlog.note import NoteKey, SignatureType
 from vault.audit.transaction_appender import transaction_appender
-from vault.audit.tree.publisher import Publisher
 from vault.audit.tree.stored_tree import StoredTree
-from vault.audit.tree.witness import Witness
-from vault.config import DatabaseSettings, Settings, WitnessSettings, read_secret
+from vault.config import DatabaseSettings, Settings, read_secret
 from vault.crypto.field_key import MacKey
-from vault.errors import ConfigError, KeysUnavailable
+from vault.errors import KeysUnavailable
 from vault.keys.hashicorp import HashicorpKeyWrapper
 from vault.keys.keyring import Keyring
 from vault.model import DEFAULT_TENANT, AuditEvent, Caller
@@ -52,7 +49,7 @@ from vault.rpc.methods.registry import Method, registry
 from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.server.audit.integration import IntegrationTask
-from vault.server.audit.publishing import PublishingTask
+from vault.server.audit.publishing import publishing_tasks
 from vault.server.freezes.refreshing import FreezeRefresher
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
@@ -229,19 +226,13 @@ def open_backend(
         audit_queries = PostgresAuditQueries(
             readers[0], audit_key, audit_key_of, keyring.mismatches
         )
-        if settings.audit.publish is not None:
-            publisher = Publisher(
-                readers[1].log,
-                StoredTree(side),
-                audit_key,
-                settings.audit.publish,
-                [_witness(each) for each in settings.audit.witnesses],
-            )
-            publishing = PublishingTask(
-                publisher.publish,
-                settings.audit.publish_interval.total_seconds(),
-                audit_metrics.count_unpublished,
-            )
+        for publishing in publishing_tasks(
+            settings.audit,
+            readers[1].log,
+            StoredTree(side),
+            audit_key,
+            audit_metrics.count_unpublished,
+        ):
             stack.callback(publishing.stop)
             publishing.start()
         notices = notices_for(settings.webhooks, keyring)
@@ -279,16 +270,6 @@ def open_backend(
             },
             format_space_left=lambda: _measure_format_space(work, policies.current()),
         )
-
-
-def _witness(settings: WitnessSettings) -> Witness:
-    try:
-        key = NoteKey.from_vkey(settings.public_key)
-    except ValueError:
-        key = None
-    if key is None or key.type is not SignatureType.COSIGNATURE:
-        raise ConfigError("audit.witnesses: public_key is no vkey of a witness (type 0x04)")
-    return Witness(settings.url, key)
 
 
 def _altered_tables(connection: Connection) -> Sequence[Finding]:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from tests.small_bucket import small_bucket
 from tests.small_witness import SmallWitness
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.integrator import Integrator
 from vault.audit.memory import RememberedAudit
 from vault.audit.merkle import EMPTY
+from vault.audit.objects.published import PublishedObjects
 from vault.audit.reading import PostgresAuditReader
 from vault.audit.tlog.note import Note, NoteKey
 from vault.audit.tlog.tiles import Tile, tiles_between
 from vault.audit.tlog.tree_head import TreeHead
 from vault.audit.tree import published, publisher
+from vault.audit.tree.place import Place
+from vault.audit.tree.published import PublishedLog
 from vault.audit.tree.publisher import Publisher
 from vault.audit.tree.stored_tree import StoredTree
 from vault.audit.tree.witness import Witness
@@ -57,12 +62,18 @@ class Server:
         )
         self.directory = directory
         tree = StoredTree(self.engine)
-        self.publisher = Publisher(self.reader.log, tree, lambda: KEY, directory)
+        self.place_of: Callable[[str], Place] = partial(PublishedLog, directory)
+        self.publisher = Publisher(self.reader.log, tree, lambda: KEY, self.place_of)
+
+    def publish_into(self, place_of: Callable[[str], Place]) -> None:
+        """Has it publish elsewhere from now on."""
+        self.place_of = place_of
+        self.ask()
 
     def ask(self, *witnesses: Witness) -> None:
         """Has what is published from now on cosigned."""
         tree = StoredTree(self.engine)
-        self.publisher = Publisher(self.reader.log, tree, lambda: KEY, self.directory, witnesses)
+        self.publisher = Publisher(self.reader.log, tree, lambda: KEY, self.place_of, witnesses)
 
     def call(self, times: int) -> None:
         for _ in range(times):
@@ -228,17 +239,10 @@ def test_a_checkpoint_that_is_none_is_not_replaced(start: Callable[[], Server]) 
 def test_two_servers_publish_in_turn(start: Callable[[], Server]) -> None:
     servers = [start(), start()]
     servers[0].call(50)
-    stop = threading.Event()
-    failed: list[Exception] = []
-
-    def publish(server: Server) -> None:
-        try:
-            while not stop.is_set():
-                server.publisher.publish()
-        except Exception as error:  # noqa: BLE001 - a thread's must be seen
-            failed.append(error)
-
-    threads = [threading.Thread(target=publish, args=(server,)) for server in servers]
+    stop, failed = threading.Event(), list[Exception]()
+    threads = [
+        threading.Thread(target=publish_until, args=(stop, each, failed)) for each in servers
+    ]
     for thread in threads:
         thread.start()
     for _ in range(10):
@@ -302,3 +306,51 @@ def test_the_database_has_an_origin_or_nothing_is_published(
     store = PostgresDataKeyStore(server.engine)
     store.begin_epoch(store.database_identity().current, [])
     assert server.publisher.publish() == 0
+
+
+def publish_until(stop: threading.Event, server: Server, failed: list[Exception]) -> None:
+    try:
+        while not stop.is_set():
+            server.publisher.publish()
+    except Exception as error:  # noqa: BLE001 - a thread's must be seen
+        failed.append(error)
+
+
+def test_two_servers_publish_into_an_object_store(
+    start: Callable[[], Server], tmp_path: Path, owner: Owner
+) -> None:
+    """Without a lock; and what they have published is not contradicted, nor taken away unseen."""
+    servers = [start(), start()]
+    servers[0].call(50)
+    stop, failed = threading.Event(), list[Exception]()
+    with small_bucket(tmp_path / "store") as bucket:
+        for each in servers:
+            each.publish_into(partial(PublishedObjects, bucket.store()))
+        threads = [
+            threading.Thread(target=publish_until, args=(stop, each, failed)) for each in servers
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            servers[0].call(50)
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        assert failed == []
+        assert servers[1].publisher.publish() == 0
+        (log,) = [each.parent for each in bucket.objects.glob("tokenvault/*/checkpoint")]
+        (log / "checkpoint").chmod(0o644)
+        assert read(log).size == 301
+        for kept in (log / "checkpoints").iterdir():
+            head = TreeHead.from_text(Note.parse(kept.read_text()).text)
+            assert kept.name == f"{head.size:020}"
+        # The log is put back, and the bucket's newest checkpoint with it.
+        owner.execute("TRUNCATE audit_log, audit_records, audit_heads, audit_writers, audit_roots")
+        other = start()
+        other.publish_into(partial(PublishedObjects, bucket.store()))
+        other.call(300)
+        with pytest.raises(AuditUnavailable, match="does not continue the checkpoint over 301"):
+            other.publisher.publish()
+        (log / "checkpoint").unlink()
+        with pytest.raises(AuditUnavailable, match=r"something else as tile"):
+            other.publisher.publish()

@@ -11,6 +11,7 @@ from vault.config import load_settings, parse_duration
 from vault.errors import ConfigError
 from vault.model import NoticeType
 
+STORE = 'region = "r"\ncredentials_file = "c"\n'
 MINIMAL = """
 [server]
 cert = "tls/server.pem"
@@ -113,6 +114,21 @@ def test_several_hosts_of_the_database(tmp_path: Path, hosts: str) -> None:
             "[policy]",
             '[[audit.witnesses]]\nurl = "https://w"\npublic_key = "k"\n[policy]',
             "audit: witnesses cosign what is published",
+        ),
+        *(
+            (
+                "[policy]",
+                f'[audit.object_store]\nurl = "{url}"\n{STORE}[policy]',
+                message,
+            )
+            for url, message in (
+                ("http://s3.example.org/logs", "http:// is for this machine alone"),
+                ("https://key:hunter2@s3.example.org/logs", "an address of plain names"),
+                ("https://s3.example.org/a b", "an address of plain names"),
+                ("https://s3.example.org/logs?x=1", "an address of plain names"),
+                ("s3://logs", "an address of plain names"),
+                ("ftp://logs", "write an https:// address"),
+            )
         ),
         (
             "[policy]",

@@ -7,7 +7,7 @@ import pytest
 from vault.audit.tlog.note import NoteKey, SignatureType
 from vault.config import WitnessSettings
 from vault.errors import ConfigError
-from vault.server.wiring import _witness
+from vault.server.audit.publishing import _witness
 
 KEY = NoteKey("w.example", bytes(32), SignatureType.COSIGNATURE)
 

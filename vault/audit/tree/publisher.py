@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import structlog
 
@@ -11,7 +10,7 @@ from vault.audit.checkpoint import CheckpointLog, sign_log
 from vault.audit.tlog.note import Note
 from vault.audit.tlog.proofs import verify_consistency
 from vault.audit.tlog.tree_head import TreeHead
-from vault.audit.tree.published import PublishedLog
+from vault.audit.tree.place import OvertakenError, Place
 from vault.audit.tree.stored_tree import StoredTree
 from vault.audit.tree.tiling import make_tiles
 from vault.audit.tree.witness import Witness, WitnessError
@@ -25,13 +24,13 @@ _MAX_STEP = 1 << 14  # entries of a checkpoint more than the one before
 
 
 class Publisher:
-    """Publishes into a directory. For one thread.
+    """Publishes into a directory or an object store. For one thread.
 
     Args:
         log: returns the log and its origin. Raises AuditUnavailable, KeysUnavailable, and
             InvalidRequest for an empty one.
         key: returns the active audit key. Raises KeysUnavailable.
-        directory: of all logs; a restored database begins another one in it.
+        place_of: returns where the log of an origin is published.
         witnesses: asked to cosign each checkpoint; one that does not is asked again.
     """
 
@@ -40,13 +39,13 @@ class Publisher:
         log: Callable[[], tuple[CheckpointLog, str]],
         tree: StoredTree,
         key: Callable[[], MacKey],
-        directory: Path,
+        place_of: Callable[[str], Place],
         witnesses: Sequence[Witness] = (),
     ) -> None:
         self._log = log
         self._tree = tree
         self._key = key
-        self._directory = directory
+        self._place_of = place_of
         self._witnesses = witnesses
         self._silent: set[str] = set()
 
@@ -60,7 +59,12 @@ class Publisher:
             _, origin = self._log()
         except InvalidRequest:
             return 0  # nothing was integrated yet
-        published = PublishedLog(self._directory, origin)
+        try:
+            return self._publish(self._place_of(origin))
+        except OvertakenError:
+            return 0  # as below
+
+    def _publish(self, published: Place) -> int:
         with published.locked() as alone:
             if not alone:
                 return 0  # another process works
@@ -78,7 +82,7 @@ class Publisher:
             self._have_cosigned(published)
         return log.size - size
 
-    def _have_cosigned(self, published: PublishedLog) -> None:
+    def _have_cosigned(self, published: Place) -> None:
         """Adds the signatures of witnesses that have not cosigned the checkpoint yet."""
         checkpoint = published.checkpoint() if self._witnesses else None
         if checkpoint is None:
@@ -130,7 +134,7 @@ class Publisher:
         _, root = self._tree.growth(log, most)
         return CheckpointLog(most, root)
 
-    def _write(self, published: PublishedLog, origin: str, old: int, log: CheckpointLog) -> None:
+    def _write(self, published: Place, origin: str, old: int, log: CheckpointLog) -> None:
         try:
             tiles = make_tiles(old, log.size, log.root, self._tree.subtrees)
         except ValueError:

@@ -2,15 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from vault.errors import TokenvaultError, for_operators
+from vault.audit.checkpoint import CheckpointLog
+from vault.audit.objects.credentials import read_credentials
+from vault.audit.objects.published import PublishedObjects
+from vault.audit.objects.store import ObjectStore
+from vault.audit.tlog.note import NoteKey, SignatureType
+from vault.audit.tree.place import Place
+from vault.audit.tree.published import PublishedLog
+from vault.audit.tree.publisher import Publisher
+from vault.audit.tree.stored_tree import StoredTree
+from vault.audit.tree.witness import Witness
+from vault.config import AuditSettings, ObjectStoreSettings, WitnessSettings
+from vault.crypto.field_key import MacKey
+from vault.errors import ConfigError, TokenvaultError, for_operators
 from vault.periodic_task import PeriodicTask
 from vault.telemetry.logging import frames_of, get_log
 
-__all__ = ["PublishingTask"]
+__all__ = ["PublishingTask", "publishing_tasks"]
 
 _log = get_log(__name__)
+_CREDENTIALS = "audit.object_store.credentials_file"
+
+
+def publishing_tasks(
+    settings: AuditSettings,
+    log: Callable[[], tuple[CheckpointLog, str]],
+    tree: StoredTree,
+    key: Callable[[], MacKey],
+    failed: Callable[[], None],
+) -> Iterator[PublishingTask]:
+    """Yields a task for each place that the audit is published in.
+
+    Raises ConfigError. Other arguments as ``Publisher`` and ``PublishingTask`` have them.
+    """
+    for place_of in _places(settings):
+        # Each has its own: they belong to one thread.
+        witnesses = [_witness(each) for each in settings.witnesses]
+        publisher = Publisher(log, tree, key, place_of, witnesses)
+        interval = settings.publish_interval.total_seconds()
+        yield PublishingTask(publisher.publish, interval, failed)
+
+
+def _places(settings: AuditSettings) -> Iterator[Callable[[str], Place]]:
+    if settings.publish is not None:
+        yield partial(PublishedLog, settings.publish)
+    if settings.object_store is not None:
+        yield partial(PublishedObjects, _object_store(settings.object_store))
+
+
+def _object_store(settings: ObjectStoreSettings) -> ObjectStore:
+    credentials = partial(read_credentials, settings.credentials_file, _CREDENTIALS)
+    credentials()  # a server that could never publish does not start
+    return ObjectStore(settings.url, settings.region, credentials, ca=settings.ca)
+
+
+def _witness(settings: WitnessSettings) -> Witness:
+    try:
+        key = NoteKey.from_vkey(settings.public_key)
+    except ValueError:
+        key = None
+    if key is None or key.type is not SignatureType.COSIGNATURE:
+        raise ConfigError("audit.witnesses: public_key is no vkey of a witness (type 0x04)")
+    return Witness(settings.url, key)
 
 
 class PublishingTask:
