@@ -29,6 +29,7 @@ from vault.audit.tlog.note import NoteKey
 from vault.client import CallError, Client, ClientJwt, PackedColumn
 from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
+from vault.v1.audit_service_pb2 import AuditFilter
 from vault.v1.reveal_service_pb2 import RevealState
 
 if TYPE_CHECKING:
@@ -247,6 +248,9 @@ def test_a_reveal_gives_a_receipt_that_anybody_can_check(
     assert not any(token in Envelope.from_json(receipt).payload.decode() for token in tokens)
     with server.client("auditor") as auditor:
         eventually(lambda: auditor.tail_audit(0, 1).lag <= 1)
+        wanted = AuditFilter(grants=[grant], persons=["ann@example.org"])
+        bodies = [json.loads(each.body) for each in auditor.tail_audit(wanted=wanted).records]
+    assert [body["rpc"] for body in bodies] == ["RequestReveal", "Detokenize", "DetokenizeColumn"]
     code, told = run(server, "audit", "prove", "--receipt", str(path), "-o", str(proof))
     assert code == 0, told
     _, position = check_against_proof(read[0], proof.read_text(), known)

@@ -27,6 +27,8 @@ class AuditFilter:
     Attributes:
         since, until: of the record's own time: from ``since`` on, before ``until``.
         fields: names of the policy's fields; records of calls on no field have an empty one.
+        persons: people by what their claim says, such as an address.
+        grants: ids of reveals.
         writer: a writer's id.
         number: a record's number within its writer's chain; only with ``writer``.
     """
@@ -41,10 +43,15 @@ class AuditFilter:
     number: int = 0
     request_id: str = ""
     purposes: Collection[str] = ()
+    persons: Collection[str] = ()
+    grants: Collection[str] = ()
 
     def check(self) -> None:
         """Raises InvalidRequest where it is malformed; the message quotes nothing of it."""
-        alternatives = (self.principals, self.fields, self.outcomes, self.rpcs, self.purposes)
+        alternatives = (
+            *(self.principals, self.fields, self.outcomes, self.rpcs),
+            *(self.purposes, self.persons, self.grants),
+        )
         if any(len(each) > MAX_ALTERNATIVES for each in alternatives):
             raise InvalidRequest(f"a filter has at most {MAX_ALTERNATIVES} alternatives of a kind")
         if self.number < 0 or (self.number and not self.writer):
@@ -71,8 +78,11 @@ class AuditFilter:
             (self.outcomes, "outcome"),
             (self.rpcs, "rpc"),
             (self.purposes, "purpose"),
+            (self.grants, "grant"),
         )
         if any(wanted and body.get(name) not in wanted for wanted, name in named):
+            return False
+        if self.persons and _person(body) not in self.persons:
             return False
         if self.request_id and body.get("request_id") != self.request_id:
             return False
@@ -88,6 +98,11 @@ class AuditFilter:
 
 
 EVERYTHING = AuditFilter()
+
+
+def _person(body: Mapping[str, object]) -> object:
+    person = body.get("person")
+    return person.get("value") if isinstance(person, dict) else None
 
 
 def _is_uuid(text: str) -> bool:

@@ -168,6 +168,8 @@ class AuditFilter(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PURPOSES_FIELD_NUMBER: _builtins.int
+    PERSONS_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
     writer: _builtins.str
     """A writer's id."""
     number: _builtins.int
@@ -202,6 +204,16 @@ class AuditFilter(_message.Message):
     def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Purposes that callers gave. At most 100."""
 
+    @_builtins.property
+    def persons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """People whose calls they were, as the audit names them: whatever accounts they came with.
+        At most 100.
+        """
+
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reveals (their ids) that calls used, asked for or decided. At most 100."""
+
     def __init__(
         self,
         *,
@@ -215,10 +227,12 @@ class AuditFilter(_message.Message):
         number: _builtins.int = ...,
         request_id: _builtins.str = ...,
         purposes: _abc.Iterable[_builtins.str] | None = ...,
+        persons: _abc.Iterable[_builtins.str] | None = ...,
+        grants: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "number", b"number", "outcomes", b"outcomes", "principals", b"principals", "purposes", b"purposes", "request_id", b"request_id", "rpcs", b"rpcs", "since", b"since", "until", b"until", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "grants", b"grants", "number", b"number", "outcomes", b"outcomes", "persons", b"persons", "principals", b"principals", "purposes", b"purposes", "request_id", b"request_id", "rpcs", b"rpcs", "since", b"since", "until", b"until", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,6 +23,8 @@ CALL = json.dumps(
         "field": "us_ssn",
         "request_id": "0a",
         "purpose": "fraud",
+        "person": {"issuer": "https://idp", "claim": "email", "value": "ann@example.org"},
+        "grant": "8c1f",
     }
 )
 OPENED = json.dumps({"kind": "opened", "time": "2026-11-23T11:59:59.999999+00:00"})
@@ -39,6 +41,7 @@ WANTED = [
     AuditFilter(writer=WRITER),
     AuditFilter(writer=WRITER, number=7),
     AuditFilter(purposes=["support", "fraud"]),
+    AuditFilter(persons=["bob@example.org", "ann@example.org"], grants=["8c1f"]),
 ]
 UNWANTED = [
     AuditFilter(principals=["spiffe://example.org/et"]),
@@ -52,6 +55,8 @@ UNWANTED = [
     AuditFilter(writer=OTHER),
     AuditFilter(purposes=["support"]),
     AuditFilter(purposes=[""]),
+    AuditFilter(persons=["ann"]),
+    AuditFilter(persons=["ann@example.org"], grants=["8c"]),
     AuditFilter(writer=WRITER, number=8),
 ]
 
@@ -70,6 +75,7 @@ def test_a_record_that_fits_something_not_is_not_wanted(unwanted: AuditFilter) -
 
 def test_an_opening_has_a_time_and_nothing_else() -> None:
     assert AuditFilter(until=NOON).matches(WRITER, 1, OPENED)
+    assert not AuditFilter(persons=[""]).matches(WRITER, 1, OPENED)
     assert not AuditFilter(rpcs=["Tokenize"]).matches(WRITER, 1, OPENED)
 
 

@@ -78,6 +78,20 @@ class AuditFilterOptions:
         list[str] | None,
         typer.Option(metavar="NAME", help="Of calls that gave this purpose; may be repeated."),
     ] = None
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHO",
+            help="Of this person, by whatever account, as `person=` says; may be repeated.",
+        ),
+    ] = None
+    grant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Of this reveal: asked for, decided, used; may be repeated.",
+        ),
+    ] = None
     writer: Annotated[
         str | None, typer.Option(metavar="UUID", help="Of this writer, as in findings and logs.")
     ] = None
@@ -104,6 +118,8 @@ class AuditFilterOptions:
             number=self.number or 0,
             request_id=self.request_id or "",
             purposes=self.purpose or (),
+            persons=self.person or (),
+            grants=self.grant or (),
         )
         now = datetime.now(UTC)
         begin = None if self.since is None else _time(self.since, "--since", now)

@@ -85,6 +85,8 @@ def _filters(wanted: AuditFilter) -> Sequence[str]:
         ("outcome", wanted.outcomes),
         ("RPC", wanted.rpcs),
         ("purpose", wanted.purposes),
+        ("person", wanted.persons),
+        ("grant", wanted.grants),
         ("writer", [wanted.writer] if wanted.writer else []),
         ("request id", [wanted.request_id] if wanted.request_id else []),
     )

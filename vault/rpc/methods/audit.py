@@ -96,6 +96,8 @@ def _search(ask: pb.TailAuditRequest) -> AuditSearch:
         number=given.number,
         request_id=given.request_id,
         purposes=frozenset(given.purposes),
+        persons=frozenset(given.persons),
+        grants=frozenset(given.grants),
     )
     return AuditSearch(ask.position, ask.limit, ask.before, wanted)
 
