@@ -13,7 +13,7 @@ import pytest
 from vault.cli.audit.figures import Figures, Use
 from vault.cli.audit.report_page import report_page
 from vault.client import Client
-from vault.v1.audit_service_pb2 import AuditRecord, TailAuditResponse
+from vault.v1.audit_service_pb2 import AuditFilter, AuditRecord, TailAuditResponse
 
 Invoke = Callable[..., tuple[int, str, str]]
 MADE = datetime(2026, 11, 28, 1, 2, 3, tzinfo=UTC)
@@ -90,6 +90,14 @@ def test_calls_and_values_add_up() -> None:
     assert set(figures.by("purpose")) == {"", "fraud"}
 
 
+def test_values_are_those_that_callers_were_shown() -> None:
+    figures = Figures()
+    for rpc in ("Detokenize", "DetokenizeColumn", "Decrypt", "Tokenize", "TailAudit", "Erase"):
+        figures.feed(call(rpc=rpc))
+    assert sum(one.values for one in figures.uses.values()) == 9
+    assert sum(one.calls.total() for one in figures.uses.values()) == 6
+
+
 def test_the_page_has_the_sums_and_says_what_is_missing() -> None:
     figures = Figures()
     figures.feed(call(purpose="fraud"))
@@ -148,12 +156,16 @@ def test_the_command_writes_the_page(
     monkeypatch.setattr(Client, "tail_audit", tail_audit)
     output = tmp_path / "report.html"
     command = ("audit", "report", "-o", str(output), "--address=localhost:1", *files)
-    code, out, _ = invoke(*command, "--since", "2026-11-27", "--purpose", "fraud")
+    given = ("--purpose", "fraud", "--person", "ann@x", "--grant", "8c1f")
+    code, out, _ = invoke(*command, "--since", "2026-11-27", *given)
     assert code == 1
     assert out.startswith(f"2 records reported in {output}\n1 of them are missing")
     text = output.read_text()
     assert "From 2026-11-27 00:00:00 UTC" in text
-    assert "Only records with purpose fraud" in text
+    assert "Only records with purpose fraud, person ann@x, grant 8c1f" in text
+    (first, *_) = asked
+    assert isinstance(first, AuditFilter)
+    assert (list(first.persons), list(first.grants)) == (["ann@x"], ["8c1f"])
     del records[1]
     assert invoke(*command)[0] == 0
     assert asked[-1] is None

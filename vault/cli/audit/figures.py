@@ -1,4 +1,4 @@
-"""What audit records add up to: calls and values by caller, field and purpose, and by day."""
+"""What audit records add up to: calls and values shown, by caller, field, purpose and day."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vault.v1.audit_service_pb2 import AuditRecord
 __all__ = ["OUTCOMES", "Figures", "Sum", "Use"]
 
 OUTCOMES = ("allowed", "denied", "failed")
+_SHOWING = frozenset({"Detokenize", "DetokenizeColumn", "Decrypt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Use:
 
 @dataclass(slots=True)
 class Sum:
-    """Calls by outcome, and how many values the allowed ones were about."""
+    """Calls by outcome, and how many values callers were shown."""
 
     calls: Counter[str] = field(default_factory=Counter)
     values: int = 0
@@ -97,4 +98,5 @@ def _who(body: Mapping[str, object]) -> str:
 def _values(body: Mapping[str, object]) -> int:
     counts = body.get("counts")
     found = counts.get("ok", 0) if isinstance(counts, dict) else 0
-    return found if isinstance(found, int) and _text(body, "outcome") == "allowed" else 0
+    shown = _text(body, "outcome") == "allowed" and _text(body, "rpc") in _SHOWING
+    return found if isinstance(found, int) and shown else 0

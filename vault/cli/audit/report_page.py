@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ _MAX_ROWS = 500  # of a table
 _MAX_BARS = 20
 _MAX_DAYS = 400
 _BAR, _GAP, _HEIGHT = 22, 6, 160
+_WIDTH, _WIDEST = 1080, 44  # of charts, and of a day's column
+_LEGEND = 26  # its height
 _HEAD = """<!doctype html>
 <html lang="en">
 <head>
@@ -26,12 +28,13 @@ _HEAD = """<!doctype html>
 <title>Audit report</title>
 <style>
 :root { color-scheme: light dark; --allowed: #2f7d4f; --denied: #c2410c; --failed: #7c7c7c; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid #8884; padding: .3rem .6rem; text-align: left; }
 td { overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n { width: 6.8rem; }
 .warning { border: 2px solid var(--denied); padding: .6rem 1rem; }
 .note, .none { color: #777; }
 .allowed { fill: var(--allowed); } .denied { fill: var(--denied); } .failed { fill: var(--failed); }
@@ -54,8 +57,8 @@ def report_page(
     """
     yield _HEAD
     yield "<h1>Audit report</h1>\n"
-    when = made.isoformat(sep=" ", timespec="seconds")
-    yield f"<p>{_safe(period)}. Made {_safe(when)}, from {_safe(log)}.</p>\n"
+    when = made.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    yield f"<p>{_safe(period)}. Made {when} UTC, from {_safe(log)}.</p>\n"
     if filters:
         yield f"<p>Only records with {_safe(', '.join(filters))}.</p>\n"
     if figures.unreadable:
@@ -67,7 +70,7 @@ def report_page(
     for title, name in (("callers", "who"), ("fields", "field"), ("purposes", "purpose")):
         sums = figures.by(name)
         head = {"who": "caller"}.get(name, name)
-        yield from _section(f"Values by {title}", head, sums, _bars(sums))
+        yield from _section(f"Values shown, by {title}", head, sums, _bars(sums))
     yield "<h2>Callers, fields and purposes</h2>\n"
     rows = (((use.who, use.field, use.purpose), one) for use, one in _largest(figures.uses.items()))
     yield from _table(("caller", "field", "purpose"), rows, len(figures.uses))
@@ -87,7 +90,7 @@ def _table(
         yield '<p class="none">No call.</p>\n'
         return
     cells = [f"<th>{head}</th>" for head in heads]
-    cells += [f'<th class="n">{head}</th>' for head in (*OUTCOMES, "values")]
+    cells += [f'<th class="n">{head}</th>' for head in (*OUTCOMES, "values shown")]
     yield f"<table>\n<tr>{''.join(cells)}</tr>\n"
     for (names, one), _ in zip(rows, range(_MAX_ROWS), strict=False):
         numbers = (*(one.calls[outcome] for outcome in OUTCOMES), one.values)
@@ -105,10 +108,10 @@ def _columns(days: Mapping[str, Sum]) -> str:
     most = max((one.calls.total() for _, one in shown), default=0)
     if not most:
         return ""
-    width = max(2, min(_BAR, 900 // len(shown) - 1))
-    parts = []
+    width = max(2, min(_WIDEST, _WIDTH // len(shown) - 1))
+    parts = _legend()
     for number, (day, one) in enumerate(shown):
-        top = float(_HEIGHT)
+        top = float(_LEGEND + _HEIGHT)
         told = ", ".join(f"{one.calls[outcome]:,} {outcome}" for outcome in OUTCOMES)
         parts.append(f"<g><title>{_safe(day)}: {told}</title>")
         for outcome in OUTCOMES:
@@ -119,9 +122,22 @@ def _columns(days: Mapping[str, Sum]) -> str:
                 f' width="{width}" height="{tall:.1f}"/>'
             )
         parts.append("</g>")
-    wide = len(shown) * (width + 1)
+    wide, under = len(shown) * (width + 1), _LEGEND + _HEIGHT + 16
+    parts.append(_label(0, under, shown[0][0]))
+    if wide > 300:
+        parts.append(_label(wide - 72, under, shown[-1][0]))
     label = f"Calls by day, {most:,} at most"
-    return _svg(max(wide, 300), _HEIGHT + 18, label, [*parts, _label(0, _HEIGHT + 14, label)])
+    return _svg(max(wide, 420), under + 6, label, parts)
+
+
+def _legend() -> list[str]:
+    """Says which colour is which outcome."""
+    parts = []
+    for number, outcome in enumerate(OUTCOMES):
+        left = number * 90
+        parts.append(f'<rect class="{outcome}" x="{left}" y="2" width="12" height="12"/>')
+        parts.append(_label(left + 18, 12, outcome))
+    return parts
 
 
 def _bars(sums: Mapping[str, Sum]) -> str:
@@ -132,13 +148,13 @@ def _bars(sums: Mapping[str, Sum]) -> str:
     most, parts = shown[0][1].values, []
     for number, (name, one) in enumerate(shown):
         top = number * (_BAR + _GAP)
-        wide = max(1.0, one.values * 420 / most)
+        wide = max(1.0, one.values * 560 / most)
         told = f"{name or 'none'}: {one.values:,}"
         parts.append(f"<g><title>{_safe(told)}</title>")
         parts.append(f'<rect class="allowed" x="0" y="{top}" width="{wide:.1f}" height="{_BAR}"/>')
         parts.append(_label(wide + 6, top + 15, told if len(told) <= 60 else f"{told[:59]}…"))
         parts.append("</g>")
-    return _svg(900, len(shown) * (_BAR + _GAP), "Values", parts)
+    return _svg(_WIDTH, len(shown) * (_BAR + _GAP), "Values", parts)
 
 
 def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
