@@ -74,10 +74,12 @@ def test_a_cosigned_checkpoint_takes_the_place_of_the_same(bucket: SmallBucket) 
     place = published(bucket)
     place.checkpoint()
     place.write(tiles(2), checkpoint(2))
-    place.checkpoint()
     (signature,) = checkpoint(2).signatures
-    cosigned = replace(checkpoint(2), signatures=[signature, replace(signature, name="w")])
-    place.write({}, cosigned)
+    cosigned = checkpoint(2)
+    for name in ("one", "two"):  # one after the other, without reading it again
+        signatures = [*cosigned.signatures, replace(signature, name=name)]
+        cosigned = replace(cosigned, signatures=signatures)
+        place.write({}, cosigned)
     assert place.checkpoint() == cosigned
 
 

@@ -28,7 +28,7 @@ class PublishedObjects:
         """Takes the store of all logs; each origin has a prefix of its own in it."""
         self._store = store
         self._origin = origin
-        self._tag = ""  # of the checkpoint as it was read last
+        self._tag = ""  # of the checkpoint as it was read or written last
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -61,22 +61,24 @@ class PublishedObjects:
             if self._tag
             else self._store.create(name, content)
         )
-        if not written:
+        if written is None:
             raise OvertakenError
+        self._tag = written
 
     def _write_by_size(self, checkpoint: Note) -> None:
         size = TreeHead.from_text(checkpoint.text).size
         name = f"checkpoints/{size:020}"
-        if self._store.create(self._named(name), str(checkpoint).encode()):
+        content = str(checkpoint).encode()
+        if self._store.create(self._named(name), content) is not None:
             # A store that knows no conditions would have let anything be replaced.
-            if self._store.create(self._named(name), str(checkpoint).encode()):
+            if self._store.create(self._named(name), content) is not None:
                 raise _refused("it ignores If-None-Match, so that anything could be replaced")
             return
         if self._note(name, self._there(name)).text != checkpoint.text:
             raise _refused(f"it has another checkpoint over {size} entries")
 
     def _write_once(self, name: str, content: bytes) -> None:
-        if self._store.create(self._named(name), content):
+        if self._store.create(self._named(name), content) is not None:
             return
         if self._there(name) != content:
             raise _refused(f"it has something else as {name}")

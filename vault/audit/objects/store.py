@@ -64,23 +64,24 @@ class ObjectStore:
             return None
         raise self._failed("GET", name, status, content)
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Writes an object unless there is one of that name; returns whether it did."""
+    def create(self, name: str, content: bytes) -> str | None:
+        """Writes an object unless there is one of that name; returns its tag, else None."""
         return self._put(name, content, {"if-none-match": "*"})
 
-    def replace(self, name: str, content: bytes, tag: str) -> bool:
-        """Writes an object in the place of the version with that tag; returns whether it did.
+    def replace(self, name: str, content: bytes, tag: str) -> str | None:
+        """Writes an object in the place of the version with that tag.
 
-        A store that knows no such condition replaces any version.
+        Returns its own tag, None where there was another version. A store that knows no such
+        condition replaces any.
         """
         return self._put(name, content, {"if-match": tag})
 
-    def _put(self, name: str, content: bytes, condition: Mapping[str, str]) -> bool:
-        status, answer, _ = self._ask("PUT", name, content, condition)
+    def _put(self, name: str, content: bytes, condition: Mapping[str, str]) -> str | None:
+        status, answer, tag = self._ask("PUT", name, content, condition)
         if status == HTTPStatus.OK:
-            return True
+            return tag
         if status in _REFUSED:
-            return False
+            return None
         raise self._failed("PUT", name, status, answer)
 
     def _ask(
