@@ -80,7 +80,7 @@ SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadsc
 
 test: install
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not soak and not bench and not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone tests/e2e
 
 # What needs no server.
 test-fast: install

@@ -45,6 +45,10 @@ def _turn(item: pytest.Item) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
+    for item in items:
+        # `make test` looks for them nowhere else: to collect all takes as long as some of them.
+        if item.get_closest_marker("alone") and _turn(item) != 0:
+            raise pytest.UsageError(f"{item.nodeid} is alone, and not in tests/e2e")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.alone
 
 SILENT = 200
+RECEIVE_TIMEOUT = 1  # seconds; so long they are watched, too
 ISSUER = "https://idp.example.org"
 TOKENIZE = "/vault.v1.TokenizationService/Tokenize"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -122,7 +123,7 @@ def harness(site: Site, start_server: StartServer) -> ServerHarness:
     server = start_server(
         "silent",
         {
-            "server": {"receive_timeout": "2s"},
+            "server": {"receive_timeout": f"{RECEIVE_TIMEOUT}s"},
             "jwt": {"port": persistent_port(home / "jwt_port")},
             "jwt.issuers#1": {
                 "issuer": ISSUER,
@@ -237,7 +238,7 @@ def test_silent_callers_keep_nobody_from_an_answer(harness: ServerHarness, kind:
     with ExitStack() as stack:
         KINDS[kind](harness, stack)
         harness.settle()
-        end = time.monotonic() + 2
+        end = time.monotonic() + RECEIVE_TIMEOUT
         while time.monotonic() < end:
             harness.answers()
     assert harness.server.health("liveness") == "SERVING"
