@@ -61,6 +61,7 @@ class Action(StrEnum):
     REQUEST_REVEAL = "request_reveal"
     APPROVE_REVEAL = "approve_reveal"
     MANAGE_FREEZES = "manage_freezes"
+    MANAGE_HONEY = "manage_honey"
     READ_AUDIT = "read_audit"
     READ_POLICY = "read_policy"
     EXPLAIN_OTHERS = "explain_others"
@@ -117,6 +118,9 @@ class NoticeType(StrEnum):
     REVEAL_GRANTED = "tokenvault.reveal.granted"
     REVEAL_DENIED = "tokenvault.reveal.denied"
     REVEAL_REVOKED = "tokenvault.reveal.revoked"
+
+    HONEY_TOUCHED = "tokenvault.honey.touched"
+    """Those who may lift freezes are to look who it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +359,9 @@ class AuditEvent:
         ticket: one that the policy asked for and found to be of its form, or empty.
         budget: where all items of an allowed call were charged to a budget, else None.
         freeze: what the call changed about a freeze, or None.
+        honey_set: id of the set of honey tokens that the call changed, or empty.
+        touched: how many honey tokens of which sets the call asked for, or found, as
+            ``vault.service.honey.alarm`` writes it; empty in a field without any.
         person: as the caller's.
         auth_time: as the caller's.
         subject: whose access the call asked about, where the policy knows them, or empty.
@@ -382,6 +389,8 @@ class AuditEvent:
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""
     freeze: FreezeChange | None = None
+    honey_set: str = ""
+    touched: str = ""
     person: Person | None = None
     auth_time: datetime | None = None
     subject: str = ""

@@ -8,7 +8,7 @@ everything. Run like ``vault.dev.server``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TypeVar, cast
@@ -38,6 +38,7 @@ def admit(
     field: str,
     view: str = "",
     justification: Justification = NO_JUSTIFICATION,
+    tokens: Sequence[str] = (),
 ) -> FieldPermit:
     return FieldPermit(call.caller, EVENT, action, call.policy.fields[field], view or "full")
 

@@ -27,6 +27,7 @@ from vault.dev.issuer import JwtIssuer
 from vault.dev.ports import persistent_port
 from vault.dev.postgres import find_binaries
 from vault.keys.hashicorp import HashicorpKeyWrapper
+from vault.v1 import freeze_service_pb2 as freezes
 from vault.v1 import tokenization_service_pb2 as messages
 from vault.v1.tokenization_service_pb2_grpc import TokenizationServiceStub
 
@@ -200,6 +201,10 @@ def _justified(
             field, [token, value], reason=value, view=value, purpose=value, ticket=value
         ),
         lambda: client.reveals.deny(value, value),
+        lambda: client.honey.add(field, value, [token, value]),
+        lambda: client.honey.retire(value),
+        lambda: client.freezes.freeze(freezes.FreezeTarget(principal=value), value),
+        lambda: client.freezes.lift(freezes.FreezeTarget(principal=value), value),
     ]
     for call in calls:
         with pytest.raises(CallError) as caught:

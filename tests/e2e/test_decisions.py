@@ -20,6 +20,7 @@ from vault.model import Action, Principal, Storage
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.model import Policy
 from vault.policy.reading.load import parse_policy
+from vault.v1 import freeze_service_pb2 as pb
 from vault.v1.policy_service_pb2 import AccessSubject
 
 if TYPE_CHECKING:
@@ -177,6 +178,27 @@ def test_no_workload_has_a_part_in_reveals(server: Server) -> None:
             steps += [partial(each, some) for each in named]
             for step in steps:
                 assert _reason(step) == "DENIED", (role, step)
+
+
+def test_only_the_security_officer_has_a_part_in_honey_tokens_and_freezes(server: Server) -> None:
+    nobody = pb.FreezeTarget(principal="nobody")
+    for role in (*ROLES, "security-officer"):
+        with server.client(role) as client:
+            officer = role == "security-officer"
+            for field in FIELDS:
+                known = field != "nothing" or role not in {*WITH_FIELD_RIGHTS, "security-officer"}
+                denied = "DENIED" if known else "FIELD_NOT_FOUND"
+                add = partial(client.honey.add, field, "label", ["x"])
+                wanted = "INVALID_REQUEST" if officer and field != "nothing" else denied
+                assert _reason(add) == wanted, (role, field)
+            retire = partial(client.honey.retire, str(UUID(int=1)))
+            lift = partial(client.freezes.lift, nobody, "why")
+            assert _reason(retire) == ("HONEY_SET_NOT_FOUND" if officer else "DENIED"), role
+            assert _reason(lift) == ("PERSON_REQUIRED" if officer else "DENIED"), role
+            steps: list[Callable[[], object]] = [client.honey.list, client.freezes.list]
+            steps.append(partial(client.freezes.freeze, nobody, "why"))
+            for step in steps:
+                assert _reason(step) == ("OK" if officer else "DENIED"), (role, step)
 
 
 def _reason(step: Callable[[], object]) -> str:

@@ -64,6 +64,7 @@ LEFT_OUT = modules_left_out()
 PLAIN = (
     {"tokenize", "detokenize", "erase", "login", "policy show", "access explain"}
     | {f"audit {name}" for name in ("verify", "tail", "checkpoint", "export", "prove", "report")}
+    | {f"honey {name}" for name in ("add", "retire", "list")}
     | {f"freeze {name}" for name in ("list", "add", "lift")}
     | {"audit receipt verify"}
     | {

@@ -23,6 +23,7 @@ from vault.audit.record import Record
 from vault.crypto import FF1, FF3_1, FieldKey, IndexKey, MacKey, TweakInput, data_key_context
 from vault.crypto.alphabet import NAMED_ALPHABETS
 from vault.crypto.key_check import key_check_value
+from vault.crypto.token_list_seal import TokenList, open_tokens, seal_tokens
 from vault.errors import DecryptionFailed
 from vault.keys.manifest import KeyVersion, ListedKey, Manifest, read_manifest
 from vault.keys.snapshot import KeyId, Purpose
@@ -170,13 +171,15 @@ def text(digits: list[int]) -> bytes:
 
 
 def erasure_list() -> bytes:
-    audit_key = hkdf_expand(ROOT, lp(b"tokenvault/v1/audit", u32(VERSION)))
-    salt = bytes(range(16))
-    key = hmac.digest(audit_key, lp(b"tokenvault/v1/audit-erasure-key", salt), "sha256")
     one = (1).to_bytes(8, "big")
     place = (WRITER.bytes, one, one, TENANT.encode(), FIELD.encode())
-    aad = lp(b"tokenvault/v1/audit-erasure", *place)
-    return AESGCM(key).encrypt(bytes(12), lp(TOKEN.encode()), aad)
+    return token_list(b"tokenvault/v1/audit-erasure", *place)
+
+
+def token_list(label: bytes, *context: bytes) -> bytes:
+    audit_key = hkdf_expand(ROOT, lp(b"tokenvault/v1/audit", u32(VERSION)))
+    key = hmac.digest(audit_key, lp(label + b"-key", bytes(range(16))), "sha256")
+    return AESGCM(key).encrypt(bytes(12), lp(TOKEN.encode()), lp(label, *context))
 
 
 def row_mac() -> bytes:
@@ -218,6 +221,9 @@ ANSWERS: dict[str, bytes] = {
     "key manifest mac": manifest_mac(),
     "row mac": row_mac(),
     "erasure list": erasure_list(),
+    "honey tokens": token_list(
+        b"tokenvault/v1/honey-tokens", TENANT.encode(), WRITER.bytes, FIELD.encode()
+    ),
     "erasure digest": sha256(bytes(range(16)) + erasure_list()).digest(),
     "log leaf": log_leaf(1),
     "log leaf, version 2": log_leaf_2(1),
@@ -314,6 +320,16 @@ def test_checkpoints(documented: dict[str, bytes]) -> None:
     key_id = sha256(name.encode() + b"\n\x01" + public).digest()[:4]
     line = f"\N{EM DASH} {name} {b64encode(key_id + signature).decode()}\n"
     assert signed == f"{checkpoint_text().decode()}\n{line}"
+
+
+def test_honey_tokens_are_sealed_as_documented(documented: dict[str, bytes]) -> None:
+    key, salt = MacKey(VERSION, ROOT), bytes(range(16))
+    context = (TENANT.encode(), WRITER.bytes, FIELD.encode())
+    sealed = seal_tokens(TokenList.HONEY, key, salt, [TOKEN], *context)
+    assert sealed == documented["honey tokens"]
+    assert open_tokens(TokenList.HONEY, key, salt, sealed, *context) == [TOKEN]
+    with pytest.raises(DecryptionFailed):
+        open_tokens(TokenList.ERASURE, key, salt, sealed, *context)
 
 
 def test_erasure_lists_are_laid_out_as_documented(

@@ -15,8 +15,8 @@ from secrets import token_bytes
 from uuid import UUID
 
 from vault.audit.chain import KeyOf
-from vault.crypto.erasure_seal import SALT_LENGTH, open_tokens, seal_tokens
 from vault.crypto.field_key import MacKey
+from vault.crypto.token_list_seal import SALT_LENGTH, TokenList, open_tokens, seal_tokens
 from vault.errors import DecryptionFailed
 
 __all__ = ["ErasureList", "make_list"]
@@ -49,7 +49,8 @@ class ErasureList:
     def tokens(self, key_of: KeyOf) -> list[str] | None:
         """Returns the tokens, None where no server made this list. May raise KeysUnavailable."""
         try:
-            return open_tokens(key_of(self.key_version), self.salt, self.sealed, *self._context())
+            key = key_of(self.key_version)
+            return open_tokens(TokenList.ERASURE, key, self.salt, self.sealed, *self._context())
         except (DecryptionFailed, OverflowError):
             return None
 
@@ -63,7 +64,7 @@ def make_list(
     """Makes the list of a writer's record of that number."""
     salt = token_bytes(SALT_LENGTH)
     context = _context(writer, number, key.version, tenant, field_name)
-    sealed = seal_tokens(key, salt, sorted(tokens), *context)
+    sealed = seal_tokens(TokenList.ERASURE, key, salt, sorted(tokens), *context)
     return ErasureList(writer, number, key.version, tenant, field_name, salt, sealed)
 
 

@@ -16,6 +16,7 @@ from vault.audit.checkpoint import Checkpoint, CheckpointLog
 from vault.audit.checkpoint_making import History, read_log, read_state
 from vault.audit.checks.budget_check import BudgetCheck
 from vault.audit.checks.freeze_check import FreezeCheck
+from vault.audit.checks.honey_check import HoneyCheck
 from vault.audit.checks.reveal_check import RevealCheck
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
@@ -157,11 +158,12 @@ class PostgresAuditReader:
                 reveals = RevealCheck(connection, self._key_of)
                 freezes = FreezeCheck(connection, self._key_of)
                 records = erasures.inspect(iter(snapshot.records))
-                records = freezes.inspect(reveals.inspect(budgets.inspect(records)))
+                honey = HoneyCheck(connection, self._key_of)
+                records = honey.inspect(freezes.inspect(reveals.inspect(budgets.inspect(records))))
                 snapshot = replace(snapshot, records=records)
                 report = verify(snapshot, self._key_of, checkpoint, remembered)
                 undone = [*erasures.findings(), *budgets.findings(), *reveals.findings()]
-                undone += freezes.findings()
+                undone += [*freezes.findings(), *honey.findings()]
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
     @translated(translate_for_audit)

@@ -180,6 +180,8 @@ def event_body(
             **({"charged": event.charged} if event.charged else {}),
             **({"subject": event.subject} if event.subject else {}),
             **({"erasure": erasure} if erasure else {}),
+            **({"honey_set": event.honey_set} if event.honey_set else {}),
+            **({"touched": event.touched} if event.touched else {}),
             **({"freeze": _freeze_entry(event.freeze)} if event.freeze else {}),
             **_person_entries(event),
         }

@@ -21,6 +21,7 @@ from vault.cli import (
     erase,
     freeze,
     health,
+    honey,
     keys,
     login,
     policy,
@@ -59,6 +60,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(access.app, name="access")
 app.add_typer(reveal.app, name="reveal")
 app.add_typer(freeze.app, name="freeze")
+app.add_typer(honey.app, name="honey")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit_app, name="audit")
 

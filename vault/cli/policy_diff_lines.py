@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from vault.model import Group, Principal
 from vault.policy.diff import LATER, Access, FieldChange, HolderChange, LimitChange, PolicyDiff
+from vault.policy.freezes import FreezeRule
 from vault.policy.limits import Quota, window_text
 from vault.policy.model import Policy
 
@@ -35,6 +36,13 @@ def diff_lines(found: PolicyDiff, old: Policy, new: Policy) -> Iterator[str]:
         ),
     )
     yield from _section("limits, of each principal", map(_limit_line, found.limits))
+    yield from _section(
+        "freezes for touching honey tokens",
+        (
+            f"  ~ {_name(each.holder)}: {_freeze_rule(each.before)} -> {_freeze_rule(each.after)}"
+            for each in found.freezes
+        ),
+    )
     if not found:
         yield "nobody gains or loses anything"
 
@@ -125,6 +133,14 @@ def diff_json(found: PolicyDiff, old: Policy, new: Policy) -> str:
             }
             for each in found.limits
         ],
+        "freezes": [
+            {
+                "principal": _who(each.holder),
+                "before": _freeze_entry(each.before),
+                "after": _freeze_entry(each.after),
+            }
+            for each in found.freezes
+        ],
     }
     return json.dumps(document, separators=(",", ":"))
 
@@ -156,6 +172,20 @@ def _accesses(accesses: Collection[Access]) -> list[Mapping[str, object]]:
         }
         for each in sorted(accesses)
     ]
+
+
+def _freeze_rule(rule: FreezeRule | None) -> str:
+    if rule is None:
+        return "never"
+    per = f" per {window_text(rule.seconds)}" if rule.seconds else ""
+    return f"{rule.touches:,} {'touch' if rule.touches == 1 else 'touches'}{per}"
+
+
+def _freeze_entry(rule: FreezeRule | None) -> Mapping[str, object] | None:
+    if rule is None:
+        return None
+    per = {"per": window_text(rule.seconds)} if rule.seconds else {}
+    return {"touches": rule.touches, **per}
 
 
 def _quota(quota: Quota) -> Mapping[str, object]:

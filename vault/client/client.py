@@ -14,6 +14,7 @@ from vault.client.column_like import ColumnLike
 from vault.client.columns import BytesColumn, Column, Descriptions, Erased, Spellings
 from vault.client.exchange import MAX_REQUEST_BYTES, Exchange, place_answers
 from vault.client.freezes import Freezes
+from vault.client.honey import HoneyTokens
 from vault.client.jwt import ClientJwt
 from vault.client.loopback import no_proxy_options
 from vault.client.retry import RetryPolicy
@@ -99,6 +100,7 @@ class Client:
         self._policy = PolicyServiceStub(self._channel)
         self.reveals = Reveals(self._channel, self._exchange)
         self.freezes = Freezes(self._channel, self._exchange)
+        self.honey = HoneyTokens(self._channel, self._exchange)
 
     def __enter__(self) -> Client:
         """Returns the client itself."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 import yaml
 
 from vault.model import Action, Group, Principal
+from vault.policy.freezes import FreezeRule, strictest_rule
 from vault.policy.limits import Quota
 from vault.policy.model import Policy
 from vault.policy.roles import VIEWED, Role, Rule
@@ -24,6 +25,7 @@ __all__ = [
     "Access",
     "Change",
     "FieldChange",
+    "FreezeRuleChange",
     "HolderChange",
     "LimitChange",
     "PolicyDiff",
@@ -122,6 +124,15 @@ class LimitChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeRuleChange:
+    """When a principal or group is frozen for touching honey tokens; None for never."""
+
+    holder: Holder
+    before: FreezeRule | None
+    after: FreezeRule | None
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyDiff:
     """All that differs, in a fixed order."""
 
@@ -129,10 +140,11 @@ class PolicyDiff:
     fields: tuple[FieldChange, ...]
     views: tuple[ViewChange, ...]
     limits: tuple[LimitChange, ...]
+    freezes: tuple[FreezeRuleChange, ...] = ()
 
     def __bool__(self) -> bool:
         """Returns whether anything differs."""
-        return bool(self.holders or self.fields or self.views or self.limits)
+        return bool(self.holders or self.fields or self.views or self.limits or self.freezes)
 
 
 def diff(old: Policy, new: Policy) -> PolicyDiff:
@@ -142,6 +154,7 @@ def diff(old: Policy, new: Policy) -> PolicyDiff:
         tuple(_fields(old, new)),
         tuple(_views(old, new)),
         tuple(_limits(old, new)),
+        tuple(_freezes(old, new)),
     )
 
 
@@ -272,6 +285,20 @@ def _limits(old: Policy, new: Policy) -> Iterator[LimitChange]:
             before, after = old.quotas(action, name), new.quotas(action, name)
             if before != after:
                 yield LimitChange(action, name, _direction(before, after), before, after)
+
+
+def _freezes(old: Policy, new: Policy) -> Iterator[FreezeRuleChange]:
+    """Yields who is frozen otherwise, of those who hold roles under both."""
+    before, after = _roles(old), _roles(new)
+    for holder in sorted(before.keys() & after.keys(), key=_order):
+        was = strictest_rule(old.freezes, {role.name for role in before[holder]})
+        now = strictest_rule(new.freezes, {role.name for role in after[holder]})
+        if _counts(was) != _counts(now):
+            yield FreezeRuleChange(holder, was, now)
+
+
+def _counts(rule: FreezeRule | None) -> tuple[int, int] | None:
+    return None if rule is None else (rule.touches, rule.seconds)
 
 
 def _direction(before: Sequence[Quota], after: Sequence[Quota]) -> Change:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.formats import FiniteFormatSpace, HasFirstCharacters, UnboundedFormatSpace
-from vault.model import Action, Generator, OnDenied, Scope, Storage
+from vault.model import Action, Generator, Group, OnDenied, Scope, Storage
 from vault.policy.model import SMALL_DOMAIN, Field, Policy
 from vault.policy.reading.entry import listed
 from vault.policy.reading.field_entry import MIN_EFFECTIVE_DOMAIN, MIN_FF3_1_EFFECTIVE_DOMAIN
@@ -82,9 +82,25 @@ def lint(policy: Policy) -> list[LintFinding]:
         *(each for field in policy.fields.values() for each in _check_field(policy, field)),
         *_check_roles(policy),
         *_check_purposes(policy),
+        *_check_freezes(policy),
         *(each for binding in policy.bindings for each in _check_binding(policy, binding)),
     ]
     return sorted(findings, key=lambda finding: finding.line)
+
+
+def _check_freezes(policy: Policy) -> Iterator[LintFinding]:
+    if not policy.freezes:
+        return
+    people = [each for each in policy.bindings if isinstance(each.principal, Group)]
+    rights = (policy.rights_with(each.roles) for each in people)
+    if not any(each.allows(Action.MANAGE_FREEZES, None) for each in rights):
+        yield LintFinding(
+            Severity.WARNING,
+            policy.freezes[0].line,
+            "freezes",
+            "nobody can lift a freeze: that is for people, and no group of a JWT issuer holds a "
+            "role that may manage_freezes",
+        )
 
 
 def _check_field(policy: Policy, field: Field) -> Iterator[LintFinding]:

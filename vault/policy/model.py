@@ -16,6 +16,7 @@ from types import MappingProxyType
 from vault.crypto.tweak import TWEAK_VERSIONS
 from vault.formats import Format
 from vault.model import Action, Generator, Group, Principal, Scope, Storage
+from vault.policy.freezes import FreezeRule, strictest_rule
 from vault.policy.limits import Limit, Quota, quotas_of
 from vault.policy.roles import Binding, Rights, Role, rights_of_roles
 from vault.policy.views import View
@@ -101,6 +102,7 @@ class Policy:
         bindings: who holds which roles, in file order.
         limits: how many values principals may have worked on, in file order.
         purposes: what values may be read for, by name, with a description or an empty one.
+        freezes: when who touches honey tokens is frozen, in file order.
     """
 
     source: str
@@ -111,6 +113,7 @@ class Policy:
     bindings: tuple[Binding, ...]
     limits: tuple[Limit, ...] = ()
     purposes: Mapping[str, str] = field(default_factory=dict)
+    freezes: tuple[FreezeRule, ...] = ()
 
     def roles_of(self, principal: Principal) -> tuple[str, ...]:
         """Returns a principal's roles, its groups' among them, sorted; none if unknown."""
@@ -131,6 +134,10 @@ class Policy:
     def rights_of(self, principal: Principal) -> Rights:
         """Returns what a principal's roles allow together; nothing if it has none."""
         return self._rights(self.roles_of(principal))
+
+    def freeze_rule(self, principal: Principal) -> FreezeRule | None:
+        """Returns when a principal is frozen for touching honey tokens; None for never."""
+        return strictest_rule(self.freezes, self.roles_of(principal)) if self.freezes else None
 
     def quotas(self, action: Action, name: str) -> tuple[Quota, ...]:
         """Returns what each principal has on a field for an action; nothing if unlimited."""

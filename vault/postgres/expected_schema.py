@@ -111,6 +111,19 @@ freezes column name text COLLATE "C" NOT NULL
 freezes column tenant text COLLATE "C" NOT NULL
 freezes column touched bigint NOT NULL
 freezes unique UNIQUE (tenant COLLATE "C", kind COLLATE "C", name COLLATE "C")
+honey_tokens check CHECK ((key_version > 0))
+honey_tokens check CHECK ((octet_length(mac) = 32))
+honey_tokens check CHECK ((octet_length(salt) = 16))
+honey_tokens column active boolean NOT NULL
+honey_tokens column document text COLLATE "default" NOT NULL
+honey_tokens column field text COLLATE "C" NOT NULL
+honey_tokens column id uuid NOT NULL
+honey_tokens column key_version integer NOT NULL
+honey_tokens column mac bytea NOT NULL
+honey_tokens column salt bytea NOT NULL
+honey_tokens column sealed bytea NOT NULL
+honey_tokens column tenant text COLLATE "C" NOT NULL
+honey_tokens unique UNIQUE (tenant COLLATE "C", id)
 key_epochs check CHECK ((epoch > 0))
 key_epochs check CHECK ((reason = ANY (ARRAY['first'::text, 'moved'::text, 'told'::text])))
 key_epochs column epoch bigint NOT NULL

@@ -32,6 +32,11 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
         "UPDATE (frozen, changed, touched, document, key_version, mac)",
     ),
     "webhook_outbox": ("SELECT", "INSERT", "UPDATE (due, attempts)", "DELETE"),
+    "honey_tokens": (
+        "SELECT",
+        "INSERT",
+        "UPDATE (active, document, salt, sealed, key_version, mac)",
+    ),
     "policy_state": ("SELECT", "INSERT", "UPDATE"),
     "policy_servers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "audit_writers": ("SELECT", "INSERT"),

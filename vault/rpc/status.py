@@ -42,6 +42,7 @@ _CODES = {
     Reason.PRINCIPAL_FROZEN: grpc.StatusCode.PERMISSION_DENIED,
     Reason.SELF_UNFREEZE: grpc.StatusCode.PERMISSION_DENIED,
     Reason.FREEZE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.HONEY_SET_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.ALREADY_DECIDED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.REVEAL_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.REVEAL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,

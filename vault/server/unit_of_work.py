@@ -23,6 +23,7 @@ from vault.server.sharing.shared_lookups import SharedLookups
 from vault.service.ports import Transaction, unchanged
 from vault.store.budgets import PostgresBudgetStore
 from vault.store.freezes import PostgresFreezeStore
+from vault.store.honey import PostgresHoneyStore
 from vault.store.limits import PostgresLimitStore
 from vault.store.lookups import Lookup
 from vault.store.outbox import PostgresOutbox
@@ -92,6 +93,10 @@ class _CallTransaction:
     @property
     def outbox(self) -> PostgresOutbox:
         return PostgresOutbox(self.begin().connection)
+
+    @property
+    def honey(self) -> PostgresHoneyStore:
+        return PostgresHoneyStore(self.begin().connection)
 
 
 class _CallAudit:

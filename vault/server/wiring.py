@@ -44,13 +44,14 @@ from vault.rpc.methods.columns import column_rpcs
 from vault.rpc.methods.encryption import encryption_rpcs
 from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.freezes import freeze_rpcs
+from vault.rpc.methods.honey import honey_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import Method, registry
 from vault.rpc.methods.reveal import reveal_rpcs
 from vault.rpc.methods.tokenization import tokenization_rpcs
 from vault.server.audit.integration import IntegrationTask
 from vault.server.audit.publishing import publishing_tasks
-from vault.server.freezes.refreshing import FreezeRefresher
+from vault.server.freezes.refreshing import FreezeRefresher, Watched
 from vault.server.health import Probe
 from vault.server.policy_authenticator import PolicyAuthenticator
 from vault.server.policy_file import PolicyFile
@@ -67,9 +68,14 @@ from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.expiry import ExpiryService
 from vault.service.erasure.spellings import SpellingService
 from vault.service.format_space import format_space_left
+from vault.service.freezes.counting import TouchCounter
 from vault.service.freezes.freezes import FreezeService
 from vault.service.freezes.rows import FreezeRows
 from vault.service.freezes.watch import FreezeWatch
+from vault.service.honey.alarm import TouchAlarm
+from vault.service.honey.honey_tokens import HoneyService
+from vault.service.honey.known import KnownHoney
+from vault.service.honey.sets import HoneyRows
 from vault.service.policy import PolicyService
 from vault.service.reveal.reveals import RevealService
 from vault.service.token_specs import check_token_specs
@@ -194,11 +200,16 @@ def open_backend(
         policies.start()
         refused = RefusedRows(audit_metrics)
         budgets = Budgets(keyring, refused.budget)
-        admission = Admission(work, budgets)
-        side_work = PostgresUnitOfWork(side, chain_heads)
         freeze_rows = FreezeRows(keyring)
         freezes = FreezeWatch(freeze_rows, refused.freeze)
-        refresher = FreezeRefresher(side_work, freezes)
+        honey = KnownHoney(HoneyRows(keyring), refused.honey)
+        alarm = TouchAlarm(honey, freezes)
+        admission = Admission(work, budgets, alarm=alarm)
+        side_work = PostgresUnitOfWork(side, chain_heads)
+        notices = notices_for(settings.webhooks, keyring)
+        counter = TouchCounter(side_work, freeze_rows, freezes, policies.current, notices)
+        watched = Watched(freezes, honey, alarm)
+        refresher = FreezeRefresher(side_work, watched, counter, audit_metrics)
         stack.callback(refresher.stop)
         refresher.start()
         expiry = ExpiryService(side_work, keyring, policies.current, settings.reaper.batch)
@@ -235,7 +246,6 @@ def open_backend(
         ):
             stack.callback(publishing.stop)
             publishing.start()
-        notices = notices_for(settings.webhooks, keyring)
         for task in sending_tasks(
             settings.webhooks, side_work, keyring, refused.notice, webhook_metrics
         ):
@@ -252,6 +262,7 @@ def open_backend(
                 encryption_rpcs(EncryptionService(admission, keyring, refused.reveal)),
                 audit_rpcs(AuditService(admission, audit_queries)),
                 reveal_rpcs(RevealService(admission, keyring, refused.reveal, notices)),
+                honey_rpcs(HoneyService(admission, keyring)),
                 freeze_rpcs(FreezeService(admission, freeze_rows, freezes)),
                 policy_rpcs(PolicyService(admission, policies.status)),
                 access_rpcs(AccessService(admission, budgets)),

@@ -7,9 +7,10 @@ there is no answer but AUDIT_UNAVAILABLE or STORE_UNAVAILABLE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -38,11 +39,15 @@ from vault.policy.approvals import Approvals
 from vault.policy.budgets import Allowance
 from vault.policy.conditions import CallContext
 from vault.policy.decide import Decision, Deny, decide
+from vault.policy.freezes import FreezeRule
 from vault.policy.limits import Quota
 from vault.policy.model import Field, Policy
 from vault.policy.roles import VIEWED
 from vault.service.budgets import Budgets
 from vault.service.call import Call
+from vault.service.columns import parse_tokens
+from vault.service.honey.alarm import TouchAlarm
+from vault.service.honey.known import KnownHoney
 from vault.service.limits import charge
 from vault.service.ports import BudgetKey, LimitKey, Transaction, UnitOfWork
 
@@ -74,6 +79,8 @@ class FieldPermit(Permit):
         justification: what the caller says the call is for, as the policy allows it.
         approvals: as in ``Allow``.
         receipt: whether a receipt of the record is answered.
+        tokens: as the call has them.
+        freeze_rule: when the caller is frozen for touching honey tokens, or None for never.
     """
 
     action: Action
@@ -84,6 +91,8 @@ class FieldPermit(Permit):
     justification: Justification = NO_JUSTIFICATION
     approvals: tuple[Approvals, ...] = ()
     receipt: bool = False
+    tokens: Sequence[str] = dataclass_field(default=(), repr=False)
+    freeze_rule: FreezeRule | None = None
 
     @property
     def space(self) -> TokenSpace:
@@ -104,11 +113,17 @@ class Admission:
     """Decides calls by the policy and audits those that do not go through."""
 
     def __init__(
-        self, work: UnitOfWork, budgets: Budgets, clock: Callable[[], datetime] = _now
+        self,
+        work: UnitOfWork,
+        budgets: Budgets,
+        clock: Callable[[], datetime] = _now,
+        alarm: TouchAlarm | None = None,
     ) -> None:
+        """Takes, besides, what notices touches of honey tokens; None where there are none."""
         self._work = work
         self._budgets = budgets
         self._clock = clock
+        self._alarm = alarm or TouchAlarm(KnownHoney())
 
     def admit(self, call: Call, action: Action) -> Permit:
         """Admits a call that concerns no field. Raises Denied."""
@@ -126,8 +141,14 @@ class Admission:
         field: str,
         view: str = "",
         justification: Justification = NO_JUSTIFICATION,
+        tokens: Sequence[str] = (),
     ) -> FieldPermit:
-        """Admits a call on a field. Raises Denied, FieldNotFound or InvalidRequest."""
+        """Admits a call on a field. Raises Denied, FieldNotFound or InvalidRequest.
+
+        Args:
+            tokens: as the call has them. Of one that is not admitted, or fails, they are
+                compared with honey tokens here.
+        """
         policy = call.policy
         event = call.event(
             "allowed",
@@ -137,9 +158,12 @@ class Admission:
         )
         context = self._context(call.caller, justification)
         decision = decide(policy, call.caller.principal, action, field, view, context)
+        rule = policy.freeze_rule(call.caller.principal)
         if isinstance(decision, Deny):
+            event = self._tried(event, call.caller, policy.fields.get(field), tokens, rule)
             raise self._deny(event, decision)
         if decision.approvals and action in _GRANTED and not justification.grant:
+            event = self._tried(event, call.caller, policy.fields[field], tokens, rule)
             refusal = replace(_NO_GRANT, on_denied=decision.on_denied)
             raise self._deny(replace(event, roles=decision.roles), refusal)
         # A ticket that was allowed is of a form that the policy asks for.
@@ -162,6 +186,8 @@ class Admission:
             justification,
             decision.approvals,
             decision.receipt and action in _GRANTED,
+            tokens,
+            rule,
         )
 
     def admit_question(
@@ -239,7 +265,7 @@ class Admission:
         try:
             answer = self._work.run(charged, finish, deadline=permit.caller.deadline)
         except TokenvaultError as error:
-            self._record_failure(permit.event if noted is None else noted(), error)
+            self._record_failure(permit, permit.event if noted is None else noted(), error)
             raise
         for key, total in totals.items():
             self._budgets.remember(key, total)
@@ -252,7 +278,7 @@ class Admission:
         try:
             return self._work.run(work, deadline=permit.caller.deadline)
         except TokenvaultError as error:
-            self._record_failure(noted(), error)
+            self._record_failure(permit, noted(), error)
             raise
 
     def attempt(self, permit: Permit, step: Callable[[], T]) -> T:
@@ -260,15 +286,45 @@ class Admission:
         try:
             return step()
         except TokenvaultError as error:
-            self._record_failure(permit.event, error)
+            self._record_failure(permit, permit.event, error)
             raise
 
     def record(self, event: AuditEvent) -> None:
         """Writes one audit record in a transaction of its own."""
         self._work.run(lambda transaction: transaction.audit.append(event))
 
-    def _record_failure(self, event: AuditEvent, error: TokenvaultError) -> None:
+    def touched(self, permit: FieldPermit, tokens: Iterable[str]) -> str:
+        """Returns what a call's record says of honey among the token cores that it read.
+
+        Who tokenizes reads none: a pipeline may meet a planted value.
+        """
+        if permit.action is Action.TOKENIZE:
+            return ""
+        caller, rpc = permit.caller, permit.event.rpc
+        return self._alarm.note(caller, rpc, permit.space, tokens, permit.freeze_rule)
+
+    def _tried(
+        self,
+        event: AuditEvent,
+        caller: Caller,
+        field: Field | None,
+        tokens: Sequence[str],
+        rule: FreezeRule | None,
+    ) -> AuditEvent:
+        """Returns the record of a call that was not carried out, with what it touched."""
+        if field is None or not tokens:
+            return event
+        space = TokenSpace(caller.tenant, field.name)
+        if not self._alarm.any_of(space):
+            return event
+        cores = parse_tokens(tokens, field.format, None).cores
+        return replace(event, touched=self._alarm.note(caller, event.rpc, space, cores, rule))
+
+    def _record_failure(self, permit: Permit, event: AuditEvent, error: TokenvaultError) -> None:
         """Records that an admitted call failed as a whole, where anything can be recorded."""
+        if isinstance(permit, FieldPermit):
+            rule = permit.freeze_rule
+            event = self._tried(event, permit.caller, permit.field, permit.tokens, rule)
         if error.reason in _NO_RECORD:
             return  # the same database would have to take the record
         denied = isinstance(error, Denied | LimitExceeded | BudgetInvalid)

@@ -36,6 +36,8 @@ __all__ = [
     "DueNotice",
     "FreezeRow",
     "FreezeStore",
+    "HoneyRow",
+    "HoneyStore",
     "IndexEntry",
     "KeyManifest",
     "KeySource",
@@ -449,6 +451,48 @@ class Outbox(Protocol):
         """Makes a row due after ``delay``."""
 
 
+@dataclass(frozen=True, slots=True)
+class HoneyRow:
+    """A row of ``honey_tokens``: a set of them, under a MAC.
+
+    Attributes:
+        active: whether its tokens are honey still.
+        document: canonical JSON, as ``vault.service.honey.sets`` writes it.
+        salt: random, for the key that this list alone is sealed with.
+        sealed: the tokens.
+        key_version: of the audit key, under which the MAC was made and the list sealed.
+    """
+
+    tenant: str
+    id: UUID
+    field: str
+    active: bool
+    document: str = dataclass_field(repr=False)
+    salt: bytes = dataclass_field(repr=False)
+    sealed: bytes = dataclass_field(repr=False)
+    key_version: int
+    mac: bytes = dataclass_field(repr=False)
+
+
+class HoneyStore(Protocol):
+    """Sets of honey tokens, within one transaction. Raises StoreUnavailable only."""
+
+    def macs(self, tenant: str) -> Mapping[UUID, bytes]:
+        """Returns the MAC of every row, by its id."""
+
+    def rows(self, tenant: str, ids: Collection[UUID]) -> Sequence[HoneyRow]:
+        """Returns the rows of these ids that there are."""
+
+    def lock(self, tenant: str, set_id: UUID) -> HoneyRow | None:
+        """Locks and returns a row, None where there is none."""
+
+    def insert(self, row: HoneyRow) -> None:
+        """Inserts a row."""
+
+    def update(self, row: HoneyRow) -> None:
+        """Replaces all of a locked row but its place."""
+
+
 class Transaction(Protocol):
     """One database transaction: the work and its audit record commit together."""
 
@@ -468,6 +512,8 @@ class Transaction(Protocol):
     def freezes(self) -> FreezeStore: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def honey(self) -> HoneyStore: ...
 
 
 def unchanged(result: T) -> T:

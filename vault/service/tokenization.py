@@ -97,7 +97,7 @@ class TokenizationService:
         """
         try:
             permit = self._admission.admit_field(
-                call, Action.DETOKENIZE, field, view, justification
+                call, Action.DETOKENIZE, field, view, justification, tokens
             )
             return self._convert(
                 permit, len(tokens), lambda path: path.detokenize(tokens), _column(permit, finish)
@@ -117,7 +117,7 @@ class TokenizationService:
         finish: Callable[[DescribeResult], R],
     ) -> R:
         """Returns what is known about each token, never its value."""
-        permit = self._admission.admit_field(call, Action.DESCRIBE, field)
+        permit = self._admission.admit_field(call, Action.DESCRIBE, field, tokens=tokens)
         return self._convert(
             permit,
             len(tokens),
@@ -162,6 +162,7 @@ class TokenizationService:
             counts=outcome_counts(len(made.answers), made.failures),
             key_versions=tuple(sorted(made.key_versions)),
             token_digest=self._keys.audit_key(permit.caller.tenant).mac(made.token_set()),
+            touched=self._admission.touched(permit, made.tokens),
         )
         if permit.receipt:
             return replace(made, receipt=transaction.audit.append_with_receipt(event))

@@ -167,12 +167,22 @@ class AuditMetrics:
             registry=registry,
         )
 
+        self._touches = Counter(
+            "tokenvault_honey_touches",
+            "Honey tokens that calls touched, denied and failed ones too.",
+            ["field"],
+            registry=registry,
+        )
         self._refused_rows = Counter(
             "tokenvault_refused_rows",
             "Rows by which somebody may do something, and that were not believed.",
             ["table"],
             registry=registry,
         )
+
+    def count_touches(self, field: str, tokens: int) -> None:
+        """Counts honey tokens that a call touched."""
+        self._touches.labels(field).inc(tokens)
 
     def count_refused_row(self, table: str) -> None:
         """Counts a row that decides and was not believed."""

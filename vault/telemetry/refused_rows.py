@@ -7,6 +7,7 @@ from uuid import UUID
 from vault.model import FreezeTarget
 from vault.service.budgets import TABLE
 from vault.service.freezes.rows import TABLE as FREEZES
+from vault.service.honey.sets import TABLE as HONEY
 from vault.service.notices.notices import TABLE as OUTBOX
 from vault.service.ports import BudgetKey, OutboxRow
 from vault.telemetry.logging import get_log
@@ -40,6 +41,13 @@ class RefusedRows:
         """Takes a row of a reveal, whose id is no secret."""
         _log.error("a row that decides is not believed", table=table, reveal=str(reveal))
         self._metrics.count_refused_row(table)
+
+    def honey(self, honey_set: UUID, why: str) -> None:
+        """Takes a set of honey tokens, whose id is no secret."""
+        _log.error(
+            "a row that decides is not believed", table=HONEY, why=why, honey_set=str(honey_set)
+        )
+        self._metrics.count_refused_row(HONEY)
 
     def freeze(self, target: FreezeTarget, why: str) -> None:
         """Takes what is known of a principal or person."""

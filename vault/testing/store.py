@@ -40,6 +40,7 @@ from vault.service.ports import (
     unchanged,
 )
 from vault.testing.freezes import FreezeTable, MemoryFreezes
+from vault.testing.honey import HoneyTable, MemoryHoney
 
 __all__ = ["MemoryDataKeyStore", "MemoryUnitOfWork"]
 
@@ -63,6 +64,7 @@ class _Tables:
     reveal_parts: dict[tuple[str, UUID, int], RevealPartRow] = field(default_factory=dict)
     freezes: FreezeTable = field(default_factory=dict)
     outbox: dict[tuple[UUID, str], _Waiting] = field(default_factory=dict)
+    honey: HoneyTable = field(default_factory=dict)
 
     def copy(self) -> _Tables:
         return _Tables(*(copy.copy(table) for table in vars(self).values()))
@@ -371,6 +373,7 @@ class _MemoryTransaction:
     reveals: _Reveals
     freezes: MemoryFreezes
     outbox: _Outbox
+    honey: MemoryHoney
 
 
 class MemoryUnitOfWork:
@@ -426,6 +429,7 @@ class MemoryUnitOfWork:
                 _Reveals(tables, now),
                 MemoryFreezes(tables.freezes, now),
                 _Outbox(tables, now),
+                MemoryHoney(tables.honey),
             )
             result = work(transaction)
             self._tables = tables

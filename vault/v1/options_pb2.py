@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vault/v1/options.proto\x12\x08vault.v1\x1a google/protobuf/descriptor.proto*\x85\x03\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x17\n\x13PERMISSION_TOKENIZE\x10\x01\x12\x19\n\x15PERMISSION_DETOKENIZE\x10\x02\x12\x15\n\x11PERMISSION_LOOKUP\x10\x03\x12\x17\n\x13PERMISSION_DESCRIBE\x10\x04\x12\x16\n\x12PERMISSION_ENCRYPT\x10\x05\x12\x16\n\x12PERMISSION_DECRYPT\x10\x06\x12\x19\n\x15PERMISSION_READ_AUDIT\x10\x07\x12\x1a\n\x16PERMISSION_READ_POLICY\x10\x08\x12\x14\n\x10PERMISSION_ERASE\x10\t\x12\x1d\n\x19PERMISSION_REQUEST_REVEAL\x10\n\x12\x1d\n\x19PERMISSION_APPROVE_REVEAL\x10\x0b\x12\x1d\n\x19PERMISSION_MANAGE_FREEZES\x10\x0c\x12\x1d\n\x19PERMISSION_EXPLAIN_OTHERS\x10\r:J\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x14.vault.v1.Permissionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vault/v1/options.proto\x12\x08vault.v1\x1a google/protobuf/descriptor.proto*\xa2\x03\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x17\n\x13PERMISSION_TOKENIZE\x10\x01\x12\x19\n\x15PERMISSION_DETOKENIZE\x10\x02\x12\x15\n\x11PERMISSION_LOOKUP\x10\x03\x12\x17\n\x13PERMISSION_DESCRIBE\x10\x04\x12\x16\n\x12PERMISSION_ENCRYPT\x10\x05\x12\x16\n\x12PERMISSION_DECRYPT\x10\x06\x12\x19\n\x15PERMISSION_READ_AUDIT\x10\x07\x12\x1a\n\x16PERMISSION_READ_POLICY\x10\x08\x12\x14\n\x10PERMISSION_ERASE\x10\t\x12\x1d\n\x19PERMISSION_REQUEST_REVEAL\x10\n\x12\x1d\n\x19PERMISSION_APPROVE_REVEAL\x10\x0b\x12\x1d\n\x19PERMISSION_MANAGE_FREEZES\x10\x0c\x12\x1d\n\x19PERMISSION_EXPLAIN_OTHERS\x10\r\x12\x1b\n\x17PERMISSION_MANAGE_HONEY\x10\x0e:J\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x14.vault.v1.Permissionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vault.v1.options_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSION']._serialized_start=71
-  _globals['_PERMISSION']._serialized_end=460
+  _globals['_PERMISSION']._serialized_end=489
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,8 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Freezes callers, and lifts freezes of others."""
     PERMISSION_EXPLAIN_OTHERS: _Permission.ValueType  # 13
     """Explains what others may do."""
+    PERMISSION_MANAGE_HONEY: _Permission.ValueType  # 14
+    """Declares honey tokens, and retires them."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Permission names the policy action a caller must hold for an RPC. The values
@@ -86,6 +88,8 @@ PERMISSION_MANAGE_FREEZES: Permission.ValueType  # 12
 """Freezes callers, and lifts freezes of others."""
 PERMISSION_EXPLAIN_OTHERS: Permission.ValueType  # 13
 """Explains what others may do."""
+PERMISSION_MANAGE_HONEY: Permission.ValueType  # 14
+"""Declares honey tokens, and retires them."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 PERMISSION_FIELD_NUMBER: _builtins.int

@@ -50,6 +50,8 @@ EVENT = AuditEvent(
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
+    honey_set="set",
+    touched="set 2",
     person=Person("https://idp.example.org", "email", "ann@example.org"),
     auth_time=datetime(2026, 11, 23, 9, 0, 5, tzinfo=timezone(timedelta(hours=1))),
 )
@@ -89,7 +91,7 @@ def test_a_persons_record_says_who_and_since_when() -> None:
 
 
 def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
-    none: dict[str, object] = {"freeze": None, "subject": ""}
+    none: dict[str, object] = {"freeze": None, "subject": "", "honey_set": "", "touched": ""}
     none |= {"person": None, "auth_time": None, "ticket": "", "budget": None, "charged": 0}
     event = replace(EVENT, **none)  # type: ignore[arg-type]
     assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (

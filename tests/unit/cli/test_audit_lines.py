@@ -49,6 +49,17 @@ def test_a_reveal_is_named_by_its_grant() -> None:
     assert "view=full  grant=8c1f3a52-4a0e  TOKEN_NOT_FOUND=1" in said
 
 
+def test_touches_of_honey_tokens_and_freezes_stand_out() -> None:
+    said = plain_line(record(json.dumps({**CALL, "touched": "one 2, two 1"})))
+    assert "view=full  HONEY TOKENS TOUCHED=3  TOKEN_NOT_FOUND=1" in said
+    nothing = {**CALL, "touched": "00000000-0000-0000-0000-000000000000 0"}
+    assert "HONEY" not in plain_line(record(json.dumps(nothing)))
+    freeze = {"kind": "principal", "name": "a\x1b", "frozen": True, "changed": CALL["time"]}
+    assert "froze=a?" in plain_line(record(json.dumps({**CALL, "freeze": freeze})))
+    lifted = {**CALL, "freeze": {**freeze, "frozen": False}}
+    assert "freed=a?" in plain_line(record(json.dumps(lifted)))
+
+
 def test_an_opening_names_its_writer() -> None:
     body = {"kind": "opened", "time": CALL["time"], "server": "node-1:42"}
     assert plain_line(record(json.dumps(body))).endswith("opened   writer w of node-1:42")

@@ -16,7 +16,7 @@ from vault.policy.reading.load import parse_policy
 
 ROOT = Path(__file__).parents[3]
 FIELDS = ["card_number", "us_ssn", "email", "person_name", "national_id", "account_id"]
-FIELDLESS = {Action.READ_AUDIT, Action.READ_POLICY}
+FIELDLESS = {Action.READ_AUDIT, Action.READ_POLICY, Action.MANAGE_FREEZES}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,11 @@ EXPECTED: dict[str, set[tuple[Action, str | None, str]]] = {
         (Action.DECRYPT, "national_id", "full"),
     },
     "privacy-officer": {(Action.ERASE, field, "") for field in FIELDS},
-    "auditor": {(action, None, "") for action in FIELDLESS},
+    "security-officer": {
+        (Action.MANAGE_FREEZES, None, ""),
+        *((Action.MANAGE_HONEY, field, "") for field in FIELDS),
+    },
+    "auditor": {(Action.READ_AUDIT, None, ""), (Action.READ_POLICY, None, "")},
 }
 
 
@@ -121,6 +125,6 @@ def test_the_reference_names_every_key_and_action() -> None:
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     keys = "format min max keep generator storage scope token_luhn separators views acknowledge"
     keys += " ttl fields limits actions values per by roles principals allow deny view"
-    keys += " purposes ticket networks hours budget on_denied"
+    keys += " purposes ticket networks hours budget on_denied freezes touches"
     words = [*keys.split(), *Action]
     assert [word for word in words if f"`{word}`" not in text] == []

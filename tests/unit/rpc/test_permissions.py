@@ -13,6 +13,7 @@ from vault.rpc.methods.columns import column_rpcs
 from vault.rpc.methods.encryption import encryption_rpcs
 from vault.rpc.methods.erasure import erasure_rpcs
 from vault.rpc.methods.freezes import freeze_rpcs
+from vault.rpc.methods.honey import honey_rpcs
 from vault.rpc.methods.policy import policy_rpcs
 from vault.rpc.methods.registry import registry
 from vault.rpc.methods.reveal import reveal_rpcs
@@ -24,6 +25,7 @@ from vault.service.encryption import EncryptionService
 from vault.service.erasure.erase import ErasureService
 from vault.service.erasure.spellings import SpellingService
 from vault.service.freezes.freezes import FreezeService
+from vault.service.honey.honey_tokens import HoneyService
 from vault.service.policy import PolicyService
 from vault.service.reveal.reveals import RevealService
 from vault.service.tokenization import TokenizationService
@@ -48,6 +50,7 @@ def test_every_rpc_of_the_api_has_a_row(every: Set[str]) -> None:
         policy_rpcs(cast("PolicyService", None)),
         access_rpcs(cast("AccessService", None)),
         reveal_rpcs(cast("RevealService", None)),
+        honey_rpcs(cast("HoneyService", None)),
         freeze_rpcs(cast("FreezeService", None)),
     )
     assert methods.keys() == every

@@ -38,6 +38,8 @@ def plain_line(record: AuditRecord) -> str:
         _text(body, "rpc") != "*" and _named(body, "purpose"),
         _named(body, "ticket"),
         _named(body, "grant"),
+        _freeze(body),
+        _touched(body),
         _counts(body),
         _text(body, "reason"),
     ]
@@ -112,6 +114,20 @@ def _named(body: Mapping[str, object], name: str) -> str:
 def _person(body: Mapping[str, object]) -> str:
     person = body.get("person")
     return f"person={_text(person, 'value')}" if isinstance(person, dict) else ""
+
+
+def _freeze(body: Mapping[str, object]) -> str:
+    freeze = body.get("freeze")
+    if not isinstance(freeze, dict):
+        return ""
+    return f"{'froze' if freeze.get('frozen') else 'freed'}={_text(freeze, 'name')}"
+
+
+def _touched(body: Mapping[str, object]) -> str:
+    # "SET COUNT, SET COUNT"; of nothing the count is 0.
+    counts = [each.rpartition(" ")[2] for each in _text(body, "touched").split(", ")]
+    touches = sum(int(each) for each in counts if each.isdecimal())
+    return f"HONEY TOKENS TOUCHED={touches}" if touches else ""
 
 
 def _counts(body: Mapping[str, object]) -> str:

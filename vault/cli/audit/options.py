@@ -17,6 +17,7 @@ from vault.v1 import (
     audit_service_pb2,
     encryption_service_pb2,
     freeze_service_pb2,
+    honey_service_pb2,
     policy_service_pb2,
     reveal_service_pb2,
     tokenization_service_pb2,
@@ -36,17 +37,17 @@ _RPCS = tuple(
         encryption_service_pb2,
         audit_service_pb2,
         freeze_service_pb2,
+        honey_service_pb2,
         policy_service_pb2,
         reveal_service_pb2,
-        freeze_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 )
 # What a server does by itself, calls of RPCs it does not know, and strangers' calls by the minute.
 _OTHER_RPCS = ("Expire", "unknown", "*")
-# Strangers have no name, and the reaper one that no caller has.
-_PRINCIPAL = re.compile("(?:spiffe://.+|.+#.+|tokenvault:reaper|)", re.DOTALL)
+# Strangers have no name, and the server's own are names that no caller has.
+_PRINCIPAL = re.compile("(?:spiffe://.+|.+#.+|tokenvault:(?:reaper|honey)|)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

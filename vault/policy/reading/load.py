@@ -12,6 +12,7 @@ from vault.policy.reading.approval_entries import check_approvers
 from vault.policy.reading.document import read_document
 from vault.policy.reading.entry import Entry
 from vault.policy.reading.field_entry import read_fields
+from vault.policy.reading.freeze_entry import read_freezes
 from vault.policy.reading.limit_entry import read_limits
 from vault.policy.reading.principal_entry import read_principals
 from vault.policy.reading.purpose_entry import read_purposes
@@ -23,7 +24,7 @@ __all__ = ["InvalidPolicy", "Problem", "parse_policy"]
 
 VERSION = 1
 
-_KEYS = frozenset({"version", "fields", "limits", "purposes", "roles", "principals"})
+_KEYS = frozenset({"version", "fields", "limits", "purposes", "roles", "principals", "freezes"})
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -51,6 +52,7 @@ def parse_policy(text: str, source: str) -> Policy:
     described = read_purposes(entries["purposes"]) if "purposes" in entries else None
     roles = read_roles(entries["roles"], fields, described) if "roles" in entries else {}
     bindings = read_principals(entries["principals"], roles) if "principals" in entries else ()
+    freezes = read_freezes(entries["freezes"], roles) if "freezes" in entries else ()
     if not problems and "roles" in entries:
         check_approvers(entries["roles"], roles, bindings)
     if problems:
@@ -63,6 +65,7 @@ def parse_policy(text: str, source: str) -> Policy:
         roles=MappingProxyType(roles),
         bindings=bindings,
         limits=limits,
+        freezes=freezes,
         purposes=MappingProxyType(_named_purposes(roles) if described is None else described),
     )
 

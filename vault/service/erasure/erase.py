@@ -52,7 +52,7 @@ class ErasureService:
         By token: erasing again is no failure, and an expired token can be erased. By value:
         TOKEN_NOT_FOUND where it has no live token. Finishes as ``Admission.carry_out``.
         """
-        permit = self._admission.admit_field(call, Action.ERASE, field)
+        permit = self._admission.admit_field(call, Action.ERASE, field, tokens=tokens)
 
         def work(transaction: Transaction) -> ErasureResult:
             _check(permit, tokens, values)
@@ -113,7 +113,11 @@ class ErasureService:
             if isinstance(outcome, Failure):
                 failures[index] = outcome
         failures = dict(sorted(failures.items()))
-        event = replace(permit.event, counts=outcome_counts(column.size, failures))
+        event = replace(
+            permit.event,
+            counts=outcome_counts(column.size, failures),
+            touched=self._admission.touched(permit, rows),
+        )
         event = with_tokens(event, self._keys, rows.values(), rows.keys())
         transaction.audit.append(event, [row.token for row in live])
         return ErasureResult(column.size, failures)

@@ -124,7 +124,11 @@ class SpellingService:
             tombstone(
                 transaction.tokens, self._keys, permit.space, TokenState.ERASED, live.values()
             )
-        event = replace(permit.event, counts=outcome_counts(column.size, column.failures))
+        event = replace(
+            permit.event,
+            counts=outcome_counts(column.size, column.failures),
+            touched=self._admission.touched(permit, live),
+        )
         event = with_tokens(event, self._keys, live.values(), live.keys())
         transaction.audit.append(event, () if count_only else live.keys())
         counts = Counter(scan.identities[token] for token in live)

@@ -56,6 +56,7 @@ class FreezeWatch:
         self._lock = Lock()
         self._looked = -float("inf")
         self._known: dict[FreezeTarget, _Known] = {}
+        self._held: set[FreezeTarget] = set()
         self._frozen: frozenset[FreezeTarget] = frozenset()
         self._reported: dict[FreezeTarget, FreezeRow | None] = {}
 
@@ -69,6 +70,12 @@ class FreezeWatch:
         frozen = self._frozen
         if frozen and not frozen.isdisjoint(targets_of(caller)):
             raise Denied("this caller is frozen", reason=Reason.PRINCIPAL_FROZEN)
+
+    def hold(self, target: FreezeTarget) -> None:
+        """Refuses a target from now on, until its row is written."""
+        with self._lock:
+            self._held.add(target)
+            self._take(self._known)
 
     def is_frozen(self, target: FreezeTarget) -> bool:
         """Returns whether calls of a target are refused by this process."""
@@ -98,6 +105,7 @@ class FreezeWatch:
     def note(self, freeze: Freeze, row: FreezeRow) -> None:
         """Takes what this process has just written."""
         with self._lock:
+            self._held.discard(freeze.target)
             noted = _Known(freeze.frozen, freeze.changed, row, self._clock())
             self._take({**self._known, freeze.target: noted})
 
@@ -114,7 +122,8 @@ class FreezeWatch:
 
     def _take(self, known: dict[FreezeTarget, _Known]) -> None:
         self._known = known
-        self._frozen = frozenset(target for target, each in known.items() if each.frozen)
+        frozen = (target for target, each in known.items() if each.frozen)
+        self._frozen = frozenset(frozen) | self._held
 
     def _report(self, target: FreezeTarget, row: FreezeRow | None, why: str) -> None:
         if target not in self._reported or self._reported[target] != row:

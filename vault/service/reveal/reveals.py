@@ -104,7 +104,7 @@ class RevealService:
     def request(self, call: Call, ask: RevealRequest) -> RevealStatus:
         """Makes a request, or adds tokens to a draft; returns one that covers it already."""
         permit = self._admission.admit_field(
-            call, Action.REQUEST_REVEAL, ask.field, ask.view, ask.justification
+            call, Action.REQUEST_REVEAL, ask.field, ask.view, ask.justification, ask.tokens
         )
         who = self._participant(call, ask.field)
         cores = self._admission.attempt(permit, lambda: _checked(permit, who, ask))
@@ -127,7 +127,9 @@ class RevealService:
             elif ask.reveal:
                 store.put(self._rows.written(lifecycle.withdraw(draft, who, now)))
             answer = known or reveal
-            noted = replace(noted, grant=str(answer.id), counts={"ok": len(cores)})
+            touched = self._admission.touched(permit, cores) if ask.tokens else ""
+            counts = {"ok": len(cores)}
+            noted = replace(noted, grant=str(answer.id), counts=counts, touched=touched)
             transaction.audit.append(noted)
             return self._status(answer, who, now)
 

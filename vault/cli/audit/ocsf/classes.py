@@ -42,6 +42,7 @@ _ACTIVITIES = {
     "Encrypt": Activity.CREATE,
     "Request": Activity.CREATE,
     "Freeze": Activity.CREATE,
+    "Add": Activity.CREATE,
     "Detokenize": Activity.READ,
     "Decrypt": Activity.READ,
     "Lookup": Activity.READ,
@@ -58,6 +59,7 @@ _ACTIVITIES = {
     "Withdraw": Activity.UPDATE,
     "Revoke": Activity.UPDATE,
     "Lift": Activity.DELETE,
+    "Retire": Activity.DELETE,
     "Erase": Activity.DELETE,
     "Expire": Activity.DELETE,
 }

@@ -1,9 +1,11 @@
-"""Sealing a list of tokens under a MAC key: AES-256-GCM with a key of its own for each list.
+"""Sealing lists of tokens under a MAC key: AES-256-GCM with a key of its own for each list.
 
 The key is derived from the MAC key and a random salt, and used once, so the nonce is fixed.
 """
 
 from __future__ import annotations
+
+from enum import Enum
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,25 +14,37 @@ from vault.crypto.encoding import length_prefixed
 from vault.crypto.field_key import MacKey
 from vault.errors import DecryptionFailed
 
-__all__ = ["SALT_LENGTH", "open_tokens", "seal_tokens"]
+__all__ = ["SALT_LENGTH", "TokenList", "open_tokens", "seal_tokens"]
 
 SALT_LENGTH = 16
-_KEY_LABEL = b"tokenvault/v1/audit-erasure-key"
-_LABEL = b"tokenvault/v1/audit-erasure"
 _NONCE = bytes(12)
 _SIZE = 4
 
 
-def seal_tokens(key: MacKey, salt: bytes, tokens: list[str], *context: bytes) -> bytes:
+class TokenList(Enum):
+    """What a list of tokens is for, by the label that it is sealed under."""
+
+    ERASURE = b"tokenvault/v1/audit-erasure"
+    HONEY = b"tokenvault/v1/honey-tokens"
+
+
+def seal_tokens(
+    kind: TokenList, key: MacKey, salt: bytes, tokens: list[str], *context: bytes
+) -> bytes:
     """Encrypts tokens, bound to context parts. A salt is random and used once."""
     plaintext = length_prefixed(*(token.encode() for token in tokens))
-    return _cipher(key, salt).encrypt(_NONCE, plaintext, length_prefixed(_LABEL, *context))
+    return _cipher(kind, key, salt).encrypt(
+        _NONCE, plaintext, length_prefixed(kind.value, *context)
+    )
 
 
-def open_tokens(key: MacKey, salt: bytes, sealed: bytes, *context: bytes) -> list[str]:
+def open_tokens(
+    kind: TokenList, key: MacKey, salt: bytes, sealed: bytes, *context: bytes
+) -> list[str]:
     """Decrypts tokens. Raises DecryptionFailed."""
     try:
-        plaintext = _cipher(key, salt).decrypt(_NONCE, sealed, length_prefixed(_LABEL, *context))
+        associated = length_prefixed(kind.value, *context)
+        plaintext = _cipher(kind, key, salt).decrypt(_NONCE, sealed, associated)
     except (InvalidTag, ValueError):
         # ValueError: too short for a tag. Nothing of ours is.
         raise DecryptionFailed from None
@@ -42,5 +56,5 @@ def open_tokens(key: MacKey, salt: bytes, sealed: bytes, *context: bytes) -> lis
     return tokens
 
 
-def _cipher(key: MacKey, salt: bytes) -> AESGCM:
-    return AESGCM(key.mac(length_prefixed(_KEY_LABEL, salt)))
+def _cipher(kind: TokenList, key: MacKey, salt: bytes) -> AESGCM:
+    return AESGCM(key.mac(length_prefixed(kind.value + b"-key", salt)))

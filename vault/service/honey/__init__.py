@@ -1,0 +1,1 @@
+"""Honey tokens: who touches one is noticed, and sees no difference."""
