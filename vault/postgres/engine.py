@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from threading import BoundedSemaphore
+
 from sqlalchemy import URL, Engine, create_engine
 
 from vault.postgres.address import psycopg_url
+from vault.postgres.connection_turns import ConnectionTurns, set_turns
 from vault.postgres.deadlines import use_deadline_connections
 
 __all__ = ["make_engine"]
@@ -54,4 +57,5 @@ def make_engine(
         connect_args={**_CONNECT_ARGS, "application_name": application},
     )
     use_deadline_connections(engine)
+    set_turns(engine, ConnectionTurns(BoundedSemaphore(pool_size), pool_timeout))
     return engine

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from vault.errors import StoreUnavailable, TokenvaultError
 from vault.postgres.begin import PendingBegin, seconds_left
+from vault.postgres.connection_turns import connection_turn
 from vault.postgres.deadlines import driver_of, set_deadline
 from vault.postgres.failures import DRIVER_ERRORS, Conflict, discarded, sqlstate_of, translate
 from vault.postgres.pipelined import Answers, Command, Driver, PipelinedCommands
@@ -134,8 +135,7 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
         TokenvaultError: what ``closing`` makes of its own refusal.
         Exception: what ``finish`` raises; the transaction was committed all the same.
     """
-    connection = _connect(engine, deadline)
-    try:
+    with _connected(engine, deadline) as connection:
         opened = OpenTransaction(connection, PendingBegin(engine, connection, deadline))
         try:
             with _ending_reported(opened):
@@ -144,8 +144,6 @@ def transaction(engine: Engine, deadline: float | None = None) -> Iterator[OpenT
                 _commit(opened)
         finally:
             opened.settle()
-    finally:
-        _give_back(connection)
 
 
 @contextmanager
@@ -210,14 +208,11 @@ def fetch_in_one_trip(
     Raises:
         StoreUnavailable: as ``transaction``; a Conflict where another try may do.
     """
-    connection = _connect(engine, deadline)
-    try:
+    with _connected(engine, deadline) as connection:
         along = (*queries(driver_of(connection)), _COMMIT)
         begun = PendingBegin(engine, connection, deadline, along)
         begun.time()
         return begun.answers.results[2:-1]
-    finally:
-        _give_back(connection)
 
 
 def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
@@ -230,8 +225,19 @@ def retried(attempt: Callable[[], T], deadline: float | None = None) -> T:
     return attempt()
 
 
-def _connect(engine: Engine, deadline: float | None) -> Connection:
+@contextmanager
+def _connected(engine: Engine, deadline: float | None) -> Iterator[Connection]:
+    """Holds a connection for the block, and gives it back whatever happens."""
     seconds_left(deadline)
+    with connection_turn(engine, deadline):
+        connection = _connect(engine)
+        try:
+            yield connection
+        finally:
+            _give_back(connection)
+
+
+def _connect(engine: Engine) -> Connection:
     failure: StoreUnavailable
     try:
         return engine.connect()

@@ -511,6 +511,17 @@ def test_a_full_pool_is_overload(database: Database) -> None:
     small.dispose()
 
 
+def test_a_call_waits_for_a_connection_no_longer_than_its_deadline(database: Database) -> None:
+    small = make_engine(database.service_url, pool_size=1, pool_timeout=300)
+    ends = time.monotonic() + 0.1
+    with transaction(small), pytest.raises(StoreUnavailable) as caught, transaction(small, ends):
+        pass
+    assert caught.value.reason is Reason.DEADLINE_EXCEEDED
+    with transaction(small, time.monotonic() + 30) as opened:  # it was given back
+        opened.await_begin()
+    small.dispose()
+
+
 def test_a_database_that_is_away_is_unavailable(database: Database) -> None:
     away = make_engine(database.service_url.set(port=1, query={}))
     with pytest.raises(StoreUnavailable) as caught, transaction(away):
