@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 
-from vault.crypto.encoding import utf8_each
 from vault.crypto.field_key import FieldKey
 from vault.errors import DecryptionFailed, Reason
+from vault.formats.columnar.text_column import utf8_of
 from vault.model import Failure, Scope, StoredToken, StoredTokens, TokenSpace, TokenState
 from vault.service.deadline import in_time
 from vault.service.ports import KeySource
@@ -89,7 +89,7 @@ def open_each(
     Raises:
         Unavailable: DEADLINE_EXCEEDED.
     """
-    tokens = utf8_each(rows.tokens)
+    tokens = utf8_of(rows.tokens)
     opened: list[bytes | None] = [None] * len(rows)
     for version, indexes in _by_version(rows).items():
         try:

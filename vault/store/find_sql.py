@@ -54,33 +54,41 @@ class LookupStatements(NamedTuple):
         by_mac_extended: the same, with the expiry moved.
         by_token: what it takes to open a row.
         rows_by_token: whole rows.
+        columns_by_token: as ``by_token``, in one row that ``vault.store.found_columns`` reads.
+        columns_by_mac: the same, then the tokens that index rows lead to, and the MACs.
     """
 
     by_mac: str
     by_mac_extended: str
     by_token: str
     rows_by_token: str
+    columns_by_token: str
+    columns_by_mac: str
 
 
 # False of an index row that leads nowhere. IS NOT NULL would tell the planner that no FULL JOIN
 # is needed, and it could make a nested loop of it.
 _LEADS = "coalesce(t.token, '') <> ''"
+_LED_BY_ARRAY = """
+FROM tokens t
+WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = ANY (ARRAY(SELECT token FROM led))
+"""
 _MACS_BY_ARRAY = f"""
 WITH led AS MATERIALIZED ({_INDEXED_BY_ARRAY}), t AS MATERIALIZED (
-    SELECT {_STORED} FROM tokens t
-    WHERE t.tenant = %(tenant)b AND t.field = %(field)b
-      AND t.token = ANY (ARRAY(SELECT token FROM led))
+    SELECT {_STORED} {_LED_BY_ARRAY}
 )
 SELECT led.mac, {_SEALED} FROM led FULL JOIN t ON t.token = led.token WHERE {_LEADS}
 """  # noqa: S608 - constants only
-_MACS_ONE_BY_ONE = f"""
-SELECT led.mac, {_SEALED}
-FROM (SELECT mac, token FROM ({INDEXED_ONE_BY_ONE}) AS led ORDER BY token COLLATE "C") AS led
+_LED_ONE_BY_ONE = """
+FROM (SELECT mac, token FROM led ORDER BY token COLLATE "C") AS led
 CROSS JOIN LATERAL (
     SELECT * FROM tokens t
     WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token = led.token
     LIMIT 1) t
-"""  # noqa: S608 - constants only
+"""
+_MACS_ONE_BY_ONE = f"""
+WITH led AS ({INDEXED_ONE_BY_ONE}) SELECT led.mac, {_SEALED} {_LED_ONE_BY_ONE}
+"""
 
 
 def _by_mac_extended(indexed: str) -> str:
@@ -119,17 +127,43 @@ SELECT t.mac, {_SEALED} FROM locked t
 """  # noqa: S608 - constants only
 
 
-def _statements(by_mac: str, indexed: str, tokens: str) -> LookupStatements:
+# OFFSET has what a row is asked for made once, however often it is read.
+def _columns_of(tokens: str) -> str:
+    return f"""
+SELECT string_agg(token, ''), string_agg(int4send(octet_length(token)), ''),
+       string_agg(ciphertext, ''),
+       string_agg(int8send(key_version::bigint << 32 | coalesce(octet_length(ciphertext), 0)), ''),
+       string_agg(CASE WHEN octet_length(ciphertext) > 0 THEN NULL WHEN state IS NULL THEN 'l'
+                       WHEN state = 'expired' THEN 'x' WHEN state = 'erased' THEN 'e'
+                       ELSE 'd' END, '')
+FROM (SELECT {_SEALED} {tokens} OFFSET 0) AS t (token, ciphertext, key_version, state)
+"""  # noqa: S608 - constants only
+
+
+def _columns_by_mac(indexed: str, led: str) -> str:
+    return f"""
+WITH led AS MATERIALIZED ({indexed}), found AS ({_columns_of(led)}), named AS (
+    SELECT string_agg(token, ''), string_agg(int4send(octet_length(token)), ''),
+           string_agg(mac, ''), string_agg(int4send(octet_length(mac)), '')
+    FROM led
+)
+SELECT found.*, named.* FROM found, named
+"""  # noqa: S608 - constants only
+
+
+def _statements(by_mac: str, indexed: str, led: str, tokens: str) -> LookupStatements:
     return LookupStatements(
         by_mac=by_mac,
         by_mac_extended=_by_mac_extended(indexed),
         by_token=f"SELECT {_SEALED} {tokens}",
         rows_by_token=f"SELECT {COLUMNS}, {PAST} AS past {tokens}",
+        columns_by_token=_columns_of(tokens),
+        columns_by_mac=_columns_by_mac(indexed, led),
     )
 
 
-BY_ARRAY = _statements(_MACS_BY_ARRAY, _INDEXED_BY_ARRAY, _TOKENS_BY_ARRAY)
-ONE_BY_ONE = _statements(_MACS_ONE_BY_ONE, INDEXED_ONE_BY_ONE, _TOKENS_ONE_BY_ONE)
+BY_ARRAY = _statements(_MACS_BY_ARRAY, _INDEXED_BY_ARRAY, _LED_BY_ARRAY, _TOKENS_BY_ARRAY)
+ONE_BY_ONE = _statements(_MACS_ONE_BY_ONE, INDEXED_ONE_BY_ONE, _LED_ONE_BY_ONE, _TOKENS_ONE_BY_ONE)
 
 
 def lookup_statements(server_version: int) -> LookupStatements:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import cast
 
+from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection
 
 from vault.errors import Reason, StoreUnavailable
@@ -23,7 +24,14 @@ from vault.model import (
     TokenState,
 )
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.arrays import BigintArray, ByteaArray, TextArray, Utf8Array
+from vault.postgres.arrays import (
+    BigintArray,
+    ByteaArray,
+    ByteaRows,
+    TextArray,
+    Utf8Array,
+    Utf8Rows,
+)
 from vault.postgres.deadlines import driver_of
 from vault.postgres.failures import Conflict, LockTimeout
 from vault.postgres.transaction import Columns, Parameters, execute, fetch
@@ -31,6 +39,7 @@ from vault.service.ports import IndexEntry
 from vault.store import lifetime_sql, sql
 from vault.store.find_sql import LookupStatements, lookup_statements
 from vault.store.found import NO_TOKENS, TOMBSTONES, only, state_of, stored_tokens
+from vault.store.found_columns import MIN_FOR_COLUMNS, SortedKeys, found_by_mac, found_by_token
 from vault.store.lookups import Index, Lookup, SharedLookup
 
 __all__ = ["PostgresTokenStore"]
@@ -101,21 +110,31 @@ class PostgresTokenStore:
             found = self._shared(Lookup(index, macs))
             if found is not None:
                 return found
+            if len(macs) >= MIN_FOR_COLUMNS and (keys := SortedKeys.macs(macs)):
+                named = {**index.parameters(), "macs": ByteaRows(keys.joined, keys.size)}
+                return found_by_mac(keys, self._fetch(self._statements.columns_by_mac, named))
         statements = self._statements
         statement = statements.by_mac if extend is None else statements.by_mac_extended
         parameters = {**index.parameters(), "macs": ByteaArray(macs), "ttl": extend}
-        return stored_tokens(macs, fetch(self._connection, statement, parameters))
+        return stored_tokens(macs, self._fetch(statement, parameters))
 
     def find_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> StoredTokens:
         """Returns the rows, tombstones too, of the given token cores."""
         if not tokens:
             return NO_TOKENS
+        named = {"tenant": space.tenant, "field": space.field}
+        if len(tokens) >= MIN_FOR_COLUMNS and (keys := SortedKeys.tokens(tokens)):
+            parameters = {**named, "tokens": Utf8Rows(keys.joined, keys.size)}
+            return found_by_token(keys, self._fetch(self._statements.columns_by_token, parameters))
         asked = utf8_of(tokens)
         found = self._shared(Lookup(space, asked))
         if found is not None:
             return found
-        parameters = {"tenant": space.tenant, "field": space.field, "tokens": Utf8Array(asked)}
-        return stored_tokens(asked, fetch(self._connection, self._statements.by_token, parameters))
+        parameters = {**named, "tokens": Utf8Array(asked)}
+        return stored_tokens(asked, self._fetch(self._statements.by_token, parameters))
+
+    def _fetch(self, statement: str, parameters: Parameters) -> PGresult:
+        return fetch(self._connection, statement, parameters)
 
     def rows_by_token(self, space: TokenSpace, tokens: Sequence[str]) -> Mapping[str, StoredToken]:
         """Returns the rows, tombstones too, of the given token cores."""

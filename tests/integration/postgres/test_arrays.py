@@ -5,7 +5,14 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from vault.postgres.arrays import BigintArray, ByteaArray, TextArray, Utf8Array
+from vault.postgres.arrays import (
+    BigintArray,
+    ByteaArray,
+    ByteaRows,
+    TextArray,
+    Utf8Array,
+    Utf8Rows,
+)
 
 Owner = psycopg.Connection[tuple[object, ...]]
 
@@ -38,6 +45,15 @@ def test_texts(owner: Owner, items: list[str]) -> None:
     assert found == (items, items)
 
 
+@pytest.mark.parametrize("items", [["a"], ["same", "size"], ["äb", "bä", "abc"]])
+def test_rows_of_one_length(owner: Owner, items: list[str]) -> None:
+    encoded = [item.encode() for item in items]
+    rows = b"".join(encoded), len(encoded[0])
+    arrays = {"texts": Utf8Rows(*rows), "bytes": ByteaRows(*rows)}
+    found = owner.execute("SELECT %(texts)b::text[], %(bytes)b::bytea[]", arrays).fetchone()
+    assert found == (items, encoded)
+
+
 @pytest.mark.parametrize("items", [[], [0], [0, -1, 2**63 - 1, -(2**63)]])
 def test_integers(owner: Owner, items: list[int]) -> None:
     found = owner.execute("SELECT %(items)b::bigint[]", {"items": BigintArray(items)}).fetchone()
@@ -49,5 +65,7 @@ def test_a_repr_shows_nothing() -> None:
         TextArray(["4111111111111111"]),
         ByteaArray([b"4111111111111111"]),
         Utf8Array([b"4111111111111111"]),
+        Utf8Rows(b"4111111111111111", 16),
+        ByteaRows(b"4111111111111111", 16),
     ):
         assert "4111" not in repr(array)

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import cast
@@ -17,7 +18,8 @@ from sqlalchemy import Engine, text
 
 from tests.token_rows import NewToken, insert_rows
 from vault.dev.postgres import Database
-from vault.model import AuditEvent, Generator, Scope, TokenSpace
+from vault.formats.columnar.text_column import TextColumn
+from vault.model import AuditEvent, Generator, Scope, TokenSpace, TokenState
 from vault.postgres.arrays import ByteaArray, TextArray
 from vault.postgres.transaction import execute, transaction
 from vault.server.unit_of_work import PostgresUnitOfWork
@@ -28,6 +30,21 @@ from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, LookupStatements, lookup_
 Owner = psycopg.Connection[tuple[object, ...]]
 SPACE = TokenSpace("default", "card_number")
 EVENT = AuditEvent("Tokenize", "allowed", "p", "peer", "0a", "r", "d", counts={"ok": 1})
+
+
+DAMAGE = (
+    "ALTER TABLE tokens DROP CONSTRAINT tombstone_has_no_ciphertext,"
+    " DROP CONSTRAINT tokens_state_check, DROP CONSTRAINT tokens_key_version_check",
+    "UPDATE tokens SET state = 'erased', ciphertext = NULL WHERE token IN ('03', '13')",
+    "UPDATE tokens SET expires = now() - interval '1 hour' WHERE token IN ('04', '14')",
+    "UPDATE tokens SET state = 'odd' WHERE token = '15'",
+    "UPDATE tokens SET ciphertext = NULL WHERE token = '16'",
+    "UPDATE tokens SET key_version = -1 WHERE token = '17'",
+    "UPDATE tokens SET ciphertext = '' WHERE token = '18'",
+    "UPDATE token_index SET token = '20' WHERE token = '21'",
+    "UPDATE token_index SET token = 'nowhere' WHERE token = '22'",
+    "UPDATE tokens SET state = 'erased' WHERE token = '23'",
+)
 
 
 def mac_of(value: int) -> bytes:
@@ -204,6 +221,43 @@ def test_the_statements_for_older_servers_find_the_same(
         answers.append(work.run(find))
     assert answers[0] == answers[1]
     assert answers[0][0] == answers[0][1] == [(at, str(40 + at)) for at in range(10)]
+
+
+@pytest.mark.parametrize("chosen", [BY_ARRAY, ONE_BY_ONE], ids=["array", "one by one"])
+def test_columns_say_what_rows_say(
+    work: PostgresUnitOfWork,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: LookupStatements,
+) -> None:
+    """Of the live, the dead, the damaged, and index rows that lead astray."""
+    new = [new_token(f"{value:02d}", value) for value in range(40)]
+    new[7] = replace(new[7], ciphertext=b"c" * 90)
+    work.run(lambda transaction: insert_rows(transaction.tokens, SPACE, new))
+    for change in DAMAGE:
+        owner.execute(change.encode())
+    asked = [mac_of(value) for value in (*range(60, 30, -1), *range(30))]
+    named = TextColumn.from_strings([f"{value:02d}" for value in (50, *range(45, 5, -1))])
+
+    def find(transaction: Transaction) -> list[list[tuple[object, ...]]]:
+        found = (
+            transaction.tokens.find_by_mac(SPACE, Scope.FIELD, 1, asked),
+            transaction.tokens.find_by_token(SPACE, named),
+        )
+        columns = [
+            (rows.at, rows.tokens, rows.ciphertexts, rows.key_versions, rows.states)
+            for rows in found
+        ]
+        return [sorted(zip(*each, strict=True)) for each in columns]
+
+    monkeypatch.setattr(tokens, "lookup_statements", lambda _: chosen)
+    answers = []
+    for at_least in (1, 1_000):
+        monkeypatch.setattr(tokens, "MIN_FOR_COLUMNS", at_least)
+        answers.append(work.run(find))
+    assert answers[0] == answers[1]
+    assert {row[4] for row in answers[0][1]} == set(TokenState)
+    work.run(lambda transaction: transaction.audit.append(EVENT))
 
 
 def test_what_two_arrays_found_is_never_joined_in_a_nested_loop(
