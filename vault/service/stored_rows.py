@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 
@@ -50,6 +50,9 @@ def match_each(
 ) -> list[bool]:
     """Returns ``matches_value`` of each row and the core in UTF-8 that it was found by.
 
+    Two rows of one value, where the index has lost its key, are not to be believed, neither of
+    them.
+
     Args:
         cores: by the positions that ``rows.at`` has.
 
@@ -59,11 +62,13 @@ def match_each(
     opened = open_each(keys, space, scope, rows, deadline)
     asked = [cores[at] for at in rows.at]
     values = [value for value in opened if value is not None]
-    if len(values) == len(asked) and _all_equal(values, asked):
+    alone = len(set(rows.at)) == len(rows)
+    if alone and len(values) == len(asked) and _all_equal(values, asked):
         return [True] * len(asked)
+    found = Counter(rows.at)
     return [
-        value is not None and compare_digest(value, core)
-        for value, core in zip(opened, asked, strict=True)
+        value is not None and compare_digest(value, core) and found[at] == 1
+        for value, core, at in zip(opened, asked, rows.at, strict=True)
     ]
 
 

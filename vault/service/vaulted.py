@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from vault.errors import InvalidRequest, Reason
@@ -129,10 +128,8 @@ class VaultedPath:
         own = match_each(self._keys, self._space, scope, rows, values, self._deadline)
         tokens = [""] * len(cores)
         failures = dict.fromkeys(range(len(cores)), NOT_LIVE)
-        doubled = {at for at, count in Counter(rows.at).items() if count > 1}
         for at, token, matches in zip(rows.at, rows.tokens, own, strict=True):
-            # Two rows of one value, where the index lost its key: neither is to be believed.
-            if matches and at not in doubled:
+            if matches:
                 tokens[at] = token
                 del failures[at]
             else:

@@ -30,7 +30,9 @@ from vault.service.admission import Admission
 from vault.service.budgets import Budgets
 from vault.service.ports import unchanged
 from vault.service.tokenization import TokenizationService
+from vault.store import tokens
 from vault.store.data_keys import PostgresDataKeyStore
+from vault.store.find_sql import BY_ARRAY, ONE_BY_ONE, LookupStatements
 from vault.store.policy_coordinator import AuthenticatedPolicy, PolicyCoordinator
 from vault.testing.keys import LocalKeyWrapper
 
@@ -254,6 +256,29 @@ def test_a_doubled_index_row_fails_its_own_value_alone(
         {},
         {1: Reason.DECRYPTION_FAILED},
     )
+
+
+@pytest.mark.parametrize("chosen", [BY_ARRAY, ONE_BY_ONE], ids=["array", "one by one"])
+@pytest.mark.parametrize("field", ["kept", "dated"])
+def test_a_value_with_two_index_rows_has_no_token(
+    harness: ServiceHarness,
+    owner: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: LookupStatements,
+    field: str,
+) -> None:
+    monkeypatch.setattr(tokens, "lookup_statements", lambda _: chosen)
+    made = harness.tokenize(field, VALUES[:3])
+    owner.execute("ALTER TABLE token_index DROP CONSTRAINT token_index_pkey")
+    owner.execute(
+        "INSERT INTO token_index SELECT tenant, field, scope, index_version, mac, %s"
+        " FROM token_index WHERE token = %s",
+        [made[0], made[1]],
+    )
+    again = harness.tokens.tokenize(call("Tokenize"), field, VALUES[:3], "", unchanged)
+    for answer in (again, harness.lookup(field, VALUES[:3])):
+        assert list(answer.values) == [made[0], "", made[2]]
+        assert reasons(answer.failures) == {1: Reason.DECRYPTION_FAILED}
 
 
 def test_reaper_and_integrator_do_not_keep_each_other_out() -> None:

@@ -52,6 +52,12 @@ def test_a_row_of_another_value_does_not_match_and_the_others_do(
     assert matches(stored(VALUES, [0, 1, 2, 3]), asked) == expected
 
 
+def test_of_two_rows_of_one_value_neither_matches_and_the_others_do() -> None:
+    doubled = ["12", "12", "3", "ä"]
+    assert matches(stored(doubled, [0, 0, 1, 3]), VALUES) == [False, False, True, True]
+    assert matches(stored(["12", "4111", "3"], [0, 0, 1]), VALUES) == [False, False, True]
+
+
 def test_a_row_that_does_not_open_does_not_match_and_the_others_do() -> None:
     rows = stored(VALUES, [0, 1, 2, 3])
     swapped = [rows.tokens[1], rows.tokens[0], *rows.tokens[2:]]
