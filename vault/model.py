@@ -302,7 +302,8 @@ class NewTokens:
 class StoredToken:
     """A row of ``tokens``. ``ciphertext`` is empty for a tombstone and a damaged row.
 
-    Of a damaged row only token, state and key version are what it says.
+    Of a damaged row only token, state and key version are what it says, and its ciphertext where
+    ``TokenStore.live_after`` returned it.
     """
 
     token: str = field(repr=False)

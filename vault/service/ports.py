@@ -108,6 +108,8 @@ class TokenStore(Protocol):
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
         """Returns the live, unexpired tokens that follow a token core, in order.
 
+        And damaged rows, with their ciphertexts: what one says must not hide it.
+
         At most ``limit``; fewer are the field's last. Before all there are comes "".
         """
 

@@ -47,11 +47,12 @@ COLUMNS = f"""t.token, t.ciphertext, t.scope, coalesce(t.key_version, 0) AS key_
        CASE WHEN t.expires IS NOT NULL THEN {_readable("t.expires")} END AS expires"""
 PAST = "(t.expires IS NOT NULL AND t.expires <= now())"
 
-# The next live tokens of a field in the order of their strings.
+# The next tokens of a field in the order of their strings, but for the dead: what a damaged row
+# says of its state must not hide its value from an erasure.
 LIVE_AFTER = f"""
 SELECT {COLUMNS}, false AS past FROM tokens t
 WHERE t.tenant = %(tenant)b AND t.field = %(field)b AND t.token > %(after)b
-  AND t.state = 'live' AND NOT {PAST}
+  AND (t.state IN ('expired', 'erased')) IS NOT TRUE AND NOT {PAST}
 ORDER BY t.token LIMIT %(limit)b::integer
 """  # noqa: S608 - constants only
 

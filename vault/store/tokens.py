@@ -144,11 +144,11 @@ class PostgresTokenStore:
         return {row.token: row for row in map(_stored_token, rows)}
 
     def live_after(self, space: TokenSpace, token: str, limit: int) -> Sequence[StoredToken]:
-        """Returns the live, unexpired tokens that follow a token's string, in order."""
+        """Returns the live and damaged rows that follow a token's string, in order."""
         named = {"tenant": space.tenant, "field": space.field}
         parameters = {**named, "after": token, "limit": limit}
         rows = execute(self._connection, sql.LIVE_AFTER, parameters)
-        return [_stored_token(row) for row in rows]
+        return [_with_ciphertext(row) for row in rows]
 
     def insert(self, space: TokenSpace, new: NewTokens) -> frozenset[str]:
         """Inserts tokens and their index rows; returns the token cores inserted.
@@ -317,6 +317,11 @@ def _locked_token(columns: Columns) -> StoredToken:
     """Reads a row that may be tombstoned: past its expiry it still has its ciphertext."""
     row, ciphertext = _stored_token(columns), cast("bytes | None", columns[1])
     return row if row.state is _DAMAGED else replace(row, ciphertext=ciphertext or b"")
+
+
+def _with_ciphertext(columns: Columns) -> StoredToken:
+    """Reads a row that is to be opened whatever else it says."""
+    return replace(_stored_token(columns), ciphertext=cast("bytes | None", columns[1]) or b"")
 
 
 def _stored_token(columns: Columns) -> StoredToken:

@@ -258,6 +258,21 @@ def test_a_doubled_index_row_fails_its_own_value_alone(
     )
 
 
+@every_damage
+def test_a_damaged_row_is_erased_by_its_value_in_any_spelling(
+    harness: ServiceHarness, owner: Owner, damage: Damage
+) -> None:
+    tokens = harness.tokenize("kept", VALUES[:3])
+    damage.do(owner, tokens[1])
+    page = harness.spellings("kept", VALUES[1:2])
+    assert (page.found, page.tokens, page.looked_at) == ({0: 1}, 1, 3)
+    left = owner.execute(
+        "SELECT array_agg(token ORDER BY token) FROM tokens WHERE ciphertext IS NOT NULL"
+    )
+    assert left.fetchone() == (sorted([tokens[0], tokens[2]]),)
+    assert harness.spellings("kept", VALUES[1:2]).found == {}
+
+
 @pytest.mark.parametrize("chosen", [BY_ARRAY, ONE_BY_ONE], ids=["array", "one by one"])
 @pytest.mark.parametrize("field", ["kept", "dated"])
 def test_a_value_with_two_index_rows_has_no_token(

@@ -24,7 +24,6 @@ from vault.service.columns import parse_column
 from vault.service.erasure.tombstones import tombstone, with_tokens
 from vault.service.ports import KeySource, Transaction
 from vault.service.results import outcome_counts
-from vault.service.stored_rows import open_row
 
 __all__ = ["SpellingPage", "SpellingService"]
 
@@ -35,6 +34,7 @@ _PAGE = 40_000  # live tokens looked at in one call
 _STEP = 4_000  # rows held at once
 # Of the time that a call has left: the rest is for erasing what was found.
 _SHARE = 0.4
+_WITH_VALUES = (TokenState.LIVE, TokenState.DAMAGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class SpellingService:
         live = scan.rows
         if not count_only and live:
             rows = transaction.tokens.lock_by_token(permit.space, list(live))
-            live = {token: row for token, row in rows.items() if row.state is TokenState.LIVE}
+            live = {token: row for token, row in rows.items() if row.state in _WITH_VALUES}
             tombstone(
                 transaction.tokens, self._keys, permit.space, TokenState.ERASED, live.values()
             )
@@ -150,7 +150,7 @@ class SpellingService:
         after: str,
     ) -> _Scan:
         """Opens the rows after a token; ``last`` is empty where none is left."""
-        form, space = permit.field.format, permit.space
+        space = permit.space
         end = _moment(permit.caller.deadline)
         found: dict[str, StoredToken] = {}
         identities: dict[str, str] = {}
@@ -160,7 +160,7 @@ class SpellingService:
             rows = transaction.tokens.live_after(space, after, step)
             looked_at += len(rows)
             for row in rows:
-                identity = self._identity(space, form, row)
+                identity = self._identity(permit, row)
                 if identity in wanted:
                     found[row.token], identities[row.token] = row, identity
             after = rows[-1].token if len(rows) == step else ""
@@ -168,13 +168,19 @@ class SpellingService:
                 break
         return _Scan(found, identities, after, looked_at)
 
-    def _identity(self, space: TokenSpace, form: Format, row: StoredToken) -> str:
-        """Returns a row's identity; empty, which no value has, where the row does not open."""
+    def _identity(self, permit: FieldPermit, row: StoredToken) -> str:
+        """Returns a row's identity; empty, which no value has, where the row does not open.
+
+        By what the ciphertext is bound to alone: whoever damages the rest of a row must not
+        keep its value from being erased.
+        """
         try:
-            core = open_row(self._keys, space, row).decode()
+            key = self._keys.field_key(permit.space, key_version_of(row.ciphertext))
+            scope = permit.field.scope.value
+            core = key.open(row.ciphertext, scope=scope, token=row.token).decode()
         except DecryptionFailed:
             return ""
-        return _identity(form, core)
+        return _identity(permit.field.format, core)
 
     # -- pages ------------------------------------------------------------------------
 
