@@ -23,7 +23,7 @@ from hmac import compare_digest
 from typing import TypeAlias
 from uuid import UUID
 
-from vault.crypto.encoding import length_prefixed, prefixed_each, u32
+from vault.crypto.encoding import length_prefixed, u32
 from vault.crypto.kdf import Label, expand
 from vault.crypto.prf import Prf
 from vault.crypto.secret import Secret, check_root
@@ -56,11 +56,6 @@ class RowMacKey(Secret):
         """
         cells = [_encode(cell) for cell in row]
         return self._prf.digest(length_prefixed(table.encode(), *cells))
-
-    def macs(self, table: str, head: Sequence[Cell], texts: Sequence[str]) -> list[bytes]:
-        """Returns ``mac(table, [*head, text])`` of each text: one of ``head`` for all of them."""
-        start = length_prefixed(table.encode(), *map(_encode, head))
-        return self._prf.digests(prefixed_each(start, [b"s" + _text(text) for text in texts]))
 
     def verify(self, table: str, row: Sequence[Cell], mac: bytes) -> bool:
         """Returns, in constant time, whether ``mac`` is the row's. Raises nothing."""

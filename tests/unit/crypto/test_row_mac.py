@@ -84,12 +84,5 @@ def test_no_key_of_a_tenants_root_is_another() -> None:
     assert all(one != other for one, other in combinations(macs, 2))
 
 
-def test_many_rows_that_differ_in_the_last_cell() -> None:
-    texts = ["a", "", "ä", "a"]
-    alone = [KEY.mac("t", ["default", 1, text]) for text in texts]
-    assert KEY.macs("t", ["default", 1], texts) == alone
-    assert KEY.macs("t", [], []) == []
-
-
 def test_nothing_of_the_key_shows() -> None:
     assert repr(KEY) == "<RowMacKey>"

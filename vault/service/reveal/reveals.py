@@ -24,7 +24,7 @@ from vault.service.reveal import lifecycle
 from vault.service.reveal.grants import name_of_ciphertext, reveal_id, shown_by
 from vault.service.reveal.model import MAX_PARTS, Participant, Reveal, State, parts_for
 from vault.service.reveal.owed import owed_notice
-from vault.service.reveal.rows import Refused, RevealRows, Tokens, part_of
+from vault.service.reveal.rows import Refused, RevealRows, Tokens, each_digest, part_of
 
 __all__ = ["MAX_LISTED", "MAX_TOKENS", "RevealRequest", "RevealService", "RevealStatus"]
 
@@ -314,7 +314,7 @@ class RevealService:
     ) -> tuple[Reveal, dict[int, Tokens]]:
         """Returns a draft with more tokens, and every part that they are in."""
         wanted: dict[int, Tokens] = {}
-        for digest in self._rows.digests(reveal, cores):
+        for digest in each_digest(self._rows.digests(reveal, cores)):
             wanted.setdefault(part_of(digest, len(reveal.spent)), {})[digest] = 0
         stored = store.parts(reveal.tenant, reveal.id, sorted(wanted)) if wanted else {}
         added = 0

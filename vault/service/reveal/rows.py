@@ -10,6 +10,7 @@ from struct import pack, unpack
 from typing import TypeAlias
 from uuid import UUID
 
+from vault.crypto.cmac import Cmac
 from vault.crypto.field_key import MacKey
 from vault.crypto.row_mac import Cell
 from vault.errors import DecryptionFailed, Denied, Reason
@@ -22,6 +23,7 @@ __all__ = [
     "Refused",
     "RevealRows",
     "Tokens",
+    "each_digest",
     "is_genuine",
     "part_of",
     "spent_in",
@@ -29,8 +31,11 @@ __all__ = [
 ]
 
 _REVEALS, _PARTS = "reveals", "reveal_tokens"
-_ITEMS = {Action.DETOKENIZE: "reveal_token", Action.DECRYPT: "reveal_ciphertext"}
-_VERSION = 1
+_DIGEST_KEYS = {
+    Action.DETOKENIZE: "reveal_token_digests",
+    Action.DECRYPT: "reveal_ciphertext_digests",
+}
+_VERSION = 2
 _COUNT = 2
 
 Tokens: TypeAlias = dict[bytes, int]
@@ -70,11 +75,12 @@ class RevealRows:
             raise self._forged(reveal, _REVEALS)
         return _reveal(row)
 
-    def digests(self, reveal: Reveal, tokens: Sequence[str]) -> list[bytes]:
+    def digests(self, reveal: Reveal, tokens: Sequence[str]) -> bytes:
         """Returns the digests of token cores, or of what stands for ciphertexts, in order."""
-        key = self._keys.audit_key(reveal.tenant, reveal.digest_version).rows
-        macs = key.macs(_ITEMS[reveal.action], [reveal.tenant, reveal.field], tokens)
-        return [mac[:DIGEST] for mac in macs]
+        rows = self._keys.audit_key(reveal.tenant, reveal.digest_version).rows
+        # No row is of such a table: what is no MAC of one is a key.
+        key = Cmac(rows.mac(_DIGEST_KEYS[reveal.action], [reveal.tenant, reveal.field]))
+        return key.digests([token.encode("utf-8", "surrogatepass") for token in tokens])
 
     def written_parts(self, reveal: Reveal, parts: Mapping[int, Tokens]) -> list[RevealPartRow]:
         """Returns the rows of parts."""
@@ -106,9 +112,7 @@ class RevealRows:
     def read_part(self, reveal: Reveal, row: RevealPartRow) -> Tokens:
         """Reads a part. Raises Denied as ``check_part``."""
         self.check_part(reveal, row)
-        starts = range(0, len(row.digests), DIGEST)
-        counts = zip(starts, _counts(row), strict=True)
-        return {row.digests[at : at + DIGEST]: count for at, count in counts}
+        return dict(zip(each_digest(row.digests), _counts(row), strict=True))
 
     def _genuine(self, row: RevealRow | RevealPartRow) -> bool:
         try:
@@ -247,6 +251,11 @@ def _time(time: datetime) -> str:
 
 def _seconds(length: timedelta) -> int:
     return int(length.total_seconds())
+
+
+def each_digest(digests: bytes) -> list[bytes]:
+    """Returns digests apart that are one after the other."""
+    return [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
 
 
 def part_of(digest: bytes, parts: int) -> int:

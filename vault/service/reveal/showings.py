@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,18 +37,17 @@ class Showings:
     added: Sequence[int]
 
 
-def parts_of(digests: Sequence[bytes], parts: int) -> list[int]:
+def parts_of(digests: bytes, parts: int) -> list[int]:
     """Returns the numbers of the parts that digests are in, ascending, of so many."""
-    firsts = np.frombuffer(b"".join(digests), np.uint8)[::DIGEST].astype(np.int64)
-    found: list[int] = np.unique(firsts * parts // 256).tolist()
-    return found
+    return sorted({first * parts // 256 for first in set(digests[::DIGEST])})
 
 
-def shown(parts: Sequence[RevealPartRow], digests: Sequence[bytes], times: int) -> Showings:
+def shown(parts: Sequence[RevealPartRow], digests: bytes, times: int) -> Showings:
     """Counts one showing of each distinct digest.
 
     Args:
         parts: every one that a digest is in, by rising number.
+        digests: one after the other.
         times: how often each may be shown.
 
     Raises:
@@ -55,7 +55,7 @@ def shown(parts: Sequence[RevealPartRow], digests: Sequence[bytes], times: int) 
     """
     stored = np.frombuffer(b"".join([part.digests for part in parts]), f"S{DIGEST}")
     counts = np.frombuffer(b"".join([part.spent for part in parts]), _COUNTS)
-    wanted = np.frombuffer(b"".join(digests), f"S{DIGEST}")
+    wanted = np.frombuffer(digests, f"S{DIGEST}")
     places = _places(stored, wanted)
     if places is None:
         raise Denied("the grant is not for all of these tokens", reason=Reason.GRANT_INVALID)
@@ -67,10 +67,12 @@ def shown(parts: Sequence[RevealPartRow], digests: Sequence[bytes], times: int) 
             "some of these tokens have been shown as often as the grant says; nothing was charged",
             reason=Reason.GRANT_EXHAUSTED,
         )
-    ends = np.cumsum([len(part.digests) // DIGEST for part in parts])
-    cuts = np.split(after.astype(_COUNTS), ends[:-1])
-    added = [int(each.sum()) for each in np.split(once, ends[:-1])]
-    return Showings(int(once.sum()), [each.tobytes() for each in cuts], added)
+    spent, before = after.astype(_COUNTS).tobytes(), np.concatenate(([0], np.cumsum(once)))
+    ends = list(accumulate(len(part.digests) // DIGEST for part in parts))
+    cuts = list(pairwise([0, *ends]))
+    added = [int(before[end] - before[start]) for start, end in cuts]
+    size = _COUNTS.itemsize
+    return Showings(sum(added), [spent[size * a : size * b] for a, b in cuts], added)
 
 
 def _places(stored: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> NDArray[np.intp] | None:

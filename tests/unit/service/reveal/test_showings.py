@@ -48,10 +48,10 @@ def test_each_distinct_token_is_shown_once_more(parts: int) -> None:
     before = {each: SOME.randrange(3) for each in DIGESTS}
     asked = SOME.sample(DIGESTS, 120)
     rows = stored(before, parts)
-    numbers = parts_of(asked, parts)
+    numbers = parts_of(b"".join(asked), parts)
     assert numbers == sorted({part_of(each, parts) for each in asked})
     mine = [row for row in rows if row.part in numbers]
-    found = shown(mine, asked + asked[:50], 3)
+    found = shown(mine, b"".join(asked + asked[:50]), 3)
     assert found.tokens == 120
     after = {row.part: each for row, each in zip(mine, found.spent, strict=True)}
     spent = [after.get(row.part, row.spent) for row in rows]
@@ -62,9 +62,9 @@ def test_each_distinct_token_is_shown_once_more(parts: int) -> None:
 @pytest.mark.parametrize("times", [1, 65_535])
 def test_nothing_is_shown_more_often_than_may_be(times: int) -> None:
     rows = stored({each: times - (each != DIGESTS[5]) for each in DIGESTS}, 4)
-    assert shown(rows, DIGESTS[:5], times).tokens == 5
+    assert shown(rows, b"".join(DIGESTS[:5]), times).tokens == 5
     with pytest.raises(Denied) as caught:
-        shown(rows, DIGESTS[:6], times)
+        shown(rows, b"".join(DIGESTS[:6]), times)
     assert caught.value.reason is Reason.GRANT_EXHAUSTED
 
 
@@ -73,7 +73,7 @@ def test_a_token_that_is_not_in_the_grant_is_refused(known: int) -> None:
     rows = stored(dict.fromkeys(DIGESTS[:known], 0), 1)
     for other in (DIGESTS[-1], bytes(DIGEST), b"\xff" * DIGEST):
         with pytest.raises(Denied) as caught:
-            shown(rows, [*DIGESTS[:known], other], 9)
+            shown(rows, b"".join([*DIGESTS[:known], other]), 9)
         assert caught.value.reason is Reason.GRANT_INVALID
 
 

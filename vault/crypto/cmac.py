@@ -1,0 +1,67 @@
+"""AES-CMAC (NIST SP 800-38B, RFC 4493) of many short messages at a time.
+
+HMAC takes a message 0.7 us and more, whatever the batch. CMAC's blocks of all messages go through
+AES together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vault.crypto.fpe.block import BLOCK, Aes
+from vault.crypto.secret import Secret
+
+__all__ = ["Cmac"]
+
+_R128 = 0x87  # what is left of the polynomial of GF(2^128)
+_PAD = 0x80
+
+
+class Cmac(Secret):
+    """CMAC under an AES key. Threads may share it."""
+
+    __slots__ = ("_aes", "_last")
+
+    def __init__(self, key: bytes) -> None:
+        """Takes a key of 16, 24 or 32 bytes. Raises ValueError."""
+        self._aes = Aes(key)
+        whole = _doubled(self._aes.many(np.zeros((1, 2), np.uint64)).tobytes())
+        # What the last block is masked with: of a message in whole blocks, and of one in none.
+        self._last = np.frombuffer(whole + _doubled(whole), np.uint8).reshape(2, BLOCK)
+
+    def digests(self, messages: Sequence[bytes]) -> bytes:
+        """Returns the 16-byte MACs of messages, one after the other."""
+        if not messages:
+            return b""
+        lengths = np.fromiter(map(len, messages), np.int64, len(messages))
+        blocks = np.maximum(1, -(-lengths // BLOCK))
+        words = self._padded(messages, lengths, blocks)
+        state = np.zeros((len(messages), 2), np.uint64)
+        for number in range(words.shape[1]):
+            going = blocks > number
+            state[going] = self._aes.many(state[going] ^ words[going, number])
+        return state.tobytes()
+
+    def _padded(
+        self, messages: Sequence[bytes], lengths: NDArray[np.int64], blocks: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        """Returns the blocks of each message as halves; the last of its own is masked."""
+        rows = np.zeros((len(messages), int(blocks.max()) * BLOCK), np.uint8)
+        inside = np.arange(rows.shape[1]) < lengths[:, None]
+        rows[inside] = np.frombuffer(b"".join(messages), np.uint8)
+        partial = lengths < blocks * BLOCK
+        rows[partial.nonzero()[0], lengths[partial]] = _PAD
+        every = np.arange(len(messages))
+        parted = rows.reshape(len(messages), -1, BLOCK)
+        parted[every, blocks - 1] ^= self._last[partial.astype(np.intp)]
+        return parted.view(np.uint64)
+
+
+def _doubled(block: bytes) -> bytes:
+    """Multiplies by x in GF(2^128)."""
+    number = int.from_bytes(block, "big") << 1
+    reduced = number ^ _R128 if number >> 128 else number
+    return (reduced & ((1 << 128) - 1)).to_bytes(BLOCK, "big")
