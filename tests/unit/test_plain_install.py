@@ -85,6 +85,7 @@ NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("keys", "public", "--config", "server.toml"), "server"),
     (("policy", "check", "policy.yaml"), "server"),
     (("policy", "diff", "policy.yaml", "policy.yaml"), "server"),
+    (("policy", "simulate", "policy.yaml"), "server"),
     (
         ("policy", "explain", "policy.yaml", "--principal", "i#s", "--action", "tokenize"),
         "server",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault.bulk.shell import shell_word
+from vault.cli.audit.options import AuditFilterOptions
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.extras import needs_server
@@ -170,6 +171,58 @@ def diff(
         typer.echo(line)
     if found:
         raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+@needs_server
+@with_option_groups
+def simulate(
+    *,
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The new policy, YAML.")],
+    start: Annotated[
+        int, typer.Option("--from", metavar="N", min=1, help="First position: reads less.")
+    ] = 1,
+    recorded: Annotated[
+        bool,
+        typer.Option(
+            "--by-recorded-roles",
+            help="Take callers with a JWT to hold the roles that their records name, and no "
+            "others. Left out, what hangs on their groups cannot be told.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    records: AuditFilterOptions,
+    connection: ConnectionOptions,
+) -> None:
+    """Judges the calls in the audit by a new policy: what would be refused, allowed, narrowed.
+
+    Exit code 0 if nothing would change, 1 if something would or cannot be told, or a record is
+    missing or was edited; 2 if NEW is no valid policy. Needs read_audit.
+    """
+    from vault.cli.audit.options import rpc_paths
+    from vault.cli.audit.pages import ROLE, FindingReporter, audit_pages
+    from vault.cli.audit.simulation import Tally, simulation_json, simulation_lines
+    from vault.policy.simulate import Simulator
+    from vault.rpc.permissions import permissions
+
+    policy = _parse(new)
+    actions = {path.rpartition("/")[2]: act for path, act in permissions(rpc_paths()).items()}
+    tally = Tally(Simulator(policy, by_recorded_roles=recorded), actions)
+    reporter = FindingReporter()
+    with connection.open(default_role=ROLE) as client:
+        for page in audit_pages(client, start, records.filter()):
+            reporter.report(page.findings)
+            for record in page.records:
+                tally.feed(record)
+    shown = [simulation_json(tally, policy.digest)] if as_json else simulation_lines(tally)
+    for line in shown:
+        typer.echo(line)
+    if tally.unreadable:
+        message = f"{tally.unreadable:,} records are missing or were edited: run"
+        typer.echo(f"{message} `tokenvault audit verify`", err=True)
+    if tally.changes or tally.unreadable:
+        raise typer.Exit(ExitCode.FOUND)
+    reporter.exit()
 
 
 def _fetch_policy(connection: ConnectionOptions) -> GetPolicyResponse:

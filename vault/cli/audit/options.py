@@ -24,23 +24,24 @@ from vault.v1 import (
 )
 from vault.v1.audit_service_pb2 import AuditFilter
 
-__all__ = ["AuditFilterOptions"]
+__all__ = ["AuditFilterOptions", "rpc_paths"]
 
 _TIME = "TIME"
 _OUTCOMES = ("allowed", "denied", "failed")
 # What people say instead, in tools and in other logs.
 _MEANT = {"ok": "allowed", "success": "allowed", "refused": "denied", "error": "failed"}
+_FILES = (
+    tokenization_service_pb2,
+    encryption_service_pb2,
+    audit_service_pb2,
+    freeze_service_pb2,
+    honey_service_pb2,
+    policy_service_pb2,
+    reveal_service_pb2,
+)
 _RPCS = tuple(
     method.name
-    for file in (
-        tokenization_service_pb2,
-        encryption_service_pb2,
-        audit_service_pb2,
-        freeze_service_pb2,
-        honey_service_pb2,
-        policy_service_pb2,
-        reveal_service_pb2,
-    )
+    for file in _FILES
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 )
@@ -48,6 +49,16 @@ _RPCS = tuple(
 _OTHER_RPCS = ("Expire", "unknown", "*")
 # Strangers have no name, and the server's own are names that no caller has.
 _PRINCIPAL = re.compile("(?:spiffe://.+|.+#.+|tokenvault:(?:reaper|honey)|)", re.DOTALL)
+
+
+def rpc_paths() -> Sequence[str]:
+    """Returns the full name of every RPC of the services."""
+    return [
+        f"/{service.full_name}/{method.name}"
+        for file in _FILES
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ]
 
 
 @dataclass(frozen=True, slots=True)
