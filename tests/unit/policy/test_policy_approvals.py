@@ -35,6 +35,7 @@ principals:
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: sub, value: o}, roles: [officer]}
 """  # noqa: E501
 ONE = "[{of: lead}]"
+FRAUD = "claim: groups, value: fraud}, roles: [analyst]}"
 
 
 def policy(approvals: str = ONE, *changes: tuple[str, str]) -> Policy:
@@ -129,3 +130,28 @@ def test_two_of_request_approve_and_read_audit_are_warned_of() -> None:
     texts = [each.message for each in lint(made) if each.path == "principals[2]"]
     assert any("holds approve_reveal, read_audit together" in text for text in texts)
     assert not any("three people" in each.message for each in lint(policy()))
+
+
+def problem(approvals: str, *changes: tuple[str, str]) -> str:
+    with pytest.raises(InvalidPolicy) as caught:
+        policy(approvals, *changes)
+    return str(caught.value)
+
+
+def test_a_rule_that_no_person_holds_can_never_be_met() -> None:
+    workload = '  - {spiffe: "spiffe://example.org/a", roles: [analyst]}'
+    line = f'  - {{jwt: {{issuer: "{ISSUER}", audience: v, {FRAUD}'
+    assert "only callers with a certificate hold analyst" in problem(ONE, (line, workload))
+    policy(ONE, (line, f"{line}\n{workload}"))  # people hold it too
+    policy(ONE, (f"{line}\n", ""))  # nobody does yet: a warning
+
+
+def test_one_person_cannot_give_two_approvals() -> None:
+    both = ("value: leads}, roles: [lead]", "value: leads}, roles: [lead, officer]")
+    subject = ("claim: groups, value: leads", "claim: sub, value: o2")
+    asked = "[{of: lead}, {of: officer}]"
+    policy(asked, both, subject)
+    one = ('  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: sub, value: o}, ', "")
+    told = problem(asked, both, subject, (f"{one[0]}roles: [officer]}}\n", ""))
+    assert "it takes 2 people, each counts once, and fewer hold these roles together" in told
+    policy(asked, both, (f"{one[0]}roles: [officer]}}\n", ""))  # of a group nobody knows

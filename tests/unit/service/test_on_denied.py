@@ -23,6 +23,7 @@ ASKS = (
     "approvals: [{of: lead}], grant_ttl: 1h"
 )
 LEADS = "{issuer: 'https://idp.example.org', audience: t, claim: groups, value: leads}"
+CASES = LEADS.replace("leads", "cases")
 RULES = f"""
   shown: [{RULE}, purposes: [fraud], budget: {{values: 3, per: 1h}}, on_denied: token}}]
   masked: [{RULE}, purposes: [fraud], budget: {{values: 3, per: 1h}}, on_denied: mask}}]
@@ -37,6 +38,7 @@ principals:
   - {{spiffe: "spiffe://example.org/both", roles: [shown, masked]}}
   - {{spiffe: "spiffe://example.org/all", roles: [shown, masked, strict]}}
   - {{jwt: {LEADS}, roles: [lead]}}
+  - {{jwt: {CASES}, roles: [asks, asks_masked, asks_strictly]}}
   - {{spiffe: "spiffe://example.org/asks", roles: [asks]}}
   - {{spiffe: "spiffe://example.org/asks-both", roles: [asks, asks_masked]}}
   - {{spiffe: "spiffe://example.org/asks-all", roles: [asks, asks_strictly]}}

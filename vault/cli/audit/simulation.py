@@ -216,4 +216,6 @@ def _text(body: Mapping[str, object], name: str) -> str:
 def _values(body: Mapping[str, object]) -> int:
     counts = body.get("counts")
     found = counts.get("ok", 0) if isinstance(counts, dict) else 0
-    return found if isinstance(found, int) and _text(body, "outcome") == "allowed" else 0
+    # What an auditor reads are records, and no values.
+    counts_values = _text(body, "outcome") == "allowed" and bool(_text(body, "field"))
+    return found if isinstance(found, int) and counts_values else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from vault.model import Action, Group
-from vault.policy.approvals import Approvals, ApproverGroup
+from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
 from vault.policy.roles import Binding, Role, Rule
@@ -72,13 +72,49 @@ def check_approvers(entry: Entry, roles: Mapping[str, Role], bindings: Sequence[
     """
     for name, at in entry.mapping().items():
         for rule, rule_at in zip(roles[name].rules, at.items(), strict=True):
-            if rule.conditions.approvals is None:
-                continue
-            groups = rule.conditions.approvals.groups
-            items = rule_at.mapping()["approvals"].items()
-            for group, group_at in zip(groups, items, strict=True):
-                for problem in _problems(name, rule, group, roles, bindings):
-                    group_at.fail(problem)
+            if rule.conditions.approvals is not None:
+                _check_approvals(name, rule, rule.conditions.approvals, rule_at, roles, bindings)
+
+
+def _check_approvals(
+    name: str,
+    rule: Rule,
+    approvals: Approvals,
+    rule_at: Entry,
+    roles: Mapping[str, Role],
+    bindings: Sequence[Binding],
+) -> None:
+    if not _people_ask(name, bindings):
+        rule_at.fail(
+            f"can never be met: only callers with a certificate hold {name}, and reveals are "
+            "requested by people; bind it to a group"
+        )
+    approvals_at, before = rule_at.mapping()["approvals"], rule_at.problems
+    for group, group_at in zip(approvals.groups, approvals_at.items(), strict=True):
+        for problem in _problems(name, rule, group, roles, bindings):
+            group_at.fail(problem)
+    if rule_at.problems == before and _too_few_together(approvals, bindings):
+        approvals_at.fail(
+            f"can never be met: it takes {approvals.people} people, each counts once, and fewer "
+            "hold these roles together"
+        )
+
+
+def _too_few_together(approvals: Approvals, bindings: Sequence[Binding]) -> bool:
+    """Returns whether all who could approve, where the policy names them one by one, do not do."""
+    asked = {group.of for group in approvals.groups}
+    people: dict[Group, set[str]] = {}
+    for each in bindings:
+        if isinstance(each.principal, Group) and asked.intersection(each.roles):
+            people.setdefault(each.principal, set()).update(each.roles)
+    if any(group.claim != "sub" for group in people):
+        return False  # nobody knows how many are in a group
+    return not approvals.met_by([Approved(frozenset(held), apart=True) for held in people.values()])
+
+
+def _people_ask(name: str, bindings: Sequence[Binding]) -> bool:
+    holders = [each.principal for each in bindings if name in each.roles]
+    return not holders or any(isinstance(each, Group) for each in holders)
 
 
 def _problems(

@@ -30,7 +30,7 @@ from vault.service.ports import BudgetKey, Transaction
 
 __all__ = ["AccessAnswer", "AccessQuestion", "AccessService", "AccessSubject", "BudgetLeft"]
 
-_MAX_SUBJECT = 255
+_MAX_SUBJECT = 512
 _READ = (Action.DETOKENIZE, Action.DECRYPT)
 _UNKNOWN = "unknown"
 _FIELD = "field"
@@ -56,6 +56,12 @@ class AccessSubject:
 
     def principal(self) -> Principal:
         """Returns who that is. Raises InvalidRequest."""
+        parts = (self.id, *(part for group in self.groups for part in group))
+        if len(self.groups) > _MAX_GROUPS or any(len(part) > _MAX_SUBJECT for part in parts):
+            raise InvalidRequest(
+                f"a subject has at most {_MAX_GROUPS} groups, and names of {_MAX_SUBJECT} "
+                "characters"
+            )
         if self.kind == "spiffe" and not self.groups:
             return Principal("spiffe", self.id)
         issuer, _, name = self.id.rpartition("#")
@@ -64,8 +70,6 @@ class AccessSubject:
                 "a subject is of the type spiffe, with a SPIFFE ID and no groups, or jwt, with "
                 "ISSUER#SUBJECT"
             )
-        if len(self.groups) > _MAX_GROUPS:
-            raise InvalidRequest(f"a subject has at most {_MAX_GROUPS} groups")
         return Principal(issuer, name, frozenset(self.groups))
 
 
@@ -251,5 +255,4 @@ def _named(policy: Policy, asked: AccessSubject) -> str:
     name = str(subject)
     if subject not in known and subject.issuer not in issuers:
         return _UNKNOWN
-    short = len(name) <= _MAX_SUBJECT and name.isascii() and name.isprintable()
-    return name if short else _UNKNOWN
+    return name if name.isascii() and name.isprintable() else _UNKNOWN

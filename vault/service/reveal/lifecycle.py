@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from vault.errors import Denied, InvalidRequest, Reason
 from vault.model import Person
 from vault.policy.approvals import Approvals, Approved
+from vault.policy.decide import Deny
 from vault.service.reveal.model import Decision, Participant, Reveal, State, Verdict
 
 __all__ = [
@@ -147,8 +148,21 @@ _SPENT = {
 
 def _refusal_of(reveal: Reveal, who: Participant) -> Denied | None:
     """Returns why somebody may not decide, None where they may."""
+    refusal = _own_refusal(reveal, who)
+    if who.barred is None:
+        return refusal
+    # Of a request that is none of theirs nobody learns, whatever keeps them out.
+    return not_found() if refusal is not None else _barred(who.barred)
+
+
+def _barred(by: Deny) -> Denied:
+    return Denied(by.message, reason=by.reason)
+
+
+def _own_refusal(reveal: Reveal, who: Participant) -> Denied | None:
+    """Returns why somebody may not decide, wherever and whenever they call."""
     roles = {group.of for group in reveal.approvals.groups}
-    if not who.approves or not roles & who.roles:
+    if not (who.approves or who.barred) or not roles & who.roles:
         return not_found()
     if who.person is None:
         return Denied(
@@ -172,8 +186,10 @@ def _refusal_of(reveal: Reveal, who: Participant) -> Denied | None:
 
 def _revoker(reveal: Reveal, who: Participant) -> Person:
     roles = {group.of for group in reveal.approvals.groups}
-    if not who.approves or not roles & who.roles or who.person is None:
+    if not (who.approves or who.barred) or not roles & who.roles or who.person is None:
         raise not_found()
+    if who.barred is not None:
+        raise _barred(who.barred)
     return who.person
 
 

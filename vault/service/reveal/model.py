@@ -11,6 +11,7 @@ from uuid import UUID
 
 from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved
+from vault.policy.decide import Deny
 
 __all__ = [
     "DIGEST",
@@ -72,6 +73,7 @@ class Participant:
         groups: of the policy, as text.
         roles: under the policy of the call.
         approves: whether the policy lets them approve on the field.
+        barred: why not at this time, or from there, though it would else; None where it would not.
     """
 
     principal: str
@@ -79,6 +81,7 @@ class Participant:
     groups: Set[str] = frozenset()
     roles: Set[str] = frozenset()
     approves: bool = False
+    barred: Deny | None = None
 
 
 @dataclass(frozen=True, slots=True)

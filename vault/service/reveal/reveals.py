@@ -13,7 +13,7 @@ from uuid import uuid4
 from vault.errors import Denied, InvalidRequest, Reason
 from vault.model import Action, AuditEvent, Justification
 from vault.policy.approvals import Approvals
-from vault.policy.decide import Deny
+from vault.policy.decide import Decision, Deny
 from vault.policy.views import FULL
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
@@ -36,6 +36,7 @@ _MAX_WAITING = 100
 _COVERING = 20
 """How many of the requester's own are looked through for one that covers a new request."""
 
+_OUTSIDE = (Reason.OUTSIDE_NETWORKS, Reason.OUTSIDE_HOURS)
 _ASKS = (Action.REQUEST_REVEAL,)
 _DECIDES = (Action.APPROVE_REVEAL,)
 
@@ -361,6 +362,7 @@ class RevealService:
             groups=frozenset(map(" ".join, call.policy.groups_of(caller.principal))),
             roles=frozenset(call.policy.roles_of(caller.principal)),
             approves=not isinstance(decision, Deny),
+            barred=_barring(decision),
         )
 
     def _status(self, reveal: Reveal, who: Participant, now: datetime) -> RevealStatus:
@@ -405,6 +407,11 @@ def _checked(permit: FieldPermit, who: Participant, ask: RevealRequest) -> Seque
 
 def _action(ask: RevealRequest) -> Action:
     return Action.DECRYPT if ask.ciphertexts else Action.DETOKENIZE
+
+
+def _barring(decision: Decision) -> Deny | None:
+    """Returns a refusal for time or place alone."""
+    return decision if isinstance(decision, Deny) and decision.reason in _OUTSIDE else None
 
 
 def _asked_now(call: Call, reveal: Reveal) -> Sequence[Approvals]:

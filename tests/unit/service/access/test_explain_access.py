@@ -53,6 +53,7 @@ principals:
   - {spiffe: "spiffe://example.org/barred", roles: [analyst, barred]}
   - {spiffe: "spiffe://example.org/auditor", roles: [auditor]}
   - {jwt: {issuer: "https://idp.example.org", audience: t, claim: groups, value: leads}, roles: [lead]}
+  - {jwt: {issuer: "https://idp.example.org", audience: t, claim: groups, value: askers}, roles: [asker]}
 """,  # noqa: E501
     "policy.yaml",
 )
@@ -214,7 +215,7 @@ def test_groups_are_those_that_the_question_names(harness: Harness) -> None:
 
 def test_nothing_that_the_policy_does_not_know_is_recorded(harness: Harness) -> None:
     card = "4929309216280011"
-    ids = (f"https://other.example#{card}", f"{IDP}#{card * 20}", f"{IDP}#a\nb")
+    ids = (f"https://other.example#{card}", f"{IDP}#ä", f"{IDP}#a\nb")
     for subject in (named(card), *(AccessSubject("jwt", each) for each in ids)):
         ask = AccessQuestion(
             "detokenize", "4929309216280011", "4929", subject, Justification("4929", "4929")
@@ -286,6 +287,8 @@ def test_the_wire_has_it_all(harness: Harness) -> None:
         pb.AccessSubject(type="jwt", id="ann"),
         pb.AccessSubject(type="spiffe", id="x", groups=[pb.AccessGroup()]),
         pb.AccessSubject(type="jwt", id="i#s", groups=[pb.AccessGroup()] * 201),
+        pb.AccessSubject(type="jwt", id=f"{IDP}#{'x' * 512}"),
+        pb.AccessSubject(type="jwt", id="i#s", groups=[pb.AccessGroup(value="x" * 513)]),
     ],
 )
 def test_a_subject_that_is_none_is_refused(harness: Harness, subject: pb.AccessSubject) -> None:

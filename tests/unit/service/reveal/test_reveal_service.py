@@ -46,6 +46,7 @@ principals:
   - {spiffe: "spiffe://example.org/pipeline", roles: [pipeline]}
   - {spiffe: "spiffe://example.org/analyst", roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: fraud}, roles: [analyst]}
+  - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: cases}, roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: leads}, roles: [lead]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: scans}, roles: [archivist]}
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: officers}, roles: [officer]}
@@ -450,3 +451,43 @@ def test_nothing_that_people_wrote_or_asked_for_is_in_a_repr(harness: Harness) -
     rows = harness.work._tables
     shown = repr((status, ask, list(rows.reveals.values()), list(rows.reveal_parts.values())))
     assert not [word for word in ("secret", "s-4", harness.cards[0]) if word in shown]
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("networks: [10.0.0.0/8]", Reason.OUTSIDE_NETWORKS),
+        (
+            "hours: {days: [mon], from: '00:00', to: '00:01', zone: UTC}, networks: [10.0.0.0/8]",
+            Reason.OUTSIDE_NETWORKS,
+        ),
+    ],
+)
+def test_an_approver_is_told_what_keeps_them_out(
+    harness: Harness, condition: str, reason: Reason
+) -> None:
+    made = harness.request()
+    allow = 'lead: [{fields: ["*"], allow: [approve_reveal]'
+    harness.change_policy(f"{allow}}}]", f"{allow}, {condition}}}]")
+    assert refusal(lambda: harness.approve(made)).reason is reason
+    deny, get = (
+        lambda: harness.reveals.deny(harness.call("DenyReveal", LEAD), str(made.reveal.id), ""),
+        lambda: harness.reveals.get(harness.call("GetReveal", LEAD), str(made.reveal.id)),
+    )
+    assert refusal(deny).reason is reason
+    assert refusal(get).reason is reason
+    assert harness.work.events[-1].reason == reason.value
+    assert harness.reveals.list(harness.call("ListReveals", LEAD)) == []
+    # Who could not approve it anyway does not learn that it is there.
+    itself = caller("ann", "fraud", "leads", subject="other")
+    for who in (OFFICER, itself, replace(LEAD, person=None)):
+        assert refusal(lambda who=who: harness.approve(made, who)).reason is Reason.REVEAL_NOT_FOUND  # type: ignore[misc]
+
+
+def test_who_revokes_is_told_what_keeps_them_out(harness: Harness) -> None:
+    grant = harness.granted()
+    allow = 'lead: [{fields: ["*"], allow: [approve_reveal]'
+    harness.change_policy(f"{allow}}}]", f"{allow}, networks: [10.0.0.0/8]}}]")
+    revoke = harness.reveals.revoke
+    error = refusal(lambda: revoke(harness.call("RevokeReveal", LEAD), grant, ""))
+    assert error.reason is Reason.OUTSIDE_NETWORKS
