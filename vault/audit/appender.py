@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from vault.audit.chain_heads import ChainHead, ChainHeadPool
 from vault.audit.erasures import make_list
-from vault.audit.origin import read_origin
+from vault.audit.origin import read_origin_in_call
 from vault.audit.receipts.receipt import make_receipt
 from vault.audit.record import (
     NO_MAC,
@@ -30,7 +30,7 @@ from vault.crypto.field_key import MacKey
 from vault.errors import AuditUnavailable, Reason
 from vault.model import AuditEvent, PolicyChange
 from vault.postgres.advisory_locks import AdvisoryLock
-from vault.postgres.failures import sqlstate_of, translate_for_audit, translated
+from vault.postgres.failures import sqlstate_of, translate_for_audit
 from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
@@ -38,7 +38,6 @@ __all__ = ["CloseWith", "PostgresAuditAppender", "StartedTransaction"]
 
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
-_read_origin = translated(translate_for_audit)(read_origin)
 
 CloseWith = Callable[[str, Sequence[Parameter], Callable[[BaseException], AuditUnavailable]], None]
 
@@ -166,7 +165,7 @@ class PostgresAuditAppender:
         Raises as ``append``, and AuditUnavailable (INTERNAL) where the database was restored or
         moved and no server has noticed yet: nobody knows then which log the record will be in.
         """
-        origin = _read_origin(self._started.connection)
+        origin = read_origin_in_call(self._started.connection)
         record, key = self._append(partial(event_body, event))
         return make_receipt(record, key, origin)
 
