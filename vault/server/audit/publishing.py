@@ -24,6 +24,7 @@ from vault.telemetry.logging import frames_of, get_log
 __all__ = ["PublishingTask", "publishing_tasks"]
 
 _log = get_log(__name__)
+_PATIENCE = 5.0  # seconds: a slow object store, or witness, must not hold up the end
 _CREDENTIALS = "audit.object_store.credentials_file"
 
 
@@ -98,8 +99,11 @@ class PublishingTask:
         self._task.start()
 
     def stop(self) -> None:
-        """Ends the thread after what it is writing."""
-        self._task.stop()
+        """Ends the thread after what it is writing, or without it where that takes long.
+
+        What is broken off is done again.
+        """
+        self._task.stop(_PATIENCE)
 
     def run_once(self) -> None:
         """Publishes what is new. A failure is logged once, until it changes or goes."""
