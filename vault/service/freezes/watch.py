@@ -28,6 +28,7 @@ Refused = Callable[[FreezeTarget, str], None]
 class _Known:
     frozen: bool
     changed: datetime | None
+    touched: int
     row: FreezeRow
     noted: float = -float("inf")
 
@@ -106,7 +107,7 @@ class FreezeWatch:
         """Takes what this process has just written."""
         with self._lock:
             self._held.discard(freeze.target)
-            noted = _Known(freeze.frozen, freeze.changed, row, self._clock())
+            noted = _Known(freeze.frozen, freeze.changed, freeze.touched, row, self._clock())
             self._take({**self._known, freeze.target: noted})
 
     def _judged(self, target: FreezeTarget, row: FreezeRow, before: _Known | None) -> _Known:
@@ -114,11 +115,11 @@ class FreezeWatch:
         if freeze is None:
             # Somebody wrote it by hand, perhaps to end a freeze.
             self._report(target, row, "was not written by a server")
-            return _Known(True, before.changed if before else None, row)
-        if before is not None and _is_older(freeze.changed, before.changed):
+            return _Known(True, before.changed if before else None, 0, row)
+        if before is not None and _is_older(freeze, before):
             self._report(target, row, "is older than this server knows it")
             return before
-        return _Known(freeze.frozen, freeze.changed, row)
+        return _Known(freeze.frozen, freeze.changed, freeze.touched, row)
 
     def _take(self, known: dict[FreezeTarget, _Known]) -> None:
         self._known = known
@@ -131,5 +132,9 @@ class FreezeWatch:
             self._refused(target, why)
 
 
-def _is_older(changed: datetime | None, before: datetime | None) -> bool:
-    return before is not None and (changed is None or changed < before)
+def _is_older(freeze: Freeze, before: _Known) -> bool:
+    if freeze.changed == before.changed:
+        return freeze.touched < before.touched
+    return before.changed is not None and (
+        freeze.changed is None or freeze.changed < before.changed
+    )

@@ -81,6 +81,18 @@ def test_a_row_put_back_from_before_the_freeze_lifts_nothing(watched: Watched) -
     assert watched.answer() is None
 
 
+def test_a_row_put_back_from_before_a_touch_is_reported(watched: Watched) -> None:
+    free = Freeze("default", TARGET, changed=SINCE, touched=3)
+    watched.look(ROWS.written(free))
+    watched.look(ROWS.written(replace(free, touched=2)))
+    assert watched.refused == ["is older than this server knows it"]
+    assert watched.answer() is None
+    later = SINCE + timedelta(minutes=1)
+    watched.look(ROWS.written(replace(free, touched=0, changed=later)))
+    watched.look(ROWS.written(replace(free, touched=1, changed=later)))
+    assert len(watched.refused) == 1
+
+
 @pytest.mark.parametrize(
     "forged",
     [
