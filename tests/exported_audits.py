@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from vault.audit.checkpoint import Checkpoint, CheckpointLog
 from vault.audit.export.lines import ExportHeader, ExportLine, with_tiles
 from vault.audit.log import LogEntry, make_entries
 from vault.audit.merkle import EMPTY, Tree
+from vault.audit.pruning.declaration import Pruning, pruning_body
 from vault.audit.record import NO_MAC, Record, event_body, make_record
 from vault.audit.tlog.note import NoteKey
 from vault.crypto.field_key import MacKey
@@ -25,11 +27,15 @@ NOW = datetime(2026, 11, 28, 1, 2, 3, 4, tzinfo=UTC)
 WRITER = UUID(int=7)
 
 
-def _records(count: int) -> list[Record]:
+def _records(count: int, prunings: Mapping[int, int]) -> list[Record]:
     records: list[Record] = []
     for number in range(1, count + 1):
         event = AuditEvent("Detokenize", "allowed", "p", "peer", "0a", f"{number:032x}", "d")
-        body = event_body(event, server="s", writer=WRITER, number=number, now=NOW)
+        body_at = partial(event_body, event)
+        if number in prunings:
+            pruning = Pruning(prunings[number], NOW, 1, 1, bytes(32), "", "o")
+            body_at = partial(pruning_body, pruning)
+        body = body_at(server="s", writer=WRITER, number=number, now=NOW)
         previous = records[-1].mac if records else NO_MAC
         records.append(make_record(KEY, WRITER, number, previous, body))
     return records
@@ -43,8 +49,11 @@ class ExportedAudit:
     entries: Sequence[LogEntry]
 
     @classmethod
-    def of(cls, count: int, older: int = 0) -> ExportedAudit:
-        records = _records(count)
+    def of(
+        cls, count: int, older: int = 0, prunings: Mapping[int, int] | None = None
+    ) -> ExportedAudit:
+        """Makes one. ``prunings`` has the positions whose records are one, and what up to."""
+        records = _records(count, prunings or {})
         entries = make_entries(1, records)
         for at, entry in enumerate(entries[:older]):
             bare = replace(entry, body_digest=None)

@@ -20,6 +20,7 @@ from vault.audit.record import (
     NO_MAC,
     Opening,
     Record,
+    RecordId,
     event_body,
     make_head,
     make_record,
@@ -34,7 +35,7 @@ from vault.postgres.failures import sqlstate_of, translate_for_audit
 from vault.postgres.pipelined import Parameter
 from vault.postgres.transaction import execute
 
-__all__ = ["CloseWith", "PostgresAuditAppender", "StartedTransaction"]
+__all__ = ["CloseWith", "PostgresAuditAppender", "RecordBody", "StartedTransaction"]
 
 _log = structlog.get_logger(__name__)
 _execute = partial(execute, failure_of=translate_for_audit)
@@ -57,10 +58,11 @@ class StartedTransaction(Protocol):
         """When it began by Postgres's clock: the records' time."""
 
 
-class _Body(Protocol):
+class RecordBody(Protocol):
     """Writes a record's body, which names writer and number."""
 
-    def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str: ...
+    def __call__(self, *, server: str, writer: UUID, number: int, now: datetime) -> str:
+        """Returns canonical JSON."""
 
 
 _MAX_WRITERS = 2**48  # more than are opened in all time
@@ -194,8 +196,16 @@ class PostgresAuditAppender:
         """
         self._append(partial(policy_body, change))
 
+    def append_body(self, body_at: RecordBody) -> RecordId:
+        """Makes the record of an operator's own act; returns which one it will be.
+
+        Raises as ``append``.
+        """
+        record, _ = self._append(body_at)
+        return RecordId(record.writer, record.number)
+
     def _append(
-        self, body_at: _Body, event: AuditEvent | None = None, tombstoned: Collection[str] = ()
+        self, body_at: RecordBody, event: AuditEvent | None = None, tombstoned: Collection[str] = ()
     ) -> tuple[Record, MacKey]:
         """Makes a record, to go with the COMMIT; returns it, and the key that it is under."""
         chain_head, key = self._begin(), self._chain_heads.key()
@@ -221,7 +231,7 @@ class PostgresAuditAppender:
         return self._leased or self._open()
 
     def _chained(
-        self, key: MacKey, chain_head: ChainHead, bodies: Sequence[_Body]
+        self, key: MacKey, chain_head: ChainHead, bodies: Sequence[RecordBody]
     ) -> Sequence[Record]:
         """Makes records of bodies, each chained to the one before."""
         records: list[Record] = []

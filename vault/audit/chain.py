@@ -46,11 +46,13 @@ class Chain:
 
     Attributes:
         anchors: MACs that genuine sources (a later writer, a checkpoint) saw at a number.
+        pruned: the number up to which records may be gone, but for the first.
     """
 
     writer: UUID
     key_of: KeyOf
     anchors: Mapping[int, bytes] = field(default_factory=dict)
+    pruned: int = 0
     highest: int = 0
     _last_mac: bytes = NO_MAC
     _last_genuine: bool = True
@@ -64,7 +66,7 @@ class Chain:
         """Takes the next record."""
         number = record.number
         if number > self.highest + 1:
-            self._gaps.append(range(self.highest + 1, number))
+            self._gaps += self._gaps_between(self.highest + 1, number)
         genuine = self._verifies(record, RecordId(self.writer, number))
         if genuine:
             self._check_link(record)
@@ -72,6 +74,13 @@ class Chain:
         else:
             self._take_displaced(record)
         self.highest, self._last_mac, self._last_genuine = number, record.mac, genuine
+
+    def _gaps_between(self, first: int, end: int) -> Iterator[range]:
+        """Returns which numbers are missing; those that were pruned are not."""
+        if first == 1:
+            yield range(1, min(2, end))
+        if (start := max(first, 2, self.pruned + 1)) < end:
+            yield range(start, end)
 
     def findings(self, head: Head | None) -> list[Finding]:
         """Compares the chain with its head; returns all that is wrong with it."""

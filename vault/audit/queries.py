@@ -87,7 +87,7 @@ class PostgresAuditQueries:
         found: list[PositionedRecord] = []
         if position is not None:
             page = self._reader.page(position, 1, quick_check=False)
-            found = _wanted(search, _without_gaps(page, 1))
+            found = [each for each in _without_gaps(page, 1) if _matches(search, each)]
         return AuditPage(found, start.seen + 1, start.lag, start.findings, 1, start.seen)
 
     def _upwards(self, search: AuditSearch, start: LogPage, until: float) -> AuditPage:
@@ -142,8 +142,12 @@ class PostgresAuditQueries:
 
 
 def _wanted(search: AuditSearch, records: Iterable[PositionedRecord]) -> list[PositionedRecord]:
-    matches = search.wanted.matches
-    return [each for each in records if matches(each.writer, each.number, each.body)]
+    # What was pruned cannot be judged, and nobody searches to be told of it.
+    return [each for each in records if not each.pruned and _matches(search, each)]
+
+
+def _matches(search: AuditSearch, record: PositionedRecord) -> bool:
+    return search.wanted.matches(record.writer, record.number, record.body)
 
 
 def _positioned(logged: LoggedRecord) -> PositionedRecord:
@@ -156,6 +160,7 @@ def _positioned(logged: LoggedRecord) -> PositionedRecord:
         entry.mac,
         entry.body_digest or b"",
         entry.leaf,
+        logged.pruned,
     )
 
 

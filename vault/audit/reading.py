@@ -17,12 +17,14 @@ from vault.audit.checkpoint_making import History, read_log, read_state
 from vault.audit.checks.budget_check import BudgetCheck
 from vault.audit.checks.freeze_check import FreezeCheck
 from vault.audit.checks.honey_check import HoneyCheck
+from vault.audit.checks.pruning_check import PruningCheck
 from vault.audit.checks.reveal_check import RevealCheck
 from vault.audit.erasure_check import ErasureCheck
 from vault.audit.log import LogEntry, LogRoot
 from vault.audit.log_check import LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, AuditMemory, RememberedAudit, find_missing
 from vault.audit.merkle import Tree
+from vault.audit.pruning.stored import pruned_through, read_retained
 from vault.audit.record import Head, Record, Writer
 from vault.audit.tree.hashes import SubtreeHashes
 from vault.audit.tree.proving import prove_consistency, prove_inclusion
@@ -82,10 +84,15 @@ ORDER BY l.position
 
 @dataclass(frozen=True, slots=True)
 class LoggedRecord:
-    """An entry of the log with its record, None where it is gone, edited or another."""
+    """An entry of the log with its record, None where it is gone, edited or another.
+
+    Attributes:
+        pruned: it is gone, and a pruning says that it may be.
+    """
 
     entry: LogEntry
     record: Record | None
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +161,16 @@ class PostgresAuditReader:
             around = self._run_checks(connection)
             snapshot = _snapshot(connection, deadline)
             with closing(ErasureCheck(connection, self._key_of, deadline)) as erasures:
-                budgets = BudgetCheck(connection, self._key_of)
-                reveals = RevealCheck(connection, self._key_of)
                 freezes = FreezeCheck(connection, self._key_of)
-                records = erasures.inspect(iter(snapshot.records))
                 honey = HoneyCheck(connection, self._key_of)
-                records = honey.inspect(freezes.inspect(reveals.inspect(budgets.inspect(records))))
-                snapshot = replace(snapshot, records=records)
+                pruning = PruningCheck(read_retained(connection, self._key_of))
+                records = erasures.inspect(iter(snapshot.records))
+                records = honey.inspect(freezes.inspect(records))
+                snapshot = replace(snapshot, records=records, pruning=pruning)
                 report = verify(snapshot, self._key_of, checkpoint, remembered)
-                undone = [*erasures.findings(), *budgets.findings(), *reveals.findings()]
+                budgets = BudgetCheck(connection, self._key_of).findings(pruning.sums)
+                reveals = RevealCheck(connection, self._key_of).findings(pruning.sums)
+                undone = [*erasures.findings(), *budgets, *reveals]
                 undone += [*freezes.findings(), *honey.findings()]
         return replace(report, findings=[*around, *undone, *report.findings][:MAX_FINDINGS])
 
@@ -230,7 +238,7 @@ class PostgresAuditReader:
             first = first or max(1, seen - limit + 1)
             rows = connection.execute(_PAGE, {"first": first, "limit": limit}).all()
             findings = self._quick_check(connection, remembered) if quick_check else ()
-        records = [self._logged(LogEntry(*row[:6]), row[6:]) for row in rows]
+            records = self._logged_all(connection, rows)
         return LogPage(first, records, max(0, written - last), seen, findings)
 
     @translated(translate_for_audit)
@@ -261,7 +269,8 @@ class PostgresAuditReader:
                 if row is None or entry is None or entry.position != position:
                     raise InvalidRequest(f"the log has no position {position}")
                 path = prove_inclusion(connection, self._hashes, log, position, entry.leaf)
-                found = replace(found, record=self._logged(entry, row[6:]), inclusion=path)
+                (record,) = self._logged_all(connection, [row])
+                found = replace(found, record=record, inclusion=path)
             if old:
                 path = prove_consistency(connection, self._hashes, log, old)
                 found = replace(found, consistency=path)
@@ -291,11 +300,17 @@ class PostgresAuditReader:
     def _run_checks(self, connection: Connection) -> Sequence[Finding]:
         return [finding for check in self._checks for finding in check(connection)]
 
-    def _logged(self, entry: LogEntry, columns: Sequence[Any]) -> LoggedRecord:
-        record = Record(*columns) if columns[0] is not None else None
+    def _logged_all(self, connection: Connection, rows: Sequence[Any]) -> list[LoggedRecord]:
+        gone = any(row[6] is None for row in rows)
+        pruned = pruned_through(connection, self._key_of) if gone else 0
+        return [self._logged(LogEntry(*row[:6]), row[6:], pruned) for row in rows]
+
+    def _logged(self, entry: LogEntry, columns: Sequence[Any], pruned: int) -> LoggedRecord:
+        if columns[0] is None:
+            return LoggedRecord(entry, None, entry.position <= pruned and entry.number > 1)
+        record = Record(*columns)
         genuine = (
-            record is not None
-            and record.mac == entry.mac
+            record.mac == entry.mac
             and entry.leaf == entry.leaf_at(entry.position)
             and entry.is_of(record.body)
             and self._verifies(record)

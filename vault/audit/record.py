@@ -30,6 +30,7 @@ __all__ = [
     "RecordId",
     "Writer",
     "canonical_json",
+    "common_entries",
     "event_body",
     "make_head",
     "make_record",
@@ -155,7 +156,7 @@ def event_body(
     """Writes the body of a call's record; ``erasure`` is the digest of its list, if any."""
     return canonical_json(
         {
-            **_common_entries("call", server, writer, number, now),
+            **common_entries("call", server, writer, number, now),
             "rpc": event.rpc,
             "outcome": event.outcome,
             "reason": event.reason,
@@ -210,7 +211,7 @@ def policy_body(
     named = change.servers[:_MAX_SERVERS]
     return canonical_json(
         {
-            **_common_entries("policy", server, writer, number, now),
+            **common_entries("policy", server, writer, number, now),
             "tenant": change.tenant,
             "previous_policy_digest": _plain(_DIGEST, change.before),
             "policy_digest": _plain(_DIGEST, change.after),
@@ -226,7 +227,7 @@ def opening_body(opening: Opening, *, server: str, writer: UUID, now: datetime) 
         "previous": _last_record_entry(opening.previous),
         "lost": _last_record_entry(opening.lost),
     }
-    common = _common_entries("opened", server, writer, 1, now)
+    common = common_entries("opened", server, writer, 1, now)
     keys = opening.keys and {"generation": opening.keys.generation, "mac": opening.keys.mac.hex()}
     return canonical_json({**common, "ordinal": opening.ordinal, **chains, "keys": keys})
 
@@ -267,9 +268,10 @@ def canonical_json(document: Mapping[str, object]) -> str:
     raise ValueError("nested too deeply")
 
 
-def _common_entries(
+def common_entries(
     kind: str, server: str, writer: UUID, number: int, now: datetime
 ) -> dict[str, object]:
+    """Returns what every body has."""
     return {
         "v": _BODY_VERSION,
         "kind": kind,

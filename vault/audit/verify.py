@@ -15,9 +15,11 @@ from uuid import UUID
 
 from vault.audit.chain import Chain, FindingKind, KeyOf
 from vault.audit.checkpoint import Checkpoint
+from vault.audit.checks.pruning_check import PruningCheck
 from vault.audit.log import LogRoot
 from vault.audit.log_check import KnownLog, LogCheck, LoggedMac
 from vault.audit.memory import NOTHING_REMEMBERED, RememberedAudit
+from vault.audit.pruning.stored import Retained
 from vault.audit.record import Head, Opening, Record, Writer, read_opening
 from vault.errors import DecryptionFailed
 from vault.service.audit import AuditReport, Finding
@@ -37,6 +39,7 @@ class AuditSnapshot:
         records: all records, ordered by writer and then number; read once.
         log: all entries of the log, ordered by position; read once, before the records.
         roots: all roots of the log, ordered by size; read once, along with it.
+        pruning: notes the log's entries, and then inspects the records, as they are read.
     """
 
     writers: Sequence[Writer]
@@ -45,6 +48,7 @@ class AuditSnapshot:
     records: Iterable[Record] = field(repr=False)
     log: Iterable[LoggedMac] = field(default=(), repr=False)
     roots: Iterable[LogRoot] = field(default=(), repr=False)
+    pruning: PruningCheck = field(default_factory=lambda: PruningCheck(Retained()))
 
 
 def verify(
@@ -61,15 +65,17 @@ def verify(
         checkpoint: heads and log seen earlier, kept outside of the database.
         remembered: what this process knows of them, as of a time before the snapshot.
     """
-    log = LogCheck(key_of, _known_logs(checkpoint, remembered))
-    log.run(snapshot.log, snapshot.roots)
+    pruning = snapshot.pruning
+    log = LogCheck(key_of, _known_logs(checkpoint, remembered, pruning))
+    log.run(pruning.note(snapshot.log), snapshot.roots)
     openings = _genuine_openings(snapshot.openings, key_of)
     anchors = _anchors(openings.values(), checkpoint, log, remembered)
     findings = _writer_findings(snapshot, openings, anchors)
     known = {writer.writer for writer in snapshot.writers}
     read, unread = 0, set(known)
-    for writer, records in groupby(snapshot.records, lambda record: record.writer):
-        chain = Chain(writer, key_of, anchors.get(writer, {}))
+    inspected = pruning.inspect(snapshot.records)
+    for writer, records in groupby(inspected, lambda record: record.writer):
+        chain = Chain(writer, key_of, anchors.get(writer, {}), pruning.through(writer))
         for record in records:
             chain.feed(record)
             read += 1
@@ -81,7 +87,7 @@ def verify(
     for writer in sorted(unread, key=str):
         empty = Chain(writer, key_of, anchors.get(writer, {}))
         findings.extend(empty.findings(snapshot.heads.get(writer)))
-    findings += _log_findings(log, findings)
+    findings += [*_log_findings(log, findings), *pruning.findings()]
     return AuditReport(read, len(snapshot.writers), findings[:MAX_FINDINGS])
 
 
@@ -104,10 +110,13 @@ def _genuine_openings(records: Iterable[Record], key_of: KeyOf) -> dict[UUID, Op
     return openings
 
 
-def _known_logs(checkpoint: Checkpoint | None, remembered: RememberedAudit) -> Sequence[KnownLog]:
+def _known_logs(
+    checkpoint: Checkpoint | None, remembered: RememberedAudit, pruning: PruningCheck
+) -> Sequence[KnownLog]:
     seen = (
         (checkpoint.log if checkpoint else None, "the checkpoint"),
         (remembered.log, "what this server saw"),
+        (pruning.log, "the pruning of it"),
     )
     return [KnownLog(log, source) for log, source in seen if log is not None]
 

@@ -20,3 +20,4 @@ class AdvisoryLock(IntEnum):
     OPENING = 0x746F6B656E03  # of an audit writer
     INTEGRATION = 0x746F6B656E04
     REAPING = 0x746F6B656E05  # making tombstones of expired tokens; was ...04, the integrators'
+    PRUNING = 0x746F6B656E06  # dropping old records of the audit

@@ -40,6 +40,13 @@ audit_log column position bigint NOT NULL
 audit_log column writer uuid NOT NULL
 audit_log unique UNIQUE ("position")
 audit_log unique UNIQUE (writer, number)
+audit_prunings check CHECK (("position" > 0))
+audit_prunings check CHECK ((number > 0))
+audit_prunings column number bigint NOT NULL
+audit_prunings column position bigint NOT NULL
+audit_prunings column sums text COLLATE "C" NOT NULL
+audit_prunings column writer uuid NOT NULL
+audit_prunings unique UNIQUE ("position")
 audit_records check CHECK ((number > 0))
 audit_records column body text COLLATE "C" NOT NULL
 audit_records column key_version integer NOT NULL

@@ -45,6 +45,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "audit_log": ("SELECT", "INSERT"),
     "audit_roots": ("SELECT", "INSERT"),
     "audit_erasures": ("SELECT", "INSERT"),
+    "audit_prunings": ("SELECT", "INSERT"),
     "schema_serves": ("SELECT",),
     "alembic_version": ("SELECT",),
 }
@@ -97,6 +98,7 @@ _AUDIT = [
     "audit_log",
     "audit_roots",
     "audit_erasures",
+    "audit_prunings",
 ]
 
 

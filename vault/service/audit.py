@@ -67,6 +67,7 @@ class PositionedRecord:
         mac: its MAC.
         body_digest: SHA-256 of its body; empty where its leaf is of version 1.
         leaf: what the log's Merkle tree has of it; empty where the log's entry is gone.
+        pruned: it is gone because its time was over.
     """
 
     position: int
@@ -76,6 +77,7 @@ class PositionedRecord:
     mac: bytes = b""
     body_digest: bytes = b""
     leaf: bytes = b""
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from vault.v1 import options_pb2 as vault_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvault/v1/audit_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"(\n\x12VerifyAuditRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"M\n\x0c\x41uditFinding\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"a\n\x13VerifyAuditResponse\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07writers\x18\x02 \x01(\x03\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding\"y\n\x10TailAuditRequest\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12%\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x15.vault.v1.AuditFilter\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x03\x12\r\n\x05peaks\x18\x05 \x01(\x08\"\x8e\x02\n\x0b\x41uditFilter\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nprincipals\x18\x03 \x03(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x10\n\x08outcomes\x18\x05 \x03(\t\x12\x0c\n\x04rpcs\x18\x06 \x03(\t\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x03\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x10\n\x08purposes\x18\n \x03(\t\x12\x0f\n\x07persons\x18\x0b \x03(\t\x12\x0e\n\x06grants\x18\x0c \x03(\t\"}\n\x0b\x41uditRecord\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0b\n\x03mac\x18\x05 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x06 \x01(\x0c\x12\x0c\n\x04leaf\x18\x07 \x01(\x0c\"\xac\x01\n\x11TailAuditResponse\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.vault.v1.AuditRecord\x12\x0c\n\x04next\x18\x02 \x01(\x03\x12\x0b\n\x03lag\x18\x03 \x01(\x03\x12(\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x16.vault.v1.AuditFinding\x12\r\n\x05\x66irst\x18\x05 \x01(\x03\x12\x0c\n\x04last\x18\x06 \x01(\x03\x12\r\n\x05peaks\x18\x07 \x01(\x0c\"\x18\n\x16\x43heckpointAuditRequest\"\x81\x01\n\x17\x43heckpointAuditResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding\"7\n\x11ProveAuditRequest\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x10\n\x08old_size\x18\x02 \x01(\x03\"w\n\x12ProveAuditResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12%\n\x06record\x18\x02 \x01(\x0b\x32\x15.vault.v1.AuditRecord\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x04 \x03(\x0c\x32\xd9\x02\n\x0c\x41uditService\x12P\n\x0bVerifyAudit\x12\x1c.vault.v1.VerifyAuditRequest\x1a\x1d.vault.v1.VerifyAuditResponse\"\x04\x88\xb5\x18\x07\x12J\n\tTailAudit\x12\x1a.vault.v1.TailAuditRequest\x1a\x1b.vault.v1.TailAuditResponse\"\x04\x88\xb5\x18\x07\x12\\\n\x0f\x43heckpointAudit\x12 .vault.v1.CheckpointAuditRequest\x1a!.vault.v1.CheckpointAuditResponse\"\x04\x88\xb5\x18\x07\x12M\n\nProveAudit\x12\x1b.vault.v1.ProveAuditRequest\x1a\x1c.vault.v1.ProveAuditResponse\"\x04\x88\xb5\x18\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvault/v1/audit_service.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16vault/v1/options.proto\"(\n\x12VerifyAuditRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"M\n\x0c\x41uditFinding\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"a\n\x13VerifyAuditResponse\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07writers\x18\x02 \x01(\x03\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding\"y\n\x10TailAuditRequest\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\x12%\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x15.vault.v1.AuditFilter\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x03\x12\r\n\x05peaks\x18\x05 \x01(\x08\"\x8e\x02\n\x0b\x41uditFilter\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nprincipals\x18\x03 \x03(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x10\n\x08outcomes\x18\x05 \x03(\t\x12\x0c\n\x04rpcs\x18\x06 \x03(\t\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x03\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x10\n\x08purposes\x18\n \x03(\t\x12\x0f\n\x07persons\x18\x0b \x03(\t\x12\x0e\n\x06grants\x18\x0c \x03(\t\"\x8d\x01\n\x0b\x41uditRecord\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0b\n\x03mac\x18\x05 \x01(\x0c\x12\x13\n\x0b\x62ody_digest\x18\x06 \x01(\x0c\x12\x0c\n\x04leaf\x18\x07 \x01(\x0c\x12\x0e\n\x06pruned\x18\x08 \x01(\x08\"\xac\x01\n\x11TailAuditResponse\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.vault.v1.AuditRecord\x12\x0c\n\x04next\x18\x02 \x01(\x03\x12\x0b\n\x03lag\x18\x03 \x01(\x03\x12(\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x16.vault.v1.AuditFinding\x12\r\n\x05\x66irst\x18\x05 \x01(\x03\x12\x0c\n\x04last\x18\x06 \x01(\x03\x12\r\n\x05peaks\x18\x07 \x01(\x0c\"\x18\n\x16\x43heckpointAuditRequest\"\x81\x01\n\x17\x43heckpointAuditResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x16.vault.v1.AuditFinding\"7\n\x11ProveAuditRequest\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x10\n\x08old_size\x18\x02 \x01(\x03\"w\n\x12ProveAuditResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12%\n\x06record\x18\x02 \x01(\x0b\x32\x15.vault.v1.AuditRecord\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x04 \x03(\x0c\x32\xd9\x02\n\x0c\x41uditService\x12P\n\x0bVerifyAudit\x12\x1c.vault.v1.VerifyAuditRequest\x1a\x1d.vault.v1.VerifyAuditResponse\"\x04\x88\xb5\x18\x07\x12J\n\tTailAudit\x12\x1a.vault.v1.TailAuditRequest\x1a\x1b.vault.v1.TailAuditResponse\"\x04\x88\xb5\x18\x07\x12\\\n\x0f\x43heckpointAudit\x12 .vault.v1.CheckpointAuditRequest\x1a!.vault.v1.CheckpointAuditResponse\"\x04\x88\xb5\x18\x07\x12M\n\nProveAudit\x12\x1b.vault.v1.ProveAuditRequest\x1a\x1c.vault.v1.ProveAuditResponse\"\x04\x88\xb5\x18\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,18 +51,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAILAUDITREQUEST']._serialized_end=440
   _globals['_AUDITFILTER']._serialized_start=443
   _globals['_AUDITFILTER']._serialized_end=713
-  _globals['_AUDITRECORD']._serialized_start=715
-  _globals['_AUDITRECORD']._serialized_end=840
-  _globals['_TAILAUDITRESPONSE']._serialized_start=843
-  _globals['_TAILAUDITRESPONSE']._serialized_end=1015
-  _globals['_CHECKPOINTAUDITREQUEST']._serialized_start=1017
-  _globals['_CHECKPOINTAUDITREQUEST']._serialized_end=1041
-  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_start=1044
-  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_end=1173
-  _globals['_PROVEAUDITREQUEST']._serialized_start=1175
-  _globals['_PROVEAUDITREQUEST']._serialized_end=1230
-  _globals['_PROVEAUDITRESPONSE']._serialized_start=1232
-  _globals['_PROVEAUDITRESPONSE']._serialized_end=1351
-  _globals['_AUDITSERVICE']._serialized_start=1354
-  _globals['_AUDITSERVICE']._serialized_end=1699
+  _globals['_AUDITRECORD']._serialized_start=716
+  _globals['_AUDITRECORD']._serialized_end=857
+  _globals['_TAILAUDITRESPONSE']._serialized_start=860
+  _globals['_TAILAUDITRESPONSE']._serialized_end=1032
+  _globals['_CHECKPOINTAUDITREQUEST']._serialized_start=1034
+  _globals['_CHECKPOINTAUDITREQUEST']._serialized_end=1058
+  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_start=1061
+  _globals['_CHECKPOINTAUDITRESPONSE']._serialized_end=1190
+  _globals['_PROVEAUDITREQUEST']._serialized_start=1192
+  _globals['_PROVEAUDITREQUEST']._serialized_end=1247
+  _globals['_PROVEAUDITRESPONSE']._serialized_start=1249
+  _globals['_PROVEAUDITRESPONSE']._serialized_end=1368
+  _globals['_AUDITSERVICE']._serialized_start=1371
+  _globals['_AUDITSERVICE']._serialized_end=1716
 # @@protoc_insertion_point(module_scope)

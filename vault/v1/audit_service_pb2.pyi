@@ -131,7 +131,7 @@ class TailAuditRequest(_message.Message):
     @_builtins.property
     def filter(self) -> Global___AuditFilter:
         """Which records are wanted; all without it. Those that are gone or do not verify are always
-        returned, as nobody can tell what they were. A call searches for two seconds or so:
+        returned, as nobody can tell what they were; those that were pruned are not. A call searches for two seconds or so:
         go on from `next`, or downwards from `first`, until the answer says that all is searched.
         """
 
@@ -251,6 +251,7 @@ class AuditRecord(_message.Message):
     MAC_FIELD_NUMBER: _builtins.int
     BODY_DIGEST_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
+    PRUNED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Its global position, from 1, without gaps."""
     writer: _builtins.str
@@ -269,6 +270,10 @@ class AuditRecord(_message.Message):
     """the SHA-256 of its body, empty where its leaf is of version 1,"""
     leaf: _builtins.bytes
     """and its leaf. Empty where the entry itself is gone."""
+    pruned: _builtins.bool
+    """Its time was over, and an operator had it dropped; a later record declares that. It has no
+    body and is not missing. Not returned where a filter is given, unless by writer and number.
+    """
     def __init__(
         self,
         *,
@@ -279,10 +284,11 @@ class AuditRecord(_message.Message):
         mac: _builtins.bytes = ...,
         body_digest: _builtins.bytes = ...,
         leaf: _builtins.bytes = ...,
+        pruned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_digest", b"body_digest", "leaf", b"leaf", "mac", b"mac", "number", b"number", "position", b"position", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_digest", b"body_digest", "leaf", b"leaf", "mac", b"mac", "number", b"number", "position", b"position", "pruned", b"pruned", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,3 +95,21 @@ def test_a_change_of_the_policy_says_what_and_where() -> None:
     assert said.endswith(f"policy   {'b' * 64} replaces {'a' * 64}; on node-1:42, node-2:1?")
     first = json.dumps({**body, "previous_policy_digest": "", "servers": None})
     assert f"{'b' * 64} is the first" in plain_line(record(first))
+
+
+def test_a_pruned_record_is_not_missing_and_its_pruning_says_by_whom() -> None:
+    pruned = AuditRecord(position=7, writer="w", number=3, pruned=True)
+    assert plain_line(pruned) == "      7  PRUNED: record 3 of writer w"
+    assert json.loads(json_line(pruned))["pruned"] is True
+    assert "pruned" not in json.loads(json_line(record("")))
+    body = {
+        "kind": "pruned",
+        "time": CALL["time"],
+        "before": "2025-10-01T00:00:00+00:00",
+        "position": 9,
+        "records": 5,
+        "operator": "eve\x1b@h as owner",
+    }
+    assert plain_line(record(json.dumps(body))).endswith(
+        "pruned   5 records of calls up to position 9, from before 2025-10-01, by eve?@h as owner"
+    )

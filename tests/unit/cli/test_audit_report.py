@@ -169,3 +169,11 @@ def test_the_command_writes_the_page(
     del records[1]
     assert invoke(*command)[0] == 0
     assert asked[-1] is None
+
+
+def test_pruned_records_are_told_and_are_no_fault() -> None:
+    figures = Figures()
+    figures.feed(AuditRecord(position=1, pruned=True))
+    figures.feed(call())
+    assert (figures.pruned, figures.unreadable, figures.records) == (1, 0, 2)
+    assert "1 older records were pruned, and are in no figure" in page(figures)

@@ -15,12 +15,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from vault.audit.chain import FindingKind, KeyOf
-from vault.audit.json_text import read_json
-from vault.audit.record import Record
+from vault.audit.checks.record_sums import RecordSums
 from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
 from vault.service.ports import RevealPartRow, RevealRow
-from vault.service.reveal.grants import reveal_id
 from vault.service.reveal.rows import is_genuine, spent_in, spent_of
 
 __all__ = ["RevealCheck"]
@@ -29,10 +27,6 @@ _Row: TypeAlias = tuple[str, UUID, str, str, str, datetime, str, int, bytes]
 _Part: TypeAlias = tuple[str, UUID, int, bytes, bytes, int, bytes]
 
 _MAX_FINDINGS = 1000
-# What the body of a record of a reveal has: the id of none is empty.
-_MARK = '"grant":"'
-_NONE = '"grant":""'
-_ENDS = {"DenyReveal": "denied", "WithdrawReveal": "withdrawn", "RevokeReveal": "revoked"}
 _ROWS = text(
     "SELECT tenant, id, field, principal, state, ends, document, key_version, mac"
     " FROM reveals ORDER BY tenant, id"
@@ -52,33 +46,22 @@ class RevealCheck:
     def __init__(self, connection: Connection, key_of: KeyOf) -> None:
         self._connection = connection
         self._key_of = key_of
-        self._charged: Counter[str] = Counter()
-        self._ended: dict[str, str] = {}
-        self._known: set[str] = set()
         self._in_parts: Counter[str] = Counter()
         self._forged: set[str] = set()
 
-    def inspect(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Passes records on, and notes what each says of a reveal."""
-        for record in records:
-            if _MARK in record.body and _NONE not in record.body:
-                self._note(record.body)
-            yield record
-
-    def findings(self) -> list[Finding]:
-        """Returns what was found, once all records have passed."""
-        found = [*self._of_parts(), *self._of_rows()]
-        found += [
-            _finding(FindingKind.ROLLED_BACK, each, "is gone") for each in sorted(self._known)
-        ]
+    def findings(self, sums: RecordSums) -> list[Finding]:
+        """Compares the reveals with what all records add up to."""
+        missing = set(sums.shown)
+        found = [*self._of_parts(), *self._of_rows(sums, missing)]
+        found += [_finding(FindingKind.ROLLED_BACK, each, "is gone") for each in sorted(missing)]
         return found[:_MAX_FINDINGS]
 
-    def _of_rows(self) -> Iterator[Finding]:
+    def _of_rows(self, sums: RecordSums, missing: set[str]) -> Iterator[Finding]:
         for columns in self._connection.execute(_ROWS, execution_options={"yield_per": 1000}):
             row = RevealRow(*cast(_Row, tuple(columns)))
             name = str(row.id)
-            self._known.discard(name)
-            charged, ended = self._charged[name], self._ended.get(name, row.state)
+            missing.discard(name)
+            charged, ended = sums.shown.get(name, 0), sums.ended.get(name, row.state)
             if not self._genuine(row):
                 yield _finding(FindingKind.FORGED_ROW, name, "was not written by a server")
             elif spent_of(row) < charged:
@@ -109,24 +92,6 @@ class RevealCheck:
             return is_genuine(self._key_of(row.key_version), row)
         except DecryptionFailed:
             return False
-
-    def _note(self, body: str) -> None:
-        try:
-            document = read_json(body)
-        except ValueError:
-            return  # the check of its chain says what is wrong with it
-        match document:
-            case {
-                "outcome": "allowed",
-                "rpc": str(rpc),
-                "grant": str(grant),
-                **others,
-            } if reveal_id(grant):
-                self._known.add(grant)
-                charged = others.get("charged", 0)
-                self._charged[grant] += charged if isinstance(charged, int) else 0
-                if rpc in _ENDS:
-                    self._ended[grant] = _ENDS[rpc]
 
 
 def _finding(kind: FindingKind, reveal: str, what: str) -> Finding:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 
 from vault.audit.chain import FindingKind
+from vault.audit.export.gone import GonePositions
 from vault.audit.export.lines import ExportHeader, ExportLine, ends_tile
 from vault.audit.export.signed_tree import SignedTree, read_signed_tree
 from vault.audit.merkle import HASH_BYTES, Tree
+from vault.audit.pruning.declaration import read_pruning
 from vault.audit.record import RecordId, stated_id
 from vault.audit.tlog.note import NoteKey
 from vault.audit.tlog.proofs import perfect_tree_hash
@@ -25,6 +27,7 @@ __all__ = ["ExportReport", "check_export"]
 
 _MAX_HELD = 1000  # findings, and runs of missing positions
 _MAX_LATE = 10_000
+_GONE = "is missing, or was edited in the database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class ExportReport:
         records: how many records were read.
         unproved: how many of them have a leaf of version 1, which says nothing of their content.
         last_unproved: the last position of those.
+        pruned: how many have no body, by a pruning that the export has.
     """
 
     tree: SignedTree | None
@@ -45,6 +49,7 @@ class ExportReport:
     unproved: int = 0
     last_unproved: int = 0
     findings: Sequence[Finding] = ()
+    pruned: int = 0
 
 
 def check_export(
@@ -107,6 +112,8 @@ class _ExportCheck:
     records: int = 0
     unproved: int = 0
     last_unproved: int = 0
+    _pruned_through: int = 0
+    _gone: GonePositions = field(default_factory=GonePositions)
     _block: _Block = field(default_factory=_Block)
     _missing: list[range] = field(default_factory=list)
     _late: set[int] = field(default_factory=set)
@@ -134,6 +141,7 @@ class _ExportCheck:
     def end(self) -> ExportReport:
         """Judges what remains after the last line."""
         self._find_missing()
+        self._find_gone()
         size = self.signed.size
         if self._expected <= size:
             text = f"{_range(self._expected, size)} missing at the end"
@@ -151,6 +159,7 @@ class _ExportCheck:
             self.unproved,
             self.last_unproved,
             self.findings,
+            self._gone.through(self._pruned_through),
         )
 
     # -- where it begins ------------------------------------------------------------------
@@ -211,13 +220,24 @@ class _ExportCheck:
         if entry.leaf_at(position) != entry.leaf:
             self._block.doubted = True
             self._find(FindingKind.EDITED, f"position {position} of the log was edited")
+        elif not line.body and entry.number > 1:  # a chain's first record is never pruned
+            self._gone.add(position)
         elif not line.body:
-            text = f"the record at position {position} is missing, or was edited in the database"
-            self._find(FindingKind.DELETED, text)
+            self._find(FindingKind.DELETED, f"the record at position {position} {_GONE}")
         elif not entry.is_of(line.body) or stated_id(line.body) != RecordId(
             entry.writer, entry.number
         ):
             self._find(FindingKind.EDITED, f"the record at position {position} was edited")
+        elif entry.body_digest is not None:  # what the leaf does not commit to declares nothing
+            self._note_pruning(line.body)
+
+    def _note_pruning(self, body: str) -> None:
+        try:
+            pruning = read_pruning(body)
+        except ValueError:
+            return  # no server writes it so: it declares nothing
+        if pruning is not None:
+            self._pruned_through = max(self._pruned_through, pruning.position)
 
     def _take_late(self, position: int) -> None:
         missing = any(position in each for each in self._missing)
@@ -265,6 +285,16 @@ class _ExportCheck:
             self.tree = _with_tile(self.tree, tile)
 
     # -- findings -------------------------------------------------------------------------
+
+    def _find_gone(self) -> None:
+        for first, last, gone in self._gone.after(self._pruned_through):
+            if gone == last - first + 1:
+                for position in range(first, min(last + 1, first + _MAX_HELD)):
+                    text = f"the record at position {position} {_GONE}"
+                    self._find(FindingKind.DELETED, text)
+            else:
+                text = f"{gone:,} records of positions {first} to {last}: each {_GONE}"
+                self._find(FindingKind.DELETED, text)
 
     def _find_missing(self) -> None:
         for run in self._missing:

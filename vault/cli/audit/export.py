@@ -51,6 +51,7 @@ class _Export:
     line: Callable[[AuditRecord], str] = json_line
     written: int = 0
     bad: int = 0
+    pruned: int = 0
     nothing: str = ""
 
     def records(self, start: int, wanted: AuditFilter | None) -> int:
@@ -59,7 +60,7 @@ class _Export:
         for page in audit_pages(self.client, start, wanted):
             self.reporter.report(page.findings)
             for record in page.records:
-                self._write(f"{self.line(record)}\n", sound=bool(record.body))
+                self._write(f"{self.line(self._judged(record))}\n")
             position = page.next
         if not self.written:
             self.nothing = nothing_line(start, page, wanted)
@@ -77,9 +78,9 @@ class _Export:
         first = self.client.tail_audit(start, min(PAGE, size - start + 1) or 1, peaks=True)
         header = ExportHeader(made.checkpoint, start, first.peaks)
         self.stream.write(header.to_line().encode())
-        lines = with_tiles(start, map(signed_line, self._up_to(size, first)))
-        for line in lines:
-            self._write(line.to_line(), sound=bool(line.body))
+        records = map(self._judged, self._up_to(size, first))
+        for line in with_tiles(start, map(signed_line, records)):
+            self._write(line.to_line())
         return size + 1
 
     def _up_to(self, size: int, page: TailAuditResponse) -> Iterator[AuditRecord]:
@@ -90,10 +91,14 @@ class _Export:
                 return
             page = self.client.tail_audit(page.next, min(PAGE, size - page.next + 1))
 
-    def _write(self, line: str, *, sound: bool) -> None:
+    def _judged(self, record: AuditRecord) -> AuditRecord:
+        self.pruned += record.pruned
+        self.bad += not (record.body or record.pruned)
+        return record
+
+    def _write(self, line: str) -> None:
         self.stream.write(line.encode())
         self.written += 1
-        self.bad += not sound
 
 
 @with_option_groups
@@ -142,6 +147,8 @@ def export(
     )
     if done.nothing:
         typer.echo(done.nothing, err=True)
+    if done.pruned:
+        typer.echo(f"{done.pruned:,} of them were pruned, and have no body", err=streamed)
     if done.bad:
         typer.echo(
             f"{done.bad:,} of them are missing or were edited: run `tokenvault audit verify`",

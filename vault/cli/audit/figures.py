@@ -44,17 +44,22 @@ class Figures:
     Attributes:
         days: by date, UTC.
         unreadable: records that are missing or were edited; they are in no sum.
+        pruned: records whose time was over; they are in no sum either.
     """
 
     uses: dict[Use, Sum] = field(default_factory=dict)
     days: dict[str, Sum] = field(default_factory=dict)
     records: int = 0
     unreadable: int = 0
+    pruned: int = 0
 
     def feed(self, record: AuditRecord) -> None:
         """Takes a record; those of no call count as records only."""
         self.records += 1
         body = _body(record)
+        if record.pruned:
+            self.pruned += 1
+            return
         if body is None:
             self.unreadable += 1
             return

@@ -16,6 +16,8 @@ _AUDIT_READS = {"TailAudit"}
 def plain_line(record: AuditRecord) -> str:
     """Writes a record for people: when and how it ended, who called what, counts, reason."""
     body = _body(record)
+    if record.pruned:
+        return f"{record.position:>7}  PRUNED: record {record.number} of writer {record.writer}"
     if body is None:
         return (
             f"{record.position:>7}  MISSING OR EDITED: record {record.number} of writer"
@@ -24,6 +26,8 @@ def plain_line(record: AuditRecord) -> str:
     time = _text(body, "time")[:23].replace("T", " ")
     if body.get("kind") == "policy":
         return f"{record.position:>7}  {time}  policy   {_change(body)}"
+    if body.get("kind") == "pruned":
+        return f"{record.position:>7}  {time}  pruned   {_pruning(body)}"
     if body.get("kind") != "call":
         server = _text(body, "server")
         return f"{record.position:>7}  {time}  opened   writer {record.writer} of {server}"
@@ -54,6 +58,12 @@ def _change(body: Mapping[str, object]) -> str:
     return f"{came}; on {_text({'names': ', '.join(names)}, 'names')}"
 
 
+def _pruning(body: Mapping[str, object]) -> str:
+    before = _text(body, "before")[:10]
+    place = f"up to position {_text(body, 'position')}, from before {before}"
+    return f"{_text(body, 'records')} records of calls {place}, by {_text(body, 'operator')}"
+
+
 def long_line(record: AuditRecord) -> str:
     """Writes a record for people, with what joins it to logs and findings."""
     request = _text(_body(record) or {}, "request_id")
@@ -62,13 +72,17 @@ def long_line(record: AuditRecord) -> str:
 
 
 def json_line(record: AuditRecord) -> str:
-    """Writes a record as one line of JSON; the body is null where it is gone or was edited."""
+    """Writes a record as one line of JSON; the body is null where it is gone or was edited.
+
+    One that was pruned says so; others have no such name.
+    """
     return json.dumps(
         {
             "position": record.position,
             "writer": record.writer,
             "number": record.number,
             "body": _body(record),
+            **({"pruned": True} if record.pruned else {}),
         },
         separators=(",", ":"),
     )

@@ -189,6 +189,11 @@ def _for_people(report: ExportReport) -> Iterator[str]:
             f"{report.unproved:,} of them, up to position {report.last_unproved:,}, were logged by"
             " an earlier release: their places are proved, their content is not"
         )
+    if report.pruned:
+        yield (
+            f"{report.pruned:,} of them were pruned: their places are proved, and an export from"
+            " before has their content"
+        )
     for each in report.findings:
         yield one_line(f"{each.kind}: {each.message}")
     yield f"{len(report.findings):,} findings" if report.findings else "nothing is wrong"
@@ -205,6 +210,7 @@ def _as_json(report: ExportReport) -> str:
             "records": report.records,
             "unproved": report.unproved,
             "last_unproved": report.last_unproved,
+            "pruned": report.pruned,
             "findings": [{"kind": each.kind, "message": each.message} for each in report.findings],
         }
     )

@@ -61,6 +61,8 @@ def report_page(
     yield f"<p>{_safe(period)}. Made {when} UTC, from {_safe(log)}.</p>\n"
     if filters:
         yield f"<p>Only records with {_safe(', '.join(filters))}.</p>\n"
+    if figures.pruned:
+        yield f"<p>{figures.pruned:,} older records were pruned, and are in no figure.</p>\n"
     if figures.unreadable:
         yield (
             f'<p class="warning">{figures.unreadable:,} records are missing or were edited, and are'

@@ -111,6 +111,7 @@ def _record(record: PositionedRecord) -> pb.AuditRecord:
         mac=record.mac,
         body_digest=record.body_digest,
         leaf=record.leaf,
+        pruned=record.pruned,
     )
 
 

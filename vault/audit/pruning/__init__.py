@@ -1,0 +1,1 @@
+"""Retention: old records are dropped and declared; their places in the log stay."""
