@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from tests import preloaded
 from vault.audit.tlog.note import Note, NoteKey
 from vault.audit.tlog.proofs import verify_consistency
 from vault.audit.tlog.tree_head import TreeHead
+from vault.dev.postgres import OWNER
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Site, StartServer
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(start_server: StartServer) -> Server:
-    published = {"publish": "published", "publish_interval": "1s"}
+    published = {"publish": "published", "publish_interval": "1s", "retention": "30d"}
     return start_server("log", {"server": {"workers": 2}, "audit": published})
 
 
@@ -297,6 +299,54 @@ def test_a_checkpoint_is_made_and_compared(server: Server, site: Site, tmp_path:
     # And by the public key alone.
     keys = [NoteKey.from_vkey(line) for line in public_keys(server).splitlines()]
     assert Note.parse(path.read_text("utf-8")).verified(keys)
+
+
+# Records of now have their age: Postgres's clock cannot be moved.
+OLD = """
+from datetime import timedelta
+import vault.cli.audit.prune
+vault.cli.audit.prune._month = lambda time: time + timedelta(days=30)
+from vault.cli.main import run
+run()
+"""
+
+
+def test_old_records_are_pruned_by_command(server: Server, site: Site, tmp_path: Path) -> None:
+    checkpoint, export, keys, report = (tmp_path / name for name in ("c", "e", "k", "r"))
+
+    def prune(*options: str) -> str:
+        password = site.postgres.password_file(OWNER)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", OLD, "audit", "prune", "--config", str(server.settings)),
+                *("--owner", OWNER, "--password-file", str(password)),
+                *("--checkpoint", str(checkpoint), *options),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with server.client("auditor") as auditor:
+        eventually(lambda: auditor.tail_audit(0, 1).lag <= 1)
+        made = auditor.checkpoint_audit().checkpoint
+        checkpoint.write_text(made)
+        assert prune("--dry-run").startswith("would prune ")
+        assert not any(each.pruned for each in auditor.tail_audit(1, 1000).records)
+        assert prune("--yes").startswith("pruned ")
+        assert sum(each.pruned for each in auditor.tail_audit(1, 1000).records) > 10
+        assert list(auditor.verify_audit(made).findings) == []
+    done = run(server, "export", "--format", "signed", "-o", str(export))
+    assert (done.returncode, "were pruned" in done.stdout) == (0, True), done.stdout
+    keys.write_text(public_keys(server))
+    done = run(server, "verify", "--export", str(export), "--public-key", str(keys))
+    assert (done.returncode, "were pruned" in done.stdout) == (0, True), done.stdout
+    assert run(server, "report", "-o", str(report)).returncode == 0
+    assert "older records were pruned" in report.read_text()
+    assert server.health("audit") == "SERVING"
 
 
 def test_rows_hidden_under_a_running_server_are_named(

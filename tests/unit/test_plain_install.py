@@ -81,6 +81,10 @@ NEEDS_EXTRA: list[tuple[tuple[str, ...], str]] = [
     (("health",), "server"),
     (("keys", "list", "--config", "server.toml"), "server"),
     (("keys", "restored", "--config", "server.toml"), "server"),
+    (
+        ("audit", "prune", "--config", "c", "--owner", "owner", "--checkpoint", "checkpoint"),
+        "server",
+    ),
     (("keys", "accept", "--config", "server.toml"), "server"),
     (("keys", "public", "--config", "server.toml"), "server"),
     (("policy", "check", "policy.yaml"), "server"),

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault.cli.databases import service_engine
 from vault.cli.extras import needs_server
 from vault.cli.printable import one_line
 from vault.cli.server import ConfigOption
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from vault.store.data_keys import PostgresDataKeyStore
 
 __all__ = ["app"]
@@ -115,7 +114,7 @@ def accept(
         )
     wrapper = HashicorpKeyWrapper(load_settings(config).keys)
     try:
-        with _engine(config) as engine:
+        with service_engine(config) as engine:
             store = PostgresDataKeyStore(engine)
             named_manifests = partial(read_named_manifests, engine)
             accepted = accept_keys(store, wrapper, DEFAULT_TENANT, given_up, named_manifests)
@@ -159,7 +158,7 @@ def public_keys(
     settings = load_settings(config).keys
     wrapper = HashicorpKeyWrapper(settings)
     try:
-        with _engine(config) as engine:
+        with service_engine(config) as engine:
             vkeys = checkpoint_vkeys(engine, wrapper)
     finally:
         wrapper.close()
@@ -177,25 +176,5 @@ def public_keys(
 def _store(config: Path) -> Iterator[PostgresDataKeyStore]:
     from vault.store.data_keys import PostgresDataKeyStore
 
-    with _engine(config) as engine:
+    with service_engine(config) as engine:
         yield PostgresDataKeyStore(engine)
-
-
-@contextmanager
-def _engine(config: Path) -> Iterator[Engine]:
-    from vault.config import load_settings, read_secret
-    from vault.postgres.address_options import warn_of_weakness
-    from vault.postgres.engine import make_engine
-    from vault.telemetry.logging import configure_logging
-
-    configure_logging("warning")
-    database = load_settings(config).database
-    password = None
-    if database.password_file is not None:
-        password = read_secret(database.password_file, "database.password_file")
-    engine = make_engine(database.url, password=password, pool_size=1)
-    warn_of_weakness(engine.url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()

@@ -301,6 +301,9 @@ class ObjectStoreSettings(_Section):
     """Authority of the store's certificate, PEM; the system's if left out."""
 
 
+_LEAST_RETENTION = timedelta(days=30)
+
+
 class AuditSettings(_Section):
     """The audit."""
 
@@ -312,11 +315,15 @@ class AuditSettings(_Section):
     publish_interval: Duration = timedelta(minutes=1)
     """Time between two checkpoints there."""
     witnesses: Annotated[tuple[WitnessSettings, ...], Field(strict=False)] = ()
+    retention: Duration | None = None
+    """How old records are before `audit prune` may drop them, 30 days at least; without it none."""
 
     @model_validator(mode="after")
     def _check(self) -> AuditSettings:
         if self.witnesses and self.publish is None and self.object_store is None:
             raise ValueError("witnesses cosign what is published: set publish or object_store")
+        if self.retention is not None and self.retention < _LEAST_RETENTION:
+            raise ValueError("retention is 30 days at least: budgets and reveals are younger")
         return self
 
 

@@ -11,7 +11,7 @@ import pytest
 from vault.audit.checks.record_sums import RecordSums
 from vault.audit.pruning.declaration import Pruning, is_prunable, pruning_body, read_pruning
 from vault.audit.record import Opening, event_body, opening_body
-from vault.model import Action, AuditEvent, ChargedBudget
+from vault.model import Action, AuditEvent, ChargedBudget, FreezeChange, FreezeTarget
 
 NOW = datetime(2026, 11, 28, 1, 2, 3, 4, tzinfo=UTC)
 WRITER, REVEAL = UUID(int=7), str(UUID(int=9))
@@ -74,7 +74,9 @@ def test_only_records_of_calls_go() -> None:
     pruning = Pruning(9, NOW, 5, 4, bytes(32), "ab", "somebody")
     declared = pruning_body(pruning, server="s", writer=WRITER, number=2, now=NOW)
     assert is_prunable(body(CALL))
-    assert not any(map(is_prunable, (opening, declared, body(CALL, erasure="00"))))
+    freeze = FreezeChange(FreezeTarget.of_principal("p"), True, NOW)
+    frozen = body(replace(CALL, freeze=freeze))
+    assert not any(map(is_prunable, (opening, declared, frozen, body(CALL, erasure="00"))))
     # Whatever a caller says stands with its quotes escaped.
     assert is_prunable(body(replace(CALL, ticket='"erasure":"')))
     assert not is_prunable(opening.replace('"s"', r'"\"kind\":\"call\""'))

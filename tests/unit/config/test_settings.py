@@ -110,6 +110,7 @@ def test_several_hosts_of_the_database(tmp_path: Path, hosts: str) -> None:
             "max_connections_per_address must be at most",
         ),
         ("[database]", "max_workers = true\n[database]", "server.max_workers: "),
+        ("[policy]", '[audit]\nretention = "29d"\n[policy]', "audit: retention is 30 days"),
         (
             "[policy]",
             '[[audit.witnesses]]\nurl = "https://w"\npublic_key = "k"\n[policy]',

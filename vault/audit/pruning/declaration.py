@@ -14,14 +14,22 @@ from uuid import UUID
 from vault.audit.json_text import read_count, read_json
 from vault.audit.record import canonical_json, common_entries
 
-__all__ = ["Pruning", "is_prunable", "is_pruning", "pruning_body", "read_pruning"]
+__all__ = [
+    "CALL",
+    "STAYING",
+    "Pruning",
+    "is_prunable",
+    "is_pruning",
+    "pruning_body",
+    "read_pruning",
+]
 
 _KIND = "pruned"
 _PRINCIPAL = "tokenvault:prune"
 # What a body has, byte by byte. Quotes in what a caller says are escaped, so it cannot have these.
-_CALL = '"kind":"call"'
+CALL = '"kind":"call"'
 # What other rows are compared with one by one, or for good. (Others: ``RecordSums``.)
-_STAYING = ('"erasure":"', '"freeze":{')
+STAYING = ('"erasure":"', '"freeze":{')
 _PRUNING = f'"kind":"{_KIND}"'
 
 
@@ -50,7 +58,7 @@ class Pruning:
 
 def is_prunable(body: str) -> bool:
     """Returns whether a record goes; openings, policies, erasures and freezes still decide."""
-    return _CALL in body and not any(mark in body for mark in _STAYING)
+    return CALL in body and not any(mark in body for mark in STAYING)
 
 
 def is_pruning(body: str) -> bool:

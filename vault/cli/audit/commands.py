@@ -34,6 +34,7 @@ from vault.cli.audit.pages import (
     read_checkpoint_file,
 )
 from vault.cli.audit.prove import prove
+from vault.cli.audit.prune import prune
 from vault.cli.audit.receipt import app as receipt_app
 from vault.cli.audit.report import report
 from vault.cli.connection import ConnectionOptions
@@ -49,6 +50,7 @@ app.command()(export)
 app.command()(prove)
 app.command()(report)
 app.add_typer(receipt_app, name="receipt")
+app.command()(prune)
 
 _FIRST_PAUSE = 0.5
 
