@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded
 
+from vault.audit.pruning.declaration import Pruning, pruning_body
 from vault.audit.record import Opening, event_body, opening_body, policy_body
 from vault.cli.audit.ocsf.classes import Activity, activity_of
 from vault.cli.audit.ocsf.events import ocsf_line
@@ -215,6 +216,17 @@ def test_a_chain_that_was_opened() -> None:
     assert (event["class_uid"], event["activity_name"]) == (6002, "Open audit writer")
 
 
+def test_a_pruning_and_what_it_dropped_are_no_findings() -> None:
+    pruning = Pruning(9, NOW, 5, 4, bytes(32), "ab", "eve@host as owner")
+    event = event_of(pruning_body(pruning, server="host:1", writer=WRITER, number=2, now=NOW))
+    assert (event["class_uid"], event["activity_name"]) == (6002, "Prune audit")
+    assert event["message"] == "eve@host as owner pruned records up to position 9"
+    gone = AuditRecord(position=9, writer=str(WRITER), number=3, pruned=True)
+    pruned = json.loads(ocsf_line(gone, NOW))
+    assert list(validator("application_lifecycle").iter_errors(pruned)) == []
+    assert (pruned["class_uid"], pruned["activity_name"]) == (6002, "Audit record pruned")
+
+
 def test_a_record_that_is_gone_is_a_finding() -> None:
     event = event_of("")
     assert (event["class_uid"], event["severity"], event["is_alert"]) == (2004, "Critical", True)
@@ -245,7 +257,7 @@ NAMES = st.sampled_from(
 
 
 @given(
-    st.sampled_from(["call", "policy", "opened", "later"]),
+    st.sampled_from(["call", "policy", "opened", "pruned", "later"]),
     st.dictionaries(NAMES | TEXTS, ANYTHING, max_size=8),
 )
 def test_whatever_a_newer_server_writes_is_an_event(kind: str, body: Mapping[str, object]) -> None:

@@ -49,12 +49,16 @@ def ocsf_line(record: AuditRecord, now: datetime | None = None) -> str:
     A record that is missing or was edited is a finding, made ``now``.
     """
     body = _body(record)
-    if body is None:
+    if record.pruned:
+        event = _pruned(record, now or datetime.now(UTC))
+    elif body is None:
         event = _finding(record, now or datetime.now(UTC))
     elif body.get("kind") == "call":
         event = _call(record, body)
     elif body.get("kind") == "policy":
         event = _policy(record, body)
+    elif body.get("kind") == "pruned":
+        event = _pruning(record, body)
     else:
         event = _opening(record, body)
     return json.dumps(event, separators=(",", ":"))
@@ -108,6 +112,27 @@ def _opening(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, ob
         "message": f"{_text(body, 'server')} began a chain of audit records",
         "app": _PRODUCT,
         "unmapped": {name: body[name] for name in body.keys() - {"time"}},
+    }
+
+
+def _pruning(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, object]:
+    said = f"{_text(body, 'operator')} pruned records up to position {body.get('position')}"
+    return {
+        **_common(EventClass.LIFECYCLE, Activity.OTHER, Severity.LOW, record, body),
+        "activity_name": "Prune audit",
+        "message": said,
+        "app": _PRODUCT,
+        "unmapped": {name: body[name] for name in body.keys() - {"time"}},
+    }
+
+
+def _pruned(record: AuditRecord, now: datetime) -> Mapping[str, object]:
+    body = {"time": now.isoformat()}
+    return {
+        **_common(EventClass.LIFECYCLE, Activity.OTHER, Severity.INFORMATIONAL, record, body),
+        "activity_name": "Audit record pruned",
+        "message": f"position {record.position} of the audit was pruned: its time was over",
+        "app": _PRODUCT,
     }
 
 
