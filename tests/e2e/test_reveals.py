@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -349,6 +350,43 @@ def test_a_policy_that_narrows_narrows_what_was_granted(
         finally:
             put_in_force(replicas, POLICY)
         assert two.detokenize("card", asked, grant=grant).values == ["000000000043"]
+
+
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100'', MESSAGE = ''could not extend file''; END';
+CREATE TRIGGER full_disk BEFORE INSERT ON audit_records EXECUTE FUNCTION full_disk();
+"""
+EMPTIED = "DROP TRIGGER full_disk ON audit_records; DROP FUNCTION full_disk()"
+
+
+@pytest.mark.parametrize(
+    ("away", "back"),
+    [
+        (FULL, EMPTIED),
+        (
+            "REVOKE INSERT ON audit_records FROM tokenvault",
+            "GRANT INSERT ON audit_records TO tokenvault",
+        ),
+        ("ALTER TABLE audit_heads RENAME TO gone", "ALTER TABLE gone RENAME TO audit_heads"),
+    ],
+)
+def test_no_reveal_is_answered_where_the_audit_is_full_or_gone(
+    replicas: Replicas, tokens: Sequence[str], away: str, back: str
+) -> None:
+    asked = tokens[44:45]
+    grant = granted(replicas, asked)
+    with replicas.analyst() as one, replicas.analyst(1) as two, replicas.owner() as owner:
+        owner.execute(away)
+        try:
+            for each in (one, two):
+                assert refused(each, asked, grant) == "AUDIT_UNAVAILABLE"
+                assert refusal(partial(each.reveals.get, grant)) == "AUDIT_UNAVAILABLE"
+        finally:
+            owner.execute(back)
+        # Nothing was charged for what was not answered.
+        assert one.reveals.get(grant).left == 1
+        assert two.detokenize("card", asked, grant=grant).values == ["000000000044"]
 
 
 def findings(replicas: Replicas) -> Sequence[str]:
