@@ -76,7 +76,11 @@ def test_only_records_of_calls_go() -> None:
     assert is_prunable(body(CALL))
     freeze = FreezeChange(FreezeTarget.of_principal("p"), True, NOW)
     frozen = body(replace(CALL, freeze=freeze))
-    assert not any(map(is_prunable, (opening, declared, frozen, body(CALL, erasure="00"))))
+    touched = body(replace(CALL, touched=f"{REVEAL} 1"))
+    honey = body(replace(CALL, honey_set=REVEAL))
+    kept = (opening, declared, frozen, touched, honey, body(CALL, erasure="00"))
+    assert not any(map(is_prunable, kept))
+    assert is_prunable(body(replace(CALL, touched=f"{UUID(int=0)} 0")))
     # Whatever a caller says stands with its quotes escaped.
     assert is_prunable(body(replace(CALL, ticket='"erasure":"')))
     assert not is_prunable(opening.replace('"s"', r'"\"kind\":\"call\""'))

@@ -66,7 +66,7 @@ class PruningCheck:
         if pruning is not None and self._kept < pruning.kept:
             what = (
                 f"{pruning.kept - self._kept:,} records up to position {pruning.position} are"
-                " missing that no pruning drops: openings, policies, erasures, freezes or prunings"
+                " missing that no pruning drops: openings, policies, erasures, alarms or prunings"
             )
             found.append(Finding("", 0, FindingKind.DELETED.value, what))
         if self._newest > self._position:

@@ -16,6 +16,7 @@ from vault.audit.record import canonical_json, common_entries
 
 __all__ = [
     "CALL",
+    "NOTHING_TOUCHED",
     "STAYING",
     "Pruning",
     "is_prunable",
@@ -28,8 +29,10 @@ _KIND = "pruned"
 _PRINCIPAL = "tokenvault:prune"
 # What a body has, byte by byte. Quotes in what a caller says are escaped, so it cannot have these.
 CALL = '"kind":"call"'
-# What other rows are compared with one by one, or for good. (Others: ``RecordSums``.)
-STAYING = ('"erasure":"', '"freeze":{')
+# What rows are compared with one by one: those stay. (What is added up is in ``RecordSums``.)
+STAYING = ('"erasure":"', '"freeze":{', '"honey_set":"', '"touched":"')
+# Where a field has honey tokens each call says what it touched: nothing, mostly.
+NOTHING_TOUCHED = f'"touched":"{UUID(int=0)} 0"'
 _PRUNING = f'"kind":"{_KIND}"'
 
 
@@ -57,8 +60,11 @@ class Pruning:
 
 
 def is_prunable(body: str) -> bool:
-    """Returns whether a record goes; openings, policies, erasures and freezes still decide."""
-    return CALL in body and not any(mark in body for mark in STAYING)
+    """Returns whether a record goes: openings, policies, erasures and alarms still decide."""
+    if CALL not in body:
+        return False
+    said = body.replace(NOTHING_TOUCHED, "")
+    return not any(mark in said for mark in STAYING)
 
 
 def is_pruning(body: str) -> bool:

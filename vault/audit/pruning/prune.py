@@ -19,7 +19,7 @@ from vault.audit.chain import KeyOf
 from vault.audit.chain_heads import ChainHeadPool
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.integrator import Integrator
-from vault.audit.pruning.declaration import CALL, STAYING, Pruning, pruning_body
+from vault.audit.pruning.declaration import CALL, NOTHING_TOUCHED, STAYING, Pruning, pruning_body
 from vault.audit.pruning.planning import Plan, plan_pruning
 from vault.audit.record import RecordId
 from vault.audit.transaction_appender import transaction_appender
@@ -57,7 +57,7 @@ WHERE l.position > :after AND l.position <= :end
   AND r.number > 1 AND r.number < h.number - 1
   AND pg_catalog.strpos(r.body, CAST(:call AS text)) > 0
   AND NOT EXISTS (SELECT FROM unnest(CAST(:staying AS text[])) AS mark
-                  WHERE pg_catalog.strpos(r.body, mark) > 0)
+                  WHERE pg_catalog.strpos(pg_catalog.replace(r.body, :nothing, ''), mark) > 0)
 """)
 
 
@@ -167,7 +167,7 @@ class AuditPruner:
         )
 
     def _drop(self, connection: Connection, end: int) -> int:
-        dropped, marks = 0, {"call": CALL, "staying": list(STAYING)}
+        dropped, marks = 0, {"call": CALL, "staying": list(STAYING), "nothing": NOTHING_TOUCHED}
         for after in range(0, end, _BATCH):
             connection.execute(_PLANS)
             bounds = {"after": after, "end": min(end, after + _BATCH)}
