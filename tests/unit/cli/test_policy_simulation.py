@@ -93,7 +93,9 @@ def test_what_is_no_call_of_the_policys_is_left_out() -> None:
     assert (found.changes, found.same, found.unreadable) == (False, 0, 0)
     found.feed(AuditRecord(position=2, body=""))
     found.feed(AuditRecord(position=3, body="[]"))
-    assert found.unreadable == 2
+    found.feed(AuditRecord(position=4, pruned=True))
+    assert (found.unreadable, found.pruned) == (2, 1)
+    assert "1 older records were pruned, and are not judged" in list(simulation_lines(found))
 
 
 @pytest.mark.parametrize("odd", [{"principal": "x"}, {"time": "now"}, {"outcome": "maybe"}])
@@ -144,6 +146,7 @@ def audit(*records: AuditRecord, findings: Sequence[AuditFinding] = ()) -> Calla
         ([record(1), record(2, field="us_ssn")], [], 1),
         ([record(1), record(2, principal="https://idp.example.org#ann")], [], 1),
         ([record(1), AuditRecord(position=2, body="")], [], 1),
+        ([record(1), AuditRecord(position=2, pruned=True)], [], 0),
         ([record(1)], [AuditFinding(kind="DELETED", message="gone")], 1),
     ],
 )

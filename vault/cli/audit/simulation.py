@@ -72,6 +72,7 @@ class Tally:
     Attributes:
         same: calls of which nothing would change.
         unreadable: records that are missing or were edited.
+        pruned: records whose time was over: nobody can tell what they were of.
     """
 
     def __init__(self, simulator: Simulator, actions: Mapping[str, Action]) -> None:
@@ -81,11 +82,14 @@ class Tally:
         self.uses: dict[Use, Count] = {}
         self.same = 0
         self.unreadable = 0
+        self.pruned = 0
 
     def feed(self, record: AuditRecord) -> None:
         """Takes a record; those of no call of the policy's are left out."""
         body = _body(record)
-        if body is None:
+        if record.pruned:
+            self.pruned += 1
+        elif body is None:
             self.unreadable += 1
         elif body.get("kind") == "call" and body.get("rpc") in self._actions:
             self._count(body, record.position)
@@ -135,6 +139,8 @@ def simulation_lines(tally: Tally) -> Iterator[str]:
         if len(found) > _LISTED:
             yield f"  and {len(found) - _LISTED:,} more kinds of calls (--json has them)"
     yield f"unchanged: {tally.same:,} calls"
+    if tally.pruned:
+        yield f"{tally.pruned:,} older records were pruned, and are not judged"
     yield "budgets, limits and freezes are not replayed"
 
 
@@ -153,6 +159,7 @@ def simulation_json(tally: Tally, digest: str) -> str:
     """Returns all of it as one line."""
     document: dict[str, object] = {"policy": digest, "same": tally.same}
     document["unreadable"] = tally.unreadable
+    document["pruned"] = tally.pruned
     for outcome in _TITLES:
         document[outcome] = [
             {
