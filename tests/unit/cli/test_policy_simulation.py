@@ -64,8 +64,8 @@ def test_calls_are_added_up_by_what_would_become_of_them() -> None:
         "would be allowed, and was not: 1 calls, 0 values",
         f"  {pipeline} Tokenize card_number: was DENIED: 1 calls, 0 values; records 8",
         "cannot tell: 1 calls, 0 values",
-        f"  {SUPPORT} ApproveReveal card_number: what a step of a reveal takes, or who asks about "
-        "an access: 1 calls, 0 values; records 9",
+        f"  {SUPPORT} ApproveReveal card_number: what a step of a reveal takes: 1 calls, "
+        "0 values; records 9",
         "unchanged: 2 calls",
         "budgets, limits and freezes are not replayed",
     ]
@@ -84,6 +84,17 @@ def test_calls_are_added_up_by_what_would_become_of_them() -> None:
             "records": [2, 3, 4],
         }
     ]
+
+
+def test_questions_about_others_take_their_permission() -> None:
+    found = tally()
+    asked: dict[str, object] = {"rpc": "ExplainAccess", "counts": {}}
+    found.feed(record(1, **asked))
+    assert (found.changes, found.same) == (False, 0)
+    found.feed(record(2, **asked, subject=SUPPORT, principal="spiffe://example.org/auditor"))
+    assert (found.changes, found.same) == (False, 1)
+    found.feed(record(3, **asked, subject="unknown"))
+    assert [use.outcome for use in found.uses] == ["refused"]
 
 
 def test_what_is_no_call_of_the_policys_is_left_out() -> None:

@@ -21,14 +21,15 @@ _MAX_USES = 10_000
 _EXAMPLES = 3
 _LISTED = 50  # of an outcome, for people
 _SAME = "same"
-_UNJUDGED = "what a step of a reveal takes, or who asks about an access"
-# What these need hangs on the reveal that they name, or on whom they ask about.
-_ON_MORE = frozenset(
+_UNJUDGED = "what a step of a reveal takes"
+# What these need hangs on the reveal that they name.
+_STEPS = frozenset(
     {
         *("GetReveal", "ListReveals", "ApproveReveal", "DenyReveal", "WithdrawReveal"),
-        *("RevokeReveal", "ExplainAccess"),
+        "RevokeReveal",
     }
 )
+_EXPLAINS = "ExplainAccess"
 _TITLES = {
     "refused": "would be refused",
     "narrowed": "would be allowed only",
@@ -92,7 +93,10 @@ class Tally:
         elif body is None:
             self.unreadable += 1
         elif body.get("kind") == "call" and body.get("rpc") in self._actions:
-            self._count(body, record.position)
+            if body["rpc"] != _EXPLAINS:
+                self._count(body, record.position)
+            elif body.get("subject"):  # of oneself everybody may ask who has a role
+                self._count({**body, "field": "", "view": ""}, record.position)
 
     def _count(self, body: Mapping[str, object], position: int) -> None:
         outcome, why = self._judged(body)
@@ -107,7 +111,7 @@ class Tally:
 
     def _judged(self, body: Mapping[str, object]) -> tuple[str, str]:
         rpc = _text(body, "rpc")
-        if rpc in _ON_MORE:
+        if rpc in _STEPS:
             return "cannot_tell", _UNJUDGED
         made = _made_call(body, self._actions[rpc])
         if made is None:
