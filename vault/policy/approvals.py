@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = ["Approvals", "Approved", "ApproverGroup"]
+from vault.policy.budgets import Budget
+from vault.policy.limits import window_text
+
+__all__ = ["Approvals", "Approved", "ApproverGroup", "BreakGlass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,39 @@ class ApproverGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakGlass:
+    """How values may be revealed in an emergency, before anybody approves.
+
+    Attributes:
+        grant_ttl: for how long such a grant is good, at most.
+        budget: how many values each principal may ask for so.
+        review: one person who must write a review before the requester's next.
+    """
+
+    grant_ttl: timedelta
+    budget: Budget
+    review: ApproverGroup
+
+    def __str__(self) -> str:
+        quotas = " and ".join(
+            f"{each.values:,} per {window_text(each.seconds)}" for each in self.budget
+        )
+        ttl = window_text(int(self.grant_ttl.total_seconds()))
+        return f"{quotas}, for {ttl}, reviewed by {self.review}"
+
+
+@dataclass(frozen=True, slots=True)
 class Approvals:
     """What a rule asks for before values may be revealed: all of its groups.
 
     Attributes:
         grant_ttl: for how long a grant is good, at most.
+        break_glass: how the rule does without them in an emergency, or None.
     """
 
     groups: tuple[ApproverGroup, ...]
     grant_ttl: timedelta
+    break_glass: BreakGlass | None = None
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.groups))

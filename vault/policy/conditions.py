@@ -100,6 +100,8 @@ class Conditions:
         if self.approvals is not None:
             yield "approvals", str(self.approvals)
             yield "grant_ttl", window_text(int(self.approvals.grant_ttl.total_seconds()))
+            if self.approvals.break_glass is not None:
+                yield "break_glass", str(self.approvals.break_glass)
         if self.purposes:
             yield "purposes", ", ".join(sorted(self.purposes))
         if self.ticket is not None:

@@ -8,10 +8,11 @@ import pytest
 
 from vault.errors import Reason
 from vault.model import Action, Group, Principal
-from vault.policy.approvals import Approvals, ApproverGroup
+from vault.policy.approvals import Approvals, ApproverGroup, BreakGlass
 from vault.policy.conditions import CallContext
 from vault.policy.decide import Allow, Deny, decide
 from vault.policy.explain import explain
+from vault.policy.limits import Quota
 from vault.policy.lint import lint
 from vault.policy.model import Policy
 from vault.policy.reading.load import InvalidPolicy, parse_policy
@@ -155,3 +156,38 @@ def test_one_person_cannot_give_two_approvals() -> None:
     told = problem(asked, both, subject, (f"{one[0]}roles: [officer]}}\n", ""))
     assert "it takes 2 people, each counts once, and fewer hold these roles together" in told
     policy(asked, both, (f"{one[0]}roles: [officer]}}\n", ""))  # of a group nobody knows
+
+
+BREAK_GLASS = "grant_ttl: 1h, break_glass: {grant_ttl: 15m, budget: {values: 20, per: 1d}, review: {of: officer}}"  # noqa: E501
+
+
+def test_a_rule_may_be_broken_in_an_emergency() -> None:
+    made = policy(ONE, ("grant_ttl: 1h", BREAK_GLASS))
+    approvals = made.roles["analyst"].rules[1].conditions.approvals
+    assert approvals is not None
+    assert approvals.break_glass == BreakGlass(
+        timedelta(minutes=15), (Quota(86_400, 20),), ApproverGroup("officer")
+    )
+    described = dict(made.roles["analyst"].rules[1].conditions.described())
+    assert described["break_glass"] == "20 per 1d, for 15m, reviewed by 1 x officer"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{of: officer}", "{of: analyst}", "the role approves its own requests"),
+        ("{of: officer}", "{of: oficer}", "there is no role 'oficer': did you mean 'officer'?"),
+        ("{of: officer}", "{of: auditor}", "can never be met: auditor may not approve_reveal"),
+        ("{of: officer}", "{of: officer, count: 2}", "count"),
+        (", review: {of: officer}", "", "review"),
+        ("budget: {values: 20, per: 1d}, ", "", "budget"),
+        ("budget: {values: 20, per: 1d}", "budget: {values: 0, per: 1d}", "values"),
+        ("grant_ttl: 15m, ", "", "grant_ttl"),
+        ("grant_ttl: 15m", "grant_ttl: 2d", "up to 1d"),
+        ("15m, budget", "15m, views: full, budget", "views"),
+        ("approvals: [{of: lead}], grant_ttl: 1h, ", "", "beside 'approvals'"),
+        ("roles: [officer]", "roles: [officer, analyst]", "could approve what they ask for"),
+    ],
+)
+def test_an_emergency_that_nobody_can_review_is_refused(old: str, new: str, said: str) -> None:
+    assert said in problem(ONE, ("grant_ttl: 1h", BREAK_GLASS), (old, new))

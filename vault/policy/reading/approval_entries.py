@@ -6,18 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from vault.model import Action, Group
-from vault.policy.approvals import Approvals, Approved, ApproverGroup
+from vault.policy.approvals import Approvals, Approved, ApproverGroup, BreakGlass
+from vault.policy.reading.budget_entry import read_budget
 from vault.policy.reading.duration_entry import read_duration
 from vault.policy.reading.entry import Entry, did_you_mean, listed, quoted
 from vault.policy.roles import Binding, Role, Rule
 
 __all__ = ["APPROVAL_KEYS", "check_approvers", "check_rule", "read_approvals"]
 
-APPROVAL_KEYS = frozenset({"approvals", "grant_ttl"})
+APPROVAL_KEYS = frozenset({"approvals", "grant_ttl", "break_glass"})
+_NEEDED = APPROVAL_KEYS - {"break_glass"}
+_BREAK_GLASS_KEYS = frozenset({"grant_ttl", "budget", "review"})
+_REVIEW_KEYS = frozenset({"of", "not_same_group"})
 _GROUP_KEYS = frozenset({"of", "count", "not_same_group"})
 _READ = frozenset({Action.DETOKENIZE, Action.DECRYPT})
 _MAX_PEOPLE = 10
 _MAX_GRANT_DAYS = 30
+_MAX_EMERGENCY_DAYS = 1
 
 
 def read_approvals(entries: Mapping[str, Entry]) -> Approvals | None:
@@ -32,11 +37,26 @@ def read_approvals(entries: Mapping[str, Entry]) -> Approvals | None:
         entries["approvals"].fail("names a role twice: say so with 'count'")
     if seconds is None or not read:
         return None
-    return Approvals(read, timedelta(seconds=seconds))
+    break_glass = entries.get("break_glass")
+    return Approvals(
+        read, timedelta(seconds=seconds), _read_break_glass(break_glass) if break_glass else None
+    )
 
 
-def _read_group(entry: Entry) -> ApproverGroup | None:
-    entries = entry.section(_GROUP_KEYS, required=("of",))
+def _read_break_glass(entry: Entry) -> BreakGlass | None:
+    entries = entry.section(_BREAK_GLASS_KEYS, required=sorted(_BREAK_GLASS_KEYS))
+    if entries.keys() != _BREAK_GLASS_KEYS:
+        return None
+    seconds = read_duration(entries["grant_ttl"], _MAX_EMERGENCY_DAYS, "15m")
+    budget = read_budget(entries["budget"])
+    review = _read_group(entries["review"], _REVIEW_KEYS)
+    if seconds is None or not budget or review is None:
+        return None
+    return BreakGlass(timedelta(seconds=seconds), budget, review)
+
+
+def _read_group(entry: Entry, keys: frozenset[str] = _GROUP_KEYS) -> ApproverGroup | None:
+    entries = entry.section(keys, required=("of",))
     of = entries["of"].text() if "of" in entries else None
     count = entries["count"].integer(1, _MAX_PEOPLE) if "count" in entries else 1
     apart = entries["not_same_group"].boolean() if "not_same_group" in entries else False
@@ -49,9 +69,11 @@ def check_rule(entry: Entry, entries: Mapping[str, Entry], rule: Rule) -> None:
     """Records where a rule asks for approvals that cannot be requested, or the reverse."""
     if Action.REQUEST_REVEAL in rule.deny or Action.APPROVE_REVEAL in rule.deny:
         return
-    given = APPROVAL_KEYS & entries.keys()
+    given = _NEEDED & entries.keys()
+    if "break_glass" in entries and not given:
+        entries["break_glass"].fail("stands beside 'approvals', which it does without")
     if len(given) == 1:
-        (missing,) = APPROVAL_KEYS - given
+        (missing,) = _NEEDED - given
         entry.fail(f"has {listed(given)} and no {missing}: a grant needs both")
     requests = Action.REQUEST_REVEAL in rule.allow
     if requests and not given:
@@ -90,7 +112,11 @@ def _check_approvals(
             "requested by people; bind it to a group"
         )
     approvals_at, before = rule_at.mapping()["approvals"], rule_at.problems
-    for group, group_at in zip(approvals.groups, approvals_at.items(), strict=True):
+    asked = list(zip(approvals.groups, approvals_at.items(), strict=True))
+    if approvals.break_glass is not None:
+        review_at = rule_at.mapping()["break_glass"].mapping()["review"]
+        asked.append((approvals.break_glass.review, review_at))
+    for group, group_at in asked:
         for problem in _problems(name, rule, group, roles, bindings):
             group_at.fail(problem)
     if rule_at.problems == before and _too_few_together(approvals, bindings):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vault.model import Action, OnDenied
-from vault.policy.budgets import Budget
 from vault.policy.conditions import Conditions
-from vault.policy.limits import Quota
 from vault.policy.names import NAME, NAME_RULE
 from vault.policy.networks import Network, network_of
 from vault.policy.reading.approval_entries import APPROVAL_KEYS, read_approvals
-from vault.policy.reading.duration_entry import read_duration
+from vault.policy.reading.budget_entry import read_budget
 from vault.policy.reading.entry import Entry, listed
 from vault.policy.reading.hours_entry import read_hours
 from vault.policy.reading.name_lists import read_names
@@ -28,8 +26,6 @@ _OF_VALUES = {
     "receipt": "so there is nothing to give a receipt of",
 }
 CONDITION_KEYS = _OF_VALUES.keys() | {"networks", "hours", "on_denied"} | APPROVAL_KEYS
-_MAX_VALUES = 10**15
-_LONGEST_DAYS = 366
 
 
 def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | None) -> Conditions:
@@ -47,7 +43,7 @@ def read_conditions(entries: Mapping[str, Entry], purposes: Mapping[str, str] | 
         ticket=_read_ticket(ticket) if ticket else None,
         networks=_read_networks(entries.get("networks")),
         hours=read_hours(hours) if hours else None,
-        budget=_read_budget(entries.get("budget")),
+        budget=read_budget(entries.get("budget")),
         on_denied=(on_denied.choice(OnDenied) if on_denied else None) or OnDenied.ERROR,
         approvals=read_approvals(entries),
         receipt=(receipt.boolean() if receipt else None) or False,
@@ -117,26 +113,6 @@ def _read_network(entry: Entry) -> Network | None:
     if network.is_multicast or network.is_unspecified:
         entry.fail("no caller comes from such an address: name a range that callers are of")
     return network
-
-
-def _read_budget(entry: Entry | None) -> Budget:
-    if entry is None:
-        return ()
-    found: dict[int, Quota] = {}
-    for each in [entry] if entry.is_mapping() else entry.items():
-        quota = _read_quota(each)
-        if quota is not None and quota.seconds in found:
-            each.fail("there is a window of this length already: keep one of them")
-        elif quota is not None:
-            found[quota.seconds] = quota
-    return tuple(found[seconds] for seconds in sorted(found))
-
-
-def _read_quota(entry: Entry) -> Quota | None:
-    entries = entry.section(("values", "per"), required=("values", "per"))
-    values = entries["values"].integer(1, _MAX_VALUES) if "values" in entries else None
-    seconds = read_duration(entries["per"], _LONGEST_DAYS, "1h") if "per" in entries else None
-    return None if values is None or seconds is None else Quota(seconds, values)
 
 
 def _read_ticket(entry: Entry) -> TicketPattern | None:
