@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -120,3 +121,56 @@ def test_what_was_spent_is_replaced_beside_digests_that_stay(
 
     assert backend.work.run(work) == {0: changed[0], 1: changed[1], 2: parts[2]}
     assert found(backend, space.tenant, made.id) == later
+
+
+def test_rows_that_await_a_review_are_found_until_they_do_not(
+    backend: Backend, space: TokenSpace
+) -> None:
+    later = now(backend) + timedelta(hours=1)
+    first = replace(row(space, later, "granted"), awaits_review=True)
+    second = replace(row(space, later + timedelta(1), "revoked"), awaits_review=True)
+    put(backend, first, second, row(space, later, "granted"))
+
+    def awaiting(transaction: Transaction) -> list[RevealRow]:
+        return list(transaction.reveals.awaiting_review(space.tenant, 10))
+
+    assert backend.work.run(awaiting) == [second, first]
+    put(backend, replace(second, awaits_review=False))
+    assert backend.work.run(awaiting) == [first]
+    assert backend.work.run(lambda each: each.reveals.awaiting_review("another", 10)) == []
+    assert backend.work.run(lambda each: each.reveals.find(space.tenant, first.id)) == first
+    assert backend.work.run(lambda each: each.reveals.find("another", first.id)) is None
+
+
+def test_drafts_and_open_requests_are_counted_until_they_expire(
+    backend: Backend, space: TokenSpace
+) -> None:
+    later = now(backend) + timedelta(hours=1)
+    put(backend, row(space, later, "draft"), row(space, later, "open"), row(space, later, "denied"))
+    put(backend, row(space, now(backend) - timedelta(1), "open"), row(space, later, principal="b"))
+    counted = backend.work.run(lambda each: each.reveals.count_waiting(space.tenant, "a"))
+    assert counted == 2
+
+
+def test_who_says_one_name_takes_turns(backend: Backend, space: TokenSpace) -> None:
+    order: list[str] = []
+    held, go = Event(), Event()
+
+    def first(transaction: Transaction) -> None:
+        transaction.reveals.take_turns(space.tenant, "ann")
+        held.set()
+        assert go.wait(10)
+        order.append("first")
+
+    def second(transaction: Transaction) -> None:
+        transaction.reveals.take_turns(space.tenant, "ann")
+        order.append("second")
+
+    threads = [Thread(target=backend.work.run, args=(work,)) for work in (first, second)]
+    threads[0].start()
+    assert held.wait(10)
+    threads[1].start()
+    go.set()
+    for each in threads:
+        each.join()
+    assert order == ["first", "second"]

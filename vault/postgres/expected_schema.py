@@ -192,6 +192,7 @@ reveal_tokens unique UNIQUE (tenant COLLATE "C", id, part)
 reveals check CHECK ((key_version > 0))
 reveals check CHECK ((octet_length(mac) = 32))
 reveals check CHECK ((state = ANY (ARRAY['draft'::text, 'open'::text, 'granted'::text, 'denied'::text, 'withdrawn'::text, 'revoked'::text])))
+reveals column awaits_review boolean NOT NULL DEFAULT false
 reveals column document text COLLATE "default" NOT NULL
 reveals column ends timestamp with time zone NOT NULL
 reveals column field text COLLATE "C" NOT NULL

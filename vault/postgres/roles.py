@@ -24,7 +24,11 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "tweak_versions": ("SELECT", "DELETE"),
     "limit_counters": ("SELECT", "INSERT", "UPDATE"),
     "budget_counters": ("SELECT", "INSERT", "UPDATE"),
-    "reveals": ("SELECT", "INSERT", "UPDATE (state, ends, document, key_version, mac)"),
+    "reveals": (
+        "SELECT",
+        "INSERT",
+        "UPDATE (state, ends, document, key_version, mac, awaits_review)",
+    ),
     "reveal_tokens": ("SELECT", "INSERT", "UPDATE (digests, spent, key_version, mac)"),
     "freezes": (
         "SELECT",

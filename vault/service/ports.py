@@ -294,6 +294,7 @@ class RevealRow:
         ends: when it expires (aware).
         document: canonical JSON, as ``vault.service.reveal.rows`` writes it.
         key_version: of the audit key, under which the MAC was made.
+        awaits_review: whether it was granted in an emergency, and nobody has reviewed it yet.
     """
 
     tenant: str
@@ -305,6 +306,7 @@ class RevealRow:
     document: str = dataclass_field(repr=False)
     key_version: int
     mac: bytes = dataclass_field(repr=False)
+    awaits_review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,18 @@ class RevealStore(Protocol):
 
         With it the store's time as of when the lock was there.
         """
+
+    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        """Returns a row, None where there is none; locks nothing."""
+
+    def take_turns(self, tenant: str, name: str) -> None:
+        """Waits until no other transaction that said this name is open."""
+
+    def count_waiting(self, tenant: str, principal: str) -> int:
+        """Returns how many drafts and open requests of a principal's have not expired."""
+
+    def awaiting_review(self, tenant: str, limit: int) -> Sequence[RevealRow]:
+        """Returns the rows that somebody must review, the last first; at most ``limit``."""
 
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         """Returns a principal's rows, the last first; at most ``limit``."""

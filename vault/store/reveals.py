@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from vault.errors import Reason, StoreUnavailable
+from vault.postgres.advisory_locks import AdvisoryLock
 from vault.postgres.arrays import BigintArray, ByteaArray, TextArray
 from vault.postgres.transaction import Columns, execute
 from vault.service.ports import RevealPartRow, RevealRow
 
 __all__ = ["PostgresRevealStore"]
 
-_COLUMNS = "tenant, id, field, principal, state, ends, document, key_version, mac"
+_Row: TypeAlias = tuple[str, UUID, str, str, str, datetime, str, int, bytes, bool]
+
+_COLUMNS = "tenant, id, field, principal, state, ends, document, key_version, mac, awaits_review"
 _NOW = "SELECT clock_timestamp()"
 # The clock is read where the row comes out of its lock, not before that is waited for.
 _LOCK = f"""
@@ -24,6 +27,24 @@ WITH locked AS MATERIALIZED (
     SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b FOR UPDATE
 )
 SELECT {_COLUMNS}, clock_timestamp() FROM locked
+"""  # noqa: S608 - constants only
+_FIND = f"""
+SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b
+"""  # noqa: S608 - constants only
+# A seed of our own: numbers of advisory locks are small, and a hash meets none by chance.
+_TAKE_TURNS = f"""
+SELECT count(pg_advisory_xact_lock(
+    hashtextextended(%(tenant)b || chr(10) || %(name)b, {AdvisoryLock.REVEALS:d})
+)::text)
+"""
+_COUNT_WAITING = """
+SELECT count(*) FROM reveals
+WHERE tenant = %(tenant)b AND principal = %(principal)b AND state IN ('draft', 'open')
+  AND ends > statement_timestamp()
+"""
+_AWAITING_REVIEW = f"""
+SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND awaits_review
+ORDER BY ends DESC LIMIT %(limit)b::integer
 """  # noqa: S608 - constants only
 _OF_PRINCIPAL = f"""
 SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND principal = %(principal)b
@@ -52,9 +73,10 @@ WITH part AS (
 ), reveal AS (
     INSERT INTO reveals AS r ({_COLUMNS})
     VALUES (%(tenant)b, %(id)b, %(field)b, %(principal)b, %(state)b, %(ends)b, %(document)b,
-            %(key_version)b, %(mac)b)
+            %(key_version)b, %(mac)b, %(awaits_review)b)
     ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, ends = excluded.ends,
-        document = excluded.document, key_version = excluded.key_version, mac = excluded.mac
+        document = excluded.document, key_version = excluded.key_version, mac = excluded.mac,
+        awaits_review = excluded.awaits_review
     RETURNING r.id
 )
 SELECT (SELECT count(*) FROM reveal), (SELECT count(*) FROM part)
@@ -98,6 +120,26 @@ class PostgresRevealStore:
         assert isinstance(now, datetime)
         return _row(tuple(columns)), now.astimezone(UTC)
 
+    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        """Returns a row, None where there is none; locks nothing."""
+        rows = execute(self._connection, _FIND, {"tenant": tenant, "id": reveal})
+        return _row(rows[0]) if rows else None
+
+    def take_turns(self, tenant: str, name: str) -> None:
+        """Waits until no other transaction that said this name is open."""
+        execute(self._connection, _TAKE_TURNS, {"tenant": tenant, "name": name})
+
+    def count_waiting(self, tenant: str, principal: str) -> int:
+        """Returns how many drafts and open requests of a principal's have not expired."""
+        parameters = {"tenant": tenant, "principal": principal}
+        ((count,),) = execute(self._connection, _COUNT_WAITING, parameters)
+        return cast("int", count)
+
+    def awaiting_review(self, tenant: str, limit: int) -> Sequence[RevealRow]:
+        """Returns the rows that somebody must review, the last first; at most ``limit``."""
+        parameters = {"tenant": tenant, "limit": limit}
+        return [_row(row) for row in execute(self._connection, _AWAITING_REVIEW, parameters)]
+
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         """Returns a principal's rows, the last first; at most ``limit``."""
         parameters = {"tenant": tenant, "principal": principal, "limit": limit}
@@ -134,6 +176,7 @@ class PostgresRevealStore:
             "document": row.document,
             "key_version": row.key_version,
             "mac": row.mac,
+            "awaits_review": row.awaits_review,
             "parts": BigintArray([part.part for part in parts]),
             "spent": ByteaArray([part.spent for part in parts]),
             "macs": ByteaArray([part.mac for part in parts]),
@@ -152,7 +195,7 @@ class PostgresRevealStore:
 
 
 def _row(columns: Columns) -> RevealRow:
-    return RevealRow(*cast("tuple[str, UUID, str, str, str, datetime, str, int, bytes]", columns))
+    return RevealRow(*cast(_Row, columns))
 
 
 def _part(columns: Columns) -> RevealPartRow:

@@ -291,6 +291,19 @@ class _Reveals:
         row = self._rows.get((tenant, reveal))
         return None if row is None else (row, self._now)
 
+    def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
+        return self._rows.get((tenant, reveal))
+
+    def take_turns(self, tenant: str, name: str) -> None:
+        """Does nothing: transactions here take turns anyway."""
+
+    def count_waiting(self, tenant: str, principal: str) -> int:
+        rows = (row for row in self._of(tenant) if row.principal == principal)
+        return sum(row.state in ("draft", "open") and row.ends > self._now for row in rows)
+
+    def awaiting_review(self, tenant: str, limit: int) -> Sequence[RevealRow]:
+        return [row for row in self._of(tenant) if row.awaits_review][:limit]
+
     def of_principal(self, tenant: str, principal: str, limit: int) -> Sequence[RevealRow]:
         rows = [row for row in self._of(tenant) if row.principal == principal]
         return rows[:limit]
