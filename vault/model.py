@@ -118,6 +118,10 @@ class NoticeType(StrEnum):
     REVEAL_GRANTED = "tokenvault.reveal.granted"
     REVEAL_DENIED = "tokenvault.reveal.denied"
     REVEAL_REVOKED = "tokenvault.reveal.revoked"
+    REVEAL_BREAK_GLASS = "tokenvault.reveal.break_glass"
+    """Somebody sees values that nobody approved: a review is due."""
+
+    REVEAL_REVIEWED = "tokenvault.reveal.reviewed"
 
     HONEY_TOUCHED = "tokenvault.honey.touched"
     """Those who may lift freezes are to look who it was."""
@@ -359,6 +363,7 @@ class AuditEvent:
         purpose: one that the policy knows, or empty.
         ticket: one that the policy asked for and found to be of its form, or empty.
         budget: where all items of an allowed call were charged to a budget, else None.
+        break_glass: whether the reveal is one that nobody approved.
         freeze: what the call changed about a freeze, or None.
         honey_set: id of the set of honey tokens that the call changed, or empty.
         touched: how many honey tokens of which sets the call asked for, or found, as
@@ -386,6 +391,7 @@ class AuditEvent:
     grant: str = ""
     budget: ChargedBudget | None = None
     charged: int = 0
+    break_glass: bool = False
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     key_versions: tuple[int, ...] = ()
     token_digest: bytes = b""

@@ -180,6 +180,7 @@ def event_body(
             **({"budget": event.budget._asdict()} if event.budget else {}),
             **({"charged": event.charged} if event.charged else {}),
             **({"subject": event.subject} if event.subject else {}),
+            **({"break_glass": True} if event.break_glass else {}),
             **({"erasure": erasure} if erasure else {}),
             **({"honey_set": event.honey_set} if event.honey_set else {}),
             **({"touched": event.touched} if event.touched else {}),

@@ -47,6 +47,7 @@ EVENT = AuditEvent(
     charged=3,
     subject="spiffe://example.org/other",
     freeze=FreezeChange(FreezeTarget("principal", "spiffe://example.org/x"), True, NOW),
+    break_glass=True,
     counts={"ok": 2, "TOKEN_NOT_FOUND": 1},
     key_versions=(1, 2),
     token_digest=b"\x01\x02",
@@ -92,6 +93,7 @@ def test_a_persons_record_says_who_and_since_when() -> None:
 
 def test_a_workloads_record_is_what_it_was_before_there_were_people() -> None:
     none: dict[str, object] = {"freeze": None, "subject": "", "honey_set": "", "touched": ""}
+    none |= {"break_glass": False}
     none |= {"person": None, "auth_time": None, "ticket": "", "budget": None, "charged": 0}
     event = replace(EVENT, **none)  # type: ignore[arg-type]
     assert event_body(event, server="s", writer=WRITER, number=5, now=NOW) == (

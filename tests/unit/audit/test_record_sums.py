@@ -37,6 +37,15 @@ def test_values_and_showings_are_added_up() -> None:
     assert (sums.shown, sums.ended) == ({REVEAL: 6}, {REVEAL: "revoked"})
 
 
+def test_a_review_is_kept_and_changes_no_text_without_one() -> None:
+    sums = sums_of(SHOWN, replace(CALL, rpc="ReviewReveal", grant=REVEAL, break_glass=True))
+    assert sums.reviewed == {REVEAL}
+    assert RecordSums.from_text(sums.to_text()) == sums
+    assert "reviews" not in sums_of(SHOWN).to_text()
+    with pytest.raises(ValueError, match="reviews"):
+        RecordSums.from_text('{"budgets":[],"reveals":[],"reviews":[1]}')
+
+
 @pytest.mark.parametrize("outcome", ["denied", "failed"])
 def test_what_was_not_answered_charged_nothing(outcome: str) -> None:
     sums = sums_of(replace(READ, outcome=outcome), replace(SHOWN, outcome=outcome))

@@ -19,7 +19,7 @@ from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
 from vault.service.honey.sets import is_genuine
 from vault.service.ports import HoneyRow
-from vault.service.reveal.grants import reveal_id
+from vault.service.reveal.rows import reveal_id
 
 __all__ = ["HoneyCheck"]
 

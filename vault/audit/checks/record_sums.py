@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from vault.audit.json_text import read_count, read_json
 from vault.audit.record import canonical_json
-from vault.service.reveal.grants import reveal_id
+from vault.service.reveal.rows import reveal_id
 
 __all__ = ["BudgetPlace", "RecordSums"]
 
@@ -36,11 +36,13 @@ class RecordSums:
         charged: values, by budget.
         shown: tokens, by reveal; every reveal that is named is in it.
         ended: the state of the reveals that somebody ended.
+        reviewed: the reveals that were granted in an emergency and reviewed.
     """
 
     charged: Counter[BudgetPlace] = field(default_factory=Counter)
     shown: Counter[str] = field(default_factory=Counter)
     ended: dict[str, str] = field(default_factory=dict)
+    reviewed: set[str] = field(default_factory=set)
 
     def add(self, body: str) -> None:
         """Adds what a record's body says, if it says something."""
@@ -71,18 +73,21 @@ class RecordSums:
             [reveal, shown, self.ended.get(reveal, "")]
             for reveal, shown in sorted(self.shown.items())
         ]
-        return canonical_json({"budgets": budgets, "reveals": reveals})
+        # Where there are none, nothing: as texts were before there were reviews.
+        reviews = {"reviews": sorted(self.reviewed)} if self.reviewed else {}
+        return canonical_json({"budgets": budgets, "reveals": reveals, **reviews})
 
     @classmethod
     def from_text(cls, text: str) -> RecordSums:
         """Reads what ``to_text`` wrote. Raises ValueError."""
         sums = cls()
         match read_json(text):
-            case {"budgets": list(budgets), "reveals": list(reveals)}:
+            case {"budgets": list(budgets), "reveals": list(reveals), **others}:
                 for each in budgets:
                     sums._read_budget(each)
                 for each in reveals:
                     sums._read_reveal(each)
+                sums._read_reviews(others.get("reviews", []))
                 return sums
         raise ValueError("not the sums of records")
 
@@ -102,6 +107,13 @@ class RecordSums:
                 return
         raise ValueError("not a reveal's sum")
 
+    def _read_reviews(self, reviews: object) -> None:
+        match reviews:
+            case list(names) if all(isinstance(name, str) for name in names):
+                self.reviewed.update(names)
+                return
+        raise ValueError("not the reviews of reveals")
+
     def _add_charge(self, entries: Mapping[object, object]) -> None:
         match entries:
             case {
@@ -119,5 +131,7 @@ class RecordSums:
             case {"rpc": str(rpc), "grant": str(grant), **others} if reveal_id(grant):
                 shown = others.get("charged", 0)
                 self.shown[grant] += shown if isinstance(shown, int) else 0
+                if rpc == "ReviewReveal":
+                    self.reviewed.add(grant)
                 if rpc in _ENDS:
                     self.ended[grant] = _ENDS[rpc]

@@ -23,12 +23,12 @@ from vault.service.reveal.rows import is_genuine, spent_in, spent_of
 
 __all__ = ["RevealCheck"]
 
-_Row: TypeAlias = tuple[str, UUID, str, str, str, datetime, str, int, bytes]
+_Row: TypeAlias = tuple[str, UUID, str, str, str, datetime, str, int, bytes, bool]
 _Part: TypeAlias = tuple[str, UUID, int, bytes, bytes, int, bytes]
 
 _MAX_FINDINGS = 1000
 _ROWS = text(
-    "SELECT tenant, id, field, principal, state, ends, document, key_version, mac"
+    "SELECT tenant, id, field, principal, state, ends, document, key_version, mac, awaits_review"
     " FROM reveals ORDER BY tenant, id"
 )
 _PARTS = text(
@@ -74,6 +74,9 @@ class RevealCheck:
                 yield _finding(FindingKind.ROLLED_BACK, name, what)
             elif row.state != ended:
                 what = f"is {row.state}, and was {ended}: it was put back"
+                yield _finding(FindingKind.ROLLED_BACK, name, what)
+            elif row.awaits_review and name in sums.reviewed:
+                what = "awaits a review that was written: it was put back"
                 yield _finding(FindingKind.ROLLED_BACK, name, what)
 
     def _of_parts(self) -> Iterator[Finding]:

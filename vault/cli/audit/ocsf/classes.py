@@ -57,6 +57,7 @@ _ACTIVITIES = {
     "Approve": Activity.UPDATE,
     "Deny": Activity.UPDATE,
     "Withdraw": Activity.UPDATE,
+    "Review": Activity.UPDATE,
     "Revoke": Activity.UPDATE,
     "Lift": Activity.DELETE,
     "Retire": Activity.DELETE,
