@@ -21,8 +21,6 @@ from typing import TextIO
 import vault
 from tests.preloaded import FILES, WORD
 
-# Programs import one of them first: they say what gRPC, once it is imported, may log.
-_ENTRIES = ("vault.cli", "vault.server")
 # They run as programs, so that nothing has imported them.
 _PROGRAMS = ("vault.dev.server", "vault.dev.child_guard")
 
@@ -155,8 +153,6 @@ def main() -> None:
     """Imports everything and forks until the tests are over; in a fork, runs its program."""
     ending = Ending()
     before = set(os.environ)
-    for name in _ENTRIES:
-        importlib.import_module(name)
     for module in pkgutil.walk_packages(vault.__path__, "vault."):
         if module.name not in _PROGRAMS:
             importlib.import_module(module.name)

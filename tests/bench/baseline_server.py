@@ -50,6 +50,7 @@ def carry_out(
     work: Callable[[Transaction], T],
     finish: Callable[[T], R],
     _noted: Callable[[], AuditEvent] | None = None,
+    _exempt: Callable[[Transaction], bool] | None = None,
 ) -> R:
     return finish(work(NO_TRANSACTION))
 

@@ -53,6 +53,9 @@ roles:
   archivist:
     - {fields: [card], allow: [encrypt]}
     - {fields: [card], allow: [request_reveal, decrypt], view: full, approvals: [{of: lead}], grant_ttl: 1h, receipt: true}
+  responder:
+    - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead}], grant_ttl: 1h, break_glass: {grant_ttl: 15m, budget: {values: 5, per: 1d}, review: {of: officer}}}
+  officer: [{fields: [card], allow: [approve_reveal]}]
   lead: [{fields: [card], allow: [approve_reveal]}]
   auditor: [{allow: [read_audit, read_policy]}]
 principals:
@@ -61,6 +64,8 @@ principals:
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: fraud}, roles: [analyst]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: leads}, roles: [lead]}
   - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: scans}, roles: [archivist]}
+  - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: responders}, roles: [responder]}
+  - {jwt: {issuer: "https://idp.example.org", audience: tokenvault, claim: groups, value: officers}, roles: [officer]}
 """  # noqa: E501
 EXPIRED = RevealState.REVEAL_STATE_EXPIRED
 WEBHOOK_KEY = bytes(range(32))
@@ -480,6 +485,68 @@ def test_a_grant_of_a_thousand_shows_exactly_a_thousand(
     assert set().union(*(reasons for _, reasons in answers)) <= {"GRANT_EXHAUSTED", "OVERLOADED"}
 
 
+def test_values_are_seen_in_an_emergency_once_until_it_is_reviewed(
+    replicas: Replicas, tokens: Sequence[str]
+) -> None:
+    """Of many at once, on two replicas and by two identities of a person, one is granted."""
+    clients = [
+        replicas.client("rob@example.org", "responders", subject=f"rob-{at}", replica=at)
+        for at in (0, 1, 0, 1)
+    ]
+
+    def attempt(client: Client) -> str:
+        try:
+            made = client.reveals.request("card", tokens[50:52], reason="fire", break_glass=True)
+        except CallError as error:
+            return str(error.reason)
+        return str(made.id)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = list(pool.map(attempt, clients))
+    (grant,) = [each for each in answers if each != "REVIEW_REQUIRED"]
+    used = clients[answers.index(grant)]
+    shown = used.detokenize("card", tokens[50:52], grant=grant)
+    assert shown.values == ["000000000050", "000000000051"]
+    alerted = [
+        line["reveal"]
+        for server in replicas.servers
+        for line in server.lines()
+        if line["event"] == "values are revealed without approval"
+    ]
+    assert alerted == [grant]
+    with replicas.client("ola@example.org", "officers", replica=1) as officer:
+        (seen,) = [each for each in officer.reveals.list() if each.may_review]
+        assert (seen.id, seen.break_glass, seen.awaits_review) == (grant, True, True)
+        with replicas.lead() as lead:
+            assert refusal(lambda: lead.reveals.review(grant, "fine")) == "REVEAL_NOT_FOUND"
+        with replicas.owner() as owner:
+            owner.execute(f"CREATE TEMP TABLE before AS SELECT * FROM reveals WHERE id = '{grant}'")
+            assert not officer.reveals.review(grant, "it burned").awaits_review
+            owner.execute(f"CREATE TEMP TABLE after AS SELECT * FROM reveals WHERE id = '{grant}'")
+            put_back(owner, "before")
+            (found,) = [each for each in findings(replicas) if grant in each]
+            assert found.startswith("ROLLED_BACK")
+            put_back(owner, "after")
+    made = used.reveals.request("card", tokens[52:54], reason="again", break_glass=True)
+    with replicas.owner() as owner:
+        rows = owner.execute(
+            "SELECT event::jsonb ->> 'type' FROM webhook_outbox"
+            " WHERE event::jsonb ->> 'subject' = %s ORDER BY created",
+            [grant],
+        )
+        kinds = [kind for (kind,) in rows]
+        assert kinds == ["tokenvault.reveal.break_glass", "tokenvault.reveal.reviewed"]
+        assert [each for each in findings(replicas) if grant in each or made.id in each] == []
+        # The owner takes the mark away by which the next one is refused.
+        owner.execute(f"UPDATE reveals SET awaits_review = false WHERE id = '{made.id}'")
+        assert refused(used, tokens[52:54], made.id) == "GRANT_INVALID"
+        (found,) = [each for each in findings(replicas) if made.id in each]
+        assert found.startswith("FORGED_ROW")
+        owner.execute(f"UPDATE reveals SET awaits_review = true WHERE id = '{made.id}'")
+    for each in clients:
+        each.close()
+
+
 def test_reveals_go_on_without_the_receiver_and_its_notices_arrive_once(
     replicas: Replicas, tokens: Sequence[str]
 ) -> None:
@@ -502,6 +569,11 @@ def test_reveals_go_on_without_the_receiver_and_its_notices_arrive_once(
     assert sorted(about) == ["tokenvault.reveal.granted", "tokenvault.reveal.requested"]
     sent = b"".join(body for _, _, body in receiver.requests)
     assert not any(token.encode() in sent for token in tokens[:2])
+
+
+def put_back(owner: psycopg.Connection[tuple[object, ...]], saved: str) -> None:
+    owner.execute(f"DELETE FROM reveals WHERE id = (SELECT id FROM {saved})")
+    owner.execute(f"INSERT INTO reveals SELECT * FROM {saved}")
 
 
 def checked(receiver: SmallReceiver, at: int) -> tuple[str, str]:

@@ -71,7 +71,7 @@ PLAIN = (
         f"reveal {name}"
         for name in (
             *("request", "list", "show", "approve"),
-            *("deny", "withdraw", "revoke", "open"),
+            *("deny", "withdraw", "revoke", "review", "open"),
         )
     }
 )

@@ -54,6 +54,14 @@ def request(
         str, typer.Option(metavar="TIME", help="How long the grant is good, such as 30m.")
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often each token is shown.")] = 1,
+    break_glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass",
+            help="An emergency: without approval, at once. Others are alerted, and one must "
+            "review it before your next.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     connection: ConnectionOptions,
 ) -> None:
@@ -72,6 +80,7 @@ def request(
             ticket=ticket,
             lifetime=length,
             times=times,
+            break_glass=break_glass,
         )
     _show(made, as_json)
 
@@ -126,6 +135,21 @@ def deny(
     """Denies somebody else's request."""
     with connection.open() as client:
         made = client.reveals.deny(reveal, comment)
+    _show(made, as_json)
+
+
+@app.command()
+@with_option_groups
+def review(
+    *,
+    reveal: RevealArgument,
+    comment: Annotated[str, typer.Option("--comment", "-m", help="What you found, in one line.")],
+    as_json: JsonOption = False,
+    connection: ConnectionOptions,
+) -> None:
+    """Writes the review of values that somebody else saw before anybody approved."""
+    with connection.open() as client:
+        made = client.reveals.review(reveal, comment)
     _show(made, as_json)
 
 
@@ -221,6 +245,8 @@ def _state(reveal: pb.Reveal) -> str:
 def _lines(reveal: pb.Reveal) -> Sequence[str]:
     """A request as an approver can decide from it."""
     waits = f", waits for {', '.join(reveal.missing_roles)}" if reveal.missing_roles else ""
+    waits += ", BREAK-GLASS: nobody approved it" if reveal.break_glass else ""
+    waits += ", waits for a review" if reveal.awaits_review else ""
     per_token = "once" if reveal.times == 1 else f"{reveal.times} times"
     noun = "token" if reveal.tokens == 1 else "tokens"
     rows = [
@@ -246,7 +272,9 @@ def _table(reveals: Sequence[pb.Reveal]) -> Sequence[str]:
     rows = [
         (
             each.id,
-            _state(each) + (" *" if each.may_decide else ""),
+            _state(each)
+            + (" BREAK-GLASS" if each.break_glass else "")
+            + (" *" if each.may_decide else " !" if each.may_review else ""),
             one_line(each.person),
             f"{each.field} {each.view}",
             f"{each.tokens:,}",
@@ -262,6 +290,8 @@ def _table(reveals: Sequence[pb.Reveal]) -> Sequence[str]:
     ]
     if any(each.may_decide for each in reveals):
         lines.append("* waits for your decision: tokenvault reveal approve ID, or deny ID")
+    if any(each.may_review for each in reveals):
+        lines.append("! waits for your review: tokenvault reveal review ID --comment TEXT")
     return lines
 
 

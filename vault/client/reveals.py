@@ -38,6 +38,7 @@ class Reveals:
         ticket: str = "",
         lifetime: timedelta | None = None,
         times: int = 1,
+        break_glass: bool = False,
     ) -> pb.Reveal:
         """Asks to see the values behind tokens; returns the request, or one that covers it.
 
@@ -45,6 +46,8 @@ class Reveals:
             reason: why, in one line that approvers read.
             lifetime: how long the grant is to be good, at most.
             times: how often each token may be shown.
+            break_glass: whether it is an emergency: granted at once, where the policy allows that,
+                and to be reviewed by somebody else before the next.
         """
         return self._request(
             tokens,
@@ -56,6 +59,7 @@ class Reveals:
                 reason=reason,
                 times=times,
                 lifetime=_duration(lifetime),
+                break_glass=break_glass,
             ),
             lambda asked, batch: asked.tokens.extend(batch),
         )
@@ -70,6 +74,7 @@ class Reveals:
         ticket: str = "",
         lifetime: timedelta | None = None,
         times: int = 1,
+        break_glass: bool = False,
     ) -> pb.Reveal:
         """Asks to decrypt ciphertexts, as ``request`` does for tokens."""
         return self._request(
@@ -81,6 +86,7 @@ class Reveals:
                 reason=reason,
                 times=times,
                 lifetime=_duration(lifetime),
+                break_glass=break_glass,
             ),
             lambda asked, batch: asked.ciphertexts.extend(batch),
         )
@@ -93,7 +99,9 @@ class Reveals:
     ) -> pb.Reveal:
         """Sends a request, in drafts where its items are many."""
         made = pb.Reveal()
-        batches = [items[at : at + _BATCH] for at in range(0, len(items), _BATCH)] or [[]]
+        # An emergency is one request; its budget keeps it small.
+        size = max(1, len(items)) if asked.break_glass else _BATCH
+        batches = [items[at : at + size] for at in range(0, len(items), size)] or [[]]
         for number, batch in enumerate(batches, 1):
             part = pb.RequestRevealRequest(reveal=made.id, more=number < len(batches))
             part.MergeFrom(asked)
@@ -110,6 +118,11 @@ class Reveals:
         """Denies somebody else's request."""
         asked = pb.DenyRevealRequest(reveal=reveal, comment=comment)
         return self._exchange.call(self._reveal.DenyReveal, asked).reveal
+
+    def review(self, reveal: str, comment: str) -> pb.Reveal:
+        """Writes the review of a reveal that nobody had approved."""
+        asked = pb.ReviewRevealRequest(reveal=reveal, comment=comment)
+        return self._exchange.call(self._reveal.ReviewReveal, asked).reveal
 
     def get(self, reveal: str) -> pb.Reveal:
         """Returns a request of the caller's, or that the caller may decide on."""

@@ -39,6 +39,8 @@ _CODES = {
     Reason.SELF_APPROVAL: grpc.StatusCode.PERMISSION_DENIED,
     Reason.SAME_GROUP: grpc.StatusCode.PERMISSION_DENIED,
     Reason.PERSON_REQUIRED: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.BREAK_GLASS_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.REVIEW_REQUIRED: grpc.StatusCode.PERMISSION_DENIED,
     Reason.PRINCIPAL_FROZEN: grpc.StatusCode.PERMISSION_DENIED,
     Reason.SELF_UNFREEZE: grpc.StatusCode.PERMISSION_DENIED,
     Reason.FREEZE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,

@@ -77,11 +77,13 @@ from vault.service.honey.honey_tokens import HoneyService
 from vault.service.honey.known import KnownHoney
 from vault.service.honey.sets import HoneyRows
 from vault.service.policy import PolicyService
+from vault.service.reveal.asking import RequestService
 from vault.service.reveal.reveals import RevealService
 from vault.service.token_specs import check_token_specs
 from vault.service.tokenization import TokenizationService
 from vault.store.data_keys import PostgresDataKeyStore
 from vault.store.policy_coordinator import PolicyCoordinator
+from vault.telemetry.emergency_alert import EmergencyAlert
 from vault.telemetry.metrics import AuditMetrics, PolicyMetrics, WebhookMetrics
 from vault.telemetry.refused_rows import RefusedRows
 from vault.telemetry.spans import OFF, Spans, TracedKeyWrapper
@@ -261,7 +263,16 @@ def open_backend(
                 ),
                 encryption_rpcs(EncryptionService(admission, keyring, refused.reveal)),
                 audit_rpcs(AuditService(admission, audit_queries)),
-                reveal_rpcs(RevealService(admission, keyring, refused.reveal, notices)),
+                reveal_rpcs(
+                    RequestService(
+                        admission,
+                        keyring,
+                        refused.reveal,
+                        notices,
+                        EmergencyAlert(audit_metrics.count_break_glass),
+                    ),
+                    RevealService(admission, keyring, refused.reveal, notices),
+                ),
                 honey_rpcs(HoneyService(admission, keyring)),
                 freeze_rpcs(FreezeService(admission, freeze_rows, freezes)),
                 policy_rpcs(PolicyService(admission, policies.status)),

@@ -240,6 +240,7 @@ class Admission:
         work: Callable[[Transaction], T],
         finish: Callable[[T], R],
         noted: Callable[[], AuditEvent] | None = None,
+        exempt: Callable[[Transaction], bool] | None = None,
     ) -> R:
         """Runs an admitted call's work in one transaction; audits it if it fails as a whole.
 
@@ -247,6 +248,8 @@ class Admission:
             items: size of the batch, charged to the caller's limits and budgets before the work.
             finish: as in ``UnitOfWork.run``.
             noted: returns the record as far as the work came to know it; the permit's by default.
+            exempt: returns whether the call is charged to no budget, where it would be; by
+                default it is charged.
 
         Raises:
             LimitExceeded, BudgetExhausted, BudgetInvalid, and what the work raises.
@@ -256,7 +259,7 @@ class Admission:
         def charged(transaction: Transaction) -> T:
             if permit.quotas:
                 charge(transaction.limits, permit.limit_key, permit.quotas, items)
-            if permit.allowance is not None:
+            if permit.allowance is not None and not (exempt and exempt(transaction)):
                 key, budgets = permit.budget_key(permit.allowance), permit.allowance.budgets
                 with _answered_as(permit.allowance.on_denied):
                     totals[key] = self._budgets.charge(transaction.budgets, key, budgets, items)

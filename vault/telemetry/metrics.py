@@ -180,9 +180,20 @@ class AuditMetrics:
             registry=registry,
         )
 
+        self._break_glass = Counter(
+            "tokenvault_break_glass",
+            "Reveals granted in an emergency, without approval.",
+            ["field"],
+            registry=registry,
+        )
+
     def count_touches(self, field: str, tokens: int) -> None:
         """Counts honey tokens that a call touched."""
         self._touches.labels(field).inc(tokens)
+
+    def count_break_glass(self, field: str) -> None:
+        """Counts a reveal that nobody had approved."""
+        self._break_glass.labels(field).inc()
 
     def count_refused_row(self, table: str) -> None:
         """Counts a row that decides and was not believed."""

@@ -80,7 +80,7 @@ class RevealDecision(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     verdict: _builtins.str
-    """APPROVED, DENIED or REVOKED."""
+    """APPROVED, DENIED, REVOKED or REVIEWED."""
     person: _builtins.str
     """The person, as their issuer names them."""
     comment: _builtins.str
@@ -131,6 +131,9 @@ class Reveal(_message.Message):
     OWN_FIELD_NUMBER: _builtins.int
     MAY_DECIDE_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    AWAITS_REVIEW_FIELD_NUMBER: _builtins.int
+    MAY_REVIEW_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The id; as `grant` it goes into Detokenize."""
     state: Global___RevealState.ValueType
@@ -161,6 +164,12 @@ class Reveal(_message.Message):
     """Whether the caller may approve or deny it now."""
     policy_digest: _builtins.str
     """SHA-256 of the policy that it was made under."""
+    break_glass: _builtins.bool
+    """Whether it was granted in an emergency, without approval."""
+    awaits_review: _builtins.bool
+    """Whether the review that such a reveal needs is still to be written."""
+    may_review: _builtins.bool
+    """Whether the caller may write it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -204,10 +213,13 @@ class Reveal(_message.Message):
         own: _builtins.bool = ...,
         may_decide: _builtins.bool = ...,
         policy_digest: _builtins.str = ...,
+        break_glass: _builtins.bool = ...,
+        awaits_review: _builtins.bool = ...,
+        may_review: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decisions", b"decisions", "expire_time", b"expire_time", "field", b"field", "id", b"id", "left", b"left", "lifetime", b"lifetime", "may_decide", b"may_decide", "missing_roles", b"missing_roles", "own", b"own", "person", b"person", "policy_digest", b"policy_digest", "principal", b"principal", "purpose", b"purpose", "reason", b"reason", "state", b"state", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaits_review", b"awaits_review", "break_glass", b"break_glass", "create_time", b"create_time", "decisions", b"decisions", "expire_time", b"expire_time", "field", b"field", "id", b"id", "left", b"left", "lifetime", b"lifetime", "may_decide", b"may_decide", "may_review", b"may_review", "missing_roles", b"missing_roles", "own", b"own", "person", b"person", "policy_digest", b"policy_digest", "principal", b"principal", "purpose", b"purpose", "reason", b"reason", "state", b"state", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,6 +242,7 @@ class RequestRevealRequest(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     CIPHERTEXTS_FIELD_NUMBER: _builtins.int
     REVEAL_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """The field's name."""
     view: _builtins.str
@@ -246,6 +259,11 @@ class RequestRevealRequest(_message.Message):
     """Whether more tokens follow: the answer is a draft, to be named by `reveal`."""
     reveal: _builtins.str
     """The draft that the tokens are added to; empty for a new request."""
+    break_glass: _builtins.bool
+    """Whether this is an emergency: granted at once, where the policy allows that, for a short time
+    and from a budget of its own. Others are alerted, and one of them must review it before the
+    next. One request, without drafts; each token is shown once.
+    """
     @_builtins.property
     def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tokens, in any spelling; one that repeats counts once. All calls together: at most 100,000."""
@@ -272,10 +290,11 @@ class RequestRevealRequest(_message.Message):
         more: _builtins.bool = ...,
         ciphertexts: _abc.Iterable[_builtins.bytes] | None = ...,
         reveal: _builtins.str = ...,
+        break_glass: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts", "field", b"field", "lifetime", b"lifetime", "more", b"more", "purpose", b"purpose", "reason", b"reason", "reveal", b"reveal", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["break_glass", b"break_glass", "ciphertexts", b"ciphertexts", "field", b"field", "lifetime", b"lifetime", "more", b"more", "purpose", b"purpose", "reason", b"reason", "reveal", b"reveal", "ticket", b"ticket", "times", b"times", "tokens", b"tokens", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,6 +556,56 @@ class WithdrawRevealResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawRevealResponse: _TypeAlias = WithdrawRevealResponse  # noqa: Y015
+
+@_typing.final
+class ReviewRevealRequest(_message.Message):
+    """ReviewRevealRequest writes a review."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVEAL_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    reveal: _builtins.str
+    """The reveal's id."""
+    comment: _builtins.str
+    """What was found, in one line."""
+    def __init__(
+        self,
+        *,
+        reveal: _builtins.str = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "reveal", b"reveal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRevealRequest: _TypeAlias = ReviewRevealRequest  # noqa: Y015
+
+@_typing.final
+class ReviewRevealResponse(_message.Message):
+    """ReviewRevealResponse has the reveal as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVEAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reveal(self) -> Global___Reveal:
+        """The reviewed reveal."""
+
+    def __init__(
+        self,
+        *,
+        reveal: Global___Reveal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reveal", b"reveal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reveal", b"reveal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRevealResponse: _TypeAlias = ReviewRevealResponse  # noqa: Y015
 
 @_typing.final
 class RevokeRevealRequest(_message.Message):

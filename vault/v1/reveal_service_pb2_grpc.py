@@ -67,6 +67,11 @@ class RevealServiceStub(object):
                 request_serializer=vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealResponse.FromString,
                 _registered_method=True)
+        self.ReviewReveal = channel.unary_unary(
+                '/vault.v1.RevealService/ReviewReveal',
+                request_serializer=vault_dot_v1_dot_reveal__service__pb2.ReviewRevealRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_reveal__service__pb2.ReviewRevealResponse.FromString,
+                _registered_method=True)
         self.RevokeReveal = channel.unary_unary(
                 '/vault.v1.RevealService/RevokeReveal',
                 request_serializer=vault_dot_v1_dot_reveal__service__pb2.RevokeRevealRequest.SerializeToString,
@@ -111,7 +116,7 @@ class RevealServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListReveals(self, request, context):
-        """Returns the caller's own requests, and the open ones that the caller may decide on, the
+        """Returns the caller's own requests, and those that the caller may decide on or must review, the
         last to expire first. Needs request_reveal or approve_reveal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -120,6 +125,14 @@ class RevealServiceServicer(object):
 
     def WithdrawReveal(self, request, context):
         """Takes back a request that is not granted yet; for who made it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewReveal(self, request, context):
+        """Writes the review of a reveal that nobody had approved; for another person, in the role that
+        the policy names. Until it is written, whoever saw the values has no other such reveal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +177,11 @@ def add_RevealServiceServicer_to_server(servicer, server):
                     servicer.WithdrawReveal,
                     request_deserializer=vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealRequest.FromString,
                     response_serializer=vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealResponse.SerializeToString,
+            ),
+            'ReviewReveal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewReveal,
+                    request_deserializer=vault_dot_v1_dot_reveal__service__pb2.ReviewRevealRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_reveal__service__pb2.ReviewRevealResponse.SerializeToString,
             ),
             'RevokeReveal': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeReveal,
@@ -336,6 +354,33 @@ class RevealService(object):
             '/vault.v1.RevealService/WithdrawReveal',
             vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealRequest.SerializeToString,
             vault_dot_v1_dot_reveal__service__pb2.WithdrawRevealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewReveal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.RevealService/ReviewReveal',
+            vault_dot_v1_dot_reveal__service__pb2.ReviewRevealRequest.SerializeToString,
+            vault_dot_v1_dot_reveal__service__pb2.ReviewRevealResponse.FromString,
             options,
             channel_credentials,
             insecure,

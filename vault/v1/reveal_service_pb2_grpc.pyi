@@ -49,11 +49,15 @@ class RevealServiceStub:
     Needs request_reveal or approve_reveal.
     """
     ListReveals: _grpc.UnaryUnaryMultiCallable[_reveal_service_pb2.ListRevealsRequest, _reveal_service_pb2.ListRevealsResponse]
-    """Returns the caller's own requests, and the open ones that the caller may decide on, the
+    """Returns the caller's own requests, and those that the caller may decide on or must review, the
     last to expire first. Needs request_reveal or approve_reveal.
     """
     WithdrawReveal: _grpc.UnaryUnaryMultiCallable[_reveal_service_pb2.WithdrawRevealRequest, _reveal_service_pb2.WithdrawRevealResponse]
     """Takes back a request that is not granted yet; for who made it."""
+    ReviewReveal: _grpc.UnaryUnaryMultiCallable[_reveal_service_pb2.ReviewRevealRequest, _reveal_service_pb2.ReviewRevealResponse]
+    """Writes the review of a reveal that nobody had approved; for another person, in the role that
+    the policy names. Until it is written, whoever saw the values has no other such reveal.
+    """
     RevokeReveal: _grpc.UnaryUnaryMultiCallable[_reveal_service_pb2.RevokeRevealRequest, _reveal_service_pb2.RevokeRevealResponse]
     """Ends a grant at once; for who could approve it, and for who asked for it."""
 
@@ -78,11 +82,15 @@ class RevealServiceAsyncStub(RevealServiceStub):
     Needs request_reveal or approve_reveal.
     """
     ListReveals: _aio.UnaryUnaryMultiCallable[_reveal_service_pb2.ListRevealsRequest, _reveal_service_pb2.ListRevealsResponse]  # type: ignore[assignment]
-    """Returns the caller's own requests, and the open ones that the caller may decide on, the
+    """Returns the caller's own requests, and those that the caller may decide on or must review, the
     last to expire first. Needs request_reveal or approve_reveal.
     """
     WithdrawReveal: _aio.UnaryUnaryMultiCallable[_reveal_service_pb2.WithdrawRevealRequest, _reveal_service_pb2.WithdrawRevealResponse]  # type: ignore[assignment]
     """Takes back a request that is not granted yet; for who made it."""
+    ReviewReveal: _aio.UnaryUnaryMultiCallable[_reveal_service_pb2.ReviewRevealRequest, _reveal_service_pb2.ReviewRevealResponse]  # type: ignore[assignment]
+    """Writes the review of a reveal that nobody had approved; for another person, in the role that
+    the policy names. Until it is written, whoever saw the values has no other such reveal.
+    """
     RevokeReveal: _aio.UnaryUnaryMultiCallable[_reveal_service_pb2.RevokeRevealRequest, _reveal_service_pb2.RevokeRevealResponse]  # type: ignore[assignment]
     """Ends a grant at once; for who could approve it, and for who asked for it."""
 
@@ -134,7 +142,7 @@ class RevealServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reveal_service_pb2.ListRevealsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reveal_service_pb2.ListRevealsResponse, _abc.Awaitable[_reveal_service_pb2.ListRevealsResponse]]:
-        """Returns the caller's own requests, and the open ones that the caller may decide on, the
+        """Returns the caller's own requests, and those that the caller may decide on or must review, the
         last to expire first. Needs request_reveal or approve_reveal.
         """
 
@@ -145,6 +153,16 @@ class RevealServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reveal_service_pb2.WithdrawRevealResponse, _abc.Awaitable[_reveal_service_pb2.WithdrawRevealResponse]]:
         """Takes back a request that is not granted yet; for who made it."""
+
+    @_abc_1.abstractmethod
+    def ReviewReveal(
+        self,
+        request: _reveal_service_pb2.ReviewRevealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reveal_service_pb2.ReviewRevealResponse, _abc.Awaitable[_reveal_service_pb2.ReviewRevealResponse]]:
+        """Writes the review of a reveal that nobody had approved; for another person, in the role that
+        the policy names. Until it is written, whoever saw the values has no other such reveal.
+        """
 
     @_abc_1.abstractmethod
     def RevokeReveal(

@@ -60,6 +60,22 @@ def test_a_list_is_a_table_that_says_what_waits_for_a_decision() -> None:
     assert note.startswith("* waits for your decision")
 
 
+def test_an_emergency_shows_and_what_waits_for_a_review() -> None:
+    made = reveal(state=pb.REVEAL_STATE_GRANTED, break_glass=True, awaits_review=True)
+    made.ClearField("missing_roles")
+    made.ClearField("may_decide")
+    assert _lines(made)[1] == (
+        "state:     granted, BREAK-GLASS: nobody approved it, waits for a review"
+    )
+    made.may_review = True
+    _, row, note = _table([made])
+    assert "granted BREAK-GLASS !" in row
+    assert note.startswith("! waits for your review: tokenvault reveal review ID")
+    made.awaits_review = made.may_review = False
+    assert _lines(made)[1] == "state:     granted, BREAK-GLASS: nobody approved it"
+    assert len(_table([made])) == 2
+
+
 def test_json_has_the_state_by_its_name() -> None:
     document = json.loads(json.dumps(_document(reveal())))
     assert document["tokens"] == 1200

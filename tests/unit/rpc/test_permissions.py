@@ -27,6 +27,7 @@ from vault.service.erasure.spellings import SpellingService
 from vault.service.freezes.freezes import FreezeService
 from vault.service.honey.honey_tokens import HoneyService
 from vault.service.policy import PolicyService
+from vault.service.reveal.asking import RequestService
 from vault.service.reveal.reveals import RevealService
 from vault.service.tokenization import TokenizationService
 
@@ -49,7 +50,7 @@ def test_every_rpc_of_the_api_has_a_row(every: Set[str]) -> None:
         audit_rpcs(cast("AuditService", None)),
         policy_rpcs(cast("PolicyService", None)),
         access_rpcs(cast("AccessService", None)),
-        reveal_rpcs(cast("RevealService", None)),
+        reveal_rpcs(cast("RequestService", None), cast("RevealService", None)),
         honey_rpcs(cast("HoneyService", None)),
         freeze_rpcs(cast("FreezeService", None)),
     )

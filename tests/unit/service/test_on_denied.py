@@ -10,7 +10,7 @@ from vault.errors import BudgetInvalid, Denied, Reason
 from vault.model import Failure, Justification, OnDenied
 from vault.policy.reading.load import parse_policy
 from vault.service.ports import unchanged
-from vault.service.reveal.reveals import RevealRequest, RevealService
+from vault.service.reveal.asking import RequestService, RevealRequest
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness
@@ -162,7 +162,7 @@ def test_a_grant_that_is_not_good_is_an_error(ruled: ServiceHarness, token: str)
 
 
 def test_a_request_that_is_denied_is_an_error(ruled: ServiceHarness, token: str) -> None:
-    reveals = RevealService(ruled.admission, ruled.keys)
+    reveals = RequestService(ruled.admission, ruled.keys)
     ask = RevealRequest("card", "full", Justification("other"), "why", [token])
     with pytest.raises(Denied):
         reveals.request(ruled.call("RequestReveal", "asks"), ask)

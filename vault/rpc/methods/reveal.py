@@ -10,7 +10,9 @@ from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import justification, timestamp
 from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
-from vault.service.reveal.reveals import RevealRequest, RevealService, RevealStatus
+from vault.service.reveal.asking import RequestService, RevealRequest
+from vault.service.reveal.reveals import RevealService
+from vault.service.reveal.status import RevealStatus
 from vault.v1 import reveal_service_pb2 as pb
 
 __all__ = ["reveal_rpcs"]
@@ -18,11 +20,11 @@ __all__ = ["reveal_rpcs"]
 _MAX_SECONDS = 366 * 86_400
 
 
-def reveal_rpcs(service: RevealService) -> Sequence[RpcDefinition]:
+def reveal_rpcs(requests: RequestService, service: RevealService) -> Sequence[RpcDefinition]:
     """Returns the RPCs on reveals."""
 
     def request(call: Call, ask: pb.RequestRevealRequest) -> EncodedResponse:
-        made = service.request(call, _request(ask))
+        made = requests.request(call, _request(ask))
         return EncodedResponse.from_message(pb.RequestRevealResponse(reveal=_reveal(made)))
 
     def approve(call: Call, ask: pb.ApproveRevealRequest) -> EncodedResponse:
@@ -50,6 +52,10 @@ def reveal_rpcs(service: RevealService) -> Sequence[RpcDefinition]:
         made = service.revoke(call, ask.reveal, ask.comment)
         return EncodedResponse.from_message(pb.RevokeRevealResponse(reveal=_reveal(made)))
 
+    def review(call: Call, ask: pb.ReviewRevealRequest) -> EncodedResponse:
+        made = service.review(call, ask.reveal, ask.comment)
+        return EncodedResponse.from_message(pb.ReviewRevealResponse(reveal=_reveal(made)))
+
     return (
         # A submission may add no token, and is no empty batch.
         Rpc(
@@ -64,6 +70,7 @@ def reveal_rpcs(service: RevealService) -> Sequence[RpcDefinition]:
         Rpc(pb.ListRevealsRequest, None, None, list_),
         Rpc(pb.WithdrawRevealRequest, None, None, withdraw),
         Rpc(pb.RevokeRevealRequest, None, None, revoke),
+        Rpc(pb.ReviewRevealRequest, None, None, review),
     )
 
 
@@ -82,6 +89,7 @@ def _request(ask: pb.RequestRevealRequest) -> RevealRequest:
         lifetime=None if lifetime is None else lifetime.ToTimedelta(),
         times=ask.times or 1,
         more=ask.more,
+        break_glass=ask.break_glass,
     )
 
 
@@ -118,4 +126,7 @@ def _reveal(status: RevealStatus) -> pb.Reveal:
         own=status.own,
         may_decide=status.may_decide,
         policy_digest=reveal.policy_digest,
+        break_glass=reveal.break_glass,
+        awaits_review=reveal.awaits_review,
+        may_review=status.may_review,
     )

@@ -16,7 +16,7 @@ from vault.service.call import Call
 from vault.service.columns import parse_tokens
 from vault.service.honey.sets import HoneyRows, HoneySet
 from vault.service.ports import HoneyRow, KeySource, Transaction, unchanged
-from vault.service.reveal.grants import reveal_id
+from vault.service.reveal.rows import reveal_id
 
 __all__ = ["MAX_LISTED", "HoneyService", "HoneyStatus"]
 

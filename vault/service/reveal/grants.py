@@ -20,10 +20,10 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import KeySource, RevealStore, Transaction
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
-from vault.service.reveal.rows import Refused, RevealRows
+from vault.service.reveal.rows import Refused, RevealRows, reveal_id
 from vault.service.reveal.showings import parts_of, shown
 
-__all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "reveal_id", "shown_by"]
+__all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "shown_by"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,17 +54,37 @@ class Grants:
             return self._admission.carry_out(
                 permit, items, lambda transaction: work(transaction, permit.event, None), finish
             )
-        noted = permit.event
+        event = noted = permit.event
+
+        def is_charged_already(transaction: Transaction) -> bool:
+            nonlocal event
+            charged = self._has_own_budget(transaction.reveals, permit)
+            event = replace(permit.event, budget=None) if charged else permit.event
+            return charged
 
         def under_grant(transaction: Transaction) -> T:
             nonlocal noted
-            noted = permit.event
+            noted = event
             grant = self._lock(transaction.reveals, permit)
-            noted = replace(permit.event, grant=str(grant.id))
+            noted = replace(event, grant=str(grant.id), break_glass=grant.break_glass)
             grant.check(permit)
             return work(transaction, noted, grant)
 
-        return self._admission.carry_out(permit, items, under_grant, finish, lambda: noted)
+        return self._admission.carry_out(
+            permit, items, under_grant, finish, lambda: noted, is_charged_already
+        )
+
+    def _has_own_budget(self, store: RevealStore, permit: FieldPermit) -> bool:
+        """Returns whether a call's values were charged to a budget when they were asked for.
+
+        Budgets are charged before the grant is locked, so it is only looked at: that a reveal was
+        granted in an emergency never changes. Asked of no other rules: it costs a statement.
+        """
+        if all(each.break_glass is None for each in permit.approvals):
+            return False
+        wanted = reveal_id(permit.justification.grant)
+        row = None if wanted is None else store.find(permit.caller.tenant, wanted)
+        return row is not None and self._rows.read(row, row.id).break_glass
 
     def _lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
         """Locks and returns the grant that a call names. Raises Denied, StoreUnavailable."""
@@ -93,6 +113,11 @@ class HeldGrant:
     def id(self) -> UUID:
         """The reveal's id."""
         return self._reveal.id
+
+    @property
+    def break_glass(self) -> bool:
+        """Whether nobody approved it."""
+        return self._reveal.break_glass
 
     def check(self, permit: FieldPermit) -> None:
         """Raises Denied unless the grant is good now, and for what the call asks."""
@@ -127,15 +152,6 @@ class HeldGrant:
 def name_of_ciphertext(ciphertext: bytes) -> str:
     """Returns what stands for a ciphertext among the tokens of a reveal."""
     return sha256(ciphertext).hexdigest()
-
-
-def reveal_id(text: str) -> UUID | None:
-    """Reads an id as we write it, None where it is none."""
-    try:
-        read = UUID(text)
-    except ValueError:
-        return None
-    return read if str(read) == text else None
 
 
 def shown_by(field: Field, view: str) -> str:

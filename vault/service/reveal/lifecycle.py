@@ -3,6 +3,8 @@
 ::
 
     draft -> open -> granted -> exhausted, revoked, expired
+      |       |         ^
+      |       |         +-- draft, in an emergency; a review follows, whatever became of the grant
       |       +--> denied, withdrawn, expired
       +--> withdrawn, expired
 
@@ -12,13 +14,13 @@ The time is always that of the database.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vault.errors import Denied, InvalidRequest, Reason
 from vault.model import Person
-from vault.policy.approvals import Approvals, Approved
+from vault.policy.approvals import Approvals, Approved, ApproverGroup, BreakGlass
 from vault.policy.decide import Deny
 from vault.service.reveal.model import Decision, Participant, Reveal, State, Verdict
 
@@ -26,6 +28,7 @@ __all__ = [
     "MAX_COMMENT",
     "OPEN_FOR",
     "approve",
+    "break_glass",
     "check_approver",
     "check_grant",
     "check_requester",
@@ -34,6 +37,8 @@ __all__ = [
     "is_requester",
     "not_found",
     "open_request",
+    "review",
+    "reviews",
     "revoke",
     "withdraw",
 ]
@@ -42,6 +47,7 @@ OPEN_FOR = timedelta(days=7)
 """How long a request waits for approvals, and a draft for its tokens."""
 
 MAX_COMMENT = 500  # characters
+_REVIEWED = frozenset({Verdict.REVIEWED})
 
 
 def open_request(reveal: Reveal, now: datetime) -> Reveal:
@@ -52,14 +58,46 @@ def open_request(reveal: Reveal, now: datetime) -> Reveal:
     return replace(reveal, state=State.OPEN, ends=now + OPEN_FOR)
 
 
+def break_glass(reveal: Reveal, rule: BreakGlass, now: datetime) -> Reveal:
+    """Grants a draft at once, without approval: somebody must review it afterwards."""
+    _expect(reveal, now, State.DRAFT)
+    lifetime = min(reveal.lifetime, rule.grant_ttl)
+    return replace(
+        reveal,
+        state=State.GRANTED,
+        granted=now,
+        lifetime=lifetime,
+        ends=now + lifetime,
+        review=rule.review,
+    )
+
+
+def reviews(reveal: Reveal, who: Participant) -> bool:
+    """Returns whether somebody may write the review that is missing."""
+    return reveal.awaits_review and _refusal_of(reveal, who, _reviewers(reveal), _REVIEWED) is None
+
+
+def review(reveal: Reveal, who: Participant, now: datetime, comment: str) -> Reveal:
+    """Writes the review of a reveal that nobody had approved; it changes nothing of the grant."""
+    refusal = _refusal_of(reveal, who, _reviewers(reveal), _REVIEWED)
+    if refusal is not None:
+        raise refusal
+    if not reveal.awaits_review:
+        raise Denied("there is no review to be written", reason=Reason.REVEAL_CLOSED)
+    if not comment.strip():
+        raise InvalidRequest("say in one line what you found")
+    assert who.person is not None
+    return _with_decision(reveal, Verdict.REVIEWED, who, who.person, now, comment)
+
+
 def decides(reveal: Reveal, who: Participant) -> bool:
     """Returns whether somebody may decide on a request: who has it in their list."""
-    return _refusal_of(reveal, who) is None
+    return _refusal_of(reveal, who, reveal.approvals.groups) is None
 
 
 def check_approver(reveal: Reveal, who: Participant) -> Person:
     """Returns the person who may decide on a request. Raises Denied."""
-    refusal = _refusal_of(reveal, who)
+    refusal = _refusal_of(reveal, who, reveal.approvals.groups)
     if refusal is not None:
         raise refusal
     assert who.person is not None
@@ -129,14 +167,22 @@ def check_grant(reveal: Reveal, asked_now: Sequence[Approvals], now: datetime) -
         raise Denied(message, reason=reason)
     if state is not State.GRANTED or reveal.granted is None:
         raise Denied("the request is not granted", reason=Reason.GRANT_INVALID)
-    good = [each for each in asked_now if each.met_by(reveal.approved)]
+    good = _lifetimes(reveal, asked_now)
     if asked_now and not good:
         raise Denied(
             "the policy in force asks for other approvals than the grant has: request it again",
             reason=Reason.GRANT_INVALID,
         )
-    if good and now >= reveal.granted + max(each.grant_ttl for each in good):
+    if good and now >= reveal.granted + max(good):
         raise Denied("the grant has expired", reason=Reason.GRANT_EXPIRED)
+
+
+def _lifetimes(reveal: Reveal, asked_now: Sequence[Approvals]) -> Sequence[timedelta]:
+    """Returns for how long each rule that the grant is good for lets it be."""
+    if reveal.break_glass:
+        rules = (each.break_glass for each in asked_now)
+        return [rule.grant_ttl for rule in rules if rule is not None]
+    return [each.grant_ttl for each in asked_now if each.met_by(reveal.approved)]
 
 
 _SPENT = {
@@ -146,9 +192,22 @@ _SPENT = {
 }
 
 
-def _refusal_of(reveal: Reveal, who: Participant) -> Denied | None:
-    """Returns why somebody may not decide, None where they may."""
-    refusal = _own_refusal(reveal, who)
+def _reviewers(reveal: Reveal) -> Sequence[ApproverGroup]:
+    return () if reveal.review is None else (reveal.review,)
+
+
+def _refusal_of(
+    reveal: Reveal,
+    who: Participant,
+    groups: Sequence[ApproverGroup],
+    once: Collection[Verdict] = frozenset(Verdict),
+) -> Denied | None:
+    """Returns why somebody may not decide, or review, for any of the groups; None where they may.
+
+    Args:
+        once: of which verdicts a person gives one only.
+    """
+    refusal = _own_refusal(reveal, who, groups, once)
     if who.barred is None:
         return refusal
     # Of a request that is none of theirs nobody learns, whatever keeps them out.
@@ -159,9 +218,14 @@ def _barred(by: Deny) -> Denied:
     return Denied(by.message, reason=by.reason)
 
 
-def _own_refusal(reveal: Reveal, who: Participant) -> Denied | None:
+def _own_refusal(
+    reveal: Reveal,
+    who: Participant,
+    groups: Sequence[ApproverGroup],
+    once: Collection[Verdict],
+) -> Denied | None:
     """Returns why somebody may not decide, wherever and whenever they call."""
-    roles = {group.of for group in reveal.approvals.groups}
+    roles = {group.of for group in groups}
     if not (who.approves or who.barred) or not roles & who.roles:
         return not_found()
     if who.person is None:
@@ -174,18 +238,18 @@ def _own_refusal(reveal: Reveal, who: Participant) -> Denied | None:
             "a request is decided on by somebody else than who made it",
             reason=Reason.SELF_APPROVAL,
         )
-    if not any(group.takes(_approved(reveal, who)) for group in reveal.approvals.groups):
+    if not any(group.takes(_approved(reveal, who)) for group in groups):
         return Denied(
             "the policy asks for somebody who is in no group of the requester's",
             reason=Reason.SAME_GROUP,
         )
-    if any(each.person == who.person for each in reveal.decisions):
+    if any(each.person == who.person and each.verdict in once for each in reveal.decisions):
         return Denied("you have decided on this request", reason=Reason.ALREADY_DECIDED)
     return None
 
 
 def _revoker(reveal: Reveal, who: Participant) -> Person:
-    roles = {group.of for group in reveal.approvals.groups}
+    roles = {group.of for group in (*reveal.approvals.groups, *_reviewers(reveal))}
     if not (who.approves or who.barred) or not roles & who.roles or who.person is None:
         raise not_found()
     if who.barred is not None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from vault.model import Action, Person
-from vault.policy.approvals import Approvals, Approved
+from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.policy.decide import Deny
 
 __all__ = [
@@ -62,6 +62,8 @@ class Verdict(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     REVOKED = "revoked"
+    REVIEWED = "reviewed"
+    """Looked at afterwards what nobody had approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Reveal:
         digest_version: of the key that the tokens' digests were made under.
         action: what the grant lets do: to detokenize its tokens, or to decrypt ciphertexts,
             which are its tokens then.
+        review: who must write a review, of a reveal that was granted in an emergency without
+            approval; else None.
     """
 
     tenant: str
@@ -145,6 +149,18 @@ class Reveal:
     spent: tuple[int, ...] = (0,)
     digest_version: int = 1
     action: Action = Action.DETOKENIZE
+    review: ApproverGroup | None = None
+
+    @property
+    def break_glass(self) -> bool:
+        """Whether it was granted in an emergency, without approval."""
+        return self.review is not None
+
+    @property
+    def awaits_review(self) -> bool:
+        """Whether nobody has written the review that it needs."""
+        reviewed = any(each.verdict is Verdict.REVIEWED for each in self.decisions)
+        return self.break_glass and not reviewed
 
     @property
     def left(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from struct import pack, unpack
@@ -16,7 +17,8 @@ from vault.crypto.row_mac import Cell
 from vault.errors import DecryptionFailed, Denied, Reason
 from vault.model import Action, Person
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
-from vault.service.ports import KeySource, RevealPartRow, RevealRow
+from vault.service.ports import KeySource, RevealPartRow, RevealRow, RevealStore
+from vault.service.reveal.lifecycle import not_found
 from vault.service.reveal.model import DIGEST, Decision, Reveal, State, Verdict
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "each_digest",
     "is_genuine",
     "part_of",
+    "reveal_id",
     "spent_in",
     "spent_of",
 ]
@@ -66,6 +69,7 @@ class RevealRows:
             document,
             key.version,
             b"",
+            reveal.awaits_review,
         )
         return replace(bare, mac=key.rows.mac(_REVEALS, _cells(bare)))
 
@@ -74,6 +78,21 @@ class RevealRows:
         if row.id != reveal or not self._genuine(row):
             raise self._forged(reveal, _REVEALS)
         return _reveal(row)
+
+    def locked(self, store: RevealStore, tenant: str, reveal: str) -> tuple[Reveal, datetime]:
+        """Locks and returns a reveal by its id as text, and the time. Raises Denied."""
+        wanted = reveal_id(reveal)
+        found = None if wanted is None else store.lock(tenant, wanted)
+        if found is None or wanted is None:
+            raise not_found()
+        row, now = found
+        return self.read(row, wanted), now
+
+    def genuine(self, rows: Iterable[RevealRow]) -> Iterator[Reveal]:
+        """Yields the reveals of rows that are ours; others were reported."""
+        for row in rows:
+            with suppress(Denied):
+                yield self.read(row, row.id)
 
     def digests(self, reveal: Reveal, tokens: Sequence[str]) -> bytes:
         """Returns the digests of token cores, or of what stands for ciphertexts, in order."""
@@ -132,6 +151,15 @@ def _sealed(key: MacKey, row: RevealPartRow) -> RevealPartRow:
     return replace(row, key_version=key.version, mac=key.rows.mac(_PARTS, _cells(row)))
 
 
+def reveal_id(text: str) -> UUID | None:
+    """Reads an id as we write it, None where it is none."""
+    try:
+        read = UUID(text)
+    except ValueError:
+        return None
+    return read if str(read) == text else None
+
+
 def is_genuine(key: MacKey, row: RevealRow | RevealPartRow) -> bool:
     """Returns whether a row is as a server of ours wrote it."""
     table = _PARTS if isinstance(row, RevealPartRow) else _REVEALS
@@ -155,7 +183,11 @@ def _counts(part: RevealPartRow) -> Sequence[int]:
 def _cells(row: RevealRow | RevealPartRow) -> list[Cell]:
     if isinstance(row, RevealPartRow):
         return [row.tenant, row.id, row.part, row.digests, row.spent]
-    return [row.tenant, row.id, row.field, row.principal, row.state, row.ends, row.document]
+    cells: list[Cell] = [
+        row.tenant, row.id, row.field, row.principal, row.state, row.ends, row.document,
+    ]  # fmt: skip
+    # Of others nothing: their MACs are what they were before there were reviews.
+    return [*cells, True] if row.awaits_review else cells
 
 
 def _document(reveal: Reveal) -> Mapping[str, object]:
@@ -170,10 +202,7 @@ def _document(reveal: Reveal) -> Mapping[str, object]:
         "groups": sorted(reveal.groups),
         "roles": sorted(reveal.roles),
         "policy_digest": reveal.policy_digest,
-        "approvals": [
-            {"of": group.of, "count": group.count, "not_same_group": group.not_same_group}
-            for group in reveal.approvals.groups
-        ],
+        "approvals": [_group(group) for group in reveal.approvals.groups],
         "grant_ttl": _seconds(reveal.approvals.grant_ttl),
         "lifetime": _seconds(reveal.lifetime),
         "times": reveal.times,
@@ -184,7 +213,12 @@ def _document(reveal: Reveal) -> Mapping[str, object]:
         "spent": list(reveal.spent),
         "digest_version": reveal.digest_version,
         "action": reveal.action.value,
+        **({} if reveal.review is None else {"review": _group(reveal.review)}),
     }
+
+
+def _group(group: ApproverGroup) -> Mapping[str, object]:
+    return {"of": group.of, "count": group.count, "not_same_group": group.not_same_group}
 
 
 def _decision(decision: Decision) -> Mapping[str, object]:
@@ -230,6 +264,7 @@ def _reveal(row: RevealRow) -> Reveal:
         spent=tuple(content["spent"]),
         digest_version=content["digest_version"],
         action=Action(content.get("action", Action.DETOKENIZE)),
+        review=ApproverGroup(**content["review"]) if "review" in content else None,
     )
 
 

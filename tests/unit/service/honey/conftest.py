@@ -26,7 +26,7 @@ from vault.service.honey.known import KnownHoney
 from vault.service.honey.sets import HoneyRows
 from vault.service.notices.notices import Notices, Subscription
 from vault.service.ports import Transaction, unchanged
-from vault.service.reveal.reveals import RevealService
+from vault.service.reveal.asking import RequestService
 from vault.service.tokenization import TokenizationService
 from vault.testing.store import MemoryUnitOfWork
 
@@ -81,7 +81,7 @@ class Site:
         self.erasure = ErasureService(admission, self.keys)
         self.spellings = SpellingService(admission, self.keys)
         self.encryption = EncryptionService(admission, self.keys)
-        self.reveals = RevealService(admission, self.keys)
+        self.asking = RequestService(admission, self.keys)
         self.honey = HoneyService(admission, self.keys)
         notices = Notices(self.keys, "here", [Subscription("siem")])
         self.counter = TouchCounter(self.work, rows, self.watch, lambda: self.policy, notices)

@@ -14,7 +14,7 @@ from vault.errors import Denied, TokenvaultError
 from vault.model import Justification, Person
 from vault.service.honey.alarm import read_touched
 from vault.service.ports import unchanged
-from vault.service.reveal.reveals import RevealRequest
+from vault.service.reveal.asking import RevealRequest
 
 VALUES = ["219-09-9999", "219-09-9998", "219-09-9997", "219-09-9996"]
 ANN = Person("https://idp", "oid", "ann")
@@ -57,7 +57,7 @@ def count_spellings(site: Site, tokens: Sequence[str]) -> object:
 
 def request_reveal(site: Site, tokens: Sequence[str]) -> object:
     asked = RevealRequest("ssn", "", Justification(), "a case", tokens)
-    return site.reveals.request(site.call("RequestReveal", "fraud", ANN), asked)
+    return site.asking.request(site.call("RequestReveal", "fraud", ANN), asked)
 
 
 def denied(site: Site, tokens: Sequence[str]) -> object:
@@ -79,7 +79,7 @@ def substituted(site: Site, tokens: Sequence[str]) -> object:
 def failed(site: Site, tokens: Sequence[str]) -> object:
     asked = RevealRequest("ssn", "", Justification(), "", tokens)
     with suppress(TokenvaultError):
-        site.reveals.request(site.call("RequestReveal", "fraud", ANN), asked)
+        site.asking.request(site.call("RequestReveal", "fraud", ANN), asked)
     return None
 
 

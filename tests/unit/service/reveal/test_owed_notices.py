@@ -17,6 +17,7 @@ from tests.unit.service.reveal.test_reveal_service import (
 )
 from vault.model import NoticeType
 from vault.service.notices.notices import Notices, Subscription
+from vault.service.reveal.asking import RequestService
 from vault.service.reveal.reveals import RevealService
 
 Told: TypeAlias = "Sequence[dict[str, object]]"
@@ -26,6 +27,7 @@ Told: TypeAlias = "Sequence[dict[str, object]]"
 def harness() -> Harness:
     made = Harness()
     notices = Notices(made.keys, "/here", [Subscription("siem")])
+    made.asking = RequestService(made.admission, made.keys, notices=notices)
     made.reveals = RevealService(made.admission, made.keys, notices=notices)
     return made
 
@@ -54,6 +56,7 @@ def test_approvers_are_told_of_a_request_and_the_requester_of_the_grant(harness:
         "to": {"roles": ["lead"]},
         "reveal": str(made.reveal.id),
         "state": "open",
+        "break_glass": False,
         "requester": ann,
         "action": "detokenize",
         "field": "card",

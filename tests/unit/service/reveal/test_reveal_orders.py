@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.service.reveal.test_reveal_service import CARDS, PURPOSE, TEXT, Harness, caller
 from vault.errors import Reason, RequestError
 from vault.policy.reading.load import parse_policy
-from vault.service.reveal.reveals import RevealRequest
+from vault.service.reveal.asking import RevealRequest
 
 ASKED = "[{of: lead, not_same_group: true}]"
 POLICIES = {
@@ -106,7 +106,7 @@ class Orders(RuleBasedStateMachine):
     def request(self, tokens: Set[int], times: int) -> None:
         cards = [self.harness.cards[at] for at in sorted(tokens)]
         ask = RevealRequest("card", "full", PURPOSE, "a case", cards, times=times)
-        made = self.harness.reveals.request(
+        made = self.harness.asking.request(
             self.harness.call("RequestReveal", PEOPLE["analyst"]), ask
         )
         self.asked.append(Asked(str(made.reveal.id), tokens, times, self.now + OPEN_FOR))

@@ -20,8 +20,10 @@ from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
+from vault.service.reveal.asking import RequestService, RevealRequest
 from vault.service.reveal.model import State
-from vault.service.reveal.reveals import RevealRequest, RevealService, RevealStatus
+from vault.service.reveal.reveals import RevealService
+from vault.service.reveal.status import RevealStatus
 from vault.service.tokenization import TokenizationService
 from vault.testing.store import MemoryUnitOfWork
 
@@ -80,6 +82,7 @@ class Harness:
         self.keys = FixedKeys()
         self.admission = Admission(self.work, Budgets(self.keys))
         self.tokens = TokenizationService(self.admission, self.keys)
+        self.asking = RequestService(self.admission, self.keys)
         self.reveals = RevealService(self.admission, self.keys)
         self.encryption = EncryptionService(self.admission, self.keys)
         who = Caller(Principal("spiffe", "spiffe://example.org/pipeline"), "p", "c", "r")
@@ -96,7 +99,7 @@ class Harness:
         ask = RevealRequest(
             "card", "full", PURPOSE, "a case", self.cards if tokens is None else tokens
         )
-        return self.reveals.request(self.call("RequestReveal", who), replace(ask, **changes))  # type: ignore[arg-type]
+        return self.asking.request(self.call("RequestReveal", who), replace(ask, **changes))  # type: ignore[arg-type]
 
     def approve(self, made: RevealStatus, who: Caller = LEAD) -> RevealStatus:
         return self.reveals.approve(self.call("ApproveReveal", who), str(made.reveal.id), "ok")
@@ -238,7 +241,7 @@ def test_ciphertexts_are_decrypted_under_a_grant(harness: Harness) -> None:
 
     assert refusal(lambda: decrypt("", sealed)).reason is Reason.APPROVAL_REQUIRED
     asked = RevealRequest("card", "", Justification(), "a case", (), ciphertexts=sealed[:1])
-    made = harness.reveals.request(harness.call("RequestReveal", who), asked)
+    made = harness.asking.request(harness.call("RequestReveal", who), asked)
     grant = str(harness.approve(made).reveal.id)
     assert refusal(lambda: decrypt(grant, sealed)).reason is Reason.GRANT_INVALID
     assert decrypt(grant, sealed[:1]) == [b"one"]
@@ -246,9 +249,9 @@ def test_ciphertexts_are_decrypted_under_a_grant(harness: Harness) -> None:
     assert refusal(lambda: decrypt(grant, sealed[:1])).reason is Reason.GRANT_EXHAUSTED
     with pytest.raises(InvalidRequest, match="not both"):
         both = replace(asked, tokens=harness.cards)
-        harness.reveals.request(harness.call("RequestReveal", who), both)
+        harness.asking.request(harness.call("RequestReveal", who), both)
     with pytest.raises(InvalidRequest, match="is empty"):
-        harness.reveals.request(
+        harness.asking.request(
             harness.call("RequestReveal", who), replace(asked, ciphertexts=[b""])
         )
 
