@@ -19,6 +19,6 @@ class AdvisoryLock(IntEnum):
     DATA_KEYS = 0x746F6B656E02
     OPENING = 0x746F6B656E03  # of an audit writer
     INTEGRATION = 0x746F6B656E04
-    REVEALS = 0x746F6B656E07  # the seed of a hash: one for each person who asks
     REAPING = 0x746F6B656E05  # making tombstones of expired tokens; was ...04, the integrators'
     PRUNING = 0x746F6B656E06  # dropping old records of the audit
+    REVEALS = 0x746F6B656E07  # the seed of a hash: one for each person who asks
