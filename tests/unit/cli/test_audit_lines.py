@@ -47,6 +47,8 @@ def test_what_a_call_was_for_is_shown_and_why_one_was_turned_away_is_no_purpose(
 def test_a_reveal_is_named_by_its_grant() -> None:
     said = plain_line(record(json.dumps({**CALL, "grant": "8c1f3a52-4a0e"})))
     assert "view=full  grant=8c1f3a52-4a0e  TOKEN_NOT_FOUND=1" in said
+    said = plain_line(record(json.dumps({**CALL, "grant": "8c1f3a52-4a0e", "break_glass": True})))
+    assert "grant=8c1f3a52-4a0e  break-glass  TOKEN_NOT_FOUND=1" in said
 
 
 def test_touches_of_honey_tokens_and_freezes_stand_out() -> None:

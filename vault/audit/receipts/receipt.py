@@ -39,6 +39,7 @@ _SHOWN = (
     "purpose",
     "ticket",
     "grant",
+    "break_glass",
     "charged",
     "budget",
     "counts",

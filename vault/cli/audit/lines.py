@@ -42,6 +42,7 @@ def plain_line(record: AuditRecord) -> str:
         _text(body, "rpc") != "*" and _named(body, "purpose"),
         _named(body, "ticket"),
         _named(body, "grant"),
+        body.get("break_glass") is True and "break-glass",
         _freeze(body),
         _touched(body),
         _counts(body),
