@@ -7,8 +7,17 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from typing import cast
 
+import pytest
+from sqlalchemy import Engine
+
+from vault.model import TokenSpace
+from vault.server.sharing import shared_lookups
 from vault.server.sharing.leadership import Member, State, resolve_all
+from vault.server.sharing.shared_lookups import SharedLookups
+from vault.store.found import NO_TOKENS
+from vault.store.lookups import Lookup
 
 SECONDS = 20
 
@@ -70,3 +79,20 @@ def test_nothing_is_kept_of_who_waited() -> None:
     resolve_all(waiting, 3 * ["done"])
     assert all(each.wait(soon()) for each in waiting)
     assert [each.unlink() for each in waiting] == 3 * [None]
+
+
+class HandsOver(SharedLookups):
+    """Whoever leads hands over just when somebody has given up, and has not said so yet."""
+
+    def _withdraw(self, me: shared_lookups._Asking) -> State | None:
+        self._hand_over()
+        return super()._withdraw(me)
+
+
+def test_who_is_to_lead_when_giving_up_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_lookups, "PATIENCE", 0)
+    monkeypatch.setattr(shared_lookups, "look_up_all", lambda *_: [NO_TOKENS])
+    lookups = HandsOver(cast("Engine", None))
+    assert lookups._try_to_lead()
+    assert lookups.find(Lookup(TokenSpace("default", "card"), [b"token"]), None) is NO_TOKENS
+    assert lookups._try_to_lead(), "nobody leads, and nobody may"

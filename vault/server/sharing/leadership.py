@@ -139,6 +139,9 @@ class _Waits(Protocol):
     @property
     def late(self) -> bool: ...
 
+    @property
+    def result(self) -> object: ...
+
     def resolve(self, result: State) -> None: ...
 
 
@@ -164,10 +167,13 @@ class Leadership(Generic[M]):
             return False
 
     def _withdraw(self, me: M) -> State | None:
-        """Dequeues a call, to lead if it has time; None if it is not in the queue."""
+        """Dequeues a call, to lead if it has time; None where whoever leads has taken it along.
+
+        A call that was made the leader meanwhile is: nobody else would lead ever again.
+        """
         with self._lock:
             if me not in self._waiting:
-                return None
+                return State.LEADER if me.result is State.LEADER else None
             self._waiting.remove(me)
             if me.late:
                 return State.LATE
