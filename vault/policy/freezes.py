@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["FreezeRule", "strictest_rule"]
+__all__ = ["FreezeRule", "strictest_of", "strictest_rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +28,9 @@ def strictest_rule(rules: Sequence[FreezeRule], roles: Collection[str]) -> Freez
     """Returns the rule for who holds these roles; of several that name one, the strictest."""
     naming = [rule for rule in rules if not rule.roles.isdisjoint(roles)]
     others = [rule for rule in rules if not rule.roles]
-    return min(naming or others, key=lambda rule: (rule.touches, -rule.seconds), default=None)
+    return strictest_of(naming or others)
+
+
+def strictest_of(rules: Iterable[FreezeRule]) -> FreezeRule | None:
+    """Returns the rule that freezes first, None of none."""
+    return min(rules, key=lambda rule: (rule.touches, -rule.seconds), default=None)

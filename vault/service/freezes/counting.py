@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vault.model import Action, AuditEvent, FreezeChange, NoticeType
+from vault.policy.freezes import strictest_of
 from vault.policy.model import Policy
 from vault.service.freezes.freezes import changed, locked
 from vault.service.freezes.model import Freeze
@@ -72,7 +73,8 @@ class TouchCounter:
 
 def _counted(found: Freeze, touches: Sequence[Touch], now: datetime) -> Freeze:
     tokens = sum(touch.tokens for touch in touches)
-    rule = touches[-1].rule
+    # Who has two identities has a rule for each, and does not get to choose.
+    rule = strictest_of(touch.rule for touch in touches if touch.rule is not None)
     freeze = replace(found, touched=found.touched + tokens)
     if rule is None or found.frozen:
         return freeze

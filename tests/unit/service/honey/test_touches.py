@@ -12,6 +12,7 @@ import pytest
 from tests.unit.service.honey.conftest import Site
 from vault.errors import Denied, TokenvaultError
 from vault.model import Justification, Person
+from vault.policy.freezes import FreezeRule
 from vault.service.honey.alarm import read_touched
 from vault.service.ports import unchanged
 from vault.service.reveal.asking import RevealRequest
@@ -200,6 +201,18 @@ def test_a_bulk_role_is_frozen_after_several_within_the_time(site: Site) -> None
     assert not site.is_frozen("bulk")
     site.look()
     assert site.is_frozen("bulk")
+
+
+@pytest.mark.parametrize("softer", [FreezeRule(3, 3600), None])
+def test_another_identity_of_the_same_person_does_not_soften_the_rule(
+    site: Site, softer: FreezeRule | None
+) -> None:
+    honey, *_ = site.plant("ssn", VALUES)
+    for name in ("reader", "bulk"):
+        site.tokens.detokenize(site.call("Detokenize", name, ANN), "ssn", [honey], "", unchanged)
+    strict, other = site.alarm.take()
+    site.counter.count([strict, other._replace(rule=softer)])
+    assert site.is_frozen("bulk", ANN)
 
 
 def test_a_policy_without_freezes_counts_and_freezes_nobody(watching: Site) -> None:
