@@ -50,5 +50,15 @@ def target_of(caller: Caller) -> FreezeTarget:
 
 
 def person_of(target: FreezeTarget) -> Person | None:
-    """Returns the person that a target names, None where it is a principal."""
-    return Person(*json.loads(target.name)) if target.kind == "person" else None
+    """Returns the person that a target names, None where it is a principal.
+
+    Or nobody: a row that is not ours may have anything for a name.
+    """
+    if target.kind != "person":
+        return None
+    try:
+        issuer, claim, value = json.loads(target.name)
+        "".join((issuer, claim, value)).encode()
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return Person(issuer, claim, value)

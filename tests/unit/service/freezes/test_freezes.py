@@ -11,6 +11,7 @@ from tests.unit.service.conftest import Clock, FixedKeys
 from vault.errors import Reason, TokenvaultError
 from vault.model import Caller, FreezeTarget, Person, Principal
 from vault.policy.reading.load import parse_policy
+from vault.rpc.methods.freezes import freeze_rpcs
 from vault.service.admission import Admission
 from vault.service.budgets import Budgets
 from vault.service.call import Call
@@ -18,6 +19,7 @@ from vault.service.freezes.freezes import FreezeService, FreezeStatus
 from vault.service.freezes.rows import FreezeRows
 from vault.service.freezes.watch import FreezeWatch
 from vault.testing.store import MemoryUnitOfWork
+from vault.v1 import freeze_service_pb2 as pb
 
 POLICY = parse_policy(
     """
@@ -182,6 +184,19 @@ def test_all_are_listed_and_a_row_that_is_not_ours_is_called_so(site: Site) -> N
     assert not listed[PIPELINE.name].forged
     assert (listed["x"].forged, listed["x"].freeze.frozen) == (True, True)
     assert site.work.events[-1].counts == {"ok": 2}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "[1,2,3]", '["a","b"]', '["\\ud800","b","c"]', "{}", "[" * 5000]
+)
+def test_a_row_that_names_nobody_is_listed_too(site: Site, name: str) -> None:
+    named = replace(site.rows.written(site.freeze().freeze), kind="person", name=name)
+    site.work.run(lambda transaction: transaction.freezes.insert(named))
+    *_, listing = freeze_rpcs(site.service)
+    answer = listing.bind(b"").run(call("ListFreezes", "guard")).encoded
+    listed = pb.ListFreezesResponse.FromString(answer).freezes
+    forged = {each.target.principal: each.forged for each in listed}
+    assert forged == {PIPELINE.name: False, name: True}
 
 
 def test_a_person_lifts_what_a_row_that_is_not_ours_froze(site: Site) -> None:
