@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy import Engine
 
 from tests.exported_audits import KEY, ORIGIN, ExportedAudit
 from tests.small_bucket import CREDENTIALS, SmallBucket, small_bucket
@@ -14,8 +16,11 @@ from vault.audit.checkpoint import CheckpointLog, sign_log
 from vault.audit.objects.credentials import read_credentials
 from vault.audit.objects.published import PublishedObjects
 from vault.audit.tlog.note import Note
+from vault.audit.tlog.proofs import consistency_proof
 from vault.audit.tlog.tiles import Tile
 from vault.audit.tree.place import OvertakenError
+from vault.audit.tree.publisher import Publisher
+from vault.audit.tree.stored_tree import StoredTree
 from vault.errors import AuditUnavailable, ConfigError
 
 AUDIT = ExportedAudit.of(3)
@@ -117,6 +122,40 @@ def test_who_is_overtaken_writes_no_checkpoint(bucket: SmallBucket) -> None:
     with pytest.raises(OvertakenError):
         slow.write({}, checkpoint(2))
     assert quick.checkpoint() == checkpoint(3)
+
+
+class _Overtaken(PublishedObjects):
+    """As of a store that answers every write with a refused condition."""
+
+    def write(self, tiles: Mapping[Tile, Sequence[bytes]], checkpoint: Note) -> None:
+        raise OvertakenError
+
+
+class _Tree(StoredTree):
+    """The tree of the invented audit."""
+
+    def subtrees(self, level: int, first: int, count: int) -> Sequence[bytes]:
+        return [each.leaf for each in AUDIT.entries[first : first + count]]
+
+    def growth(self, log: CheckpointLog, old: int) -> tuple[Sequence[bytes], bytes]:
+        proof = consistency_proof(old, log.size, lambda _, index: AUDIT.entries[index].leaf)
+        return proof, AUDIT.tree(old).root()
+
+
+def test_who_is_overtaken_by_nobody_says_so(bucket: SmallBucket) -> None:
+    def log() -> tuple[CheckpointLog, str]:
+        return CheckpointLog(2, AUDIT.tree(2).root()), ORIGIN
+
+    tree = _Tree(cast("Engine", None))
+    publisher = Publisher(log, tree, lambda: KEY, lambda _: _Overtaken(bucket.store(), ORIGIN))
+    other = published(bucket)
+    assert publisher.publish() == 0
+    other.checkpoint()
+    other.write({}, checkpoint(1))
+    assert publisher.publish() == 0
+    for _ in range(2):
+        with pytest.raises(AuditUnavailable, match="nothing new is there"):
+            publisher.publish()
 
 
 def test_a_store_without_conditions_is_refused(bucket: SmallBucket) -> None:

@@ -48,6 +48,7 @@ class Publisher:
         self._place_of = place_of
         self._witnesses = witnesses
         self._silent: set[str] = set()
+        self._overtaken_by: str | None = None
 
     def publish(self) -> int:
         """Publishes the log as of now, or a part of what is new; returns how much is left.
@@ -59,10 +60,26 @@ class Publisher:
             _, origin = self._log()
         except InvalidRequest:
             return 0  # nothing was integrated yet
+        published = self._place_of(origin)
         try:
-            return self._publish(self._place_of(origin))
+            left = self._publish(published)
         except OvertakenError:
+            self._note_overtaken(published)
             return 0  # as below
+        self._overtaken_by = None
+        return left
+
+    def _note_overtaken(self, published: Place) -> None:
+        """Raises AuditUnavailable where nobody has published since it was overtaken before.
+
+        A store could refuse every write so, and nobody would hear that nothing is published.
+        """
+        there = str(published.checkpoint() or "")
+        before, self._overtaken_by = self._overtaken_by, there
+        if before == there:
+            raise AuditUnavailable(
+                "writes are refused as if somebody else had published, and nothing new is there"
+            )
 
     def _publish(self, published: Place) -> int:
         with published.locked() as alone:
