@@ -16,7 +16,7 @@ from vault.telemetry.metrics import WebhookMetrics
 
 __all__ = ["notices_for", "sending_tasks"]
 
-_MARGIN = timedelta(seconds=60)  # a slow receiver's answer may take several timeouts
+_MARGIN = timedelta(seconds=60)  # looking its name up is not in the timeout
 
 
 def notices_for(settings: WebhooksSettings | None, keys: KeySource) -> Notices:
