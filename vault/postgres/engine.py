@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, create_engine
 from vault.postgres.address import psycopg_url
 from vault.postgres.connection_turns import ConnectionTurns, set_turns
 from vault.postgres.deadlines import use_deadline_connections
+from vault.postgres.times import read_all_times
 
 __all__ = ["make_engine"]
 
@@ -57,5 +58,6 @@ def make_engine(
         connect_args={**_CONNECT_ARGS, "application_name": application},
     )
     use_deadline_connections(engine)
+    read_all_times(engine)
     set_turns(engine, ConnectionTurns(BoundedSemaphore(pool_size), pool_timeout))
     return engine

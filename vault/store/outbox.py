@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -36,7 +36,7 @@ UPDATE webhook_outbox AS o
 SET attempts = o.attempts + 1, due = clock_timestamp() + %(seconds)b * interval '1 second'
 FROM first AS f WHERE o.tenant = f.tenant AND o.id = f.id AND o.endpoint = f.endpoint
 RETURNING o.tenant, o.id, o.endpoint, o.event, o.key_version, o.mac, o.attempts,
-          extract(epoch FROM clock_timestamp() - o.created)::float8
+          clock_timestamp(), o.created
 """
 _REMOVE = """
 DELETE FROM webhook_outbox WHERE tenant = %(tenant)b AND id = %(id)b AND endpoint = %(endpoint)b
@@ -73,9 +73,10 @@ class PostgresOutbox:
         rows = execute(self._connection, _CLAIM, parameters)
         if not rows:
             return None
-        *columns, attempts, age = rows[0]
+        *columns, attempts, now, created = rows[0]
         row = OutboxRow(*cast("tuple[str, UUID, str, str, int, bytes]", tuple(columns)))
-        return DueNotice(row, cast("int", attempts), timedelta(seconds=cast("float", age)))
+        age = cast("datetime", now) - cast("datetime", created)
+        return DueNotice(row, cast("int", attempts), age)
 
     def remove(self, row: OutboxRow) -> None:
         """Removes a row."""
