@@ -163,6 +163,28 @@ def test_a_reveal() -> None:
     }
 
 
+NO_TOUCH = {"touched": f"{UUID(int=0)} 0"}
+TOUCH = {"touched": f"{UUID(int=1)} 2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        (TOUCH, "High"),
+        (TOUCH | {"outcome": "denied", "reason": "DENIED"}, "High"),
+        (TOUCH | {"break_glass": True}, "High"),
+        ({"break_glass": True}, "Medium"),
+    ],
+)
+def test_touches_of_honey_tokens_and_emergencies_are_alerts(
+    changes: Mapping[str, object], severity: str
+) -> None:
+    event = call(**changes)
+    assert (event["severity"], event["is_alert"]) == (severity, True)
+    nothing = call(**NO_TOUCH)
+    assert (nothing["severity"], "is_alert" in nothing) == ("Informational", False)
+
+
 def test_a_denied_call_and_a_failed_one() -> None:
     denied = call(outcome="denied", reason="PURPOSE_REQUIRED")
     assert (denied["status_id"], denied["action"], denied["status_code"], denied["severity"]) == (
@@ -251,7 +273,7 @@ NAMES = st.sampled_from(
     [
         *("time", "rpc", "outcome", "reason", "tenant", "principal", "person", "auth_time"),
         *("peer", "credential", "request_id", "roles", "field", "policy_digest", "grant"),
-        *("counts", "purpose", "previous_policy_digest", "server"),
+        *("counts", "purpose", "previous_policy_digest", "server", "touched"),
     ]
 )
 

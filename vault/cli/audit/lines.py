@@ -8,9 +8,18 @@ from collections.abc import Mapping
 from vault.cli.printable import one_line, without_controls
 from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
 
-__all__ = ["finding_line", "is_audit_read", "json_line", "long_line", "nothing_line", "plain_line"]
+__all__ = [
+    "finding_line",
+    "honey_touches",
+    "is_audit_read",
+    "json_line",
+    "long_line",
+    "nothing_line",
+    "plain_line",
+]
 
 _AUDIT_READS = {"TailAudit"}
+_MAX_DIGITS = 20
 
 
 def plain_line(record: AuditRecord) -> str:
@@ -63,6 +72,15 @@ def _pruning(body: Mapping[str, object]) -> str:
     before = _text(body, "before")[:10]
     place = f"up to position {_text(body, 'position')}, from before {before}"
     return f"{_text(body, 'records')} records of calls {place}, by {_text(body, 'operator')}"
+
+
+def honey_touches(body: Mapping[str, object]) -> int:
+    """Returns how many honey tokens a record's call touched."""
+    # "SET COUNT, SET COUNT"; of nothing the count is 0.
+    touched = body.get("touched")
+    pairs = touched.split(", ") if isinstance(touched, str) else []
+    counts = [each.rpartition(" ")[2] for each in pairs]
+    return sum(int(each) for each in counts if each.isdecimal() and len(each) < _MAX_DIGITS)
 
 
 def long_line(record: AuditRecord) -> str:
@@ -139,9 +157,7 @@ def _freeze(body: Mapping[str, object]) -> str:
 
 
 def _touched(body: Mapping[str, object]) -> str:
-    # "SET COUNT, SET COUNT"; of nothing the count is 0.
-    counts = [each.rpartition(" ")[2] for each in _text(body, "touched").split(", ")]
-    touches = sum(int(each) for each in counts if each.isdecimal())
+    touches = honey_touches(body)
     return f"HONEY TOKENS TOUCHED={touches}" if touches else ""
 
 

@@ -33,6 +33,8 @@ class Severity(IntEnum):
 
     INFORMATIONAL = 1
     LOW = 2
+    MEDIUM = 3
+    HIGH = 4
     CRITICAL = 5
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from vault.cli.audit.lines import honey_touches
 from vault.cli.audit.ocsf.classes import (
     SCHEMA_VERSION,
     Activity,
@@ -66,7 +67,8 @@ def ocsf_line(record: AuditRecord, now: datetime | None = None) -> str:
 
 def _call(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, object]:
     rpc, reason, field = (_text(body, name) for name in ("rpc", "reason", "field"))
-    status, action, disposition, severity = _OUTCOMES.get(_text(body, "outcome"), _UNKNOWN_OUTCOME)
+    status, action, disposition, usual = _OUTCOMES.get(_text(body, "outcome"), _UNKNOWN_OUTCOME)
+    alarm = _alarm(body)
     turned_away = rpc == _TURNED_AWAY
     request = _text(body, "request_id")
     unmapped = {name: body[name] for name in body.keys() - _CALL_MAPPED}
@@ -74,8 +76,9 @@ def _call(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, objec
         unmapped.pop("purpose", None)  # the message that they were answered with
     said = f"{'calls' if turned_away else rpc}{f' on {field}' if field else ''}"
     return {
-        **_common(EventClass.API, activity_of(rpc), severity, record, body),
+        **_common(EventClass.API, activity_of(rpc), alarm or usual, record, body),
         "message": f"{said}: {_text(body, 'outcome')}{f' ({reason})' if reason else ''}",
+        **({"is_alert": True} if alarm else {}),
         **_named("status", status),
         **({"status_code": reason} if reason else {}),
         **({"status_detail": _text(body, "purpose")} if turned_away else {}),
@@ -89,6 +92,13 @@ def _call(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, objec
         **_policy_in_force(body),
         "unmapped": unmapped,
     }
+
+
+def _alarm(body: Mapping[str, object]) -> Severity | None:
+    """Returns how bad it is that a call was made at all, or None where that is nothing."""
+    if honey_touches(body):
+        return Severity.HIGH
+    return Severity.MEDIUM if body.get("break_glass") is True else None
 
 
 def _policy(record: AuditRecord, body: Mapping[str, object]) -> Mapping[str, object]:
