@@ -133,7 +133,7 @@ class TokenStore(Protocol):
     ) -> Mapping[bytes, StoredToken]:
         """Locks and returns the live, unexpired tokens of the given blind indexes.
 
-        And damaged rows, as ``find_by_mac``.
+        And damaged rows, as ``find_by_mac``; of a blind index with two rows, one as damaged.
         """
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:

@@ -250,8 +250,14 @@ class PostgresTokenStore:
             return {}
         parameters = {**Index(space, scope, index_version).parameters(), "macs": ByteaArray(macs)}
         rows = execute(self._connection, lifetime_sql.LOCK_BY_MAC, parameters)
-        found = {cast("bytes", row[0]): _locked_token(row[1:]) for row in rows}
-        return {mac: row for mac, row in found.items() if row.state not in TOMBSTONES}
+        found: dict[bytes, StoredToken] = {}
+        for columns in rows:
+            mac, row = cast("bytes", columns[0]), _locked_token(columns[1:])
+            if row.state not in TOMBSTONES:
+                # Two of one value, where the index lost its key: neither is to be believed.
+                doubled = replace(row, ciphertext=b"", state=_DAMAGED)
+                found[mac] = doubled if mac in found else row
+        return found
 
     def lock_expired(self, limit: int) -> tuple[TokenSpace, Mapping[str, StoredToken]] | None:
         """Locks and returns live rows past their expiry, of one space."""
