@@ -106,7 +106,7 @@ class FreezeWatch:
     def note(self, freeze: Freeze, row: FreezeRow) -> None:
         """Takes what this process has just written."""
         with self._lock:
-            self._held.discard(freeze.target)
+            self._settle(freeze, self._known.get(freeze.target))
             noted = _Known(freeze.frozen, freeze.changed, freeze.touched, row, self._clock())
             self._take({**self._known, freeze.target: noted})
 
@@ -119,7 +119,16 @@ class FreezeWatch:
         if before is not None and _is_older(freeze, before):
             self._report(target, row, "is older than this server knows it")
             return before
+        self._settle(freeze, before)
         return _Known(freeze.frozen, freeze.changed, freeze.touched, row)
+
+    def _settle(self, freeze: Freeze, before: _Known | None) -> None:
+        """Holds a target no longer that was frozen, or lifted, since it was known.
+
+        Counting alone says nothing of later touches, which may be what it is held for.
+        """
+        if freeze.frozen or freeze.changed != (before.changed if before else None):
+            self._held.discard(freeze.target)
 
     def _take(self, known: dict[FreezeTarget, _Known]) -> None:
         self._known = known

@@ -121,3 +121,25 @@ def test_a_look_that_began_before_a_change_takes_nothing_back(watched: Watched) 
     watched.watch.note(freeze, ROWS.written(freeze))
     watched.watch.refresh((), began)
     assert (watched.answer(), watched.refused) == (Reason.PRINCIPAL_FROZEN, [])
+
+
+def test_who_is_held_stays_so_when_earlier_touches_are_counted(watched: Watched) -> None:
+    watched.look()
+    watched.watch.hold(TARGET)
+    counted = Freeze("default", TARGET, touched=1)
+    watched.watch.note(counted, ROWS.written(counted))
+    assert watched.answer() is Reason.PRINCIPAL_FROZEN
+    frozen = replace(counted, frozen=True, changed=SINCE)
+    watched.watch.note(frozen, ROWS.written(frozen))
+    lifted = replace(frozen, frozen=False, changed=SINCE + timedelta(minutes=1))
+    watched.watch.note(lifted, ROWS.written(lifted))
+    assert watched.answer() is None
+
+
+def test_another_process_lifts_what_is_held_beside_a_row_that_is_not_ours(
+    watched: Watched,
+) -> None:
+    watched.look(replace(row(1, frozen=False), mac=bytes(32)))
+    watched.watch.hold(TARGET)
+    watched.look(row(2, frozen=False))
+    assert watched.answer() is None
