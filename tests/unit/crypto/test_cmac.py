@@ -33,12 +33,15 @@ ANSWERS = {
 }
 
 
+MANY = 100  # times: so many go through arrays, few do not
+
+
+@pytest.mark.parametrize("times", [1, MANY], ids=["few", "many"])
 @pytest.mark.parametrize("key", [LONG, SHORT], ids=["aes-256", "aes-128"])
-def test_published_answers(key: bytes) -> None:
+def test_published_answers(key: bytes, times: int) -> None:
     answers = ANSWERS[key]
-    assert Cmac(key).digests([MESSAGE[:length] for length in answers]).hex() == "".join(
-        answers.values()
-    )
+    messages = [MESSAGE[:length] for length in answers]
+    assert Cmac(key).digests(messages * times).hex() == "".join(answers.values()) * times
 
 
 @given(st.lists(st.binary(max_size=70), max_size=8))
@@ -49,6 +52,7 @@ def test_a_batch_is_what_another_implementation_says_one_by_one(messages: list[b
         other.update(message)
         expected += other.finalize()
     assert Cmac(LONG).digests(messages) == expected
+    assert Cmac(LONG).digests(messages * MANY) == expected * MANY
 
 
 def test_a_key_of_another_length_is_refused_and_none_is_shown() -> None:
