@@ -123,6 +123,30 @@ def test_what_was_spent_is_replaced_beside_digests_that_stay(
     assert found(backend, space.tenant, made.id) == later
 
 
+def test_parts_come_with_the_lock(backend: Backend, space: TokenSpace) -> None:
+    made = row(space, now(backend), "granted")
+    parts = [
+        RevealPartRow(
+            space.tenant, made.id, at, bytes([at]) * 16, bytes([0, at]), 1, bytes([at]) * 32
+        )
+        for at in (0, 1, 200)
+    ]
+
+    def locked(tenant: str, reveal: UUID, *numbers: int) -> object:
+        found = backend.work.run(lambda each: each.reveals.lock_with_parts(tenant, reveal, numbers))
+        if found is None:
+            return None
+        assert abs(found[1] - now(backend)) < timedelta(minutes=1)
+        return found[0], found[2]
+
+    backend.work.run(lambda each: each.reveals.put(made, parts))
+    assert locked(space.tenant, made.id, 1, 2, 200) == (made, {1: parts[1], 200: parts[2]})
+    assert locked(space.tenant, made.id, 7) == (made, {})
+    assert locked(space.tenant, made.id) == (made, {})
+    assert locked(space.tenant, uuid4(), 1) is None
+    assert locked("another", made.id, 1) is None
+
+
 def test_rows_that_await_a_review_are_found_until_they_do_not(
     backend: Backend, space: TokenSpace
 ) -> None:

@@ -77,18 +77,19 @@ class EncryptionService:
             call, Action.DECRYPT, field, justification=justification
         )
 
+        names = [name_of_ciphertext(each) for each in ciphertexts if each and justification.grant]
+
         def work(
             transaction: Transaction, event: AuditEvent, grant: HeldGrant | None
         ) -> BytesResult:
             if grant is not None:
-                names = (name_of_ciphertext(each) for each in ciphertexts if each)
                 event = replace(event, charged=grant.charge(names))
             _check_context(context)
             versions: set[int] = set()
             plaintexts = [self._open(permit, item, context, versions) for item in ciphertexts]
             return _recorded(transaction, permit, event, plaintexts, versions)
 
-        return self._grants.carry_out(permit, len(ciphertexts), work, finish)
+        return self._grants.carry_out(permit, len(ciphertexts), work, finish, names)
 
     def _open(
         self, permit: FieldPermit, ciphertext: bytes, context: bytes, versions: set[int]

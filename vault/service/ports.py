@@ -339,6 +339,14 @@ class RevealStore(Protocol):
         With it the store's time as of when the lock was there.
         """
 
+    def lock_with_parts(
+        self, tenant: str, reveal: UUID, numbers: Sequence[int]
+    ) -> tuple[RevealRow, datetime, Mapping[int, RevealPartRow]] | None:
+        """As ``lock``, and those parts of these numbers that there are.
+
+        No part at all where the row was changed while its lock was waited for.
+        """
+
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         """Returns a row, None where there is none; locks nothing."""
 

@@ -146,7 +146,7 @@ class TokenizationService:
                 event = replace(event, charged=grant.charge(made.tokens))
             return self._record(transaction, event, permit, made)
 
-        answer = self._grants.carry_out(permit, items, work, finish)
+        answer = self._grants.carry_out(permit, items, work, finish, permit.tokens)
         token_spec.remember()
         return answer
 

@@ -20,6 +20,7 @@ __all__ = ["PostgresRevealStore"]
 _Row: TypeAlias = tuple[str, UUID, str, str, str, datetime, str, int, bytes, bool]
 
 _COLUMNS = "tenant, id, field, principal, state, ends, document, key_version, mac, awaits_review"
+_WIDTH = _COLUMNS.count(",") + 1
 _NOW = "SELECT clock_timestamp()"
 # The clock is read where the row comes out of its lock, not before that is waited for.
 _LOCK = f"""
@@ -27,6 +28,21 @@ WITH locked AS MATERIALIZED (
     SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b FOR UPDATE
 )
 SELECT {_COLUMNS}, clock_timestamp() FROM locked
+"""  # noqa: S608 - constants only
+# One row for all parts. They are read as of the statement's beginning, the locked row as of the
+# lock: whoever had the lock in between has written another MAC, and maybe other parts.
+_LOCK_WITH_PARTS = f"""
+WITH locked AS MATERIALIZED (
+    SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b FOR UPDATE
+)
+SELECT locked.*, clock_timestamp(), p.*
+FROM locked CROSS JOIN LATERAL (
+    SELECT array_agg(t.part::bigint), array_agg(t.digests), array_agg(t.spent),
+           array_agg(t.key_version::bigint), array_agg(t.mac)
+    FROM reveals AS seen JOIN reveal_tokens AS t ON t.tenant = %(tenant)b AND t.id = %(id)b
+    WHERE seen.tenant = %(tenant)b AND seen.id = %(id)b AND seen.mac = locked.mac
+      AND t.part = ANY (%(parts)b::bigint[])
+) AS p
 """  # noqa: S608 - constants only
 _FIND = f"""
 SELECT {_COLUMNS} FROM reveals WHERE tenant = %(tenant)b AND id = %(id)b
@@ -119,6 +135,20 @@ class PostgresRevealStore:
         *columns, now = rows[0]
         assert isinstance(now, datetime)
         return _row(tuple(columns)), now.astimezone(UTC)
+
+    def lock_with_parts(
+        self, tenant: str, reveal: UUID, numbers: Sequence[int]
+    ) -> tuple[RevealRow, datetime, Mapping[int, RevealPartRow]] | None:
+        """Locks and returns a row, the time, and parts; none if the row had to be waited for."""
+        parameters = {"tenant": tenant, "id": reveal, "parts": BigintArray(numbers)}
+        rows = execute(self._connection, _LOCK_WITH_PARTS, parameters)
+        if not rows:
+            return None
+        columns, (now, *arrays) = rows[0][:_WIDTH], rows[0][_WIDTH:]
+        assert isinstance(now, datetime)
+        cells = zip(*(cast("list[object] | None", each) or () for each in arrays), strict=True)
+        parts = {part.part: part for part in (_part((tenant, reveal, *each)) for each in cells)}
+        return _row(columns), now.astimezone(UTC), parts
 
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         """Returns a row, None where there is none; locks nothing."""

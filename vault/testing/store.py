@@ -291,6 +291,12 @@ class _Reveals:
         row = self._rows.get((tenant, reveal))
         return None if row is None else (row, self._now)
 
+    def lock_with_parts(
+        self, tenant: str, reveal: UUID, numbers: Sequence[int]
+    ) -> tuple[RevealRow, datetime, Mapping[int, RevealPartRow]] | None:
+        locked = self.lock(tenant, reveal)
+        return None if locked is None else (*locked, self.parts(tenant, reveal, numbers))
+
     def find(self, tenant: str, reveal: UUID) -> RevealRow | None:
         return self._rows.get((tenant, reveal))
 

@@ -5,11 +5,13 @@ Locks are taken in one order by every call: limits, budgets, the grant, its toke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import TypeVar
+from threading import Lock
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from vault.errors import Denied, Reason
@@ -17,7 +19,7 @@ from vault.model import AuditEvent
 from vault.policy.model import Field
 from vault.policy.views import RESERVED
 from vault.service.admission import Admission, FieldPermit
-from vault.service.ports import KeySource, RevealStore, Transaction
+from vault.service.ports import KeySource, RevealPartRow, RevealStore, Transaction
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
 from vault.service.reveal.rows import Refused, RevealRows, reveal_id
@@ -27,6 +29,44 @@ __all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "shown_by"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+_MAX_LAYOUTS = 10_000
+_LONGEST = 256  # characters of a token that is looked up before it is known to be one
+
+_Layout: TypeAlias = tuple[int, int]
+# Of a grant, and fixed since its first token: the version of its digests' key, and how many parts
+# it has.
+
+
+class _Layouts:
+    """The layouts of the grants that this process saw: of the latest ones.
+
+    They only let a call ask for the right parts: what it is answered is checked all the same.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._layouts: OrderedDict[tuple[str, str], _Layout] = OrderedDict()
+
+    def of(self, tenant: str, grant: str) -> _Layout | None:
+        with self._lock:
+            return self._layouts.get((tenant, grant))
+
+    def note(self, tenant: str, grant: str, layout: _Layout) -> None:
+        with self._lock:
+            self._layouts[tenant, grant] = layout
+            self._layouts.move_to_end((tenant, grant))
+            if len(self._layouts) > _MAX_LAYOUTS:
+                self._layouts.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What is known of a call's tokens before its grant is locked."""
+
+    layout: _Layout
+    tokens: frozenset[str] = field(repr=False)
+    digests: bytes = field(repr=False)
+    numbers: Sequence[int]
 
 
 class Grants:
@@ -35,6 +75,7 @@ class Grants:
     def __init__(self, admission: Admission, keys: KeySource, refused: Refused) -> None:
         self._admission = admission
         self._rows = RevealRows(keys, refused)
+        self._layouts = _Layouts()
 
     def carry_out(
         self,
@@ -42,10 +83,12 @@ class Grants:
         items: int,
         work: Callable[[Transaction, AuditEvent, HeldGrant | None], T],
         finish: Callable[[T], R],
+        tokens: Iterable[str] = (),
     ) -> R:
         """Runs an admitted call's work, under a grant where the call names one.
 
         Args:
+            tokens: what the grant will probably be charged: its parts come with its lock.
             work: takes the call's record so far, and the grant, locked and checked, which it
                 must charge; None where none is named.
             finish: as in ``Admission.carry_out``, which this is otherwise.
@@ -55,6 +98,7 @@ class Grants:
                 permit, items, lambda transaction: work(transaction, permit.event, None), finish
             )
         event = noted = permit.event
+        ahead = self._admission.attempt(permit, lambda: self._ahead(permit, tokens))
 
         def is_charged_already(transaction: Transaction) -> bool:
             nonlocal event
@@ -65,7 +109,7 @@ class Grants:
         def under_grant(transaction: Transaction) -> T:
             nonlocal noted
             noted = event
-            grant = self._lock(transaction.reveals, permit)
+            grant = self._lock(transaction.reveals, permit, ahead)
             noted = replace(event, grant=str(grant.id), break_glass=grant.break_glass)
             grant.check(permit)
             return work(transaction, noted, grant)
@@ -86,28 +130,54 @@ class Grants:
         row = None if wanted is None else store.find(permit.caller.tenant, wanted)
         return row is not None and self._rows.read(row, row.id).break_glass
 
-    def _lock(self, store: RevealStore, permit: FieldPermit) -> HeldGrant:
+    def _ahead(self, permit: FieldPermit, tokens: Iterable[str]) -> _Ahead | None:
+        """Returns what tokens are in a grant that this server knows, None where it does not."""
+        layout = self._layouts.of(permit.caller.tenant, permit.justification.grant)
+        distinct = frozenset(tokens) if layout is not None else frozenset()
+        # Nothing was parsed yet: a long one makes room for as much of every other.
+        if layout is None or max(map(len, distinct), default=0) > _LONGEST:
+            return None
+        version, parts = layout
+        digests = self._rows.digests_of(permit.space, permit.action, version, distinct)
+        return _Ahead(layout, distinct, digests, parts_of(digests, parts)) if digests else None
+
+    def _lock(self, store: RevealStore, permit: FieldPermit, ahead: _Ahead | None) -> HeldGrant:
         """Locks and returns the grant that a call names. Raises Denied, StoreUnavailable."""
         wanted = reveal_id(permit.justification.grant)
-        found = None if wanted is None else store.lock(permit.caller.tenant, wanted)
-        if found is None or wanted is None:
+        if wanted is None:
             raise _unknown()
-        row, now = found
+        found = store.lock_with_parts(permit.caller.tenant, wanted, ahead.numbers if ahead else ())
+        if found is None:
+            raise _unknown()
+        row, now, parts = found
         reveal = self._rows.read(row, wanted)
         caller = permit.caller
         if (str(caller.principal), caller.person) != (reveal.principal, reveal.person):
             raise _unknown()
-        return HeldGrant(store, self._rows, reveal, now)
+        layout = reveal.digest_version, len(reveal.spent)
+        self._layouts.note(caller.tenant, permit.justification.grant, layout)
+        known = ahead if ahead is not None and ahead.layout == layout else None
+        return HeldGrant(store, self._rows, reveal, now, known, parts)
 
 
 class HeldGrant:
     """A grant of the caller's, locked to the end of the transaction."""
 
-    def __init__(self, store: RevealStore, rows: RevealRows, reveal: Reveal, now: datetime) -> None:
+    def __init__(
+        self,
+        store: RevealStore,
+        rows: RevealRows,
+        reveal: Reveal,
+        now: datetime,
+        ahead: _Ahead | None,
+        parts: Mapping[int, RevealPartRow],
+    ) -> None:
         self._store = store
         self._now = now
         self._rows = rows
         self._reveal = reveal
+        self._ahead = ahead
+        self._parts = parts
 
     @property
     def id(self) -> UUID:
@@ -131,11 +201,12 @@ class HeldGrant:
         transaction must then end without a commit.
         """
         reveal = self._reveal
-        digests = self._rows.digests(reveal, list(set(tokens)))
+        digests, numbers = self._placed(frozenset(tokens))
         if not digests:
             return 0
-        numbers = parts_of(digests, len(reveal.spent))
-        stored = self._store.parts(reveal.tenant, reveal.id, numbers)
+        stored = self._parts
+        if any(number not in stored for number in numbers):
+            stored = self._store.parts(reveal.tenant, reveal.id, numbers)
         parts = [stored[number] for number in numbers if number in stored]
         for part in parts:
             self._rows.check_part(reveal, part)
@@ -147,6 +218,13 @@ class HeldGrant:
         changed = self._rows.with_spent(parts, counted.spent)
         self._store.update(self._rows.written(self._reveal), changed)
         return counted.tokens
+
+    def _placed(self, tokens: frozenset[str]) -> tuple[bytes, Sequence[int]]:
+        """Returns the tokens' digests, and the numbers of the parts that they are in."""
+        if self._ahead is not None and self._ahead.tokens == tokens:
+            return self._ahead.digests, self._ahead.numbers
+        digests = self._rows.digests(self._reveal, tokens)
+        return digests, parts_of(digests, len(self._reveal.spent))
 
 
 def name_of_ciphertext(ciphertext: bytes) -> str:

@@ -15,7 +15,7 @@ from vault.crypto.cmac import Cmac
 from vault.crypto.field_key import MacKey
 from vault.crypto.row_mac import Cell
 from vault.errors import DecryptionFailed, Denied, Reason
-from vault.model import Action, Person
+from vault.model import Action, Person, TokenSpace
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow, RevealStore
 from vault.service.reveal.lifecycle import not_found
@@ -94,11 +94,18 @@ class RevealRows:
             with suppress(Denied):
                 yield self.read(row, row.id)
 
-    def digests(self, reveal: Reveal, tokens: Sequence[str]) -> bytes:
+    def digests(self, reveal: Reveal, tokens: Iterable[str]) -> bytes:
         """Returns the digests of token cores, or of what stands for ciphertexts, in order."""
-        rows = self._keys.audit_key(reveal.tenant, reveal.digest_version).rows
+        space = TokenSpace(reveal.tenant, reveal.field)
+        return self.digests_of(space, reveal.action, reveal.digest_version, tokens)
+
+    def digests_of(
+        self, space: TokenSpace, action: Action, version: int, tokens: Iterable[str]
+    ) -> bytes:
+        """Returns ``digests`` as those of any reveal on a field and for an action are."""
+        rows = self._keys.audit_key(space.tenant, version).rows
         # No row is of such a table: what is no MAC of one is a key.
-        key = Cmac(rows.mac(_DIGEST_KEYS[reveal.action], [reveal.tenant, reveal.field]))
+        key = Cmac(rows.mac(_DIGEST_KEYS[action], [space.tenant, space.field]))
         return key.digests([token.encode("utf-8", "surrogatepass") for token in tokens])
 
     def written_parts(self, reveal: Reveal, parts: Mapping[int, Tokens]) -> list[RevealPartRow]:

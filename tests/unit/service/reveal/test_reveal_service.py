@@ -54,6 +54,7 @@ principals:
   - {jwt: {issuer: "https://idp.example.org", audience: v, claim: groups, value: officers}, roles: [officer]}
 """  # noqa: E501
 CARDS = ["4929309216280011", "4539578763621486", "4716258050958645"]
+UNKNOWN = "there is no such grant of yours"
 PURPOSE = Justification("fraud_case")
 
 
@@ -177,6 +178,23 @@ def test_each_token_is_shown_as_often_as_the_request_says(harness: Harness) -> N
     assert harness.read(grant, twice).values == [CARDS[0]] * 2  # one answer, one showing
     harness.read(grant, twice)
     assert refusal(lambda: harness.read(grant, twice)).reason is Reason.GRANT_EXHAUSTED
+
+
+def test_tokens_that_are_written_or_asked_for_otherwise_are_the_grants(harness: Harness) -> None:
+    grant = harness.granted(times=4)
+    first = harness.cards[0]
+    spaced = " ".join(first[at : at + 4] for at in range(0, 16, 4))
+    assert harness.read(grant, [first]).values == CARDS[:1]
+    # The grant is known from here on: what is asked for is looked up before its lock.
+    assert harness.read(grant, [first, first]).values == [CARDS[0]] * 2
+    written = harness.read(grant, [spaced])
+    assert written.values[0].replace(" ", "") == CARDS[0]
+    assert harness.read(grant, [first, "x" * 100_000, "nothing"]).values == [CARDS[0], "", ""]
+    assert refusal(lambda: harness.read(grant, [first])).reason is Reason.GRANT_EXHAUSTED
+    assert [each.charged for each in harness.work.events][-5:] == [1, 1, 1, 1, 0]
+    # Another tenant's caller knows no more of it than of any other.
+    other = replace(ANALYST, tenant="another")
+    assert refusal(lambda: harness.read(grant, who=other)).message == UNKNOWN
 
 
 def test_vaultless_fields_have_grants_too(harness: Harness) -> None:
