@@ -288,6 +288,7 @@ def test_the_wire_has_it_all(harness: Harness) -> None:
         pb.AccessSubject(type="spiffe", id="x", groups=[pb.AccessGroup()]),
         pb.AccessSubject(type="jwt", id="i#s", groups=[pb.AccessGroup()] * 201),
         pb.AccessSubject(type="jwt", id=f"{IDP}#{'x' * 512}"),
+        pb.AccessSubject(type="jwt", id=f"{IDP}#a\0b"),
         pb.AccessSubject(type="jwt", id="i#s", groups=[pb.AccessGroup(value="x" * 513)]),
     ],
 )
