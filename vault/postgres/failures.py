@@ -164,7 +164,7 @@ def translate(error: BaseException) -> StoreUnavailable:
         return LockTimeout(_MESSAGES[state])
     if isinstance(error, PoolTimeout):
         return StoreUnavailable("no database connection is free", reason=Reason.OVERLOADED)
-    if (state.startswith(_BUGS) and state not in _SETUP) or isinstance(error, ValueError):
+    if (state.startswith(_BUGS) and state not in _SETUP) or _is_encoding(error, state):
         at = _place(original)
         failure = StoreUnavailable(f"the database refused a statement ({state or 'encoding'}){at}")
         failure.reason = Reason.INTERNAL
@@ -253,6 +253,13 @@ def discarded(*kinds: type[BaseException]) -> _Discarding:
 
 def _original(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_encoding(error: BaseException, state: str) -> bool:
+    """Returns whether the driver could not write, or read, a value: the database is there."""
+    return isinstance(error, ValueError) or (
+        not state and isinstance(_original(error), psycopg.DataError)
+    )
 
 
 def _log_entry(error: BaseException, state: str, known: ExplainedError | None) -> dict[str, str]:

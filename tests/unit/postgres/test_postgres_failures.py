@@ -25,6 +25,7 @@ from vault.postgres.failures import Conflict, sqlstate_of, translate
         (errors.UniqueViolation("canary"), Reason.INTERNAL, False, "23505"),
         (errors.SyntaxError("canary"), Reason.INTERNAL, False, "42601"),
         (ValueError("canary"), Reason.INTERNAL, False, "encoding"),
+        (psycopg.DataError("canary"), Reason.INTERNAL, False, "encoding"),
         (psycopg.OperationalError("canary"), Reason.STORE_UNAVAILABLE, True, "not available"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
