@@ -143,7 +143,8 @@ FROM (SELECT {_SEALED} {tokens} OFFSET 0) AS t (token, ciphertext, key_version, 
 def _columns_by_mac(indexed: str, led: str) -> str:
     return f"""
 WITH led AS MATERIALIZED ({indexed}), found AS ({_columns_of(led)}), named AS (
-    SELECT string_agg(token, ''), string_agg(int4send(octet_length(token)), ''),
+    SELECT string_agg(coalesce(token, ''), ''),
+           string_agg(int4send(coalesce(octet_length(token), 0)), ''),
            string_agg(mac, ''), string_agg(int4send(octet_length(mac)), '')
     FROM led
 )

@@ -44,6 +44,8 @@ DAMAGE = (
     "UPDATE token_index SET token = '20' WHERE token = '21'",
     "UPDATE token_index SET token = 'nowhere' WHERE token = '22'",
     "UPDATE tokens SET state = 'erased' WHERE token = '23'",
+    "ALTER TABLE token_index ALTER token DROP NOT NULL",
+    "UPDATE token_index SET token = NULL WHERE token = '24'",
 )
 
 
