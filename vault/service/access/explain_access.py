@@ -219,7 +219,10 @@ def _approval(decision: Allow, action: Action) -> tuple[Reason | None, str]:
     if not decision.approvals or action not in _READ:
         return None, ""
     asked = " or ".join(map(str, decision.approvals))
-    return Reason.APPROVAL_REQUIRED, f"it takes a grant, approved by {asked}"
+    message = f"it takes a grant, approved by {asked}"
+    if any(each.break_glass for each in decision.approvals):
+        message += "; in an emergency, one is given at once (break_glass)"
+    return Reason.APPROVAL_REQUIRED, message
 
 
 def _enough(budgets: Sequence[BudgetLeft]) -> bool:

@@ -42,8 +42,11 @@ roles:
   analyst:
     - {fields: [card], allow: [detokenize], view: full, purposes: [fraud], budget: [{values: 3, per: 1h}, {values: 9, per: 1d}]}
     - {fields: [card], allow: [detokenize], view: masked, networks: [10.1.0.0/16], hours: {days: [mon], from: "08:00", to: "18:00", zone: UTC}}
-  asker: [{fields: [ssn], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead}], grant_ttl: 1h}]
-  lead: [{fields: [ssn], allow: [approve_reveal]}]
+  asker:
+    - {fields: [ssn], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead}], grant_ttl: 1h}
+    - {fields: [card], allow: [request_reveal, detokenize], view: full, approvals: [{of: lead}], grant_ttl: 1h,
+       break_glass: {grant_ttl: 15m, budget: {values: 2, per: 1d}, review: {of: lead}}}
+  lead: [{fields: [ssn, card], allow: [approve_reveal]}]
   barred: [{fields: [card], deny: [detokenize]}]
   auditor: [{allow: [explain_others]}]
 principals:
@@ -169,6 +172,17 @@ def test_an_approval_is_missing_until_there_is_a_grant(harness: Harness) -> None
     assert answer.reason is Reason.APPROVAL_REQUIRED
     assert answer.message == "it takes a grant, approved by 1 x lead"
     assert harness.ask("asker", AccessQuestion("request_reveal", "ssn")).reason is None
+
+
+def test_a_grant_that_an_emergency_gives_at_once_is_told_of(harness: Harness) -> None:
+    answer = harness.ask("asker", AccessQuestion("detokenize", "card"))
+    assert answer.reason is Reason.APPROVAL_REQUIRED
+    assert answer.message == (
+        "it takes a grant, approved by 1 x lead; "
+        "in an emergency, one is given at once (break_glass)"
+    )
+    (entry,) = answer.explanation.entries
+    assert "break_glass 2 per 1d, for 15m, reviewed by 1 x lead" in entry.says
 
 
 def test_a_deny_decides(harness: Harness) -> None:
