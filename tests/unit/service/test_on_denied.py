@@ -10,7 +10,8 @@ from vault.errors import BudgetInvalid, Denied, Reason
 from vault.model import Failure, Justification, OnDenied
 from vault.policy.reading.load import parse_policy
 from vault.service.ports import unchanged
-from vault.service.reveal.asking import RequestService, RevealRequest
+from vault.service.reveal.asking import RequestService
+from vault.service.reveal.request import RevealRequest
 
 if TYPE_CHECKING:
     from tests.unit.service.conftest import ServiceHarness

@@ -10,7 +10,8 @@ from vault.errors import InvalidRequest
 from vault.rpc.methods.messages import justification, timestamp
 from vault.rpc.methods.registry import EncodedResponse, Rpc, RpcDefinition
 from vault.service.call import Call
-from vault.service.reveal.asking import RequestService, RevealRequest
+from vault.service.reveal.asking import RequestService
+from vault.service.reveal.request import RevealRequest
 from vault.service.reveal.reveals import RevealService
 from vault.service.reveal.status import RevealStatus
 from vault.v1 import reveal_service_pb2 as pb

@@ -4,63 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as dataclass_field
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import TypeAlias
 from uuid import uuid4
 
 from vault.errors import Denied, InvalidRequest, Reason
-from vault.model import Action, ChargedBudget, Justification
+from vault.model import Action, ChargedBudget
 from vault.policy.approvals import Approvals, BreakGlass
 from vault.policy.budgets import Allowance
 from vault.service.admission import Admission, FieldPermit
 from vault.service.call import Call
-from vault.service.columns import parse_tokens
 from vault.service.notices.notices import Notices
 from vault.service.ports import KeySource, RevealStore, Transaction, unchanged
 from vault.service.reveal import lifecycle
-from vault.service.reveal.grants import name_of_ciphertext, shown_by
+from vault.service.reveal.grants import shown_by
 from vault.service.reveal.model import MAX_PARTS, Participant, Reveal, State, parts_for
 from vault.service.reveal.owed import tell
-from vault.service.reveal.rows import Refused, RevealRows, Tokens, each_digest, part_of
+from vault.service.reveal.request import RevealRequest, checked
+from vault.service.reveal.requested_tokens import RequestedTokens
+from vault.service.reveal.rows import Refused, RevealRows
 from vault.service.reveal.status import RevealStatus, participant, status_of
 
-__all__ = ["MAX_TOKENS", "RequestService", "RevealRequest"]
+__all__ = ["RequestService"]
 
-MAX_TOKENS = 100_000
-_MAX_REASON = 500
-_MAX_TIMES = 100
 _MAX_WAITING = 100
 _MAX_UNREVIEWED = 1000
-_COVERING = 20
-"""How many of the requester's own are looked through for one that covers a new request."""
-
-
-@dataclass(frozen=True, slots=True)
-class RevealRequest:
-    """What somebody asks to see, or tokens that they add to it.
-
-    Attributes:
-        ciphertexts: to be decrypted, in place of tokens.
-        reveal: id of the draft that tokens are added to, or empty for a new one.
-        lifetime: of the grant, or None for as long as the policy allows.
-        times: how often each token may be shown.
-        more: whether it stays a draft, because more tokens follow.
-        break_glass: whether it is an emergency, in which nobody approves first.
-    """
-
-    field: str
-    view: str
-    justification: Justification = dataclass_field(repr=False)
-    reason: str = dataclass_field(repr=False)
-    tokens: Sequence[str] = dataclass_field(repr=False)
-    ciphertexts: Sequence[bytes] = dataclass_field(default=(), repr=False)
-    reveal: str = ""
-    lifetime: timedelta | None = None
-    times: int = 1
-    more: bool = False
-    break_glass: bool = False
 
 
 _Note: TypeAlias = Callable[[Reveal], None]
@@ -87,6 +56,7 @@ class RequestService:
         self._admission = admission
         self._notices = notices or Notices(keys)
         self._rows = RevealRows(keys, refused)
+        self._tokens = RequestedTokens(self._rows)
         self._keys = keys
         self._alert = alert
 
@@ -99,7 +69,7 @@ class RequestService:
             call, Action.REQUEST_REVEAL, ask.field, ask.view, ask.justification, ask.tokens
         )
         who = participant(self._admission, call, ask.field)
-        cores = self._admission.attempt(permit, lambda: _checked(permit, who, ask))
+        cores = self._admission.attempt(permit, lambda: checked(permit, who, ask))
         if ask.break_glass:
             return self._break_glass(call, permit, who, ask, cores)
 
@@ -108,11 +78,11 @@ class RequestService:
             now = store.now()
             draft = self._draft(store, call, permit, who, ask, len(cores), now)
             note(draft)
-            reveal, parts = self._with_tokens(store, draft, cores)
+            reveal, parts = self._tokens.added(store, draft, cores)
             known = None
             if not ask.more:
                 reveal = lifecycle.open_request(reveal, now)
-                known = self._covering(store, reveal, parts, now)
+                known = self._tokens.covering(store, reveal, parts, now)
             if known is None:
                 store.put(self._rows.written(reveal), self._rows.written_parts(reveal, parts))
                 tell(self._notices, transaction.outbox, draft, reveal, now)
@@ -139,7 +109,7 @@ class RequestService:
             self._check_reviewed(store, call, who)
             now = store.now()
             draft = self._new(call, permit, who, ask, len(cores), now)
-            with_tokens, parts = self._with_tokens(store, draft, cores)
+            with_tokens, parts = self._tokens.added(store, draft, cores)
             reveal = lifecycle.break_glass(with_tokens, rule, now)
             store.put(self._rows.written(reveal), self._rows.written_parts(reveal, parts))
             tell(self._notices, transaction.outbox, draft, reveal, now)
@@ -203,7 +173,7 @@ class RequestService:
         if ask.reveal:
             found, now = self._rows.locked(store, call.caller.tenant, ask.reveal)
             lifecycle.check_requester(found, who)
-            action = _action(ask) if ask.tokens or ask.ciphertexts else found.action
+            action = ask.action if ask.tokens or ask.ciphertexts else found.action
             asked = permit.field.name, permit.view, action
             if (found.field, found.view, found.action) != asked:
                 raise InvalidRequest("the draft is of another field, view or kind")
@@ -246,7 +216,7 @@ class RequestService:
             # Of a draft nobody knows how many there will be.
             spent=(0,) * (MAX_PARTS if ask.more else parts_for(cores)),
             digest_version=self._keys.audit_key(call.caller.tenant).version,
-            action=_action(ask),
+            action=ask.action,
         )
 
     def _check_waiting(self, store: RevealStore, call: Call) -> None:
@@ -256,103 +226,10 @@ class RequestService:
                 f"{_MAX_WAITING} requests of yours wait for approval: withdraw some first"
             )
 
-    def _with_tokens(
-        self, store: RevealStore, reveal: Reveal, cores: Sequence[str]
-    ) -> tuple[Reveal, dict[int, Tokens]]:
-        """Returns a draft with more tokens, and every part that they are in."""
-        wanted: dict[int, Tokens] = {}
-        for digest in each_digest(self._rows.digests(reveal, cores)):
-            wanted.setdefault(part_of(digest, len(reveal.spent)), {})[digest] = 0
-        stored = store.parts(reveal.tenant, reveal.id, sorted(wanted)) if wanted else {}
-        added = 0
-        for number, tokens in wanted.items():
-            row = stored.get(number)
-            before = {} if row is None else self._rows.read_part(reveal, row)
-            added += len(tokens.keys() - before.keys())
-            wanted[number] = {**before, **tokens}
-        if reveal.tokens + added > MAX_TOKENS:
-            raise InvalidRequest(f"a reveal is of at most {MAX_TOKENS:,} tokens: split it")
-        return replace(reveal, tokens=reveal.tokens + added), wanted
-
-    def _covering(
-        self, store: RevealStore, reveal: Reveal, parts: dict[int, Tokens], now: datetime
-    ) -> Reveal | None:
-        """Returns an open or granted request of the same that covers this one, if any."""
-        # A draft's tokens of earlier calls are in parts that this call has not read.
-        mine = self._all_tokens(store, reveal, parts)
-        rows = store.of_principal(reveal.tenant, reveal.principal, _COVERING)
-        for other in self._rows.genuine(row for row in rows if row.id != reveal.id):
-            if _alike(other, reveal, now):
-                theirs = self._all_tokens(store, other, {})
-                left = {digest for digest, count in theirs.items() if count < other.times}
-                if other.times >= reveal.times and mine.keys() <= left:
-                    return other
-        return None
-
-    def _all_tokens(self, store: RevealStore, reveal: Reveal, known: dict[int, Tokens]) -> Tokens:
-        rows = store.parts(reveal.tenant, reveal.id, range(len(reveal.spent)))
-        tokens: Tokens = {}
-        for number in range(len(reveal.spent)):
-            if number in known:
-                tokens |= known[number]
-            elif number in rows:
-                tokens |= self._rows.read_part(reveal, rows[number])
-        return tokens
-
-
-def _checked(permit: FieldPermit, who: Participant, ask: RevealRequest) -> Sequence[str]:
-    """Returns the token cores of a request that is well formed. Raises Denied, InvalidRequest."""
-    if who.person is None:
-        raise Denied(
-            "reveals are requested by people: log in, with a token that says who you are",
-            reason=Reason.PERSON_REQUIRED,
-        )
-    if not ask.reveal and not (ask.reason.strip() and ask.reason.isprintable()):
-        raise InvalidRequest("say why, in one line: those who approve read it")
-    if len(ask.reason) > _MAX_REASON:
-        raise InvalidRequest(f"a reason has at most {_MAX_REASON} characters")
-    if not 1 <= ask.times <= _MAX_TIMES:
-        raise InvalidRequest(f"each token is shown 1 to {_MAX_TIMES} times")
-    if ask.lifetime is not None and ask.lifetime < timedelta(seconds=1):
-        raise InvalidRequest("the lifetime is shorter than a second")
-    if ask.ciphertexts:
-        if ask.tokens:
-            raise InvalidRequest("a request has tokens or ciphertexts, not both")
-        if not all(ask.ciphertexts):
-            raise InvalidRequest("a ciphertext is empty: leave empty items out")
-        return [name_of_ciphertext(each) for each in ask.ciphertexts]
-    column = parse_tokens(ask.tokens, permit.field.format, permit.caller.deadline)
-    if column.failures:
-        raise InvalidRequest(
-            f"item {min(column.failures)} is not of the form of this field's tokens"
-        )
-    return column.cores
-
-
-def _action(ask: RevealRequest) -> Action:
-    return Action.DECRYPT if ask.ciphertexts else Action.DETOKENIZE
-
 
 def _easiest(approvals: Sequence[Approvals]) -> Approvals:
     """Returns, of what several rules of the requester's ask for, what takes fewest people."""
     return min(approvals, key=lambda each: (each.people, -each.grant_ttl, str(each)))
-
-
-def _alike(one: Reveal, other: Reveal, now: datetime) -> bool:
-    same = all(
-        getattr(one, name) == getattr(other, name)
-        for name in (
-            "field",
-            "view",
-            "shows",
-            "purpose",
-            "ticket",
-            "person",
-            "digest_version",
-            "action",
-        )
-    )
-    return same and one.state_at(now) in (State.OPEN, State.GRANTED)
 
 
 def _emergency(permit: FieldPermit, ask: RevealRequest) -> tuple[Approvals, BreakGlass]:

@@ -15,7 +15,7 @@ from vault.model import Justification, Person
 from vault.policy.freezes import FreezeRule
 from vault.service.honey.alarm import read_touched
 from vault.service.ports import unchanged
-from vault.service.reveal.asking import RevealRequest
+from vault.service.reveal.request import RevealRequest
 
 VALUES = ["219-09-9999", "219-09-9998", "219-09-9997", "219-09-9996"]
 ANN = Person("https://idp", "oid", "ann")

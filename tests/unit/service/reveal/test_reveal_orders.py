@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.service.reveal.test_reveal_service import CARDS, PURPOSE, TEXT, Harness, caller
 from vault.errors import Reason, RequestError
 from vault.policy.reading.load import parse_policy
-from vault.service.reveal.asking import RevealRequest
+from vault.service.reveal.request import RevealRequest
 
 ASKED = "[{of: lead, not_same_group: true}]"
 POLICIES = {

@@ -20,8 +20,9 @@ from vault.service.call import Call
 from vault.service.encryption import EncryptionService
 from vault.service.ports import unchanged
 from vault.service.results import ColumnResult
-from vault.service.reveal.asking import RequestService, RevealRequest
+from vault.service.reveal.asking import RequestService
 from vault.service.reveal.model import State
+from vault.service.reveal.request import RevealRequest
 from vault.service.reveal.reveals import RevealService
 from vault.service.reveal.status import RevealStatus
 from vault.service.tokenization import TokenizationService
