@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from vault.cli.connection import ConnectionOptions
 from vault.cli.options import JsonOption, with_option_groups
-from vault.cli.printable import one_line
+from vault.cli.printable import table
 from vault.v1 import freeze_service_pb2 as pb
 
 __all__ = ["app"]
@@ -101,21 +101,17 @@ def _table(statuses: Sequence[pb.FreezeStatus]) -> Sequence[str]:
     rows = [
         (
             _state(each),
-            one_line(_name(each.target)),
+            _name(each.target),
             f"{each.touches:,}",
             f"{each.change_time.ToDatetime():%Y-%m-%d %H:%M} UTC"
             if each.HasField("change_time")
             else "-",
-            one_line(each.changed_by) or "-",
-            one_line(each.reason) or "-",
+            each.changed_by or "-",
+            each.reason or "-",
         )
         for each in statuses
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
+    return table(head, rows)
 
 
 def _state(status: pb.FreezeStatus) -> str:

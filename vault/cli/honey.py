@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from vault.cli.connection import ConnectionOptions
 from vault.cli.options import JsonOption, with_option_groups
-from vault.cli.printable import one_line
+from vault.cli.printable import table
 from vault.v1 import honey_service_pb2 as pb
 
 __all__ = ["app"]
@@ -96,18 +96,14 @@ def _table(sets: Sequence[pb.HoneySet]) -> Sequence[str]:
         (
             each.id,
             "FORGED ROW" if each.forged else "active" if each.active else "retired",
-            one_line(each.field),
-            one_line(each.label) or "-",
+            each.field,
+            each.label or "-",
             f"{each.tokens:,}",
             f"{each.create_time.ToDatetime():%Y-%m-%d %H:%M} UTC"
             if each.HasField("create_time")
             else "-",
-            one_line(each.principal) or "-",
+            each.principal or "-",
         )
         for each in sets
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
+    return table(head, rows)

@@ -12,7 +12,7 @@ import typer
 
 from vault.cli.databases import service_engine
 from vault.cli.extras import needs_server
-from vault.cli.printable import one_line
+from vault.cli.printable import table
 from vault.cli.server import ConfigOption
 
 if TYPE_CHECKING:
@@ -43,23 +43,20 @@ def list_keys(config: ConfigOption) -> None:
     """
     with _store(config) as store:
         records = store.all()
-    rows = [_HEAD]
-    for record in records:
-        rows.append(
-            (
-                record.tenant,
-                record.field or "-",
-                record.purpose,
-                str(record.version),
-                "yes" if record.active else "no",
-                f"{record.uses:,}" if record.purpose == "field" else "-",
-                record.created.isoformat(timespec="seconds") if record.created else "-",
-            )
+    rows = [
+        (
+            record.tenant,
+            record.field or "-",
+            record.purpose,
+            str(record.version),
+            "yes" if record.active else "no",
+            f"{record.uses:,}" if record.purpose == "field" else "-",
+            record.created.isoformat(timespec="seconds") if record.created else "-",
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+        for record in records
+    ]
+    for line in table(_HEAD, rows):
+        typer.echo(line)
     if any(record.uses for record in records):
         typer.echo(f"\n{_RESERVED}")
 

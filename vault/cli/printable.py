@@ -7,11 +7,11 @@ and a terminal obeys them: it hides lines, or overwrites others.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-__all__ = ["one_line", "printable", "printable_streams", "without_controls"]
+__all__ = ["one_line", "printable", "printable_streams", "table", "without_controls"]
 
 _KEPT = "\n\t"
 
@@ -31,6 +31,16 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Returns printable text without line ends of its own: it cannot pose as another line."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[str]:
+    """Returns the lines of a table, a row each, its columns as wide as what is in them."""
+    lines = [[one_line(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
 
 
 def without_controls(text: str) -> str:

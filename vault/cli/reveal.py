@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from vault.cli.connection import ConnectionOptions
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption, with_option_groups
-from vault.cli.printable import one_line
+from vault.cli.printable import one_line, table
 from vault.cli.receipts import ReceiptsOption, receipts_file
 from vault.duration import parse_duration
 from vault.v1 import reveal_service_pb2 as pb
@@ -275,19 +275,15 @@ def _table(reveals: Sequence[pb.Reveal]) -> Sequence[str]:
             _state(each)
             + (" BREAK-GLASS" if each.break_glass else "")
             + (" *" if each.may_decide else " !" if each.may_review else ""),
-            one_line(each.person),
+            each.person,
             f"{each.field} {each.view}",
             f"{each.tokens:,}",
             _time(each),
-            one_line(each.reason),
+            each.reason,
         )
         for each in reveals
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
+    lines = [*table(head, rows)]
     if any(each.may_decide for each in reveals):
         lines.append("* waits for your decision: tokenvault reveal approve ID, or deny ID")
     if any(each.may_review for each in reveals):
