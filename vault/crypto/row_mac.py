@@ -63,7 +63,7 @@ class RowMacKey(Secret):
             expected = self.mac(table, row)
         except ValueError:
             return False
-        return compare_digest(expected, mac)
+        return compare_digest(expected, mac or b"")  # NULL where its NOT NULL was dropped
 
 
 def _encode(cell: Cell) -> bytes:

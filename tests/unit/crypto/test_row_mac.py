@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import combinations
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -75,6 +76,11 @@ def test_a_row_that_cannot_be_encoded_is_no_row_of_ours() -> None:
             KEY.mac("t", [odd])
         assert not KEY.verify("t", [odd], bytes(32))
     assert not KEY.verify("t", ["\ud800"], bytes(32))
+
+
+def test_a_row_without_a_mac_is_no_row_of_ours() -> None:
+    # As psycopg reads NULL, where the owner has dropped the column's NOT NULL.
+    assert not KEY.verify("t", ROW, cast("bytes", None))
 
 
 def test_no_key_of_a_tenants_root_is_another() -> None:
