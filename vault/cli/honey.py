@@ -49,7 +49,7 @@ def add(
         raise typer.BadParameter("there is no token in --file")
     with connection.open() as client:
         made = client.honey.add(field, label, tokens)
-    _show([made], as_json)
+    _show(made, as_json)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def retire(
     """Has the tokens of a set be honey no more."""
     with connection.open() as client:
         made = client.honey.retire(honey_set)
-    _show([made], as_json)
+    _show(made, as_json)
 
 
 @app.command("list")
@@ -72,17 +72,14 @@ def list_(*, as_json: JsonOption = False, connection: ConnectionOptions) -> None
     """Lists the sets. Never a token."""
     with connection.open() as client:
         found = client.honey.list()
-    if not found and not as_json:
-        typer.echo("no honey tokens")
-    else:
-        _show(found, as_json)
-
-
-def _show(sets: Sequence[pb.HoneySet], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([_document(each) for each in sets]))
-    else:
-        typer.echo("\n".join(_table(sets)))
+        typer.echo(json.dumps([_document(each) for each in found]))
+        return
+    typer.echo("\n".join(_table(found)) if found else "no honey tokens")
+
+
+def _show(honey: pb.HoneySet, as_json: bool) -> None:
+    typer.echo(json.dumps(_document(honey)) if as_json else "\n".join(_table([honey])))
 
 
 def _document(honey: pb.HoneySet) -> Mapping[str, object]:

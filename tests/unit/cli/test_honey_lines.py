@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from vault.cli.honey import _document, _table
+from vault.cli.honey import _document, _show, _table
 from vault.cli.main import app
 from vault.v1 import honey_service_pb2 as pb
 
@@ -34,6 +36,11 @@ def test_a_list_says_where_since_when_and_by_whom() -> None:
 
 def test_json_says_what_is_false_too() -> None:
     assert _document(pb.HoneySet(id="a")) == {"id": "a", "active": False}
+
+
+def test_one_set_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    _show(pb.HoneySet(id="a", active=True), as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"id": "a", "active": True}
 
 
 def test_no_token_is_no_set(tmp_path: Path) -> None:
