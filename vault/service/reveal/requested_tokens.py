@@ -80,6 +80,7 @@ def _alike(one: Reveal, other: Reveal, now: datetime) -> bool:
             "person",
             "digest_version",
             "action",
+            "break_glass",
         )
     )
     return same and one.state_at(now) in (State.OPEN, State.GRANTED)

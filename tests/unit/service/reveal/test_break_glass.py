@@ -97,6 +97,15 @@ def test_it_is_alerted_told_and_marked(harness: Emergencies) -> None:
     assert len(harness.alerts) == 1
 
 
+def test_who_asks_for_approval_is_not_answered_with_an_emergencys_grant(
+    harness: Emergencies,
+) -> None:
+    made = harness.break_glass()
+    asked = harness.request()
+    assert (asked.state, asked.reveal.break_glass) == (State.OPEN, False)
+    assert asked.reveal.id != made.reveal.id
+
+
 def test_nobody_has_a_second_one_before_the_review(harness: Emergencies) -> None:
     made = harness.break_glass(tokens=harness.cards[:1])
     again = refusal(lambda: harness.break_glass(tokens=harness.cards[1:2]))
