@@ -77,8 +77,11 @@ lowest: $(VENV)/lowest/.installed $(VENV)/lowest-plain/.installed
 
 # A file's tests share their servers, so a file is what a process takes, in tests/conftest.py's order.
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# One process more than there are processors: tests of servers wait for a part of their time.
+PROCESSORS := import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
 
 test: install
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(( $$($(BIN)/python -c "$(PROCESSORS)") + 1 )) \
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not soak and not bench and not alone"
 	$(BIN)/pytest -m alone tests/e2e
 
