@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vault.cli.audit.bodies import read_body, text_of
 from vault.v1.audit_service_pb2 import AuditRecord
 
 __all__ = ["OUTCOMES", "Figures", "Sum", "Use"]
@@ -56,7 +56,7 @@ class Figures:
     def feed(self, record: AuditRecord) -> None:
         """Takes a record; those of no call count as records only."""
         self.records += 1
-        body = _body(record)
+        body = read_body(record)
         if record.pruned:
             self.pruned += 1
             return
@@ -65,10 +65,10 @@ class Figures:
             return
         if body.get("kind") != "call":
             return
-        one = Sum(Counter([_text(body, "outcome")]), _values(body))
-        use = Use(_who(body), _text(body, "field"), _purpose(body))
+        one = Sum(Counter([text_of(body, "outcome")]), _values(body))
+        use = Use(_who(body), text_of(body, "field"), _purpose(body))
         self.uses.setdefault(use, Sum()).add(one)
-        self.days.setdefault(_text(body, "time")[:10], Sum()).add(one)
+        self.days.setdefault(text_of(body, "time")[:10], Sum()).add(one)
 
     def by(self, name: str) -> dict[str, Sum]:
         """Returns the sums by one of who, field and purpose."""
@@ -78,30 +78,18 @@ class Figures:
         return sums
 
 
-def _body(record: AuditRecord) -> Mapping[str, object] | None:
-    try:
-        body = json.loads(record.body)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _text(body: Mapping[str, object], name: str) -> str:
-    return str(body.get(name, ""))
-
-
 def _purpose(body: Mapping[str, object]) -> str:
     # Refused calls that share a record have the message there that they were answered with.
-    return _text(body, "purpose") if _text(body, "rpc") != "*" else ""
+    return text_of(body, "purpose") if text_of(body, "rpc") != "*" else ""
 
 
 def _who(body: Mapping[str, object]) -> str:
     person = body.get("person")
-    return _text(person, "value") if isinstance(person, dict) else _text(body, "principal")
+    return text_of(person, "value") if isinstance(person, dict) else text_of(body, "principal")
 
 
 def _values(body: Mapping[str, object]) -> int:
     counts = body.get("counts")
     found = counts.get("ok", 0) if isinstance(counts, dict) else 0
-    shown = _text(body, "outcome") == "allowed" and _text(body, "rpc") in _SHOWING
+    shown = text_of(body, "outcome") == "allowed" and text_of(body, "rpc") in _SHOWING
     return found if isinstance(found, int) and shown else 0

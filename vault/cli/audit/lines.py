@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from vault.cli.audit.bodies import read_body
 from vault.cli.printable import one_line, without_controls
 from vault.v1.audit_service_pb2 import AuditFilter, AuditFinding, AuditRecord, TailAuditResponse
 
@@ -24,7 +25,7 @@ _MAX_DIGITS = 20
 
 def plain_line(record: AuditRecord) -> str:
     """Writes a record for people: when and how it ended, who called what, counts, reason."""
-    body = _body(record)
+    body = read_body(record)
     if record.pruned:
         return f"{record.position:>7}  PRUNED: record {record.number} of writer {record.writer}"
     if body is None:
@@ -85,7 +86,7 @@ def honey_touches(body: Mapping[str, object]) -> int:
 
 def long_line(record: AuditRecord) -> str:
     """Writes a record for people, with what joins it to logs and findings."""
-    request = _text(_body(record) or {}, "request_id")
+    request = _text(read_body(record) or {}, "request_id")
     joined = f"writer {record.writer or 'unknown'}, record {record.number}"
     return f"{plain_line(record)}  ({joined}{request and f', request {request}'})"
 
@@ -100,7 +101,7 @@ def json_line(record: AuditRecord) -> str:
             "position": record.position,
             "writer": record.writer,
             "number": record.number,
-            "body": _body(record),
+            "body": read_body(record),
             **({"pruned": True} if record.pruned else {}),
         },
         separators=(",", ":"),
@@ -123,16 +124,8 @@ def nothing_line(first: int, page: TailAuditResponse, wanted: AuditFilter | None
 
 def is_audit_read(record: AuditRecord) -> bool:
     """Returns whether a record is of a call that only read the audit."""
-    body = _body(record)
+    body = read_body(record)
     return body is not None and body.get("rpc") in _AUDIT_READS
-
-
-def _body(record: AuditRecord) -> Mapping[str, object] | None:
-    try:
-        body = json.loads(record.body)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _text(body: Mapping[str, object], name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from vault.cli.audit.bodies import read_body, text_of
 from vault.cli.printable import one_line
 from vault.v1.audit_service_pb2 import AuditRecord
 
@@ -87,7 +88,7 @@ class Tally:
 
     def feed(self, record: AuditRecord) -> None:
         """Takes a record; those of no call of the policy's are left out."""
-        body = _body(record)
+        body = read_body(record)
         if record.pruned:
             self.pruned += 1
         elif body is None:
@@ -103,14 +104,22 @@ class Tally:
         if outcome == _SAME:
             self.same += 1
             return
-        who, rpc, field_name = (_text(body, name) for name in ("principal", "rpc", "field"))
-        use = Use(outcome, why, who, rpc, field_name, _text(body, "purpose"), _text(body, "view"))
+        who, rpc, field_name = (text_of(body, name) for name in ("principal", "rpc", "field"))
+        use = Use(
+            outcome,
+            why,
+            who,
+            rpc,
+            field_name,
+            text_of(body, "purpose"),
+            text_of(body, "view"),
+        )
         if use not in self.uses and len(self.uses) >= _MAX_USES:
             use = Use(outcome, "", "(others)", "", "", "", "")
         self.uses.setdefault(use, Count()).add(_values(body), position)
 
     def _judged(self, body: Mapping[str, object]) -> tuple[str, str]:
-        rpc = _text(body, "rpc")
+        rpc = text_of(body, "rpc")
         if rpc in _STEPS:
             return "cannot_tell", _UNJUDGED
         made = _made_call(body, self._actions[rpc])
@@ -188,45 +197,33 @@ def _made_call(body: Mapping[str, object], action: Action) -> MadeCall | None:
     from vault.policy.simulate import MadeCall
     from vault.rpc.peers import network_address
 
-    name, outcome = _text(body, "principal"), _text(body, "outcome")
+    name, outcome = text_of(body, "principal"), text_of(body, "outcome")
     issuer, _, subject = name.rpartition("#")
     spiffe = name.startswith("spiffe://")
     if not (spiffe or issuer) or outcome not in ("allowed", "denied", "failed"):
         return None
     try:
-        time = datetime.fromisoformat(_text(body, "time"))
+        time = datetime.fromisoformat(text_of(body, "time"))
     except ValueError:
         return None
     roles = body.get("roles")
-    address = network_address(_text(body, "peer"))
+    address = network_address(text_of(body, "peer"))
     return MadeCall(
         principal=Principal("spiffe", name) if spiffe else Principal(issuer, subject),
         action=action,
-        field=_text(body, "field"),
-        view=_text(body, "view"),
-        context=CallContext(_text(body, "purpose"), _text(body, "ticket"), time, address),
+        field=text_of(body, "field"),
+        view=text_of(body, "view"),
+        context=CallContext(text_of(body, "purpose"), text_of(body, "ticket"), time, address),
         allowed=outcome != "denied",
-        reason=_text(body, "reason"),
-        grant=bool(_text(body, "grant")),
+        reason=text_of(body, "reason"),
+        grant=bool(text_of(body, "grant")),
         roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
     )
-
-
-def _body(record: AuditRecord) -> Mapping[str, object] | None:
-    try:
-        body = json.loads(record.body)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _text(body: Mapping[str, object], name: str) -> str:
-    return str(body.get(name, ""))
 
 
 def _values(body: Mapping[str, object]) -> int:
     counts = body.get("counts")
     found = counts.get("ok", 0) if isinstance(counts, dict) else 0
     # What an auditor reads are records, and no values.
-    counts_values = _text(body, "outcome") == "allowed" and bool(_text(body, "field"))
+    counts_values = text_of(body, "outcome") == "allowed" and bool(text_of(body, "field"))
     return found if isinstance(found, int) and counts_values else 0

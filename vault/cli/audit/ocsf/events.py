@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from vault.cli.audit.bodies import read_body
 from vault.cli.audit.lines import honey_touches
 from vault.cli.audit.ocsf.classes import (
     SCHEMA_VERSION,
@@ -49,7 +50,7 @@ def ocsf_line(record: AuditRecord, now: datetime | None = None) -> str:
 
     A record that is missing or was edited is a finding, made ``now``.
     """
-    body = _body(record)
+    body = read_body(record)
     if record.pruned:
         event = _pruned(record, now or datetime.now(UTC))
     elif body is None:
@@ -269,14 +270,6 @@ def _milliseconds(time: str) -> int:
         return int(datetime.fromisoformat(time).timestamp() * 1000)
     except ValueError:
         return 0
-
-
-def _body(record: AuditRecord) -> Mapping[str, object] | None:
-    try:
-        body = json.loads(record.body)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _text(body: Mapping[str, object], name: str) -> str:
