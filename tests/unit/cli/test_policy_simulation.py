@@ -109,6 +109,14 @@ def test_what_is_no_call_of_the_policys_is_left_out() -> None:
     assert "1 older records were pruned, and are not judged" in list(simulation_lines(found))
 
 
+@pytest.mark.parametrize("step", [each for each in ACTIONS if "Reveal" in each])
+def test_what_a_step_of_a_reveal_takes_hangs_on_the_reveal(step: str) -> None:
+    found = tally()
+    found.feed(record(1, rpc=step, view="", counts={}))
+    told = [use.why for use in found.uses] == ["what a step of a reveal takes"]
+    assert told == (step != "RequestReveal")
+
+
 @pytest.mark.parametrize("odd", [{"principal": "x"}, {"time": "now"}, {"outcome": "maybe"}])
 def test_a_record_that_says_too_little_cannot_be_told(odd: dict[str, str]) -> None:
     found = tally()

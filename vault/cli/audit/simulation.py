@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vault.cli.audit.bodies import read_body, text_of
 from vault.cli.printable import one_line
 from vault.v1.audit_service_pb2 import AuditRecord
+from vault.v1.reveal_service_pb2 import DESCRIPTOR
 
 if TYPE_CHECKING:
     from vault.model import Action
@@ -25,10 +26,9 @@ _SAME = "same"
 _UNJUDGED = "what a step of a reveal takes"
 # What these need hangs on the reveal that they name.
 _STEPS = frozenset(
-    {
-        *("GetReveal", "ListReveals", "ApproveReveal", "DenyReveal", "WithdrawReveal"),
-        "RevokeReveal",
-    }
+    method.name
+    for method in DESCRIPTOR.services_by_name["RevealService"].methods
+    if method.name != "RequestReveal"
 )
 _EXPLAINS = "ExplainAccess"
 _TITLES = {
