@@ -10,9 +10,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from vault.errors import InvalidRequest
+from vault.uuids import read_uuid
 
 __all__ = ["EVERYTHING", "AuditFilter"]
 
@@ -56,7 +56,7 @@ class AuditFilter:
             raise InvalidRequest(f"a filter has at most {MAX_ALTERNATIVES} alternatives of a kind")
         if self.number < 0 or (self.number and not self.writer):
             raise InvalidRequest("a record's number begins at 1 and needs its writer")
-        if self.writer and not _is_uuid(self.writer):
+        if self.writer and read_uuid(self.writer) is None:
             raise InvalidRequest("a writer is a UUID in its usual form, in lower case")
         if not _OUTCOMES.issuperset(self.outcomes):
             raise InvalidRequest("the outcomes of records are allowed, denied and failed")
@@ -103,10 +103,3 @@ EVERYTHING = AuditFilter()
 def _person(body: Mapping[str, object]) -> object:
     person = body.get("person")
     return person.get("value") if isinstance(person, dict) else None
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False

@@ -19,7 +19,7 @@ from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
 from vault.service.honey.sets import is_genuine
 from vault.service.ports import HoneyRow
-from vault.service.reveal.rows import reveal_id
+from vault.uuids import read_uuid
 
 __all__ = ["HoneyCheck"]
 
@@ -82,7 +82,7 @@ class HoneyCheck:
         except ValueError:
             return  # the check of its chain says what is wrong with it
         match document:
-            case {"outcome": "allowed", "rpc": str(rpc), "honey_set": str(name)} if reveal_id(name):
+            case {"outcome": "allowed", "rpc": str(rpc), "honey_set": str(name)} if read_uuid(name):
                 self._known.add(name)
                 if rpc == "RetireHoneyTokens":
                     self._retired.add(name)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from vault.audit.json_text import read_count, read_json
 from vault.audit.record import canonical_json
-from vault.service.reveal.rows import reveal_id
+from vault.uuids import read_uuid
 
 __all__ = ["BudgetPlace", "RecordSums"]
 
@@ -128,7 +128,7 @@ class RecordSums:
 
     def _add_showing(self, entries: Mapping[object, object]) -> None:
         match entries:
-            case {"rpc": str(rpc), "grant": str(grant), **others} if reveal_id(grant):
+            case {"rpc": str(rpc), "grant": str(grant), **others} if read_uuid(grant):
                 shown = others.get("charged", 0)
                 self.shown[grant] += shown if isinstance(shown, int) else 0
                 if rpc == "ReviewReveal":

@@ -16,7 +16,7 @@ from vault.service.call import Call
 from vault.service.columns import parse_tokens
 from vault.service.honey.sets import HoneyRows, HoneySet
 from vault.service.ports import HoneyRow, KeySource, Transaction, unchanged
-from vault.service.reveal.rows import reveal_id
+from vault.uuids import read_uuid
 
 __all__ = ["MAX_LISTED", "HoneyService", "HoneyStatus"]
 
@@ -71,7 +71,7 @@ class HoneyService:
 
         def work(transaction: Transaction) -> HoneyStatus:
             nonlocal noted
-            noted, set_id = permit.event, reveal_id(wanted)
+            noted, set_id = permit.event, read_uuid(wanted)
             row = None if set_id is None else transaction.honey.lock(call.caller.tenant, set_id)
             found = None if row is None else self._rows.read(row)
             if found is None or not self._may_manage(call, found.field):

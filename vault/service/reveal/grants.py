@@ -22,8 +22,9 @@ from vault.service.admission import Admission, FieldPermit
 from vault.service.ports import KeySource, RevealPartRow, RevealStore, Transaction
 from vault.service.reveal.lifecycle import check_grant
 from vault.service.reveal.model import Reveal
-from vault.service.reveal.rows import Refused, RevealRows, reveal_id
+from vault.service.reveal.rows import Refused, RevealRows
 from vault.service.reveal.showings import parts_of, shown
+from vault.uuids import read_uuid
 
 __all__ = ["Grants", "HeldGrant", "name_of_ciphertext", "shown_by"]
 
@@ -126,7 +127,7 @@ class Grants:
         """
         if all(each.break_glass is None for each in permit.approvals):
             return False
-        wanted = reveal_id(permit.justification.grant)
+        wanted = read_uuid(permit.justification.grant)
         row = None if wanted is None else store.find(permit.caller.tenant, wanted)
         return row is not None and self._rows.read(row, row.id).break_glass
 
@@ -143,7 +144,7 @@ class Grants:
 
     def _lock(self, store: RevealStore, permit: FieldPermit, ahead: _Ahead | None) -> HeldGrant:
         """Locks and returns the grant that a call names. Raises Denied, StoreUnavailable."""
-        wanted = reveal_id(permit.justification.grant)
+        wanted = read_uuid(permit.justification.grant)
         if wanted is None:
             raise _unknown()
         found = store.lock_with_parts(permit.caller.tenant, wanted, ahead.numbers if ahead else ())

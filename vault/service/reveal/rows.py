@@ -20,6 +20,7 @@ from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow, RevealStore
 from vault.service.reveal.lifecycle import not_found
 from vault.service.reveal.model import DIGEST, Decision, Reveal, State, Verdict
+from vault.uuids import read_uuid
 
 __all__ = [
     "Refused",
@@ -28,7 +29,6 @@ __all__ = [
     "each_digest",
     "is_genuine",
     "part_of",
-    "reveal_id",
     "spent_in",
     "spent_of",
 ]
@@ -81,7 +81,7 @@ class RevealRows:
 
     def locked(self, store: RevealStore, tenant: str, reveal: str) -> tuple[Reveal, datetime]:
         """Locks and returns a reveal by its id as text, and the time. Raises Denied."""
-        wanted = reveal_id(reveal)
+        wanted = read_uuid(reveal)
         found = None if wanted is None else store.lock(tenant, wanted)
         if found is None or wanted is None:
             raise not_found()
@@ -156,15 +156,6 @@ class RevealRows:
 
 def _sealed(key: MacKey, row: RevealPartRow) -> RevealPartRow:
     return replace(row, key_version=key.version, mac=key.rows.mac(_PARTS, _cells(row)))
-
-
-def reveal_id(text: str) -> UUID | None:
-    """Reads an id as we write it, None where it is none."""
-    try:
-        read = UUID(text)
-    except ValueError:
-        return None
-    return read if str(read) == text else None
 
 
 def is_genuine(key: MacKey, row: RevealRow | RevealPartRow) -> bool:
