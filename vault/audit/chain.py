@@ -15,13 +15,21 @@ from uuid import UUID
 
 from vault.audit.record import NO_MAC, Head, Record, RecordId, stated_id
 from vault.crypto.field_key import MacKey
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.service.audit import Finding
 
-__all__ = ["Chain", "FindingKind", "KeyOf"]
+__all__ = ["Chain", "FindingKind", "KeyOf", "is_genuine_record"]
 
 KeyOf = Callable[[int], MacKey]
 _MAX_GAP = 10_000  # numbers of a gap that are checked one by one
+
+
+def is_genuine_record(key_of: KeyOf, record: Record, place: RecordId | None = None) -> bool:
+    """Returns whether a record is one of ours, in its place or the one given."""
+    at = place or RecordId(record.writer, record.number)
+    return verifies_under(
+        key_of, record.key_version, lambda key: record.verifies(key, at.writer, at.number)
+    )
 
 
 class FindingKind(StrEnum):
@@ -103,17 +111,10 @@ class Chain:
     def _verifies(self, record: Record, record_id: RecordId) -> bool:
         if not 0 < record_id.number < 2**63:
             return False
-        try:
-            key = self.key_of(record.key_version)
-        except DecryptionFailed:
-            return False
-        return record.verifies(key, record_id.writer, record_id.number)
+        return is_genuine_record(self.key_of, record, record_id)
 
     def _head_verifies(self, head: Head) -> bool:
-        try:
-            return head.verifies(self.key_of(head.key_version))
-        except DecryptionFailed:
-            return False
+        return verifies_under(self.key_of, head.key_version, head.verifies)
 
     def _check_link(self, record: Record) -> None:
         follows = record.number == self.highest + 1 and self._last_genuine

@@ -16,7 +16,8 @@ from vault.audit.log import LogRoot
 from vault.audit.memory import RememberedAudit, has_log
 from vault.audit.origin import read_origin
 from vault.audit.record import Head
-from vault.errors import AuditUnavailable, DecryptionFailed, Reason
+from vault.crypto.key_versions import verifies_under
+from vault.errors import AuditUnavailable, Reason
 
 __all__ = ["History", "read_log", "read_state"]
 
@@ -97,11 +98,7 @@ def read_log(
 
 
 def _genuine(head: Head, key_of: KeyOf) -> CheckpointHead:
-    try:
-        genuine = head.verifies(key_of(head.key_version))
-    except DecryptionFailed:
-        genuine = False
-    if not genuine:
+    if not verifies_under(key_of, head.key_version, head.verifies):
         raise _refused(
             f"the head of writer {head.writer} was edited: run `tokenvault audit verify`"
         )

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from vault.audit.chain import FindingKind, KeyOf
+from vault.audit.chain import FindingKind, KeyOf, is_genuine_record
 from vault.audit.erasures import ErasureList
 from vault.audit.record import Record
-from vault.errors import AuditUnavailable, DecryptionFailed, Reason
+from vault.errors import AuditUnavailable, Reason
 from vault.service.audit import Finding
 
 __all__ = ["ErasureCheck", "check_again", "sample_erasures"]
@@ -200,20 +200,13 @@ def _compare(
     elif kept is not None and record is None:
         text_ = "a list of erased tokens whose record names none, or is gone"
         yield Finding(str(kept.writer), kept.number, FindingKind.INSERTED.value, text_)
-    elif record is not None and _genuine(record, key_of):  # else its chain says so
+    elif record is not None and is_genuine_record(key_of, record):  # else its chain says so
         digest = _stated_digest(record.body)
         if kept is not None and digest != kept.digest:
             yield _edited(record.writer, record.number)
         elif kept is None and digest:
             text_ = "the list of the tokens that this call erased is gone"
             yield Finding(str(record.writer), record.number, FindingKind.DELETED.value, text_)
-
-
-def _genuine(record: Record, key_of: KeyOf) -> bool:
-    try:
-        return record.verifies(key_of(record.key_version), record.writer, record.number)
-    except DecryptionFailed:
-        return False
 
 
 def _stated_digest(body: str) -> str:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from vault.audit.chain import FindingKind, KeyOf
+from vault.audit.chain import FindingKind, KeyOf, is_genuine_record
 from vault.audit.json_text import read_json
 from vault.audit.record import NO_MAC, Record
-from vault.errors import DecryptionFailed
 from vault.service.audit import Finding
 
 __all__ = ["WriterBacklog", "merge_by_time", "time_of", "verified_prefix"]
@@ -103,21 +102,13 @@ def time_of(body: str) -> datetime | None:
 def _wrong_with(record: Record, writer: WriterBacklog, key_of: KeyOf) -> Finding | None:
     if record.number != writer.integrated + 1:
         return _missing(writer)
-    if not _verifies(record, key_of):
+    if not is_genuine_record(key_of, record):
         text = "the record was edited"
     elif record.previous != writer.mac:
         text = "the record is of another history than the one before it"
     else:
         return None
     return _finding(writer, record.number, FindingKind.EDITED, text)
-
-
-def _verifies(record: Record, key_of: KeyOf) -> bool:
-    try:
-        key = key_of(record.key_version)
-    except DecryptionFailed:
-        return False
-    return record.verifies(key, record.writer, record.number)
 
 
 def _missing(writer: WriterBacklog) -> Finding:

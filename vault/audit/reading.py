@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
-from vault.audit.chain import KeyOf
+from vault.audit.chain import KeyOf, is_genuine_record
 from vault.audit.checkpoint import Checkpoint, CheckpointLog
 from vault.audit.checkpoint_making import History, read_log, read_state
 from vault.audit.checks.budget_check import BudgetCheck
@@ -30,7 +30,7 @@ from vault.audit.tree.hashes import SubtreeHashes
 from vault.audit.tree.proving import prove_consistency, prove_inclusion
 from vault.audit.tree.reading import read_tree
 from vault.audit.verify import MAX_FINDINGS, AuditSnapshot, verify
-from vault.errors import AuditUnavailable, DecryptionFailed, InvalidRequest, Reason
+from vault.errors import AuditUnavailable, InvalidRequest, Reason
 from vault.postgres.failures import translate_for_audit, translated
 from vault.service.audit import AuditReport, Finding
 
@@ -313,16 +313,9 @@ class PostgresAuditReader:
             record.mac == entry.mac
             and entry.leaf == entry.leaf_at(entry.position)
             and entry.is_of(record.body)
-            and self._verifies(record)
+            and is_genuine_record(self._key_of, record)
         )
         return LoggedRecord(entry, record if genuine else None)
-
-    def _verifies(self, record: Record) -> bool:
-        try:
-            key = self._key_of(record.key_version)
-        except DecryptionFailed:
-            return False
-        return record.verifies(key, record.writer, record.number)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 
+from vault.crypto.key_versions import verifies_under
 from vault.crypto.row_mac import Cell
-from vault.errors import BudgetExhausted, BudgetInvalid, DecryptionFailed, Reason, StoreUnavailable
+from vault.errors import BudgetExhausted, BudgetInvalid, Reason, StoreUnavailable
 from vault.policy.budgets import Budget
 from vault.policy.limits import Quota, window_text
 from vault.service.budget_windows import Window, charged, read_windows, write_windows
@@ -112,11 +114,12 @@ class Budgets:
         raise BudgetInvalid
 
     def _verifies(self, key: BudgetKey, counter: BudgetCounter) -> bool:
-        try:
-            mac_key = self._keys.audit_key(key.space.tenant, counter.key_version)
-        except DecryptionFailed:
-            return False
-        return mac_key.rows.verify(TABLE, counter_cells(key, counter), counter.mac)
+        cells = counter_cells(key, counter)
+        return verifies_under(
+            partial(self._keys.audit_key, key.space.tenant),
+            counter.key_version,
+            lambda mac_key: mac_key.rows.verify(TABLE, cells, counter.mac),
+        )
 
 
 class _KnownTotals:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checks.record_sums import BudgetPlace, RecordSums
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.model import Action, TokenSpace
 from vault.service.audit import Finding
 from vault.service.budgets import TABLE, counter_cells
@@ -57,10 +57,14 @@ class BudgetCheck:
         tenant, field, action, view, principal = place
         try:
             key = BudgetKey(TokenSpace(tenant, field), Action(action), view, principal)
-            mac_key = self._key_of(counter.key_version)
-        except (ValueError, DecryptionFailed):
+        except ValueError:
             return False
-        return mac_key.rows.verify(TABLE, counter_cells(key, counter), counter.mac)
+        cells = counter_cells(key, counter)
+        return verifies_under(
+            self._key_of,
+            counter.key_version,
+            lambda mac_key: mac_key.rows.verify(TABLE, cells, counter.mac),
+        )
 
 
 def _finding(kind: FindingKind, place: BudgetPlace, what: str) -> Finding:

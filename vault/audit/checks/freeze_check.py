@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.json_text import read_json
 from vault.audit.record import Record
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.model import FreezeTarget, Person
 from vault.service.audit import Finding
 from vault.service.freezes.rows import is_genuine
@@ -101,10 +101,7 @@ class FreezeCheck:
         )
 
     def _genuine(self, row: FreezeRow) -> bool:
-        try:
-            return is_genuine(self._key_of(row.key_version), row)
-        except DecryptionFailed:
-            return False
+        return verifies_under(self._key_of, row.key_version, lambda key: is_genuine(key, row))
 
     def _note(self, body: str) -> None:
         try:

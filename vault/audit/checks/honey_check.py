@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.json_text import read_json
 from vault.audit.record import Record
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.service.audit import Finding
 from vault.service.honey.sets import is_genuine
 from vault.service.ports import HoneyRow
@@ -71,10 +71,7 @@ class HoneyCheck:
         return found[:_MAX_FINDINGS]
 
     def _genuine(self, row: HoneyRow) -> bool:
-        try:
-            return is_genuine(self._key_of(row.key_version), row)
-        except DecryptionFailed:
-            return False
+        return verifies_under(self._key_of, row.key_version, lambda key: is_genuine(key, row))
 
     def _note(self, body: str) -> None:
         try:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.checks.record_sums import RecordSums
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.service.audit import Finding
 from vault.service.ports import RevealPartRow, RevealRow
 from vault.service.reveal.rows import is_genuine, spent_in, spent_of
@@ -91,10 +91,7 @@ class RevealCheck:
                 yield _finding(FindingKind.FORGED_ROW, name, what)
 
     def _genuine(self, row: RevealRow | RevealPartRow) -> bool:
-        try:
-            return is_genuine(self._key_of(row.key_version), row)
-        except DecryptionFailed:
-            return False
+        return verifies_under(self._key_of, row.key_version, lambda key: is_genuine(key, row))
 
 
 def _finding(kind: FindingKind, reveal: str, what: str) -> Finding:

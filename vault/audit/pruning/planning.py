@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from vault.audit.chain import KeyOf
+from vault.audit.chain import KeyOf, is_genuine_record
 from vault.audit.checkpoint import CheckpointLog
 from vault.audit.checks.record_sums import RecordSums
 from vault.audit.integration_batch import time_of
@@ -26,7 +26,7 @@ from vault.audit.record import Record
 from vault.audit.tree.hashes import SubtreeHashes
 from vault.audit.tree.proving import prove_consistency
 from vault.audit.tree.reading import read_tree
-from vault.errors import ConfigError, DecryptionFailed
+from vault.errors import ConfigError
 from vault.postgres.tampering import find_tampering
 
 __all__ = ["Plan", "plan_pruning"]
@@ -165,16 +165,12 @@ class _Reading:
         return Pruning(self.tree.size, before, self._prunable, self._kept, root, sums, operator)
 
     def _is_genuine(self, position: int, entry: LogEntry, record: Record) -> bool:
-        try:
-            key = self._key_of(record.key_version)
-        except DecryptionFailed:
-            return False
         return (
             entry.position == position
             and entry.leaf == entry.leaf_at(position)
             and record.mac == entry.mac
             and entry.is_of(record.body)
-            and record.verifies(key, entry.writer, entry.number)
+            and is_genuine_record(self._key_of, record)
         )
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from vault.crypto.field_key import MacKey
+from vault.crypto.key_versions import verifies_under
 from vault.crypto.row_mac import Cell
-from vault.errors import DecryptionFailed
 from vault.model import FreezeTarget
 from vault.service.freezes.model import Freeze
 from vault.service.ports import FreezeRow, KeySource
@@ -52,10 +53,8 @@ class FreezeRows:
 
     def read(self, row: FreezeRow) -> Freeze | None:
         """Reads a row; None where no server of ours wrote it. May raise KeysUnavailable."""
-        try:
-            genuine = is_genuine(self._keys.audit_key(row.tenant, row.key_version), row)
-        except DecryptionFailed:
-            return None
+        key_of = partial(self._keys.audit_key, row.tenant)
+        genuine = verifies_under(key_of, row.key_version, lambda key: is_genuine(key, row))
         return _freeze(row) if genuine else None
 
 

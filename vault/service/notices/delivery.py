@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 
-from vault.errors import DecryptionFailed
+from vault.crypto.key_versions import verifies_under
 from vault.service.notices.notices import is_genuine
 from vault.service.ports import DueNotice, KeySource, OutboxRow, UnitOfWork
 
@@ -125,7 +126,5 @@ class Delivery:
         self._work.run(lambda transaction: transaction.outbox.remove(row))
 
     def _genuine(self, row: OutboxRow) -> bool:
-        try:
-            return is_genuine(self._keys.audit_key(row.tenant, row.key_version), row)
-        except DecryptionFailed:
-            return False
+        key_of = partial(self._keys.audit_key, row.tenant)
+        return verifies_under(key_of, row.key_version, lambda key: is_genuine(key, row))

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from struct import pack, unpack
 from typing import TypeAlias
 from uuid import UUID
 
 from vault.crypto.cmac import Cmac
 from vault.crypto.field_key import MacKey
+from vault.crypto.key_versions import verifies_under
 from vault.crypto.row_mac import Cell
-from vault.errors import DecryptionFailed, Denied, Reason
+from vault.errors import Denied, Reason
 from vault.model import Action, Person, TokenSpace
 from vault.policy.approvals import Approvals, Approved, ApproverGroup
 from vault.service.ports import KeySource, RevealPartRow, RevealRow, RevealStore
@@ -141,10 +143,8 @@ class RevealRows:
         return dict(zip(each_digest(row.digests), _counts(row), strict=True))
 
     def _genuine(self, row: RevealRow | RevealPartRow) -> bool:
-        try:
-            return is_genuine(self._keys.audit_key(row.tenant, row.key_version), row)
-        except DecryptionFailed:
-            return False
+        key_of = partial(self._keys.audit_key, row.tenant)
+        return verifies_under(key_of, row.key_version, lambda key: is_genuine(key, row))
 
     def _forged(self, reveal: UUID, table: str) -> Denied:
         self._refused(reveal, table)
