@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from vault.audit.chain import FindingKind, KeyOf
 from vault.audit.json_text import read_json
+from vault.audit.pruning.declaration import NOTHING_TOUCHED
 from vault.audit.record import Record
 from vault.crypto.key_versions import verifies_under
 from vault.model import FreezeTarget, Person
@@ -32,7 +32,6 @@ _MAX_FINDINGS = 1000
 # What the body of a record of a change has.
 _MARK = '"freeze":{'
 _TOUCHED = '"touched":"'
-_NOTHING = f"{_TOUCHED}{UUID(int=0)} "
 # A touch is counted within a second or so of its record, where the database answers.
 _UNCOUNTED = timedelta(minutes=1)
 _NOW = text("SELECT clock_timestamp()")
@@ -64,7 +63,7 @@ class FreezeCheck:
         """Passes records on, and notes what each says of a freeze."""
         for record in records:
             body = record.body
-            if _MARK in body or (_TOUCHED in body and _NOTHING not in body):
+            if _MARK in body or (_TOUCHED in body and NOTHING_TOUCHED not in body):
                 self._note(body)
             yield record
 

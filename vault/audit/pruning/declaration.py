@@ -13,6 +13,7 @@ from uuid import UUID
 
 from vault.audit.json_text import read_count, read_json
 from vault.audit.record import canonical_json, common_entries
+from vault.service.honey import alarm
 
 __all__ = [
     "CALL",
@@ -32,7 +33,7 @@ CALL = '"kind":"call"'
 # What rows are compared with one by one: those stay. (What is added up is in ``RecordSums``.)
 STAYING = ('"erasure":"', '"freeze":{', '"honey_set":"', '"touched":"')
 # Where a field has honey tokens each call says what it touched: nothing, mostly.
-NOTHING_TOUCHED = f'"touched":"{UUID(int=0)} 0"'
+NOTHING_TOUCHED = f'"touched":"{alarm.NOTHING_TOUCHED}"'
 _PRUNING = f'"kind":"{_KIND}"'
 
 

@@ -18,7 +18,7 @@ from vault.service.freezes.model import target_of
 from vault.service.freezes.watch import FreezeWatch
 from vault.service.honey.known import KnownHoney
 
-__all__ = ["Touch", "TouchAlarm", "read_touched"]
+__all__ = ["NOTHING_TOUCHED", "Touch", "TouchAlarm", "read_touched"]
 
 _MAX_KEPT = 50_000
 # As long as what one token of one set is written as.
@@ -104,6 +104,10 @@ def _of_honey(touches: Mapping[str, Touch]) -> dict[str, Touch]:
 
 def _text(sets: Mapping[str, int]) -> str:
     return ", ".join([f"{each} {count}" for each, count in sets.items()])
+
+
+NOTHING_TOUCHED = _text(_NOTHING)
+"""What a record says of a call that touched none, in a field that has some."""
 
 
 def read_touched(text: str) -> Mapping[str, int]:
