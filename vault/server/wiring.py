@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
@@ -149,34 +150,13 @@ def open_backend(
         check_schema(engine)
         refuse_privileged(engine)
         refuse_tampering(engine)
-        wrapper = HashicorpKeyWrapper(settings.keys, refuse_root=True)
-        stack.callback(wrapper.close)
-        wrapper.log_in()
-        keyring = Keyring(
-            PostgresDataKeyStore(side),
-            TracedKeyWrapper(wrapper, spans),
-            first.fields,
-            lifetime=settings.keys.lifetime.total_seconds(),
-            named_manifests=partial(read_named_manifests, side),
-        )
-        stack.callback(keyring.close)
-        keyring.start()
+        wrapper, keyring = _open_keys(stack, settings, side, first, spans)
         replica = replica_name(settings)
         audit_key, audit_key_of = _audit_keys(keyring)
         chain_heads = ChainHeadPool(replica, audit_key, lambda: _named_manifest(keyring))
         work = PostgresUnitOfWork(engine, chain_heads, spans)
 
-        unmatched = UnmatchedPrincipals(settings)
-
-        def prepare(policy: Policy) -> None:
-            work.run(
-                lambda transaction: check_token_specs(
-                    policy, transaction.token_specs, DEFAULT_TENANT
-                )
-            )
-            keyring.ensure(policy.fields)
-            unmatched.warn(policy)
-
+        prepare = _preparing(settings, work, keyring)
         prepare(first)
         coordinator = PolicyCoordinator(
             side,
@@ -212,8 +192,7 @@ def open_backend(
         counter = TouchCounter(side_work, freeze_rows, freezes, policies.current, notices)
         watched = Watched(freezes, honey, alarm)
         refresher = FreezeRefresher(side_work, watched, counter, audit_metrics)
-        stack.callback(refresher.stop)
-        refresher.start()
+        _start(stack, [refresher])
         expiry = ExpiryService(side_work, keyring, policies.current, settings.reaper.batch)
         integrator = Integrator(side, audit_key, audit_key_of)
         readers = [
@@ -239,20 +218,18 @@ def open_backend(
         audit_queries = PostgresAuditQueries(
             readers[0], audit_key, audit_key_of, keyring.mismatches
         )
-        for publishing in publishing_tasks(
+        publishing = publishing_tasks(
             settings.audit,
             readers[1].log,
             StoredTree(side),
             audit_key,
             audit_metrics.count_unpublished,
-        ):
-            stack.callback(publishing.stop)
-            publishing.start()
-        for task in sending_tasks(
+        )
+        sending = sending_tasks(
             settings.webhooks, side_work, keyring, refused.notice, webhook_metrics
-        ):
-            stack.callback(task.stop)
-            task.start()
+        )
+        _start(stack, publishing)
+        _start(stack, sending)
         tokens = TokenizationService(admission, keyring, refused.reveal)
         yield Backend(
             methods=registry(
@@ -292,6 +269,54 @@ def open_backend(
             },
             format_space_left=lambda: _measure_format_space(work, policies.current()),
         )
+
+
+class _Task(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _start(stack: ExitStack, tasks: Iterable[_Task]) -> None:
+    """Starts tasks; they are stopped with the stack, the last first."""
+    for task in tasks:
+        stack.callback(task.stop)
+        task.start()
+
+
+def _open_keys(
+    stack: ExitStack, settings: Settings, side: Engine, first: Policy, spans: Spans
+) -> tuple[HashicorpKeyWrapper, Keyring]:
+    """Logs in to the key server and loads the keys of the first policy's fields."""
+    wrapper = HashicorpKeyWrapper(settings.keys, refuse_root=True)
+    stack.callback(wrapper.close)
+    wrapper.log_in()
+    keyring = Keyring(
+        PostgresDataKeyStore(side),
+        TracedKeyWrapper(wrapper, spans),
+        first.fields,
+        lifetime=settings.keys.lifetime.total_seconds(),
+        named_manifests=partial(read_named_manifests, side),
+    )
+    stack.callback(keyring.close)
+    keyring.start()
+    return wrapper, keyring
+
+
+def _preparing(
+    settings: Settings, work: PostgresUnitOfWork, keyring: Keyring
+) -> Callable[[Policy], None]:
+    """Returns what is done before a policy may come into force. It raises what is wrong with it."""
+    unmatched = UnmatchedPrincipals(settings)
+
+    def prepare(policy: Policy) -> None:
+        work.run(
+            lambda transaction: check_token_specs(policy, transaction.token_specs, DEFAULT_TENANT)
+        )
+        keyring.ensure(policy.fields)
+        unmatched.warn(policy)
+
+    return prepare
 
 
 def _altered_tables(connection: Connection) -> Sequence[Finding]:
