@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -128,10 +129,25 @@ def asked(tmp_path: Path, answer: bytes) -> tuple[int, str]:
     said = b""
     while b"[y/N]" not in said:
         said += os.read(terminal, 1024)
-    os.write(terminal, answer)
-    _, status = os.waitpid(process, 0)
+    status = ended_after(process, lambda: os.write(terminal, answer))
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), said.decode()
+
+
+def ended_after(process: int, press: Callable[[], object]) -> int:
+    """Returns how a process ended once keys were pressed; presses again where it did not.
+
+    A signal that comes when the question is there and the read has not begun is noticed by
+    Python with the next key only.
+    """
+    while True:
+        press()
+        again = time.monotonic() + 10
+        while time.monotonic() < again:
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                return status
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"\x03", 130), (b"n\n", 1), (b"\x04", 1)])
